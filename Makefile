@@ -1,0 +1,53 @@
+# Every target makes the virtual environment (.venv) itself when it is missing or older than pyproject.toml.
+# Needs Linux, Python >= 3.11 with venv, git and make; no root.
+#
+#   PYTHON       the interpreter to use; the default is the first of python3, python3.14 ... python3.11 that is new enough
+#   TORCH_INDEX  a package index for PyTorch only. PyTorch's default build for Linux on x86 brings gigabytes of CUDA; the
+#                CPU build is enough, and 0.2 GB: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench clean
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+TORCH := torch==2.13.0
+PIP := .venv/bin/python -m pip --disable-pip-version-check install
+PYTEST := .venv/bin/python -m pytest
+# At most four at once: each worker that tests the runtime holds PyTorch. Tests of one xdist group never run side by side.
+PARALLEL := -n auto --maxprocesses=4 --dist=loadgroup -p no:benchmark
+
+help:  ## say what the targets do
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@echo "PyTorch without CUDA: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu"
+
+demo: .venv/made  ## calibrate three emulated devices, plan, simulate and execute; a table, a Gantt chart, a Perfetto file
+	.venv/bin/python -m experiments.demo
+
+test: .venv/made  ## all tests but the benchmarks
+	$(PYTEST) $(PARALLEL)
+
+check: .venv/made  ## style, types, import contracts and the fast tests
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy --strict edgesim
+	.venv/bin/lint-imports
+	$(PYTEST) $(PARALLEL) -m "not slow"
+
+bench: .venv/made  ## how fast is the simulator itself?
+	$(PYTEST) tests/benchmarks
+
+clean:  ## remove the virtual environment, caches and runs; kept results stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf outputs multirun results/runs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last, so that a half-made environment does not count; without it everything is made anew.
+# PyTorch comes first and alone: what follows then finds it installed and leaves it as it is.
+.venv/made: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found (install one, or say make PYTHON=/path/to/python3)" >&2; exit 1; }
+	test -f $@ || $(PYTHON) -m venv --clear .venv
+	rm -f $@
+	$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) -e '.[dev]'
+	touch $@
