@@ -1,0 +1,58 @@
+"""edgesim: how fast, how large and how hungry is this way of sharing a model among these devices?
+
+The nouns. Players, planners and strategies are imported from their own packages, so that a device needs NumPy only.
+"""
+
+from edgesim.cluster import Cluster, Device, EfficiencyCurve, Network, Origin, PowerModel, Topology
+from edgesim.errors import EdgesimError, InfeasibleError, PlanError, ProfileError, RunError, ScheduleError
+from edgesim.metrics import Metrics, measure
+from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
+from edgesim.plan import Depth, Plan, Proof, Stage, Status
+from edgesim.profile import Point, Profile, estimate
+from edgesim.schedule import Op, Payload, Schedule, Task
+from edgesim.trace import Reading, Span, Trace
+from edgesim.units import si
+from edgesim.workload import Optimiser, Purpose, Workload
+
+__all__ = [
+    "Block",
+    "BlockKind",
+    "Cluster",
+    "Cost",
+    "Depth",
+    "Device",
+    "EdgesimError",
+    "EfficiencyCurve",
+    "InfeasibleError",
+    "Layer",
+    "Metrics",
+    "Model",
+    "Network",
+    "Op",
+    "Optimiser",
+    "Origin",
+    "Payload",
+    "Plan",
+    "PlanError",
+    "Point",
+    "PowerModel",
+    "Profile",
+    "ProfileError",
+    "Proof",
+    "Purpose",
+    "Reading",
+    "RunError",
+    "Schedule",
+    "ScheduleError",
+    "Span",
+    "SplitBy",
+    "Stage",
+    "Status",
+    "Task",
+    "Topology",
+    "Trace",
+    "Workload",
+    "estimate",
+    "measure",
+    "si",
+]

@@ -1,0 +1,247 @@
+"""Where does the work run? Devices, what they draw, and the network that joins them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import inf, isfinite, log
+
+from edgesim.units import show
+
+
+class Origin(StrEnum):
+    """What a number is. Every number of a device, a network or a profile carries one of these."""
+
+    MEASURED = "measured"
+    PUBLISHED = "published"
+    ESTIMATED = "estimated"
+    ASSUMED = "assumed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerModel:
+    """What a device draws, in watts, as the whole board in each state.
+
+    States add above idle: a device that computes while it transmits draws
+    ``idle_w + (compute_w - idle_w) + (transmit_w - idle_w)``.
+    """
+
+    idle_w: float
+    compute_w: float
+    transmit_w: float
+    receive_w: float
+    source: str
+
+    def __post_init__(self) -> None:
+        for state in ("compute_w", "transmit_w", "receive_w"):
+            watts = getattr(self, state)
+            if not 0 <= self.idle_w <= watts < inf:
+                raise ValueError(f"power model: need 0 <= idle_w <= {state}, got idle_w={self.idle_w}, {state}={watts}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EfficiencyCurve:
+    """Which fraction of ``flop_per_s`` a block reaches, by its work: linear in log(FLOP) between points.
+
+    ``kind`` is a block kind (attention, conv ...) or "any". Outside its points the curve is flat.
+    """
+
+    kind: str
+    work_flop: tuple[float, ...]
+    fraction: tuple[float, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        if len(self.work_flop) != len(self.fraction) or not self.work_flop:
+            raise ValueError(f"efficiency curve {self.kind}: needs one fraction per work_flop, and at least one")
+        if any(a >= b for a, b in zip(self.work_flop, self.work_flop[1:], strict=False)) or self.work_flop[0] <= 0:
+            raise ValueError(f"efficiency curve {self.kind}: work_flop must be positive and rise, got {self.work_flop}")
+        if not all(0 < f <= 1 for f in self.fraction):
+            raise ValueError(f"efficiency curve {self.kind}: fractions must lie in (0, 1], got {self.fraction}")
+
+    def at(self, flop: float) -> float:
+        """The fraction at a work size in FLOP."""
+        if flop <= self.work_flop[0]:
+            return self.fraction[0]
+        for i in range(1, len(self.work_flop)):
+            if flop <= self.work_flop[i]:
+                low, high = log(self.work_flop[i - 1]), log(self.work_flop[i])
+                part = (log(flop) - low) / (high - low)
+                return self.fraction[i - 1] + part * (self.fraction[i] - self.fraction[i - 1])
+        return self.fraction[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What one device can do for an application; ``efficiency`` says how much of ``flop_per_s`` small work gets."""
+
+    name: str
+    flop_per_s: float
+    memory_bytes: float
+    memory_bytes_per_s: float
+    disk_bytes_per_s: float
+    power: PowerModel
+    origin: Origin
+    source: str
+    efficiency: tuple[EfficiencyCurve, ...] = ()
+
+    def __post_init__(self) -> None:
+        for value in ("flop_per_s", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s"):
+            if not getattr(self, value) > 0:
+                raise ValueError(f"device {self.name}: {value} must be positive, got {getattr(self, value)}")
+
+    def __str__(self) -> str:
+        return f"{self.name} ({show(self.flop_per_s, 'FLOP/s')}, {show(self.memory_bytes, 'B')}, {self.origin})"
+
+    def efficiency_at(self, block_kind: str, flop: float) -> float:
+        """The fraction of ``flop_per_s`` that a block of this kind and work reaches; 1 where no curve was given."""
+        for wanted in (block_kind, "any"):
+            for curve in self.efficiency:
+                if curve.kind == wanted:
+                    return curve.at(flop)
+        return 1.0
+
+
+class Topology(StrEnum):
+    """How ranks share the network."""
+
+    SWITCHED = "switched"  # a full-duplex NIC per rank, a switch that never blocks
+    RADIO = "radio"  # one channel: every byte of every flow takes air time
+    PAIRS = "pairs"  # an independent link per ordered pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What joins the devices.
+
+    Attributes:
+        topology: who shares what.
+        bytes_per_s: [rank][peer] line rate. Switched: row 0 holds each rank's transmit rate, row 1 its receive rate.
+            Radio and pairs: the rate from rank to peer (the diagonal is not read).
+        latency_s: [rank][peer] seconds that a message needs beside its bytes.
+        goodput: application bytes per byte of line rate (0.956 for TCP over Ethernet: 1448/1514).
+        burst_bytes: what an idle, shaped link lets through at once (token bucket); 0 on a real wire.
+        origin, source: where the numbers come from.
+
+    Use :meth:`switched`, :meth:`radio` or :meth:`pairs`.
+    """
+
+    topology: Topology
+    bytes_per_s: tuple[tuple[float, ...], ...]
+    latency_s: tuple[tuple[float, ...], ...]
+    goodput: float
+    origin: Origin
+    source: str
+    burst_bytes: float = 0.0
+    ranks: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        ranks = len(self.latency_s)
+        object.__setattr__(self, "ranks", ranks)
+        switched = self.topology is Topology.SWITCHED
+        rows = 2 if switched else ranks
+        if len(self.bytes_per_s) != rows or any(len(row) != ranks for row in (*self.bytes_per_s, *self.latency_s)):
+            raise ValueError(f"network: {self.topology} needs {rows} x {ranks} rates and {ranks} x {ranks} latencies")
+        for i, row in enumerate(self.bytes_per_s):
+            for j, rate in enumerate(row):
+                if (switched or i != j) and not rate > 0:
+                    raise ValueError(
+                        f"network: bandwidth must be positive, got {rate} B/s for rank {j if switched else i}"
+                    )
+        if not all(isfinite(s) and s >= 0 for row in self.latency_s for s in row):
+            raise ValueError(f"network: latencies must be finite and >= 0, got {self.latency_s}")
+        if not 0 < self.goodput <= 1:
+            raise ValueError(f"network: goodput must lie in (0, 1], got {self.goodput}")
+        if not 0 <= self.burst_bytes < inf:
+            raise ValueError(f"network: burst_bytes must be finite and >= 0, got {self.burst_bytes}")
+
+    @classmethod
+    def switched(
+        cls,
+        *,
+        transmit_bytes_per_s: Sequence[float],
+        receive_bytes_per_s: Sequence[float] | None = None,
+        latency_s: float | Sequence[Sequence[float]],
+        goodput: float,
+        origin: Origin | str,
+        source: str,
+        burst_bytes: float = 0.0,
+    ) -> "Network":
+        """Full-duplex NICs on a switch; a NIC receives as fast as it transmits unless told otherwise."""
+        up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
+        return cls(
+            topology=Topology.SWITCHED, bytes_per_s=(up, down), latency_s=_square(latency_s, len(up)),
+            goodput=goodput, origin=Origin(origin), source=source, burst_bytes=burst_bytes,
+        )  # fmt: skip
+
+    @classmethod
+    def radio(
+        cls,
+        *,
+        bytes_per_s: Sequence[Sequence[float]],
+        latency_s: float | Sequence[Sequence[float]],
+        goodput: float,
+        origin: Origin | str,
+        source: str,
+    ) -> "Network":
+        """One shared channel; ``bytes_per_s[i][j]`` is the rate of station i towards j when it has the air alone."""
+        matrix = tuple(tuple(row) for row in bytes_per_s)
+        return cls(
+            topology=Topology.RADIO, bytes_per_s=matrix, latency_s=_square(latency_s, len(matrix)),
+            goodput=goodput, origin=Origin(origin), source=source,
+        )  # fmt: skip
+
+    @classmethod
+    def pairs(
+        cls,
+        *,
+        bytes_per_s: Sequence[Sequence[float]],
+        latency_s: float | Sequence[Sequence[float]],
+        goodput: float,
+        origin: Origin | str,
+        source: str,
+    ) -> "Network":
+        """An independent link for every ordered pair of ranks."""
+        matrix = tuple(tuple(row) for row in bytes_per_s)
+        return cls(
+            topology=Topology.PAIRS, bytes_per_s=matrix, latency_s=_square(latency_s, len(matrix)),
+            goodput=goodput, origin=Origin(origin), source=source,
+        )  # fmt: skip
+
+    def hops(self, source: int, destination: int) -> Iterator[tuple[str, float]]:
+        """The shared resources that a byte from source to destination uses: (name, resource seconds per byte)."""
+        if self.topology is Topology.SWITCHED:
+            yield f"transmit {source}", 1 / (self.bytes_per_s[0][source] * self.goodput)
+            yield f"receive {destination}", 1 / (self.bytes_per_s[1][destination] * self.goodput)
+        else:
+            name = "air" if self.topology is Topology.RADIO else f"link {source}>{destination}"
+            yield name, 1 / (self.bytes_per_s[source][destination] * self.goodput)
+
+    def goodput_bytes_per_s(self, source: int, destination: int) -> float:
+        """What one flow alone reaches from source to destination."""
+        slowest = max(seconds_per_byte for _, seconds_per_byte in self.hops(source, destination))
+        return 1 / slowest if slowest > 0 else inf
+
+
+def _square(latency_s: float | Sequence[Sequence[float]], ranks: int) -> tuple[tuple[float, ...], ...]:
+    if isinstance(latency_s, int | float):
+        return ((float(latency_s),) * ranks,) * ranks
+    return tuple(tuple(float(s) for s in row) for row in latency_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Devices in rank order, and the network that joins them."""
+
+    name: str
+    devices: tuple[Device, ...]
+    network: Network
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "devices", tuple(self.devices))
+        if len(self.devices) != self.network.ranks:
+            raise ValueError(
+                f"cluster {self.name}: {len(self.devices)} devices but a network for {self.network.ranks} ranks"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.name}: " + ", ".join(f"{rank}={device}" for rank, device in enumerate(self.devices))

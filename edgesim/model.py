@@ -1,0 +1,269 @@
+"""What is computed? A chain of layers, each a few blocks whose costs are polynomials in samples and tokens.
+
+FLOPs count a multiply-add as two. Bytes are FP32. Closed forms are per sample of t tokens with hidden size h:
+attention 8th² + 4t²h, MLP 4thf for f columns (Vaswani et al., 2017; counts as torch's FlopCounterMode).
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.resources import files
+from typing import Any
+
+from edgesim.units import BYTES_PER_FLOAT32, show
+
+
+class BlockKind(StrEnum):
+    """What a block does; efficiency curves and splits depend on it."""
+
+    EMBEDDING = "embedding"
+    ATTENTION = "attention"
+    CONNECTIVE = "connective"
+    MLP = "mlp"
+    CONV = "conv"
+    HEAD = "head"
+    SIDE = "side"
+
+
+class SplitBy(StrEnum):
+    """What a block can be divided by among ranks, beside samples."""
+
+    NOTHING = "nothing"
+    HEADS = "heads"
+    COLUMNS = "columns"
+    TOKENS = "tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """``fixed + samples (per_sample + per_token t + per_token_squared t²)``, in FLOP or bytes."""
+
+    fixed: float = 0.0
+    per_sample: float = 0.0
+    per_token: float = 0.0
+    per_token_squared: float = 0.0
+
+    def __call__(self, samples: float, tokens: int) -> float:
+        return self.fixed + samples * (self.per_sample + tokens * (self.per_token + tokens * self.per_token_squared))
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(**{name: value + asdict(other)[name] for name, value in asdict(self).items()})
+
+    def __mul__(self, factor: float) -> "Cost":
+        return Cost(**{name: value * factor for name, value in asdict(self).items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One part of a layer and all that it costs.
+
+    ``forward_bytes`` and ``backward_bytes`` are the bytes touched in memory; ``stash_bytes`` is what the backward pass
+    keeps per sample from the forward pass, the block's own input included; ``splits`` is the number of heads or
+    columns.
+    """
+
+    name: str
+    kind: BlockKind
+    forward_flop: Cost
+    backward_flop: Cost
+    forward_bytes: Cost
+    backward_bytes: Cost
+    parameter_bytes: int
+    output_bytes: Cost
+    stash_bytes: Cost
+    split_by: SplitBy
+    splits: int
+    trainable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """The smallest part that a stage boundary may separate: a chain of blocks."""
+
+    name: str
+    blocks: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            raise ValueError(f"layer {self.name}: has no blocks")
+
+    def forward_flop(self, samples: float, tokens: int) -> float:
+        """FLOP of the forward pass."""
+        return sum(block.forward_flop(samples, tokens) for block in self.blocks)
+
+    def backward_flop(self, samples: float, tokens: int) -> float:
+        """FLOP of the backward pass."""
+        return sum(block.backward_flop(samples, tokens) for block in self.blocks)
+
+    def stash_bytes(self, samples: float, tokens: int) -> float:
+        """Bytes kept from the forward for the backward pass."""
+        return sum(block.stash_bytes(samples, tokens) for block in self.blocks)
+
+    def output_bytes(self, samples: int, tokens: int) -> int:
+        """Bytes of the boundary tensor after this layer; exact."""
+        return round(self.blocks[-1].output_bytes(samples, tokens))
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of all parameters."""
+        return sum(block.parameter_bytes for block in self.blocks)
+
+    @property
+    def trainable_bytes(self) -> int:
+        """Bytes of the parameters that get gradients."""
+        return sum(block.parameter_bytes for block in self.blocks if block.trainable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A chain of layers; ``architecture`` and ``hyper`` say how the runtime builds the very same thing in PyTorch."""
+
+    name: str
+    architecture: str
+    hyper: Mapping[str, Any]
+    layers: tuple[Layer, ...]
+
+    def __str__(self) -> str:
+        millions = self.parameter_bytes // BYTES_PER_FLOAT32 / 1e6
+        return f"{self.name}: {len(self.layers)} layers, {millions:.2f} M parameters, {show(self.parameter_bytes, 'B')}"
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of all parameters."""
+        return sum(layer.parameter_bytes for layer in self.layers)
+
+
+def bert(
+    *,
+    name: str,
+    layers: int,
+    hidden: int,
+    heads: int,
+    columns: int,
+    vocabulary: int,
+    positions: int,
+    token_types: int = 2,
+) -> Model:
+    """BERT for masked-language modelling, with an untied decoder (Devlin et al., 2019).
+
+    As ``transformers.BertForMaskedLM``. The layers are the embedding, ``layers`` encoder layers, and the head. Untied,
+    because the embedding and the decoder may live on different devices.
+    """
+    if hidden % heads:
+        raise ValueError(f"{name}: hidden={hidden} is no multiple of heads={heads}")
+    encoder = [_encoder_layer(f"encoder.{i}", hidden, heads, columns) for i in range(layers)]
+    chain = (
+        Layer(name="embedding", blocks=(_bert_embedding(hidden, vocabulary, positions, token_types),)),
+        *encoder,
+        Layer(name="head", blocks=(_bert_head(hidden, vocabulary),)),
+    )
+    hyper = {
+        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns,
+        "vocabulary": vocabulary, "positions": positions, "token_types": token_types,
+    }  # fmt: skip
+    return Model(name=name, architecture="bert", hyper=hyper, layers=chain)
+
+
+def _block(
+    name: str,
+    kind: BlockKind,
+    *,
+    flop: Cost,
+    parameters: int,
+    output: float,
+    stash: Cost,
+    split_by: SplitBy,
+    splits: int,
+) -> Block:
+    """Fill in what follows from the rest; ``output`` is numbers per token, ``stash`` is in bytes."""
+    output_bytes = Cost(per_token=output * BYTES_PER_FLOAT32)
+    # Estimated: weights once, what is stashed and the output once each way; the backward pass touches all of it twice.
+    touched = Cost(fixed=parameters * BYTES_PER_FLOAT32) + stash + output_bytes
+    return Block(
+        name=name, kind=kind, forward_flop=flop, backward_flop=flop * 2,
+        forward_bytes=touched, backward_bytes=touched * 2, parameter_bytes=parameters * BYTES_PER_FLOAT32,
+        output_bytes=output_bytes, stash_bytes=stash, split_by=split_by, splits=splits,
+    )  # fmt: skip
+
+
+def _floats(*, per_token: float = 0.0) -> Cost:
+    return Cost(per_token=per_token * BYTES_PER_FLOAT32)
+
+
+def _encoder_layer(name: str, h: int, heads: int, columns: int) -> Layer:
+    """Post-norm encoder layer: attention, add & norm, MLP, add & norm."""
+
+    def norm(which: str) -> Block:
+        # Saves its input and two statistics per token.
+        return _block(
+            which, BlockKind.CONNECTIVE, flop=Cost(), parameters=2 * h, output=h,
+            stash=_floats(per_token=h + 2), split_by=SplitBy.TOKENS, splits=0,
+        )  # fmt: skip
+
+    # Saves its input, Q, K, V, the heads' output and one log-sum-exp per head and token (fused attention).
+    attention = _block(
+        "attention", BlockKind.ATTENTION, flop=Cost(per_token=8 * h * h, per_token_squared=4 * h),
+        parameters=4 * (h * h + h), output=h, stash=_floats(per_token=5 * h + heads),
+        split_by=SplitBy.HEADS, splits=heads,
+    )  # fmt: skip
+    # Saves its input, the input of GELU and its output.
+    mlp = _block(
+        "mlp", BlockKind.MLP, flop=Cost(per_token=4 * h * columns), parameters=2 * h * columns + h + columns,
+        output=h, stash=_floats(per_token=h + 2 * columns), split_by=SplitBy.COLUMNS, splits=columns,
+    )  # fmt: skip
+    return Layer(name=name, blocks=(attention, norm("norm_attention"), mlp, norm("norm_mlp")))
+
+
+def _bert_embedding(h: int, vocabulary: int, positions: int, token_types: int) -> Block:
+    ids = Cost(per_token=8.0)  # int64 token ids; position and type ids are shared by all samples
+    return _block(
+        "embedding", BlockKind.EMBEDDING, flop=Cost(), parameters=(vocabulary + positions + token_types) * h + 2 * h,
+        output=h, stash=_floats(per_token=h + 2) + ids, split_by=SplitBy.TOKENS, splits=0,
+    )  # fmt: skip
+
+
+def _bert_head(h: int, vocabulary: int) -> Block:
+    """Dense, GELU, layer norm, decoder, cross-entropy: saves the input of each, and the log-probabilities."""
+    return _block(
+        "head", BlockKind.HEAD, flop=Cost(per_token=2 * h * h + 2 * h * vocabulary),
+        parameters=h * h + h + 2 * h + h * vocabulary + vocabulary, output=vocabulary,
+        stash=_floats(per_token=4 * h + 2 + vocabulary), split_by=SplitBy.COLUMNS, splits=vocabulary,
+    )  # fmt: skip
+
+
+def from_table(*, table: str) -> Model:
+    """Read a traced layer table that ships with the package (``edgesim/tables/<table>.json``).
+
+    Tables are written by ``python -m real_runtime.trace_model`` from the PyTorch module itself.
+    """
+    folder = files("edgesim") / "tables"
+    path = folder / f"{table}.json"
+    if not path.is_file():
+        known = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
+        raise ValueError(f"unknown layer table {table!r} (known: {', '.join(known)})")
+    return model_from_dict(json.loads(path.read_text()))
+
+
+def model_from_dict(data: Mapping[str, Any]) -> Model:
+    """The inverse of :func:`model_to_dict`."""
+    layers = tuple(
+        Layer(name=layer["name"], blocks=tuple(_read_block(b) for b in layer["blocks"])) for layer in data["layers"]
+    )
+    return Model(name=data["name"], architecture=data["architecture"], hyper=data["hyper"], layers=layers)
+
+
+def _read_block(data: Mapping[str, Any]) -> Block:
+    costs = {key: Cost(**value) for key, value in data.items() if isinstance(value, Mapping)}
+    return Block(**{**data, **costs, "kind": BlockKind(data["kind"]), "split_by": SplitBy(data["split_by"])})
+
+
+def model_to_dict(model: Model) -> dict[str, Any]:
+    """The model as plain JSON data."""
+    return asdict(model) | {"hyper": dict(model.hyper)}
+
+
+def layer_names(layers: Iterable[Layer]) -> str:
+    """Names for messages: ``embedding .. head``."""
+    names = [layer.name for layer in layers]
+    return names[0] if len(names) == 1 else f"{names[0]} .. {names[-1]}"

@@ -1,0 +1,218 @@
+"""Where does everything live? Stages of layers on ranks, samples per rank, and how many micro-batches are in flight."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from edgesim.cluster import Cluster
+from edgesim.errors import PlanError
+from edgesim.memory import held_bytes
+from edgesim.model import Model
+from edgesim.units import show
+from edgesim.workload import Workload
+
+
+class Status(StrEnum):
+    """How good a plan is known to be."""
+
+    OPTIMAL = "optimal"  # proven: value equals bound
+    FEASIBLE = "feasible"  # a bound is known, and the gap is open
+    HEURISTIC = "heuristic"  # no bound is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """How far a plan can be from the best for its planner's objective; ``bound`` is None where none is known."""
+
+    status: Status
+    method: str
+    objective: str
+    value: float | None = None
+    bound: float | None = None
+    seconds: float | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """``(value - bound) / bound``; None where either is unknown."""
+        if self.value is None or self.bound is None or self.bound <= 0:
+            return None
+        return (self.value - self.bound) / self.bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Consecutive layers held together by one or more ranks.
+
+    Attributes:
+        layers: half-open range of layer indices.
+        ranks: who holds them, in order of their samples.
+        samples: [rank] samples of every micro-batch that each rank computes.
+        in_flight: micro-batches forwarded before the first backward (the depth K_p).
+        heads, columns, tokens: [rank] uneven shares of tensor and sequence parallelism; empty where not split.
+    """
+
+    layers: tuple[int, int]
+    ranks: tuple[int, ...]
+    samples: tuple[int, ...]
+    in_flight: int
+    heads: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.layers[0] < self.layers[1]:
+            raise PlanError(f"stage of ranks {self.ranks}: layers must be a non-empty range, got {self.layers}")
+        if not self.ranks or len(set(self.ranks)) != len(self.ranks):
+            raise PlanError(f"stage {self.layers}: needs distinct ranks, got {self.ranks}")
+        if len(self.samples) != len(self.ranks) or min(self.samples) < 1:
+            raise PlanError(
+                f"stage {self.layers}: needs at least one sample for each of the ranks {self.ranks}, "
+                f"got {self.samples} (leave a rank out instead of giving it nothing)"
+            )
+        for name in ("heads", "columns", "tokens"):
+            if getattr(self, name) and len(getattr(self, name)) != len(self.ranks):
+                raise PlanError(
+                    f"stage {self.layers}: needs {name} for each of the ranks {self.ranks}, got {getattr(self, name)}"
+                )
+        if self.in_flight < 1:
+            raise PlanError(f"stage {self.layers}: in_flight must be at least 1, got {self.in_flight}")
+
+    def sample_range(self, rank: int) -> tuple[int, int]:
+        """The half-open range of a micro-batch's samples that the rank computes."""
+        i = self.ranks.index(rank)
+        return sum(self.samples[:i]), sum(self.samples[: i + 1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where a model lives and how its batch is cut: the answer of a planner, and the input of a strategy."""
+
+    model: str
+    stages: tuple[Stage, ...]
+    micro_batches: int
+    micro_batch_samples: int
+    planner: str
+    proof: Proof
+    predicted_s: float | None = None
+    profile_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise PlanError(f"plan for {self.model}: has no stages")
+        if self.micro_batches < 1:
+            raise PlanError(f"plan for {self.model}: needs at least one micro-batch, got {self.micro_batches}")
+        for before, after in zip(self.stages, self.stages[1:], strict=False):
+            if before.layers[1] != after.layers[0]:
+                raise PlanError(f"plan for {self.model}: layers {before.layers} and {after.layers} do not join")
+        if self.stages[0].layers[0] != 0:
+            raise PlanError(f"plan for {self.model}: starts at layer {self.stages[0].layers[0]} instead of 0")
+        if len(set(self.ranks)) != len(self.ranks):
+            raise PlanError(f"plan for {self.model}: a rank holds two stages: {self.ranks}")
+        for stage in self.stages:
+            if sum(stage.samples) != self.micro_batch_samples:
+                raise PlanError(
+                    f"plan for {self.model}: stage {stage.layers} shares {sum(stage.samples)} samples, "
+                    f"a micro-batch has {self.micro_batch_samples}"
+                )
+
+    def __str__(self) -> str:
+        return " | ".join(
+            f"layers {s.layers[0]}-{s.layers[1] - 1} on "
+            + " ".join(f"r{r}:{n}" for r, n in zip(s.ranks, s.samples, strict=True))
+            + f" K={s.in_flight}"
+            for s in self.stages
+        )
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """All ranks that work, stage by stage."""
+        return tuple(rank for stage in self.stages for rank in stage.ranks)
+
+    @property
+    def batch_samples(self) -> int:
+        """Samples per iteration."""
+        return self.micro_batches * self.micro_batch_samples
+
+    def check(self, model: Model, cluster: Cluster, workload: Workload, *, head_room: float = 0.0) -> None:
+        """Raise PlanError unless the plan fits model, cluster and memory; the share ``head_room`` stays free."""
+        if self.model != model.name:
+            raise PlanError(f"plan is for model {self.model}, not {model.name}")
+        if self.stages[-1].layers[1] != len(model.layers):
+            raise PlanError(f"plan covers {self.stages[-1].layers[1]} layers, {model.name} has {len(model.layers)}")
+        if unknown := [rank for rank in self.ranks if not 0 <= rank < len(cluster.devices)]:
+            raise PlanError(f"plan uses ranks {unknown}, cluster {cluster.name} has 0..{len(cluster.devices) - 1}")
+        if self.batch_samples != workload.batch_samples:
+            raise PlanError(
+                f"plan computes {self.batch_samples} samples per iteration, "
+                f"the workload asks for {workload.batch_samples}"
+            )
+        for stage in self.stages:
+            self._check_memory(stage, model, cluster, workload, head_room)
+
+    def _check_memory(self, stage: Stage, model: Model, cluster: Cluster, workload: Workload, head_room: float) -> None:
+        layers = model.layers[slice(*stage.layers)]
+        in_flight = min(stage.in_flight, self.micro_batches)
+        for rank, samples in zip(stage.ranks, stage.samples, strict=True):
+            need = held_bytes(layers, samples=samples, in_flight=in_flight, workload=workload).total_bytes
+            budget = cluster.devices[rank].memory_bytes * (1 - head_room)
+            if need > budget:
+                raise PlanError(
+                    f"rank {rank} ({cluster.devices[rank].name}) needs {show(need, 'B')} for layers {stage.layers}, "
+                    f"{samples} samples and {in_flight} in flight, and has {show(budget, 'B')} "
+                    "(fewer layers, samples or in flight)"
+                )
+
+    def to_json(self) -> str:
+        """The plan as JSON text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """Read what :meth:`to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        proof = Proof(**{**data["proof"], "status": Status(data["proof"]["status"])})
+        stages = tuple(_read_stage(stage) for stage in data["stages"])
+        return cls(**{**data, "stages": stages, "proof": proof})
+
+
+def _read_stage(data: dict[str, Any]) -> Stage:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Stage(**fields)
+
+
+class Depth(StrEnum):
+    """How many micro-batches a stage forwards before its first backward."""
+
+    GPIPE = "gpipe"
+    ONE_F_ONE_B = "one_f_one_b"
+    ASTEROID = "asteroid"
+
+
+def in_flight(depth: Depth, *, stage: int, stages: int, micro_batches: int) -> int:
+    """The warm-up depth K_p of stage p of P, never more than the M micro-batches.
+
+    GPipe: M (Huang et al., 2019). 1F1B: P - p (PipeDream-Flush, Narayanan et al., 2021). Asteroid: 2(P - p) - 1
+    (arXiv 2408.08015: communication steps count as pipeline slots).
+    """
+    depths = {Depth.GPIPE: micro_batches, Depth.ONE_F_ONE_B: stages - stage, Depth.ASTEROID: 2 * (stages - stage) - 1}
+    return min(depths[Depth(depth)], micro_batches)
+
+
+def make_stages(
+    *,
+    cuts: Sequence[int],
+    groups: Sequence[Sequence[int]],
+    samples: Sequence[Sequence[int]],
+    depth: Depth,
+    micro_batches: int,
+) -> tuple[Stage, ...]:
+    """Stages from layer boundaries (``cuts`` has one entry more than ``groups``), ranks and samples."""
+    return tuple(
+        Stage(
+            layers=(cuts[p], cuts[p + 1]), ranks=tuple(groups[p]), samples=tuple(samples[p]),
+            in_flight=in_flight(depth, stage=p, stages=len(groups), micro_batches=micro_batches),
+        )
+        for p in range(len(groups))
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""How is a whole number of layers or samples shared out? Largest remainders, straggler moves, and exact cuts."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import accumulate
+from math import floor, inf
+
+
+def largest_remainder(total: int, weights: Sequence[float]) -> tuple[int, ...]:
+    """Whole shares in proportion to the weights; what is left goes to the largest remainders, the first of equals.
+
+    >>> largest_remainder(7, [1, 1, 1]), largest_remainder(10, [6, 3, 1.5])
+    ((3, 2, 2), (6, 3, 1))
+    """
+    exact = [total * weight / sum(weights) for weight in weights]
+    shares = [floor(share) for share in exact]
+    by_remainder = sorted(range(len(shares)), key=lambda i: (shares[i] - exact[i], i))
+    for i in by_remainder[: total - sum(shares)]:
+        shares[i] += 1
+    return tuple(shares)
+
+
+def even_cuts(layers: int, stages: int) -> tuple[int, ...]:
+    """Boundaries of stages of equal length, the longer ones first: ``even_cuts(5, 2)`` is ``(0, 3, 5)``."""
+    return (0, *accumulate(largest_remainder(layers, [1] * stages)))
+
+
+def move_from_stragglers(shares: Sequence[int], seconds: Callable[[int, int], float]) -> tuple[int, ...]:
+    """Move samples off the slowest, one at a time, while its time falls; ``seconds(i, share)``. No share falls to 0."""
+    moved = list(shares)
+    while True:
+        now_s = [seconds(i, share) for i, share in enumerate(moved)]
+        slowest = now_s.index(max(now_s))
+        others = [i for i in range(len(moved)) if i != slowest]
+        if moved[slowest] == 1 or not others:
+            return tuple(moved)
+        taker = min(others, key=lambda i: seconds(i, moved[i] + 1))
+        if seconds(taker, moved[taker] + 1) >= now_s[slowest]:
+            return tuple(moved)
+        moved[slowest] -= 1
+        moved[taker] += 1
+
+
+def fastest_cuts(layers: int, stages: int, seconds: Callable[[int, int, int], float]) -> tuple[int, ...]:
+    """Boundaries that minimise the slowest stage, exactly; ties go to the earlier cut; ``seconds(p, start, stop)``.
+
+        best(p, a) = min over b of max(seconds(p, a, b), best(p + 1, b)),   best(P - 1, a) = seconds(P - 1, a, L)
+
+    >>> fastest_cuts(4, 2, lambda p, start, stop: (stop - start) * (1, 3)[p])
+    (0, 3, 4)
+    """
+
+    @cache
+    def best(p: int, start: int) -> tuple[float, int]:
+        """The slowest of the stages from p on, and where stage p stops."""
+        if p == stages - 1:
+            return seconds(p, start, layers), layers
+        slowest_s, cut = inf, -1
+        for stop in range(start + 1, layers - (stages - 1 - p) + 1):
+            here_s = max(seconds(p, start, stop), best(p + 1, stop)[0])
+            if here_s < slowest_s:
+                slowest_s, cut = here_s, stop
+        return slowest_s, cut
+
+    cuts = [0]
+    for p in range(stages):
+        cuts.append(best(p, cuts[-1])[1])
+    return tuple(cuts)

@@ -1,0 +1,15 @@
+"""Data parallelism: every rank holds the whole model and computes its samples; one all-reduce adds the gradients."""
+
+from edgesim.errors import PlanError
+from edgesim.model import Model
+from edgesim.plan import Plan
+from edgesim.schedule import Schedule
+from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from edgesim.workload import Workload
+
+
+def data(plan: Plan, model: Model, workload: Workload) -> Schedule:
+    """A hybrid pipeline of one stage; micro-batches accumulate gradients. Raises PlanError for more stages."""
+    if len(plan.stages) != 1:
+        raise PlanError(f"data: the plan has {len(plan.stages)} stages; use hybrid_pipeline")
+    return hybrid_pipeline(plan, model, workload)

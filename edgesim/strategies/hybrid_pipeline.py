@@ -1,0 +1,98 @@
+"""Hybrid pipeline: stages of several ranks with uneven samples (Asteroid, arXiv 2408.08015; PAC, arXiv 2408.10746).
+
+Between two stages every sender sends every receiver the samples that both hold (redistribution by overlapping ranges).
+Replicas of a stage add their gradients by one all-reduce; losses are divided by the samples of the whole batch, so that
+the sum is weighted by samples. Receives need nothing: they are posted ahead.
+"""
+
+from collections.abc import Iterator
+
+from edgesim.errors import PlanError
+from edgesim.model import Model
+from edgesim.plan import Plan, Stage
+from edgesim.schedule import Op, Payload, Schedule, Task
+from edgesim.strategies.orders import one_forward_one_backward
+from edgesim.workload import Purpose, Workload
+
+
+def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
+    """The schedule of one training iteration of any plan of stages; checked. Raises PlanError, ScheduleError."""
+    if workload.purpose is Purpose.INFER:
+        raise PlanError("hybrid_pipeline writes training iterations; the workload's purpose is infer")
+    if plan.stages[-1].layers[1] != len(model.layers):
+        raise PlanError(f"plan covers {plan.stages[-1].layers[1]} layers, {model.name} has {len(model.layers)}")
+    writer = _Writer(plan, model, workload)
+    programs = {rank: tuple(writer.program(s, rank)) for s, stage in enumerate(plan.stages) for rank in stage.ranks}
+    schedule = Schedule(tuple(programs.get(rank, ()) for rank in range(max(programs) + 1)))
+    schedule.check()
+    return schedule
+
+
+class _Writer:
+    """Writes the program of one rank at a time."""
+
+    def __init__(self, plan: Plan, model: Model, workload: Workload) -> None:
+        self.plan, self.model, self.tokens = plan, model, workload.tokens
+
+    def program(self, s: int, rank: int) -> Iterator[Task]:
+        stage, micro_batches = self.plan.stages[s], self.plan.micro_batches
+        for op, m in one_forward_one_backward(micro_batches=micro_batches, in_flight=stage.in_flight):
+            yield from self.forward(s, rank, m) if op is Op.F else self.backward(s, rank, m)
+        done = f"{s}B{micro_batches - 1}@"
+        trainable = sum(layer.trainable_bytes for layer in self.model.layers[slice(*stage.layers)])
+        if len(stage.ranks) > 1 and trainable:
+            yield Task(
+                op=Op.ALL_REDUCE,
+                rank=rank,
+                stage=s,
+                layers=stage.layers,
+                peers=stage.ranks,
+                nbytes=trainable,
+                needs=(f"{done}{rank}",),
+            )
+            done = f"{s}ALL_REDUCE@"
+        yield Task(op=Op.UPDATE, rank=rank, stage=s, layers=stage.layers, needs=(f"{done}{rank}",))
+
+    def forward(self, s: int, rank: int, m: int) -> Iterator[Task]:
+        """Receive the input, compute, send the output on."""
+        received = [] if s == 0 else list(self.messages(Op.RECV, s, rank, m, Payload.ACTIVATION, other=s - 1))
+        yield from received
+        yield self.compute(Op.F, s, rank, m, needs=tuple(task.name for task in received))
+        if s + 1 < len(self.plan.stages):
+            yield from self.messages(Op.SEND, s, rank, m, Payload.ACTIVATION, other=s + 1)
+
+    def backward(self, s: int, rank: int, m: int) -> Iterator[Task]:
+        """Receive the output's gradient, compute, send the input's gradient back."""
+        last = s + 1 == len(self.plan.stages)
+        received = [] if last else list(self.messages(Op.RECV, s, rank, m, Payload.GRADIENT, other=s + 1))
+        yield from received
+        yield self.compute(Op.B, s, rank, m, needs=(f"{s}F{m}@{rank}", *(task.name for task in received)))
+        if s > 0:
+            yield from self.messages(Op.SEND, s, rank, m, Payload.GRADIENT, other=s - 1)
+
+    def compute(self, op: Op, s: int, rank: int, m: int, needs: tuple[str, ...]) -> Task:
+        stage = self.plan.stages[s]
+        return Task(
+            op=op, rank=rank, stage=s, layers=stage.layers, micro_batch=m, samples=stage.sample_range(rank), needs=needs
+        )
+
+    def messages(self, op: Op, s: int, rank: int, m: int, payload: Payload, other: int) -> Iterator[Task]:
+        """One message for every rank of the other stage that shares samples with this rank."""
+        boundary = max(self.plan.stages[s].layers[0], self.plan.stages[other].layers[0])
+        sent = self.model.layers[boundary - 1]
+        source = "F" if payload is Payload.ACTIVATION else "B"
+        for peer, (start, stop) in overlaps(self.plan.stages[s], rank, self.plan.stages[other]):
+            yield Task(
+                op=op, rank=rank, stage=s, layers=(boundary, boundary), micro_batch=m, samples=(start, stop),
+                payload=payload, peers=(peer,), nbytes=sent.output_bytes(stop - start, self.tokens),
+                needs=(f"{s}{source}{m}@{rank}",) if op is Op.SEND else (),
+            )  # fmt: skip
+
+
+def overlaps(stage: Stage, rank: int, other: Stage) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Ranks of the other stage that hold some of this rank's samples, and which."""
+    start, stop = stage.sample_range(rank)
+    for peer in other.ranks:
+        first, last = other.sample_range(peer)
+        if max(start, first) < min(stop, last):
+            yield peer, (max(start, first), min(stop, last))

@@ -1,0 +1,62 @@
+"""What is asked of the model: train, fine-tune or infer, in which batches."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Purpose(StrEnum):
+    """What a workload does with the model."""
+
+    TRAIN = "train"
+    FINE_TUNE = "fine_tune"
+    INFER = "infer"
+
+
+class Optimiser(StrEnum):
+    """How parameters are updated; the value's state is counted in parameters' worth of memory."""
+
+    SGD = "sgd"
+    MOMENTUM = "momentum"
+    ADAM = "adam"
+
+    @property
+    def state_per_parameter(self) -> int:
+        """Numbers of optimiser state kept per trainable parameter."""
+        return {Optimiser.SGD: 0, Optimiser.MOMENTUM: 1, Optimiser.ADAM: 2}[self]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One iteration is ``batch_samples`` samples, cut into micro-batches of ``micro_batch_samples``.
+
+    ``tokens`` is the sequence length; 1 for models without sequences. ``cache`` keeps activations of a frozen backbone
+    between epochs (PAC).
+    """
+
+    purpose: Purpose
+    batch_samples: int
+    micro_batch_samples: int
+    tokens: int
+    optimiser: Optimiser
+    learning_rate: float
+    epochs: int = 1
+    cache: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "purpose", Purpose(self.purpose))
+        object.__setattr__(self, "optimiser", Optimiser(self.optimiser))
+        for name in ("batch_samples", "micro_batch_samples", "tokens", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"workload: {name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_samples % self.micro_batch_samples:
+            raise ValueError(
+                f"workload: batch_samples={self.batch_samples} is no multiple of "
+                f"micro_batch_samples={self.micro_batch_samples}"
+            )
+        if not self.learning_rate >= 0:
+            raise ValueError(f"workload: learning_rate must be >= 0, got {self.learning_rate}")
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro-batches per iteration."""
+        return self.batch_samples // self.micro_batch_samples
