@@ -1,0 +1,142 @@
+"""One rank as a process: ``python -m real_runtime`` reads commands as JSON lines and answers alike.
+
+The pipe is the control channel: heartbeats and errors never share the network under test. When the pipe closes, because
+the coordinator ended or was killed, the rank ends at once.
+"""
+
+import json
+import os
+import queue
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import torch
+
+from edgesim.model import model_from_dict
+from edgesim.workload import Workload
+from real_runtime.job import Job
+from real_runtime.pacing import Dilation
+from real_runtime.profiler import machine_flop_per_s, profile_blocks
+from real_runtime.transport import DeadlineError, Transport
+from real_runtime.worker import TaskError, Worker, freeze_garbage
+
+_HEARTBEAT_S = 0.2
+_ROUNDS = 5
+
+
+class Rank:
+    """Answers commands until the pipe closes."""
+
+    def __init__(self, replies: TextIO) -> None:
+        self.replies, self.lock = replies, threading.Lock()
+        self.worker: Worker | None = None
+        self.commands: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def say(self, message: dict[str, Any]) -> None:
+        with self.lock:
+            self.replies.write(json.dumps(message) + "\n")
+            self.replies.flush()
+
+    def listen(self) -> None:
+        """Read commands in a thread of its own, so that a closed pipe ends even a busy rank."""
+        for line in sys.stdin:
+            self.commands.put(json.loads(line))
+        os._exit(0)
+
+    def beat(self) -> None:
+        while True:
+            self.say({"heartbeat": "starting" if self.worker is None else self.worker.now})
+            time.sleep(_HEARTBEAT_S)
+
+    def serve(self) -> None:
+        for work in (self.listen, self.beat):
+            threading.Thread(target=work, daemon=True).start()
+        actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "join": self.join, "dilate": self.dilate, "play": self.play, "profile": self.profile,
+        }  # fmt: skip
+        while True:
+            command = self.commands.get()
+            try:
+                answer = actions[command["do"]](command)
+                self.say({"done": command["do"], **answer})
+            except Exception as error:
+                self.say({"error": describe(error)})
+
+    def join(self, command: dict[str, Any]) -> dict[str, Any]:
+        torch.set_num_threads(1)
+        transport = Transport(
+            rank=command["rank"], world=command["world"], store=command["store"], interface=command["interface"],
+            deadline_s=command["deadline_s"], nic_bytes_per_s=command["nic_bytes_per_s"],
+        )  # fmt: skip
+        self.worker = Worker(command["rank"], transport, Dilation(1.0))
+        flop_per_s = machine_flop_per_s(_ROUNDS)
+        # Taken after start-up: the limit is on what the model adds, as usable memory is.
+        if command["memory_bytes"] is not None:
+            limit_memory(int(command["memory_bytes"]))
+        return {"flop_per_s": flop_per_s}
+
+    def dilate(self, command: dict[str, Any]) -> dict[str, Any]:
+        assert self.worker is not None
+        self.worker.dilation = Dilation(command["fraction"])
+        return {}
+
+    def play(self, command: dict[str, Any]) -> dict[str, Any]:
+        assert self.worker is not None
+        self.worker.play(Job.from_dict(command["job"]), self.say)
+        return {}
+
+    def profile(self, command: dict[str, Any]) -> dict[str, Any]:
+        assert self.worker is not None
+        self.worker.now = "profiling"
+        freeze_garbage()
+        model, workload = model_from_dict(command["model"]), Workload(**command["workload"])
+        rows = profile_blocks(model, workload, command["samples"], command["repeats"], self.worker.dilation)
+        self.worker.now = "idle"
+        return {"rows": rows}
+
+
+def limit_memory(extra_bytes: int) -> None:
+    """Let this process take so many more bytes of private memory."""
+    with open("/proc/self/statm") as statm:
+        data_bytes = int(statm.read().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes + extra_bytes, data_bytes + extra_bytes))
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error for the coordinator: kind, task, message."""
+    task = error.task.name if isinstance(error, TaskError) else None
+    cause = error.__cause__ if isinstance(error, TaskError) and error.__cause__ is not None else error
+    text = str(cause)
+    kind = "failed"
+    if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
+        kind = "out of memory"
+    elif isinstance(cause, DeadlineError):
+        kind = "deadline"
+    elif ("losed" in text and "peer" in text) or "reset by peer" in text:
+        kind = "connection closed"
+    trace = "".join(traceback.format_exception(cause))
+    return {
+        "kind": kind,
+        "task": task,
+        "message": text.strip().splitlines()[0] if text.strip() else repr(cause),
+        "trace": trace,
+    }
+
+
+def main() -> None:
+    """Keep stdout for replies: whatever libraries print goes to stderr."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    pid = os.readlink("/proc/self") if os.path.exists("/proc/self") else os.getpid()  # as the coordinator sees it
+    rank = Rank(replies)
+    rank.say({"pid": int(pid)})
+    rank.serve()
+
+
+if __name__ == "__main__":
+    main()

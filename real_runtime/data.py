@@ -1,0 +1,99 @@
+"""What do the ranks learn from? Small real data, drawn alike by every rank: bytes of text, or scikit-learn's digits."""
+
+import os
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from edgesim.model import Model
+from edgesim.workload import Workload
+
+PAD, MASK, SEPARATOR, BYTE_VOCABULARY = 256, 257, 258, 259
+IGNORED = -100  # the label that torch's cross-entropy leaves out
+MASKED_SHARE = 0.15  # Devlin et al., 2019
+_CORPUS_BYTES = 4_000_000
+_DIGITS_MAXIMUM = 16.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """What to learn from.
+
+    ``text``: all ``*.py``, ``*.txt`` and ``*.md`` files of a folder, by default Python's own sources.
+    ``digits``: scikit-learn's 8 x 8 images, scaled to the model's resolution.
+    """
+
+    kind: str
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("text", "digits"):
+            raise ValueError(f"unknown data {self.kind!r} (known: text, digits)")
+
+
+class Source:
+    """Draws batches; the same seed and iteration give the same batch on every rank."""
+
+    def __init__(self, spec: DataSpec, model: Model, workload: Workload, seed: int) -> None:
+        self.model, self.workload, self.seed = model, workload, seed
+        if spec.kind == "digits":
+            self.images, self.labels = _digits(int(model.hyper["resolution"]))
+        else:
+            self.corpus = _corpus(Path(spec.folder or sysconfig.get_paths()["stdlib"]))
+            if self.corpus.size <= workload.tokens:
+                raise ValueError(
+                    f"text folder {spec.folder}: holds {self.corpus.size} bytes, a sample needs {workload.tokens + 1}"
+                )
+        self.kind = spec.kind
+
+    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """One iteration's inputs and targets: ids and labels [batch, tokens], or images and classes [batch]."""
+        random = np.random.default_rng([self.seed, iteration])
+        if self.kind == "digits":
+            chosen = torch.from_numpy(random.integers(len(self.labels), size=self.workload.batch_samples))
+            return self.images[chosen], self.labels[chosen]
+        return self._masked_text(random)
+
+    def _masked_text(self, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Every sample hides the same number of bytes, so that the mean over samples is the mean over hidden bytes."""
+        samples, tokens = self.workload.batch_samples, self.workload.tokens
+        starts = random.integers(self.corpus.size - tokens, size=samples)
+        ids = torch.from_numpy(np.stack([self.corpus[s : s + tokens] for s in starts]).astype(np.int64))
+        hidden = torch.from_numpy(
+            np.argsort(random.random((samples, tokens)), axis=1)[:, : masked_tokens(tokens)].copy()
+        )
+        labels = torch.full_like(ids, IGNORED).scatter(1, hidden, ids.gather(1, hidden))
+        return ids.scatter(1, hidden, MASK), labels
+
+
+def masked_tokens(tokens: int) -> int:
+    """Tokens hidden per sample."""
+    return max(1, round(MASKED_SHARE * tokens))
+
+
+def _corpus(folder: Path) -> np.ndarray:
+    """The folder's text in the order of its paths, up to a limit; installed packages are not the folder's own."""
+    text = bytearray()
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "site-packages")
+        for name in sorted(names):
+            if name.endswith((".py", ".txt", ".md")):
+                text += (Path(parent) / name).read_bytes()
+        if len(text) >= _CORPUS_BYTES:
+            break
+    if not text:
+        raise ValueError(f"text folder {folder}: holds no *.py, *.txt or *.md files")
+    return np.frombuffer(bytes(text[:_CORPUS_BYTES]), dtype=np.uint8)
+
+
+def _digits(resolution: int) -> tuple[Tensor, Tensor]:
+    digits = load_digits()
+    images = torch.from_numpy(digits.images).float().div(_DIGITS_MAXIMUM)[:, None].expand(-1, 3, -1, -1)
+    return torch.nn.functional.interpolate(images, size=resolution, mode="bilinear"), torch.from_numpy(
+        digits.target
+    ).long()

@@ -1,0 +1,64 @@
+"""What is a rank asked to play, and what does it answer? Plain data that travels as JSON."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgesim.model import Model, model_from_dict, model_to_dict
+from edgesim.schedule import Schedule
+from edgesim.trace import Trace
+from edgesim.workload import Workload
+from real_runtime.data import DataSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Play a schedule for some iterations on real data.
+
+    ``pause_s`` rests between iterations. ``parameters_folder`` receives each rank's parameters after the last iteration
+    (``rank<r>.pt``, names as in the layer list); None keeps them nowhere.
+    """
+
+    schedule: Schedule
+    model: Model
+    workload: Workload
+    data: DataSpec
+    iterations: int
+    seed: int
+    pause_s: float = 0.0
+    parameters_folder: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data; the schedule travels as text with its hash."""
+        rest = {
+            "iterations": self.iterations,
+            "seed": self.seed,
+            "pause_s": self.pause_s,
+            "parameters_folder": self.parameters_folder,
+        }
+        nouns = {"model": model_to_dict(self.model), "workload": asdict(self.workload), "data": asdict(self.data)}
+        return rest | nouns | {"schedule": self.schedule.to_text(), "hash": self.schedule.hash}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Job":
+        """Read what :meth:`to_dict` wrote. Raises ValueError if the schedule's hash is not its text's."""
+        schedule = Schedule.from_text(data["schedule"])
+        if schedule.hash != data["hash"]:
+            raise ValueError(f"the schedule that arrived has hash {schedule.hash[:12]}, sent was {data['hash'][:12]}")
+        return cls(
+            schedule=schedule,
+            model=model_from_dict(data["model"]),
+            workload=Workload(**data["workload"]),
+            data=DataSpec(**data["data"]),
+            iterations=data["iterations"],
+            seed=data["seed"],
+            pause_s=data["pause_s"],
+            parameters_folder=data["parameters_folder"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What a job gave: a measured trace and a loss per iteration."""
+
+    traces: tuple[Trace, ...]
+    losses: tuple[float, ...]

@@ -1,0 +1,74 @@
+"""How is a fast machine made as slow as the device it stands for? Computation sleeps, messages wait for their turn."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+# How late a sender may be and still count as continuous: sleeps overshoot by about 0.1 ms, threads by a few.
+_SLACK_S = 0.003
+
+
+class Dilation:
+    """Stretches computation to ``fraction`` of one core by thread CPU time, which other processes' load does not touch.
+
+    After each task it sleeps until ``CPU time / fraction`` has passed; what a task overshoots, the next one in the same
+    unbroken run sleeps less.
+    """
+
+    def __init__(self, fraction: float) -> None:
+        if not 0 < fraction <= 1:
+            raise ValueError(f"a host's speed must be a fraction of one core in (0, 1], got {fraction:g}")
+        self.fraction = fraction
+        self.due_s = 0.0
+
+    def run(self, work: Callable[[], T]) -> tuple[T, float, float]:
+        """Do the work, then sleep; return its result, start and end on the monotonic clock."""
+        start_s, cpu_s = time.monotonic(), time.thread_time()
+        result = work()
+        target_s = (time.thread_time() - cpu_s) / self.fraction
+        # A task that follows the last one at once starts when that one was due, not when its sleep overshot.
+        began_s = self.due_s if start_s - self.due_s < _SLACK_S else start_s
+        self.due_s = began_s + target_s
+        if (rest_s := self.due_s - time.monotonic()) > 0:
+            time.sleep(rest_s)
+        end_s = time.monotonic()
+        self.due_s = max(self.due_s, end_s - _SLACK_S)
+        return result, start_s, end_s
+
+
+class Pacer:
+    """One direction of an emulated NIC: bytes of all its messages pass in turn at ``bytes_per_s``.
+
+    Messages ask chunk by chunk, so that messages at the same time share the NIC evenly.
+    """
+
+    def __init__(self, bytes_per_s: float) -> None:
+        self.bytes_per_s = bytes_per_s
+        self.free_s = 0.0
+        self.lock = threading.Lock()
+
+    def transmit(self, nbytes: int) -> None:
+        """Return when the bytes would have left the NIC."""
+        with self.lock:
+            now_s = time.monotonic()
+            self.free_s = (
+                max(self.free_s, now_s - _SLACK_S if self.free_s > now_s - _SLACK_S else now_s)
+                + nbytes / self.bytes_per_s
+            )
+            wait_s = self.free_s - now_s
+        _sleep(wait_s)
+
+    def receive(self, nbytes: int) -> None:
+        """Return when bytes that came in just now would have passed the NIC: at once if it was free while they came."""
+        with self.lock:
+            now_s = time.monotonic()
+            self.free_s = max(self.free_s + nbytes / self.bytes_per_s, now_s)
+            wait_s = self.free_s - now_s
+        _sleep(wait_s)
+
+
+def _sleep(seconds: float) -> None:
+    if seconds > 0:
+        time.sleep(seconds)

@@ -1,0 +1,274 @@
+"""Where do ranks live? On emulated hosts of this machine: network namespaces where allowed, else plain processes."""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgesim.cluster import Cluster, Network, Topology
+from edgesim.errors import RunError
+from edgesim.model import Model, model_to_dict
+from edgesim.profile import Point
+from edgesim.units import mbit_per_s, show
+from edgesim.workload import Optimiser, Purpose, Workload
+from real_runtime.coordinator import Coordinator
+from real_runtime.data import DataSpec
+from real_runtime.job import Execution, Job
+from real_runtime.merging import merge
+from real_runtime.profiler import fit_network, message_schedule
+from real_runtime.testbeds import cgroups, loopback, netns
+
+KINDS = ("auto", "netns", "loopback")
+# Share of the machine's cores that hosts may ask for together: the rest carries the network and the system.
+_CORES_SHARE = 0.8
+# Messages that time a link: one for latency, three for the line, as seconds of the nominal rate.
+_PROBE_BYTES, _PROBE_S, _PROBE_REPEATS, _PROBE_PAUSE_S = 1024, (0.06, 0.12, 0.24), 3, 0.03
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestbedSpec:
+    """How to emulate a cluster on this machine.
+
+    Attributes:
+        kind: netns, loopback, or auto: the best that works here.
+        fractions: [rank] speed of each host as a fraction of one core of this machine; None takes the devices' FLOP/s.
+        slow_motion: slows computation and links alike, so that fast boards are imitated true to ratio; traces are told
+            in the board's own seconds.
+        deadline_s: no wait takes longer.
+        cpu_quota: slow hosts down by cgroup quota instead of dilation (root).
+        memory_limit: hold each host to its device's memory (cgroup as root, else by resource limit).
+    """
+
+    __test__ = False  # not a test class, whatever its name says
+
+    kind: str = "auto"
+    fractions: tuple[float, ...] | None = None
+    slow_motion: float = 1.0
+    deadline_s: float = 60.0
+    cpu_quota: bool = False
+    memory_limit: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown testbed {self.kind!r} (known: {', '.join(KINDS)})")
+        if not self.slow_motion >= 1:
+            raise ValueError(f"testbed: slow_motion must be at least 1, got {self.slow_motion:g}")
+        if not self.deadline_s > 0:
+            raise ValueError(f"testbed: deadline_s must be positive, got {self.deadline_s:g}")
+
+
+class Hosts(Protocol):
+    """What a kind of testbed offers: how to start a rank's process on its host."""
+
+    interface: str
+    paces: bool  # whether messages are paced by the ranks themselves
+
+    def command(self, rank: int, argv: Sequence[str]) -> list[str]: ...
+
+
+class Testbed:
+    """Emulated hosts with a living rank on each."""
+
+    __test__ = False
+
+    def __init__(
+        self, spec: TestbedSpec, cluster: Cluster, coordinator: Coordinator, hosts: Hosts, *, name: str, why: str
+    ) -> None:
+        self.spec, self.cluster, self.coordinator, self.hosts = spec, cluster, coordinator, hosts
+        self.name, self.why = name, why
+        self.fractions: tuple[float, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """Which testbed, why, and what its hosts are."""
+        rates = _nic_rates(self.cluster, 1.0)
+        hosts = ", ".join(
+            f"{device.name} at {fraction:.2f} core and {mbit_per_s(rate):g} Mbit/s"
+            for device, fraction, rate in zip(self.cluster.devices, self.fractions, rates, strict=True)
+        )
+        slow = f", in {self.spec.slow_motion:g}x slow motion" if self.spec.slow_motion > 1 else ""
+        return f"{self.name} ({self.why}): {hosts}{slow}"
+
+    def execute(self, job: Job) -> Execution:
+        """Play a job on the hosts. Raises RunError naming rank, task and cause, ValueError for a job of other ranks."""
+        if len(job.schedule.programs) > len(self.cluster.devices):
+            raise ValueError(
+                f"the schedule is for {len(job.schedule.programs)} ranks, the testbed has {len(self.cluster.devices)}"
+            )
+        job.schedule.check()
+        times: list[dict[str, tuple[float, float]]] = [{} for _ in range(job.iterations)]
+        losses = [0.0] * job.iterations
+        for _, message in self.coordinator.stream([{"do": "play", "job": job.to_dict()}] * len(self.cluster.devices)):
+            if "iteration" in message:
+                times[message["iteration"]] |= {name: (ready, end) for name, (ready, end) in message["times"].items()}
+                losses[message["iteration"]] += message["loss"]
+        return Execution(
+            traces=tuple(merge(job.schedule, t, self.spec.slow_motion) for t in times), losses=tuple(losses)
+        )
+
+    def profile_blocks(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
+        """Measured seconds of every layer on every host, all hosts at once."""
+        command = {
+            "do": "profile",
+            "model": model_to_dict(model),
+            "workload": asdict(workload),
+            "samples": list(samples),
+            "repeats": repeats,
+        }
+        answers = self.coordinator.ask([command] * len(self.cluster.devices))
+        return [
+            Point(device=device.name, **row | {"seconds": row["seconds"] / self.spec.slow_motion})
+            for device, answer in zip(self.cluster.devices, answers, strict=True)
+            for row in answer["rows"]
+        ]
+
+    def measure_network(self) -> Network:
+        """Rates, latencies and burst of the hosts' NICs, from messages between every ordered pair."""
+        ranks = len(self.cluster.devices)
+        rates = _nic_rates(self.cluster, self.spec.slow_motion)
+        messages: dict[tuple[int, int], list[tuple[int, float]]] = {}
+        for i in range(ranks):
+            for j in range(ranks):
+                if i != j:
+                    sizes = (_PROBE_BYTES, *(round(min(rates[i], rates[j]) * seconds) for seconds in _PROBE_S))
+                    messages[i, j] = [(size, self._probe_s(i, j, size)) for size in sizes]
+        return fit_network(messages, ranks, source=f"messages between all pairs on {self.name}")
+
+    def _probe_s(self, source: int, destination: int, nbytes: int) -> float:
+        job = Job(
+            schedule=message_schedule(source, destination, nbytes),
+            model=_NO_MODEL,
+            workload=_NO_WORK,
+            data=DataSpec(kind="text"),
+            iterations=_PROBE_REPEATS + 1,
+            seed=0,
+            pause_s=_PROBE_PAUSE_S,
+        )
+        seconds = sorted(trace.makespan_s for trace in self.execute(job).traces[1:])
+        return (seconds[(len(seconds) - 1) // 2] + seconds[len(seconds) // 2]) / 2
+
+
+_NO_MODEL = Model(name="none", architecture="none", hyper={}, layers=())
+_NO_WORK = Workload(
+    purpose=Purpose.TRAIN, batch_samples=1, micro_batch_samples=1, tokens=1, optimiser=Optimiser.SGD, learning_rate=0.0
+)
+
+
+@contextmanager
+def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
+    """Start a rank on every emulated host; end and remove everything on leaving, also after an error or Ctrl-C.
+
+    Raises ValueError where the machine cannot emulate the cluster, RunError where ranks do not come up.
+    """
+    if cluster.network.topology is not Topology.SWITCHED:
+        raise ValueError(
+            f"the testbeds emulate switched networks, cluster {cluster.name} has topology {cluster.network.topology}"
+        )
+    ranks = len(cluster.devices)
+    kind, why = choose(spec.kind)
+    rates = _nic_rates(cluster, spec.slow_motion)
+    with ExitStack() as stack:
+        hosts: Hosts = stack.enter_context(netns.hosts(rates) if kind == "netns" else loopback.hosts())
+        groups = (
+            stack.enter_context(cgroups.groups(ranks))
+            if spec.cpu_quota or (spec.memory_limit and cgroups.available())
+            else None
+        )
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesim-")))
+        coordinator = Coordinator(
+            [hosts.command(rank, [sys.executable, "-m", "real_runtime"]) for rank in range(ranks)],
+            oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
+        )
+        stack.callback(coordinator.close)
+        testbed = Testbed(spec, cluster, coordinator, hosts, name=kind, why=why)
+        limits = [device.memory_bytes if spec.memory_limit and groups is None else None for device in cluster.devices]
+        joined = coordinator.ask(
+            [
+                {
+                    "do": "join",
+                    "rank": rank,
+                    "world": ranks,
+                    "store": str(folder / "store"),
+                    "interface": hosts.interface,
+                    "deadline_s": spec.deadline_s,
+                    "nic_bytes_per_s": rates[rank] if hosts.paces else None,
+                    "memory_bytes": limits[rank],
+                }
+                for rank in range(ranks)
+            ]
+        )
+        testbed.fractions = _fractions(spec, cluster, max(answer["flop_per_s"] for answer in joined))
+        if groups is not None:
+            _confine(spec, cluster, coordinator, groups, testbed.fractions)
+        coordinator.ask(
+            [{"do": "dilate", "fraction": 1.0 if spec.cpu_quota else fraction} for fraction in testbed.fractions]
+        )
+        yield testbed
+
+
+def _confine(
+    spec: TestbedSpec,
+    cluster: Cluster,
+    coordinator: Coordinator,
+    groups: "list[cgroups.Cgroup]",
+    fractions: Sequence[float],
+) -> None:
+    """Put the ranks, now that they are up, into their cgroups: start-up is never throttled."""
+    for rank, group, device, fraction in zip(coordinator.ranks, groups, cluster.devices, fractions, strict=True):
+        assert rank.pid is not None, "a rank that joined has told its pid"
+        if spec.cpu_quota:
+            group.limit_cpu(fraction)
+        if spec.memory_limit:
+            group.limit_memory(int(device.memory_bytes), rank.pid)
+        group.add(rank.pid)
+
+
+def _fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float) -> tuple[float, ...]:
+    """Each host's share of one core. Raises ValueError if this machine is too slow or too small."""
+    if spec.fractions is not None and len(spec.fractions) != len(cluster.devices):
+        raise ValueError(f"testbed: {len(spec.fractions)} fractions for {len(cluster.devices)} devices")
+    wanted = spec.fractions or tuple(device.flop_per_s / machine_flop_per_s for device in cluster.devices)
+    fractions = tuple(fraction / spec.slow_motion for fraction in wanted)
+    cores = (
+        _CORES_SHARE * len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else _CORES_SHARE * (os.cpu_count() or 1)
+    )
+    need = max(max(fractions), sum(fractions) / cores) * spec.slow_motion
+    if need > spec.slow_motion:
+        raise ValueError(
+            f"testbed: the hosts ask for {', '.join(f'{f:.2f}' for f in fractions)} of a core "
+            f"({show(machine_flop_per_s, 'FLOP/s')} each, {cores:g} cores to share): "
+            f"set testbed.slow_motion={need * 1.05:.2g} or more"
+        )
+    return fractions
+
+
+def _nic_rates(cluster: Cluster, slow_motion: float) -> list[float]:
+    """Each host's line rate, the slower of its two directions."""
+    return [min(up, down) / slow_motion for up, down in zip(*cluster.network.bytes_per_s, strict=True)]
+
+
+def choose(kind: str) -> tuple[str, str]:
+    """The testbed to use and why. Raises RunError if the wanted one does not work here."""
+    if kind == "loopback":
+        return "loopback", "as asked: plain processes, messages paced in user space"
+    problem = netns.problem()
+    if problem is None:
+        return "netns", "a network namespace per host" + (
+            ", as asked" if kind == "netns" else ": the best that works here"
+        )
+    if kind == "netns":
+        raise RunError(f"testbed netns does not work here: {problem} (use testbed=loopback)")
+    logger.info("netns does not work here: %s", problem)
+    return "loopback", f"namespaces do not work here: {problem}"
+
+
+__all__ = ["Testbed", "TestbedSpec", "open_testbed"]

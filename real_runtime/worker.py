@@ -1,0 +1,186 @@
+"""What does one rank do with its program? Plays every stream in order: computation here, connections in threads.
+
+A task starts when its needs are done and its stream is free, as in the simulator. Receives that need nothing are posted
+before the iteration begins. Times are seconds on the machine's monotonic clock.
+"""
+
+import gc
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgesim.schedule import CHANNEL, COMPUTE, Op, Task
+from real_runtime.job import Job
+from real_runtime.pacing import Dilation
+from real_runtime.part import Part
+from real_runtime.transport import Receive, Transport
+
+
+class TaskError(Exception):
+    """A task ended in an error; ``__cause__`` says which."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(str(task))
+        self.task = task
+
+
+@dataclass(slots=True)
+class Times:
+    """When a task could start and when it ended."""
+
+    ready_s: float
+    end_s: float
+
+
+class Worker:
+    """One rank, from job to job."""
+
+    def __init__(self, rank: int, transport: Transport, dilation: Dilation) -> None:
+        self.rank, self.transport, self.dilation = rank, transport, dilation
+        self.now = "idle"  # what the heartbeat tells
+
+    def play(self, job: Job, report: Callable[[dict[str, Any]], None]) -> None:
+        """Play all iterations; report each one's times and loss. Raises TaskError."""
+        self.compare_hashes(job.schedule.hash)
+        programs = job.schedule.programs
+        program = programs[self.rank] if self.rank < len(programs) else ()
+        part = Part(job, program)
+        freeze_garbage()
+        for iteration in range(job.iterations):
+            part.begin(iteration)
+            player = Player(self, part, program)
+            gc.collect()
+            self.now = f"waiting for all ranks before iteration {iteration}"
+            self.transport.barrier()
+            times = player.play()
+            report({"iteration": iteration, "times": times, "loss": part.loss()})
+            time.sleep(job.pause_s)
+        if job.parameters_folder is not None and part.stage is not None:
+            torch.save(part.parameters(), Path(job.parameters_folder) / f"rank{self.rank}.pt")
+        self.now = "idle"
+
+    def compare_hashes(self, own: str) -> None:
+        """Raise ValueError unless all ranks hold the same schedule."""
+        hashes = self.transport.gather(own)
+        if len(set(hashes)) > 1:
+            raise ValueError(
+                "ranks hold different schedules: " + ", ".join(f"rank {r} has {h[:12]}" for r, h in enumerate(hashes))
+            )
+
+
+def freeze_garbage() -> None:
+    """Collect now and no more: a collection within a task would be measured as the task."""
+    gc.unfreeze()  # what the last job left
+    gc.collect()
+    gc.freeze()  # what the libraries hold need not be searched again
+    gc.disable()
+
+
+class Player:
+    """One iteration of one rank."""
+
+    def __init__(self, worker: Worker, part: Part, program: Iterable[Task]) -> None:
+        self.worker, self.part, self.transport = worker, part, worker.transport
+        self.streams: dict[str, list[Task]] = defaultdict(list)
+        for task in program:
+            self.streams[task.stream].append(task)
+        self.done = {task.name: threading.Event() for task in program}
+        self.times: dict[str, Times] = {}
+        self.failed: TaskError | None = None
+        # Both ends of a connection number its messages alike: their order is the same (Schedule.check).
+        self.tags = {task.name: i for queue in self.streams.values() for i, task in enumerate(queue)}
+        self.posted: dict[str, Receive] = {}
+        for task in program:
+            if task.op is Op.RECV and not task.needs:
+                self.post(task)
+
+    def play(self) -> dict[str, tuple[float, float]]:
+        """Play all streams; return (ready, end) of every task. Raises TaskError."""
+        threads = [
+            threading.Thread(target=self.run, args=(queue,), name=stream, daemon=True)
+            for stream, queue in self.streams.items()
+            if stream != "compute"
+        ]
+        begin_s = time.monotonic()
+        for task in (task for queue in self.streams.values() for task in queue if task.name in self.posted):
+            self.times[task.name] = Times(begin_s, begin_s)
+        for thread in threads:
+            thread.start()
+        self.run(self.streams["compute"])
+        for thread in threads:
+            while thread.is_alive() and self.failed is None:
+                self.worker.now = f"waiting to {thread.name}"
+                thread.join(timeout=0.1)
+        if self.failed is not None:
+            raise self.failed
+        return {name: (times.ready_s, times.end_s) for name, times in self.times.items()}
+
+    def run(self, queue: list[Task]) -> None:
+        """Play one stream's tasks in order; an error ends all streams of this rank."""
+        for task in queue:
+            try:
+                for need in task.needs:
+                    if task.op in COMPUTE:
+                        self.worker.now = f"{task} waiting for {need}"
+                    self.done[need].wait()
+                if self.failed is not None:
+                    return
+                self.perform(task)
+            except Exception as error:
+                failure = TaskError(task)
+                failure.__cause__ = error
+                self.failed = self.failed or failure
+                for event in self.done.values():
+                    event.set()
+                return
+            self.done[task.name].set()
+
+    def perform(self, task: Task) -> None:
+        """Do one task and note its times."""
+        ready_s = time.monotonic()
+        match task.op:
+            case Op.F | Op.B | Op.UPDATE:
+                self.worker.now = str(task)
+                _, ready_s, end_s = self.worker.dilation.run(lambda: self.part.compute(task))
+                self.times[task.name] = Times(ready_s, end_s)
+                return
+            case Op.SEND:
+                tensor = self.part.outgoing(task)
+                check_bytes(task, tensor)
+                assert task.payload is not None
+                self.transport.send(tensor, task.peers[0], CHANNEL[task.payload], self.tags[task.name])
+            case Op.RECV:
+                if task.name not in self.posted:
+                    self.post(task)
+                else:
+                    ready_s = self.times[task.name].ready_s
+                self.posted[task.name].wait()
+            case Op.ALL_REDUCE:
+                assert self.part.stage is not None
+                check_bytes(task, self.part.stage.flat_gradients)
+                self.transport.all_reduce(self.part.stage.flat_gradients, task.peers, task.rank)
+            case _:
+                raise NotImplementedError(f"{task}: the runtime has no {task.op} yet")
+        self.times[task.name] = Times(ready_s, time.monotonic())
+
+    def post(self, task: Task) -> None:
+        """Announce a receive."""
+        tensor = self.part.incoming(task)
+        check_bytes(task, tensor)
+        assert task.payload is not None
+        self.posted[task.name] = self.transport.post_receive(
+            tensor, task.peers[0], CHANNEL[task.payload], self.tags[task.name]
+        )
+
+
+def check_bytes(task: Task, tensor: Tensor) -> None:
+    """The schedule and the tensor must agree on every message."""
+    if tensor.nbytes != task.nbytes:
+        raise ValueError(f"{task}: the schedule says {task.nbytes} B, the tensor has {tensor.nbytes} B")
