@@ -1,0 +1,103 @@
+"""Calibrate a testbed: time the blocks of the model and the links, and keep both.
+
+    python -m experiments.calibrate testbed=netns
+    python -m experiments.calibrate testbed=loopback model=mobilenet_v2 workload=images calibration.repeats=10
+
+Writes results/profiles/<name>.profile.json (seconds per block, device, sample count) and <name>.network.json (rates and
+latencies). Use them with: python -m experiments.run profile=measured profile.path=... network.calibrated=...
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from omegaconf import DictConfig
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from edgesim.cluster import Cluster, Network, Origin
+from edgesim.profile import Point, Profile, leave_one_out_error
+from edgesim.units import mbit_per_s
+from experiments.compose import Nouns, build, nouns
+from experiments.front_door import run_command
+from experiments.network_file import save_network
+from real_runtime.testbeds import Testbed, open_testbed
+
+
+def calibrate_command(cfg: DictConfig) -> None:
+    """Open the testbed, measure, write, and say how well the profile predicts itself."""
+    words = nouns(cfg)
+    with open_testbed(build(cfg.testbed), words.cluster) as testbed, progress_bar() as progress:
+        progress.console.print(testbed.description, soft_wrap=True)
+        profile, network = calibrate(testbed, words, cfg.calibration, progress)
+        name = cfg.calibration.name or testbed_name(testbed, words.cluster)
+    folder = Path(cfg.results) / "profiles"
+    paths = folder / f"{name}.profile.json", folder / f"{name}.network.json"
+    profile.save(paths[0])
+    save_network(paths[1], network)
+    print(f"{profile}\nleave-one-out error of the profile: {leave_one_out(profile)}\nnetwork: {describe(network)}")
+    print(f"Use it: python -m experiments.run profile=measured profile.path={paths[0]} network.calibrated={paths[1]}")
+
+
+def calibrate(testbed: Testbed, words: Nouns, settings: DictConfig, progress: Progress) -> tuple[Profile, Network]:
+    """Blocks at every sample count, then links."""
+    points: list[Point] = []
+    if load := busy():
+        progress.console.print(f"[yellow]warning: {load}: what is measured now will be off[/yellow]", soft_wrap=True)
+    task = progress.add_task("timing blocks", total=len(settings.samples) + 1)
+    for count in settings.samples:
+        progress.update(task, description=f"timing blocks, {count} samples")
+        points += testbed.profile_blocks(words.model, words.workload, samples=[count], repeats=settings.repeats)
+        progress.advance(task)
+    progress.update(task, description="timing links")
+    network = testbed.measure_network()
+    progress.update(task, description="calibrated", advance=1)
+    source = f"{testbed.name}, {settings.repeats} repeats"
+    return Profile(model=words.model.name, origin=Origin.MEASURED, source=source, points=merged(points)), network
+
+
+def progress_bar() -> Progress:
+    """What is done, how much of it, for how long, and how long still."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )
+
+
+def busy() -> str | None:
+    """In words, that other programs keep this machine's cores busy; None if they do not or nothing is known."""
+    if not hasattr(os, "getloadavg") or (load := os.getloadavg()[0]) <= (cores := os.cpu_count() or 1):
+        return None
+    return f"this machine is busy (load {load:.1f} on {cores} cores)"
+
+
+def merged(points: Sequence[Point]) -> tuple[Point, ...]:
+    """One point per entry, the median where an entry was timed more than once (updates are, at every sample count)."""
+    seconds: dict[Point, list[float]] = {}
+    for point in points:
+        seconds.setdefault(replace(point, seconds=0.0), []).append(point.seconds)
+    return tuple(replace(key, seconds=median(values)) for key, values in seconds.items())
+
+
+def leave_one_out(profile: Profile) -> str:
+    """The median error of guessing a sample count from its neighbours, for people."""
+    error = leave_one_out_error(profile)
+    return "unknown (needs three sample counts)" if error is None else f"{error:.1%}"
+
+
+def describe(network: Network) -> str:
+    """Goodput and latency of the slowest pair."""
+    pairs = [(a, b) for a in range(network.ranks) for b in range(network.ranks) if a != b]
+    slowest = min(network.goodput_bytes_per_s(a, b) for a, b in pairs)
+    latency_s = max(network.latency_s[a][b] for a, b in pairs)
+    return f"goodput {mbit_per_s(slowest):.3g} Mbit/s, latency {latency_s * 1e3:.3g} ms (slowest pair)"
+
+
+def testbed_name(testbed: Testbed, cluster: Cluster) -> str:
+    """Kind and line rate: ``netns_100mbit``."""
+    rate = min(min(row) for row in cluster.network.bytes_per_s)
+    return f"{testbed.name}_{mbit_per_s(rate):g}mbit"
+
+
+if __name__ == "__main__":
+    run_command(calibrate_command, about=__doc__)

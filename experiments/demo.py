@@ -1,0 +1,138 @@
+"""The demonstration: three unequal emulated devices train BERT-small together, in three ways, simulated and for real.
+
+    python -m experiments.demo                       # or: make demo; under six minutes on two cores
+    python -m experiments.demo testbed=loopback network.rate="20 Mbit/s"
+
+Calibrates the testbed, plans data parallelism, a pipeline and a hybrid pipeline (of each the best plan that the
+simulator finds), plays all in both players, prints one table and writes results/demo/: table.md, gantt.pdf and .png,
+trace.perfetto.json, and a folder per plan.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import Progress
+
+from edgesim.plan import Depth, Plan
+from edgesim.planners.exhaustive import exhaustive
+from edgesim.schedule import Schedule
+from edgesim.trace import Trace, save_perfetto
+from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
+from experiments.compose import Nouns, build, nouns
+from experiments.figures.gantt import save_gantt
+from experiments.front_door import run_command
+from experiments.jobs import execute, make_job
+from experiments.network_file import save_network
+from experiments.results import versions, whole_folder
+from experiments.tables.comparison import Row as TableRow
+from experiments.tables.comparison import comparison_markdown, comparison_table
+from experiments.tables.plans import in_words
+from experiments.validate import strategy_named
+from real_runtime.testbeds import Testbed, open_testbed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """One way to share the model: its plan, and what both players made of it."""
+
+    name: str
+    plan: Plan
+    schedule: Schedule
+    simulated: Trace
+    measured: tuple[Trace, ...]
+
+    @property
+    def typical(self) -> Trace:
+        """The measured iteration of median length (the faster of two)."""
+        return sorted(self.measured, key=lambda trace: trace.makespan_s)[(len(self.measured) - 1) // 2]
+
+
+def demo(cfg: DictConfig) -> None:
+    """Calibrate, plan, simulate, execute, compare, draw."""
+    nominal = nouns(cfg)
+    print(f"{nominal.model}\n{nominal.cluster}\nopening the testbed ...")
+    with open_testbed(build(cfg.testbed), nominal.cluster) as testbed, progress_bar() as progress:
+        progress.console.print(f"testbed: {testbed.description}", soft_wrap=True, highlight=False)
+        words = nominal.calibrated(*calibrate(testbed, nominal, cfg.calibration, progress))
+        contests = compete(cfg, words, testbed, progress)
+    print(f"calibration: leave-one-out error {leave_one_out(words.profile)}; {describe(words.cluster.network)}")
+    table = [row(contest, words) for contest in contests]
+    folder = Path(cfg.results) / "demo"
+    write(folder, cfg, words, contests, table)
+    watts = words.measure(contests[0].simulated).energy_source
+    Console().print(comparison_table(table, watts=watts))
+    print(
+        f"Look next at {folder / 'gantt.png'} (simulated above measured), drop {folder / 'trace.perfetto.json'}\n"
+        "on https://ui.perfetto.dev, and make a run of your own: python -m experiments.run --help."
+    )
+
+
+def compete(cfg: DictConfig, words: Nouns, testbed: Testbed, progress: Progress) -> list[Contest]:
+    """Each way's best plan in the simulator, then on the testbed; one iteration warms up and is not counted."""
+    contests = []
+    task = progress.add_task("playing", total=len(cfg.demo))
+    for name, way in cfg.demo.items():
+        progress.update(task, description=f"playing {name}")
+        strategy = strategy_named(way.strategy)
+        groups = OmegaConf.to_container(way.groups) if OmegaConf.is_config(way.groups) else way.groups
+        plan = words.plan(partial(exhaustive, groups=groups, depth=Depth(way.depth)), strategy)
+        schedule = strategy(plan, words.model, words.workload)
+        measured = execute(testbed, make_job(cfg, words, schedule, cfg.iterations)).traces
+        contests.append(
+            Contest(name=str(name), plan=plan, schedule=schedule, simulated=words.simulate(schedule), measured=measured)
+        )
+        progress.advance(task)
+    progress.update(task, description="played")
+    return contests
+
+
+def row(contest: Contest, words: Nouns) -> TableRow:
+    """The contest's figures; seconds are the median of the measured iterations."""
+    metrics = [words.measure(trace) for trace in contest.measured]
+    measured_s = median(m.makespan_s for m in metrics)
+    return TableRow(
+        strategy=contest.name, plan=in_words(contest.plan, [device.name for device in words.cluster.devices]),
+        simulated_s=contest.simulated.makespan_s, measured_s=measured_s,
+        samples_per_s=words.workload.batch_samples / measured_s, energy_j=median(m.energy_j for m in metrics),
+        peak_bytes=max(metrics[-1].peak_bytes),
+    )  # fmt: skip
+
+
+def named(trace: Trace, name: str) -> Trace:
+    """Tell the contests apart where their traces stand in one file."""
+    return replace(trace, player=f"{name}, {trace.player},")
+
+
+def write(target: Path, cfg: DictConfig, words: Nouns, contests: Sequence[Contest], table: Sequence[TableRow]) -> None:
+    """Everything, whole or not at all."""
+    with whole_folder(target) as folder:
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        (folder / "versions.json").write_text(json.dumps(versions() | {"seed": cfg.seed}, indent=2) + "\n")
+        (folder / "table.md").write_text(comparison_markdown(table))
+        words.profile.save(folder / "profile.json")
+        save_network(folder / "network.json", words.cluster.network)
+        for contest in contests:
+            place = folder / contest.name
+            place.mkdir()
+            (place / "plan.json").write_text(contest.plan.to_json())
+            (place / "schedule.txt").write_text(contest.schedule.to_text())
+            (place / "simulated.jsonl").write_text(contest.simulated.to_lines())
+            (place / "measured.jsonl").write_text(contest.typical.to_lines())
+            metrics = {trace.player: words.measure(trace).to_dict() for trace in (contest.simulated, contest.typical)}
+            (place / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        save_perfetto(
+            folder / "trace.perfetto.json", [named(t, c.name) for c in contests for t in (c.simulated, c.typical)]
+        )
+        names = [device.name for device in words.cluster.devices]
+        panels = [(f"{c.name}:  {in_words(c.plan, names)}", (c.simulated, c.typical)) for c in contests]
+        save_gantt(panels, folder / "gantt", ranks=names)
+
+
+if __name__ == "__main__":
+    run_command(demo, about=__doc__, experiment="demo")

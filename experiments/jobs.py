@@ -1,0 +1,40 @@
+"""What is executed? A schedule on the configured data; the first iteration warms up and is not counted."""
+
+from omegaconf import DictConfig
+
+from edgesim.model import Model
+from edgesim.schedule import Schedule
+from experiments.compose import Nouns, build
+from real_runtime.data import DataSpec
+from real_runtime.job import Execution, Job
+from real_runtime.testbeds import Testbed
+
+# What a model of this hyper-parameter reads.
+_READS = {"vocabulary": "text", "resolution": "digits"}
+
+
+def make_job(cfg: DictConfig, words: Nouns, schedule: Schedule, iterations: int) -> Job:
+    """A job of one iteration more than is counted. Raises ValueError if the model cannot read the data."""
+    data: DataSpec = build(cfg.data)
+    refuse_other_data(words.model, data)
+    return Job(
+        schedule=schedule,
+        model=words.model,
+        workload=words.workload,
+        data=data,
+        iterations=iterations + 1,
+        seed=cfg.seed,
+    )
+
+
+def refuse_other_data(model: Model, data: DataSpec) -> None:
+    """Raise ValueError if the model reads another kind of data."""
+    for hyper, kind in _READS.items():
+        if hyper in model.hyper and data.kind != kind:
+            raise ValueError(f"{model.name} reads {kind}, not {data.kind} (choose data={kind} and a workload to match)")
+
+
+def execute(testbed: Testbed, job: Job) -> Execution:
+    """The iterations that count."""
+    execution = testbed.execute(job)
+    return Execution(traces=execution.traces[1:], losses=execution.losses[1:])

@@ -1,0 +1,104 @@
+"""One run: plan, simulate and, if asked, execute; everything about it in a folder of its own.
+
+    python -m experiments.run                                      # the default: BERT-small in a pipeline, simulated
+    python -m experiments.run strategy=data network.rate="20 Mbit/s"
+    python -m experiments.run strategy=hybrid_pipeline "groups=[[0],[1,2]]" planner=exhaustive
+    python -m experiments.run execute=true testbed=netns           # for real as well
+
+Writes results/runs/<overrides>/: config.yaml, plan.json, network.json, schedule.txt, simulated.jsonl, measured.jsonl
+(the last iteration), trace.perfetto.json (open it at ui.perfetto.dev), metrics.json, versions.json.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from edgesim.metrics import Metrics
+from edgesim.plan import Plan
+from edgesim.schedule import Schedule
+from edgesim.trace import Trace, save_perfetto
+from experiments.compose import Nouns, build, nouns
+from experiments.front_door import run_command
+from experiments.jobs import execute, make_job
+from experiments.network_file import save_network
+from experiments.results import versions, whole_folder
+from experiments.tables.metrics import metrics_table
+from real_runtime.job import Execution
+from real_runtime.testbeds import open_testbed
+
+_LONGEST_NAME = 120
+
+
+def run(cfg: DictConfig) -> None:
+    """Plan, simulate, execute, write, and say what came out."""
+    console = Console()
+    words = nouns(cfg)
+    strategy = build(cfg.strategy)
+    plan = words.plan(build(cfg.planner), strategy)
+    schedule = strategy(plan, words.model, words.workload)
+    simulated = words.simulate(schedule)
+    print(f"{words.model}\n{words.cluster}\n{words.profile}\nplan: {plan}")
+    execution = _execute(cfg, words, schedule, console) if cfg.execute else None
+    traces = (simulated, *(execution.traces if execution else ()))
+    metrics = [words.measure(trace) for trace in traces]
+    target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
+    with whole_folder(target) as folder:
+        _write(folder, cfg, plan, schedule, traces, metrics, execution.losses if execution else ())
+        save_network(folder / "network.json", words.cluster.network)
+    console.print(metrics_table(metrics))
+    print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
+
+
+def _execute(cfg: DictConfig, words: Nouns, schedule: Schedule, console: Console) -> Execution:
+    """The schedule for real."""
+    job = make_job(cfg, words, schedule, cfg.iterations)
+    with console.status("opening the testbed"), open_testbed(build(cfg.testbed), words.cluster) as testbed:
+        print(testbed.description)
+        return execute(testbed, job)
+
+
+def _write(
+    folder: Path,
+    cfg: DictConfig,
+    plan: Plan,
+    schedule: Schedule,
+    traces: Sequence[Trace],
+    metrics: Sequence[Metrics],
+    losses: Sequence[float],
+) -> None:
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    (folder / "plan.json").write_text(plan.to_json())
+    (folder / "schedule.txt").write_text(schedule.to_text())
+    last = {trace.player: trace for trace in traces}
+    for player, trace in last.items():
+        (folder / f"{player}.jsonl").write_text(trace.to_lines())
+    save_perfetto(folder / "trace.perfetto.json", last.values())
+    figures = {
+        "seed": cfg.seed,
+        "schedule": schedule.hash,
+        "losses": list(losses),
+        "iterations": [m.to_dict() for m in metrics],
+    }
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (folder / "versions.json").write_text(json.dumps(versions() | {"seed": cfg.seed}, indent=2) + "\n")
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """The overrides as a folder name; ``default`` without any. Where things are written is no part of what they are.
+
+    >>> folder_name(["strategy=data", "network.rate=20 Mbit/s", "results=/tmp/x"])
+    'strategy=data,network.rate=20_Mbit_s'
+    """
+    telling = [re.sub(r"[^\w.=,+~\[\]-]+", "_", word) for word in overrides if not word.startswith("results=")]
+    name = ",".join(telling) or "default"
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+if __name__ == "__main__":
+    run_command(run, about=__doc__)

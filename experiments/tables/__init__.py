@@ -1,0 +1,1 @@
+"""Tables, one file each: rows in, a rich table or Markdown out."""

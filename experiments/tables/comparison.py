@@ -1,0 +1,52 @@
+"""Which way of sharing the model is best? A row per way, simulated beside measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from edgesim.units import show
+from experiments.tables.markdown import markdown
+
+HEAD = ("strategy", "simulated s/iteration", "measured", "error", "samples/s", "energy", "peak memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One way, and its figures; energy is of all devices per iteration, peak memory of the fullest device."""
+
+    strategy: str
+    plan: str
+    simulated_s: float
+    measured_s: float
+    samples_per_s: float
+    energy_j: float
+    peak_bytes: float
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """For people, under :data:`HEAD`."""
+        return (
+            self.strategy, f"{self.simulated_s:.3g}", f"{self.measured_s:.3g}",
+            f"{self.simulated_s / self.measured_s - 1:+.1%}",
+            f"{self.samples_per_s:.3g}", show(self.energy_j, "J"), show(self.peak_bytes, "B"),
+        )  # fmt: skip
+
+
+def comparison_table(rows: Sequence[Row], *, watts: str) -> Table:
+    """The fastest way in bold; below, the plans and where the watts come from."""
+    plans = "\n".join(f"{row.strategy}: {row.plan}" for row in rows)
+    caption = f"{plans}\n(in brackets: samples of each micro-batch, where devices share it)\nenergy: watts are {watts}"
+    table = Table(title="one training iteration", caption=caption, title_justify="left", caption_justify="left")
+    table.add_column(HEAD[0])
+    for head in HEAD[1:]:
+        table.add_column(head, justify="right")
+    fastest = min(rows, key=lambda row: row.measured_s)
+    for row in rows:
+        table.add_row(*row.cells, style="bold" if row is fastest else None)
+    return table
+
+
+def comparison_markdown(rows: Sequence[Row]) -> str:
+    """The same figures as a file."""
+    return markdown(HEAD, [row.cells for row in rows])

@@ -1,0 +1,34 @@
+"""What did a run cost? A row per player."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from rich.table import Table
+
+from edgesim.metrics import Metrics
+from edgesim.units import show
+
+
+def metrics_table(metrics: Sequence[Metrics]) -> Table:
+    """Simulated and measured, one below the other; of several iterations the median."""
+    table = Table(
+        title="one iteration",
+        caption=f"energy: watts are {metrics[0].energy_source}",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("player")
+    for head in ("iteration", "samples/s", "bubble", "sent", "peak memory", "energy"):
+        table.add_column(head, justify="right")
+    for player in dict.fromkeys(m.player for m in metrics):
+        mine = [m for m in metrics if m.player == player]
+        table.add_row(
+            player,
+            show(median(m.makespan_s for m in mine), "s"),
+            f"{median(m.samples_per_s for m in mine):.3g}",
+            f"{median(m.bubble for m in mine):.0%}",
+            show(sum(mine[-1].sent_bytes), "B"),
+            show(max(mine[-1].peak_bytes), "B"),
+            show(median(m.energy_j for m in mine), "J"),
+        )
+    return table

@@ -1,0 +1,141 @@
+"""Validate the simulator: many plans in both players, and how far apart they are.
+
+    python -m experiments.validate testbed=netns
+    python -m experiments.validate testbed=loopback "validation.rates=[{rate: 100 Mbit/s, iterations: 3}]"
+
+The plans stand in conf/experiment/validation.yaml. For each rate the testbed is calibrated once and stays open for all
+plans; the first iteration of each plan warms up and is not counted. Writes to results/validation/: <testbed>_<rate>.csv
+(a row per plan and kind of task), parity_<testbed>.pdf and .png, and summary.json.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_method
+from omegaconf import DictConfig
+from rich.console import Console
+
+import edgesim.strategies
+from edgesim.errors import EdgesimError, RunError
+from edgesim.plan import Depth, Plan, Proof, Status, make_stages
+from edgesim.strategies import Strategy
+from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
+from experiments.compose import Nouns, build, nouns
+from experiments.fidelity import ITERATION, Row, rows, summary, to_csv
+from experiments.figures.parity import save_parity
+from experiments.front_door import run_command, suggestion
+from experiments.jobs import execute, make_job
+from experiments.network_file import save_network
+from experiments.results import write_text
+from experiments.tables.fidelity import fidelity_table
+from real_runtime.testbeds import open_testbed
+
+
+def validate(cfg: DictConfig) -> None:
+    """Every plan at every rate; files are written rate by rate."""
+    console = Console()
+    plans_of(cfg, nouns(cfg))  # refuses a bad plan before anything is measured
+    folder = Path(cfg.results) / "validation"
+    kinds = []
+    for rate in cfg.validation.rates:
+        cfg.network.rate = rate.rate
+        name, table, figures = validate_rate(cfg, rate.iterations)
+        write_text(folder / f"{name}.csv", to_csv(table))
+        merge_summary(folder / "summary.json", name, figures)
+        console.print(fidelity_table(name, table, figures))
+        kinds.append(name.partition("_")[0])
+    for kind in dict.fromkeys(kinds):
+        print(f"Parity plot: {save_parity(folder, kind)}")
+
+
+def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[Row], dict[str, Any]]:
+    """Name of the testbed and rate, a table of all plans, and its summary."""
+    nominal, spec = nouns(cfg), build(cfg.testbed)
+    with ExitStack() as open_now, progress_bar() as progress:
+        testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
+        name = testbed_name(testbed, nominal.cluster)
+        progress.console.print(testbed.description, soft_wrap=True)
+        profile, network = calibrate(testbed, nominal, cfg.calibration, progress)
+        words = nominal.calibrated(profile, network)
+        profile.save(Path(cfg.results) / "profiles" / f"{name}.profile.json")
+        save_network(Path(cfg.results) / "profiles" / f"{name}.network.json", network)
+        table: list[Row] = []
+        entries = plans_of(cfg, words)
+        task = progress.add_task(name, total=len(entries))
+        for label, (strategy_name, plan) in entries.items():
+            progress.update(task, description=f"{name}: {label}")
+            try:
+                table += play_both(words, testbed, label, strategy_name, plan, cfg, iterations)
+            except EdgesimError as error:
+                table.append(Row(strategy=strategy_name, plan=label, kind=ITERATION, reason=str(error)))
+                if isinstance(error, RunError):  # the testbed may be broken: the next plan gets a fresh one
+                    open_now.close()
+                    testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
+            progress.advance(task)
+        progress.update(task, description=name)
+    facts = {"date": date.today().isoformat(), "profile_hash": profile.hash, "leave_one_out": leave_one_out(profile)}
+    return name, table, summary(table) | facts | {"testbed": testbed.description}
+
+
+def play_both(
+    words: Nouns, testbed: Any, label: str, strategy_name: str, plan: Plan, cfg: DictConfig, iterations: int
+) -> list[Row]:
+    """The plan's schedule simulated and executed; the first executed iteration is dropped."""
+    schedule = strategy_named(strategy_name)(plan, words.model, words.workload)
+    simulated = words.simulate(schedule)
+    measured = execute(testbed, make_job(cfg, words, schedule, iterations)).traces
+    return rows(strategy=strategy_name, plan=label, simulated=simulated, measured=measured)
+
+
+def plans_of(cfg: DictConfig, words: Nouns) -> dict[str, tuple[str, Plan]]:
+    """The configured plans by name, each with its strategy, checked."""
+    plans = {entry.name: (entry.strategy, make_plan(entry, words)) for entry in cfg.validation.plans}
+    if len(plans) < len(cfg.validation.plans):
+        raise ValueError("validation.plans: two plans have the same name (rename one)")
+    for strategy_name, plan in plans.values():
+        strategy_named(strategy_name)
+        plan.check(words.model, words.cluster, words.workload)
+    return plans
+
+
+def make_plan(entry: Mapping[str, Any], words: Nouns) -> Plan:
+    """A plan from cuts, groups, samples and depth."""
+    micro_batches = words.workload.micro_batches
+    stages = make_stages(
+        cuts=entry["cuts"],
+        groups=entry["groups"],
+        samples=entry["samples"],
+        depth=Depth(entry["depth"]),
+        micro_batches=micro_batches,
+    )
+    return Plan(
+        model=words.model.name, stages=stages, micro_batches=micro_batches,
+        micro_batch_samples=words.workload.micro_batch_samples, planner="by hand",
+        proof=Proof(status=Status.HEURISTIC, method="by hand", objective="none"), profile_hash=words.profile.hash,
+    )  # fmt: skip
+
+
+def strategy_named(name: str) -> Strategy:
+    """``edgesim/strategies/<name>.py``, its function of the same name."""
+    known = [
+        path.stem
+        for path in Path(edgesim.strategies.__path__[0]).glob("*.py")
+        if path.stem not in ("__init__", "orders")
+    ]
+    if name not in known:
+        raise ValueError(f"unknown strategy {name!r}{suggestion(name, known)}")
+    return get_method(f"edgesim.strategies.{name}.{name}")
+
+
+def merge_summary(path: Path, name: str, figures: Mapping[str, Any]) -> None:
+    """Replace one testbed's entry, keep the others."""
+    old = json.loads(path.read_text()) if path.exists() else {}
+    write_text(path, json.dumps(dict(sorted((old | {name: figures}).items())), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_command(validate, about=__doc__, experiment="validation")
