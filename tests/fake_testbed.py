@@ -1,0 +1,61 @@
+"""A testbed for tests: plays schedules in the simulator and disturbs the clock a little; no process is started."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from edgesim.cluster import Cluster, Network, Origin
+from edgesim.errors import RunError
+from edgesim.model import Model
+from edgesim.profile import Point, estimate
+from edgesim.simulator import simulate
+from edgesim.trace import Trace
+from edgesim.workload import Workload
+from real_runtime.job import Execution, Job
+
+NOISE = 0.03
+
+
+class FakeTestbed:
+    """Looks like ``real_runtime.testbeds.Testbed``; refuses schedules of more than ``ranks`` ranks."""
+
+    name = "fake"
+
+    def __init__(self, cluster: Cluster, *, ranks: int = 99) -> None:
+        self.cluster, self.ranks = cluster, ranks
+        self.random = np.random.default_rng(0)
+        self.description = f"fake testbed of {len(cluster.devices)} hosts"
+
+    def execute(self, job: Job) -> Execution:
+        """Each iteration a little slower or faster than simulated."""
+        if len(job.schedule.programs) > self.ranks:
+            raise RunError(f"rank {self.ranks}: cannot be reached")
+        samples = range(1, job.workload.micro_batch_samples + 1)
+        profile = estimate(job.model, self.cluster.devices, samples=samples, tokens=job.workload.tokens)
+        exact = simulate(
+            job.schedule, cluster=self.cluster, model=job.model, profile=profile, tokens=job.workload.tokens
+        )
+        return Execution(
+            traces=tuple(self._disturbed(exact) for _ in range(job.iterations)), losses=(1.0,) * job.iterations
+        )
+
+    def _disturbed(self, trace: Trace) -> Trace:
+        factor = 1 + NOISE * self.random.standard_normal()
+        stretched = {name: tuple(factor * s for s in getattr(trace, name)) for name in ("start_s", "end_s")}
+        return replace(trace, **stretched, player="measured", profile_hash=None)
+
+    def profile_blocks(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
+        """The roofline, as if timed."""
+        return list(estimate(model, self.cluster.devices, samples=samples, tokens=workload.tokens).points)
+
+    def measure_network(self) -> Network:
+        """The nominal network, as if measured."""
+        return replace(self.cluster.network, origin=Origin.MEASURED)
+
+
+@contextmanager
+def open_fake(spec: object, cluster: Cluster) -> Iterator[FakeTestbed]:
+    """In place of ``open_testbed``."""
+    yield FakeTestbed(cluster)

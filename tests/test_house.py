@@ -1,0 +1,106 @@
+"""Does the house stand as it says? Dependencies, public names, docstrings, contracts, and files that pages name."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import edgesim
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("edgesim", "real_runtime", "experiments")
+MODULES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+# Where the name to install is not the name to import.
+IMPORTED_AS = {"hydra-core": "hydra", "scikit-learn": "sklearn"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names of absolute imports."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.split(".")[0]
+
+
+def declared(extra: str | None) -> set[str]:
+    """What a bare install, or one with an extra, may import."""
+    lines = PROJECT["project"]["optional-dependencies"][extra] if extra else PROJECT["project"]["dependencies"]
+    names: set[str] = set()
+    for line in lines:
+        name, more = re.fullmatch(r"([\w-]+)(?:\[(.*)\])?.*", line).groups()  # type: ignore[union-attr]
+        names |= {IMPORTED_AS.get(name, name)}
+        for other in more.split(",") if more else ():
+            names |= declared(other)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("package", "extras"),
+    [("edgesim", [None, "sim"]), ("real_runtime", [None, "runtime"]), ("experiments", [None, "experiments"])],
+)
+def test_what_a_package_imports_is_declared(package: str, extras: list[str | None]) -> None:
+    """So ``pip install .[runtime]`` is enough for a device."""
+    allowed = set.union(*(declared(extra) for extra in extras)) | set(PACKAGES) | sys.stdlib_module_names
+    for path in MODULES:
+        if path.parts[0] == package:
+            assert set(imported(path)) <= allowed, path
+
+
+def test_all_is_what_can_be_imported() -> None:
+    public = {
+        name for name, value in vars(edgesim).items() if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert set(edgesim.__all__) == public
+    assert edgesim.__all__ == sorted(edgesim.__all__)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_every_module_says_first_what_it_answers(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / path).read_text()))
+    assert docstring, "a module needs a docstring"
+    first = docstring.splitlines()[0]
+    assert re.search(r"[.?:;!]$|[.?:] ", first), f"the first line holds no whole sentence: {first!r}"
+    assert len(first.split()) >= 3, f"too short to answer anything: {first!r}"
+
+
+def test_every_module_of_edgesim_has_its_place_in_the_layers() -> None:
+    (layers,) = (c["layers"] for c in PROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    placed = {name for line in layers for name in re.findall(r"[\w.]+", line)}
+    modules = {".".join(path.with_suffix("").parts[:2]) for path in MODULES if path.parts[0] == "edgesim"}
+    assert modules - {"edgesim.__init__"} <= placed
+
+
+def test_nouns_are_in_the_contract_that_keeps_them_light() -> None:
+    (light,) = (c for c in PROJECT["tool"]["importlinter"]["contracts"] if "NumPy only" in c["name"])
+    modules = {".".join(path.with_suffix("").parts[:2]) for path in MODULES if path.parts[0] == "edgesim"}
+    assert modules - {"edgesim.__init__", "edgesim.simulator", "edgesim.planners"} == set(light["source_modules"])
+
+
+@pytest.mark.parametrize("page", ["README.md", "DESIGN.md"])
+def test_a_page_names_only_files_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text()
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    paths = [link for link in links if "://" not in link] + re.findall(r"`([\w./-]+/[\w.-]*)`", text)
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert not missing
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists(), module
+
+
+def test_the_makefile_installs_the_pytorch_that_the_project_pins() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (pinned,) = (line for line in PROJECT["project"]["optional-dependencies"]["runtime"] if line.startswith("torch=="))
+    assert f"TORCH := {pinned}\n" in makefile
+
+
+def test_readme_names_every_target_that_a_newcomer_needs() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.M))
+    assert {"demo", "test"} <= named <= targets

@@ -1,0 +1,122 @@
+"""A profile answers between its points and refuses outside them; the roofline fills it from a device's description."""
+
+from pathlib import Path
+
+import pytest
+from builders import block, chain, constant_profile, device, homogeneous, linear_profile, named
+
+from edgesim.cluster import EfficiencyCurve, Origin
+from edgesim.errors import ProfileError
+from edgesim.profile import Point, Profile, estimate, leave_one_out_error, profile_from_rows, roofline_s
+
+
+def points(*samples_seconds: tuple[int, float], block: str = "l0", op: str = "F") -> Profile:
+    return Profile(
+        model="chain1", origin=Origin.MEASURED, source="test",
+        points=tuple(
+            Point(block=block, device="board", op=op, samples=n, tokens=1, share=1.0, seconds=s)
+            for n, s in samples_seconds
+        ),
+    )  # fmt: skip
+
+
+def ask(profile: Profile, samples: int, **more: object) -> float:
+    asked = {"device": "board", "block": "l0", "op": "F", "tokens": 1} | more
+    return profile.block_s(samples=samples, **asked)  # type: ignore[arg-type]
+
+
+def test_between_two_points_the_table_is_linear() -> None:
+    table = points((4, 1.0), (8, 3.0), (1, 0.5))
+    assert [ask(table, n) for n in (1, 2, 4, 5, 8)] == pytest.approx([0.5, 0.5 + 0.5 / 3, 1.0, 1.5, 3.0])
+
+
+@pytest.mark.parametrize("samples", [1, 9])
+def test_outside_its_points_the_table_refuses(samples: int) -> None:
+    with pytest.raises(ProfileError, match=rf"known for 2\.\.8 samples, asked for {samples}"):
+        ask(points((2, 1.0), (8, 3.0)), samples)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ({"device": "other"}, r"no device 'other' \(it has: board\)"),
+        ({"tokens": 7}, r"made for \[1\] tokens, asked for 7"),
+        ({"op": "B"}, "no B of 'l0' on board"),
+        ({"block": "l9"}, "no F of 'l9' on board"),
+        ({"share": 0.5}, "with share 0.5"),
+    ],
+)
+def test_what_the_table_lacks_is_named(asked: dict[str, object], answer: str) -> None:
+    with pytest.raises(ProfileError, match=answer):
+        ask(points((1, 1.0)), 1, **asked)
+
+
+def test_a_layer_is_its_own_point_or_the_sum_of_its_blocks() -> None:
+    layer = chain(1).layers[0]
+    question = {"device": "board", "layer": layer, "op": "F", "samples": 1, "tokens": 1}
+    assert points((1, 5.0)).layer_s(**question) == 5.0  # type: ignore[arg-type]
+    assert points((1, 3.0), block="l0/only").layer_s(**question) == 3.0  # type: ignore[arg-type]
+
+
+def test_layers_add_up() -> None:
+    model, cluster = chain(3), homogeneous(1)
+    table = constant_profile(model, cluster, forward_s=0.5, backward_s=1.0)
+    assert table.layers_s(device="board", layers=model.layers, op="B", samples=7, tokens=1) == pytest.approx(3.0)
+
+
+def test_negative_seconds_are_refused() -> None:
+    with pytest.raises(ValueError, match="seconds must be >= 0"):
+        points((1, -1.0))
+    with pytest.raises(ValueError, match="seconds must be >= 0"):
+        points((1, float("nan")))
+
+
+def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
+    part = block()
+    assert roofline_s(device(flop_per_s=1e9, memory_bytes_per_s=1e12), part, "F", 2, 1) == pytest.approx(2e6 / 1e9)
+    assert roofline_s(device(flop_per_s=1e9, memory_bytes_per_s=1e12), part, "B", 2, 1) == pytest.approx(4e6 / 1e9)
+    assert roofline_s(device(flop_per_s=1e15, memory_bytes_per_s=1e6), part, "F", 2, 1) == pytest.approx(2e3 / 1e6)
+    assert roofline_s(device(flop_per_s=1e15, memory_bytes_per_s=1e6), part, "B", 2, 1) == pytest.approx(4e3 / 1e6)
+
+
+def test_the_roofline_pays_for_inefficiency() -> None:
+    half = EfficiencyCurve(kind="any", work_flop=(1.0,), fraction=(0.5,), source="test")
+    assert roofline_s(device(efficiency=(half,)), block(), "F", 1, 1) == pytest.approx(2e6 / 1e9)
+
+
+def test_an_update_touches_each_parameter_three_times_and_does_two_flop() -> None:
+    part = block(parameter_bytes=4000)
+    assert roofline_s(device(memory_bytes_per_s=1e3), part, "UPDATE", 0, 1) == pytest.approx(3 * 4000 / 1e3)
+    assert roofline_s(device(flop_per_s=1.0), part, "UPDATE", 0, 1) == pytest.approx(2 * 1000)
+
+
+def test_an_estimate_has_every_block_op_and_sample_count_and_says_that_it_is_one() -> None:
+    table = estimate(chain(2), [device(), device()], samples=(1, 4), tokens=1)
+    assert table.origin is Origin.ESTIMATED
+    assert len(table.points) == 2 * (2 + 2 + 1)
+    assert table.block_s(device="board", block="l1/only", op="F", samples=2, tokens=1) == pytest.approx(2e6 / 1e9)
+
+
+def test_a_profile_survives_its_file_and_keeps_its_hash(tmp_path: Path) -> None:
+    model = chain(2)
+    table = linear_profile(model, named(2), speeds=(1, 3), update_s=0.25)
+    table.save(tmp_path / "profiles" / "p.json")
+    again = Profile.load(tmp_path / "profiles" / "p.json")
+    assert again == table
+    assert again.hash == table.hash
+    assert [path.name for path in (tmp_path / "profiles").iterdir()] == ["p.json"]
+
+
+def test_another_number_has_another_hash() -> None:
+    assert points((1, 1.0)).hash != points((1, 1.0000001)).hash
+
+
+def test_leaving_out_a_point_of_a_line_costs_nothing_and_of_a_bend_something() -> None:
+    assert leave_one_out_error(points((1, 1.0), (2, 2.0), (4, 4.0))) == pytest.approx(0)
+    assert leave_one_out_error(points((1, 1.0), (2, 4.0), (3, 3.0))) == pytest.approx(0.5)
+    assert leave_one_out_error(points((1, 1.0), (2, 4.0))) is None
+
+
+def test_rows_of_a_measurement_become_a_measured_profile() -> None:
+    row = {"block": "l0", "device": "board", "op": "F", "samples": 1, "tokens": 1, "share": 1.0, "seconds": 0.5}
+    assert profile_from_rows("chain1", "test", [row]) == points((1, 0.5))

@@ -1,0 +1,248 @@
+"""The runtime's parts without processes: data, modules, pacing on a fake clock, merging of times, network fits."""
+
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from runtime_builders import three_hosts
+
+from edgesim.model import Model, bert, from_table
+from edgesim.schedule import Op
+from edgesim.workload import Workload
+from real_runtime import pacing
+from real_runtime.__main__ import describe
+from real_runtime.data import IGNORED, MASK, DataSpec, Source, masked_tokens
+from real_runtime.job import Job
+from real_runtime.merging import merge
+from real_runtime.models import boundary_shapes, build_layers
+from real_runtime.pacing import Dilation, Pacer
+from real_runtime.profiler import fit_network, message_schedule
+from real_runtime.stage import StageModule, flatten_gradients
+from real_runtime.testbeds import TestbedSpec, _fractions, choose, loopback, netns
+from real_runtime.trace_model import saved_bytes, trace_mobilenet_v2
+from real_runtime.transport import DeadlineError
+from real_runtime.worker import TaskError, check_bytes
+
+BERT = bert(name="small", layers=2, hidden=64, heads=4, columns=128, vocabulary=259, positions=64)
+MOBILENET = from_table(table="mobilenet_v2")
+
+
+def work(model: Model, samples: int = 4) -> Workload:
+    tokens = 16 if model is BERT else 1
+    return Workload(
+        purpose="train", batch_samples=2 * samples, micro_batch_samples=samples, tokens=tokens, optimiser="sgd",
+        learning_rate=0.1,
+    )  # fmt: skip
+
+
+class Clock:
+    """A clock that only sleeping and working move."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.cpu_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def thread_time(self) -> float:
+        return self.cpu_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def compute(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.cpu_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(
+        pacing, "time", SimpleNamespace(monotonic=clock.monotonic, thread_time=clock.thread_time, sleep=clock.sleep)
+    )
+    return clock
+
+
+@pytest.mark.parametrize("model", [BERT, MOBILENET], ids=lambda model: model.name)
+def test_every_layer_costs_what_its_module_does(model: Model) -> None:
+    samples, tokens = 2, work(model).tokens
+    entered = torch.zeros(samples, tokens, dtype=torch.long) if model is BERT else torch.rand(samples, 3, 64, 64)
+    shapes = boundary_shapes(model, tokens)
+    for index, layer in enumerate(model.layers):
+        module = build_layers(model, [index], seed=0)
+        if entered.is_floating_point():
+            entered = entered.detach().requires_grad_()
+        output, stash = saved_bytes(module, entered)
+        assert sum(p.nbytes for p in module.parameters()) == layer.parameter_bytes
+        assert output.nbytes == layer.output_bytes(samples, tokens)
+        assert tuple(output.shape[1:]) == shapes[index]
+        if layer.name != "head":  # the model's head counts the loss too
+            assert stash == pytest.approx(layer.stash_bytes(samples, tokens), rel=0.03)  # ids shared by all samples
+        entered = output
+
+
+def test_the_kept_table_is_what_tracing_gives() -> None:
+    assert asdict(trace_mobilenet_v2(resolution=64, classes=10, width=1.0)) == asdict(MOBILENET)
+
+
+def test_any_cut_of_layers_gets_the_same_weights() -> None:
+    whole = dict(build_layers(BERT, range(4), seed=3).named_parameters())
+    tail = build_layers(BERT, range(2, 4), seed=3).named_parameters()
+    for name, parameter in tail:
+        index, rest = name.split(".", 1)
+        torch.testing.assert_close(parameter, whole[f"{int(index) + 2}.{rest}"], rtol=0, atol=0)
+
+
+def test_gradients_are_views_of_one_buffer_that_update_clears() -> None:
+    stage = StageModule(BERT, work(BERT), (0, 4), seed=0)
+    inputs, targets = Source(DataSpec(kind="text"), BERT, work(BERT), 0).batch(0)
+    stage.forward(0, inputs[:4], targets[:4])
+    assert stage.backward(0, None) is None
+    assert float(stage.flat_gradients.abs().sum()) > 0
+    before = [p.detach().clone() for p in stage.module.parameters()]
+    stage.update()
+    assert float(stage.flat_gradients.abs().sum()) == 0
+    assert any(not torch.equal(a, b) for a, b in zip(before, stage.module.parameters(), strict=True))
+    assert flatten_gradients(stage.module).nbytes == BERT.parameter_bytes
+
+
+def test_every_rank_draws_the_same_batch_and_every_sample_hides_as_many_bytes() -> None:
+    draw = [Source(DataSpec(kind="text"), BERT, work(BERT), 5).batch(3) for _ in range(2)]
+    assert torch.equal(draw[0][0], draw[1][0])
+    inputs, labels = draw[0]
+    assert ((labels != IGNORED).sum(dim=1) == masked_tokens(16)).all()
+    assert ((inputs == MASK) == (labels != IGNORED)).all()
+    assert not torch.equal(inputs, Source(DataSpec(kind="text"), BERT, work(BERT), 5).batch(4)[0])
+
+
+def test_text_folders_and_data_kinds_are_checked(tmp_path: object) -> None:
+    with pytest.raises(ValueError, match="holds no"):
+        Source(DataSpec(kind="text", folder=str(tmp_path)), BERT, work(BERT), 0)
+    with pytest.raises(ValueError, match="unknown data 'sound'"):
+        DataSpec(kind="sound")
+
+
+def test_dilation_stretches_cpu_time_and_carries_no_debt_over_a_rest(clock: Clock) -> None:
+    slow = Dilation(0.25)
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.010))
+    assert end_s - start_s == pytest.approx(0.040)
+    clock.now_s += 5.0
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.010))
+    assert end_s - start_s == pytest.approx(0.040)
+
+
+def test_dilation_makes_up_for_a_sleep_that_overshot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing.time, "sleep", lambda seconds: clock.sleep(seconds + 0.001))
+    slow = Dilation(0.5)
+    spans = [slow.run(lambda: clock.compute(0.010))[1:] for _ in range(10)]
+    assert spans[-1][1] - spans[0][0] == pytest.approx(10 * 0.020 + 0.001)
+
+
+def test_a_host_is_no_faster_than_the_core_it_runs_on() -> None:
+    with pytest.raises(ValueError, match=r"fraction of one core in \(0, 1\], got 1.5"):
+        Dilation(1.5)
+
+
+def test_a_paced_uplink_passes_bytes_at_its_rate_whatever_the_timer_overshoots(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing.time, "sleep", lambda seconds: clock.sleep(seconds + 0.0002))
+    uplink = Pacer(1e6)
+    for _ in range(100):
+        uplink.transmit(5000)
+    assert clock.now_s - 100.0 == pytest.approx(0.5, rel=0.002)
+
+
+def test_a_free_downlink_adds_nothing_and_a_busy_one_its_time(clock: Clock) -> None:
+    downlink = Pacer(1e6)
+    downlink.receive(5000)  # came in while the NIC was free
+    assert clock.now_s == 100.0
+    downlink.receive(5000)  # at the same instant from another peer
+    assert clock.now_s == pytest.approx(100.005)
+
+
+def test_a_message_starts_when_both_ends_are_ready_and_ends_with_its_last_byte() -> None:
+    schedule = message_schedule(0, 1, 1000)
+    send, receive = (task.name for task in schedule)
+    trace = merge(schedule, {send: (3.0, 7.5), receive: (4.0, 8.0)})
+    assert [(span.start_s, span.end_s) for span in trace] == [(0.0, 4.0), (0.0, 4.0)]
+
+
+def test_slow_motion_is_told_in_the_boards_own_seconds() -> None:
+    schedule = message_schedule(0, 1, 1000)
+    send, receive = (task.name for task in schedule)
+    assert merge(schedule, {send: (3.0, 7.0), receive: (3.0, 7.0)}, slow_motion=4.0).makespan_s == pytest.approx(1.0)
+
+
+def test_a_network_fit_finds_rate_latency_and_burst() -> None:
+    rate, latency_s, burst = 1e6, 0.002, 10_000
+    sizes = (100, 50_000, 100_000, 200_000)
+    timed = [(size, latency_s + max(0, size - burst) / rate) for size in sizes]
+    network = fit_network({(0, 1): timed, (1, 0): timed}, 2, source="made up")
+    assert network.goodput_bytes_per_s(0, 1) == pytest.approx(rate)
+    assert network.latency_s[0][1] == pytest.approx(latency_s)
+    assert network.burst_bytes == pytest.approx(burst)
+
+
+def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
+    job = Job(
+        schedule=message_schedule(0, 2, 64),
+        model=BERT,
+        workload=work(BERT),
+        data=DataSpec(kind="text"),
+        iterations=2,
+        seed=1,
+    )
+    sent = job.to_dict()
+    assert Job.from_dict(sent) == job
+    with pytest.raises(ValueError, match="the schedule that arrived has hash"):
+        Job.from_dict(sent | {"schedule": sent["schedule"].replace("bytes=64", "bytes=65")})
+
+
+def test_bytes_of_schedule_and_tensor_must_agree() -> None:
+    task = replace(next(iter(message_schedule(0, 1, 64))), nbytes=60)
+    with pytest.raises(ValueError, match="the schedule says 60 B, the tensor has 64 B"):
+        check_bytes(task, torch.zeros(64, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "out of memory"),
+        (DeadlineError("waited 4 s for rank 1"), "deadline"),
+        (RuntimeError("Connection closed by peer [127.0.0.1]:1234"), "connection closed"),
+        (ValueError("something else"), "failed"),
+    ],
+)
+def test_errors_are_told_apart_and_name_their_task(error: Exception, kind: str) -> None:
+    failure = TaskError(next(task for task in message_schedule(0, 1, 64) if task.op is Op.SEND))
+    failure.__cause__ = error
+    assert describe(failure)["kind"] == kind
+    assert describe(failure)["task"] == "0SEND_weights0@0>1"
+
+
+def test_the_default_testbed_falls_back_to_plain_processes_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netns, "problem", lambda: "Operation not permitted")
+    assert choose("auto") == ("loopback", "namespaces do not work here: Operation not permitted")
+    monkeypatch.setattr(netns, "problem", lambda: None)
+    assert choose("auto")[0] == "netns"
+
+
+def test_hosts_get_their_flop_per_s_as_fractions_of_this_machines_core_also_in_slow_motion() -> None:
+    cluster = three_hosts()  # 40, 25 and 15 GFLOP/s
+    assert _fractions(TestbedSpec(), cluster, 160e9) == pytest.approx((0.25, 0.15625, 0.09375))
+    assert _fractions(TestbedSpec(slow_motion=2), cluster, 80e9) == pytest.approx((0.25, 0.15625, 0.09375))
+    assert _fractions(TestbedSpec(fractions=(0.3, 0.2, 0.1)), cluster, 80e9) == (0.3, 0.2, 0.1)
+    with pytest.raises(ValueError, match=r"ask for 4\.00, 2\.50, 1\.50 of a core .* set testbed\.slow_motion=\d"):
+        _fractions(TestbedSpec(), cluster, 10e9)
+    with pytest.raises(ValueError, match="2 fractions for 3 devices"):
+        _fractions(TestbedSpec(fractions=(0.3, 0.2)), cluster, 80e9)
+
+
+def test_loopback_runs_a_rank_as_it_is() -> None:
+    with loopback.hosts() as hosts:
+        assert hosts.command(1, ["python", "-V"]) == ["python", "-V"]
+        assert hosts.paces
