@@ -4,6 +4,7 @@ The pipe is the control channel: heartbeats and errors never share the network u
 the coordinator ended or was killed, the rank ends at once.
 """
 
+import errno
 import json
 import os
 import queue
@@ -20,6 +21,7 @@ import torch
 from edgesim.model import model_from_dict
 from edgesim.workload import Workload
 from real_runtime.job import Job
+from real_runtime.models import load_libraries
 from real_runtime.pacing import Dilation
 from real_runtime.profiler import machine_flop_per_s, profile_blocks
 from real_runtime.transport import DeadlineError, Transport
@@ -75,7 +77,9 @@ class Rank:
         )  # fmt: skip
         self.worker = Worker(command["rank"], transport, Dilation(1.0))
         flop_per_s = machine_flop_per_s(_ROUNDS)
-        # Taken after start-up: the limit is on what the model adds, as usable memory is.
+        # Start-up and libraries come first: the limit is on what the model adds, as usable memory is.
+        if command["limited"]:
+            load_libraries()
         if command["memory_bytes"] is not None:
             limit_memory(int(command["memory_bytes"]))
         return {"flop_per_s": flop_per_s}
@@ -107,13 +111,24 @@ def limit_memory(extra_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes + extra_bytes, data_bytes + extra_bytes))
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was refused; under a limit even the error may have had no memory left to say so."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    text = str(error)
+    if any(sign in text for sign in ("can't allocate memory", "not enough memory", "bad_alloc")):
+        return True
+    limited = resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY
+    return limited and (isinstance(error, SystemError) or "can't start new thread" in text or "failed to map" in text)
+
+
 def describe(error: BaseException) -> dict[str, Any]:
     """An error for the coordinator: kind, task, message."""
     task = error.task.name if isinstance(error, TaskError) else None
     cause = error.__cause__ if isinstance(error, TaskError) and error.__cause__ is not None else error
     text = str(cause)
     kind = "failed"
-    if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
+    if is_out_of_memory(cause):
         kind = "out of memory"
     elif isinstance(cause, DeadlineError):
         kind = "deadline"

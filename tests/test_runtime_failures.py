@@ -119,7 +119,7 @@ def test_out_of_memory_is_named_as_such_without_root(monkeypatch: pytest.MonkeyP
     spec = TestbedSpec(kind="loopback", deadline_s=DEADLINE_S, memory_limit=True)
     with (
         open_testbed(spec, small_memory(60e6)()) as testbed,
-        pytest.raises(RunError, match=r"rank \d ran out of memory at "),
+        pytest.raises(RunError, match=rf"rank \d ran out of memory at {TASK}"),
     ):
         testbed.execute(big_job())
 

@@ -25,9 +25,20 @@ class Architecture(Protocol):
     def loss(self, hyper: Mapping[str, Any], tokens: int, output: Tensor, target: Tensor) -> Tensor: ...
 
 
+def known_architectures() -> list[str]:
+    """The files of this folder."""
+    return [module.name for module in iter_modules(__path__)]
+
+
+def load_libraries() -> None:
+    """Import what all architectures need, so that no job's memory or time holds it."""
+    for name in known_architectures():
+        import_module(f"{__name__}.{name}")
+
+
 def architecture(model: Model) -> Architecture:
     """The file that builds the model. Raises ValueError for an unknown architecture."""
-    known = [module.name for module in iter_modules(__path__)]
+    known = known_architectures()
     if model.architecture not in known:
         raise ValueError(
             f"unknown architecture {model.architecture!r} of model {model.name} (known: {', '.join(sorted(known))})"

@@ -199,6 +199,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
                     "interface": hosts.interface,
                     "deadline_s": spec.deadline_s,
                     "nic_bytes_per_s": rates[rank] if hosts.paces else None,
+                    "limited": spec.memory_limit,
                     "memory_bytes": limits[rank],
                 }
                 for rank in range(ranks)
