@@ -120,6 +120,8 @@ class Network:
         latency_s: [rank][peer] seconds that a message needs beside its bytes.
         goodput: application bytes per byte of line rate (0.956 for TCP over Ethernet: 1448/1514).
         burst_bytes: what an idle, shaped link lets through at once (token bucket); 0 on a real wire.
+        acknowledgement: bytes that flow back per byte sent (TCP's acknowledgements: 66 for every 2 x 1448, 0.023); they
+            take from traffic the other way, where directions are apart. A radio's goodput already holds them.
         origin, source: where the numbers come from.
 
     Use :meth:`switched`, :meth:`radio` or :meth:`pairs`.
@@ -132,6 +134,7 @@ class Network:
     origin: Origin
     source: str
     burst_bytes: float = 0.0
+    acknowledgement: float = 0.0
     ranks: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +156,10 @@ class Network:
             raise ValueError(f"network: goodput must lie in (0, 1], got {self.goodput}")
         if not 0 <= self.burst_bytes < inf:
             raise ValueError(f"network: burst_bytes must be finite and >= 0, got {self.burst_bytes}")
+        if not 0 <= self.acknowledgement < 1:
+            raise ValueError(f"network: acknowledgement must lie in [0, 1), got {self.acknowledgement}")
+        if self.acknowledgement and self.topology is Topology.RADIO:
+            raise ValueError("network: a radio's goodput already holds its acknowledgements (set acknowledgement: 0)")
 
     @classmethod
     def switched(
@@ -165,12 +172,14 @@ class Network:
         origin: Origin | str,
         source: str,
         burst_bytes: float = 0.0,
+        acknowledgement: float = 0.0,
     ) -> "Network":
         """Full-duplex NICs on a switch; a NIC receives as fast as it transmits unless told otherwise."""
         up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
         return cls(
             topology=Topology.SWITCHED, bytes_per_s=(up, down), latency_s=_square(latency_s, len(up)),
-            goodput=goodput, origin=Origin(origin), source=source, burst_bytes=burst_bytes,
+            goodput=goodput, origin=Origin(origin), source=source,
+            burst_bytes=burst_bytes, acknowledgement=acknowledgement,
         )  # fmt: skip
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,10 +11,11 @@ _SLACK_S = 0.003
 
 
 class Dilation:
-    """Stretches computation to ``fraction`` of one core by thread CPU time, which other processes' load does not touch.
+    """Stretches computation to ``fraction`` of one core, by thread CPU time.
 
     After each task it sleeps until ``CPU time / fraction`` has passed; what a task overshoots, the next one in the same
-    unbroken run sleeps less.
+    unbroken run sleeps less. Work of one kind is charged the least CPU time it has taken so far: hosts that share this
+    machine's caches and memory slow each other down, the devices they stand for do not.
     """
 
     def __init__(self, fraction: float) -> None:
@@ -22,12 +23,19 @@ class Dilation:
             raise ValueError(f"a host's speed must be a fraction of one core in (0, 1], got {fraction:g}")
         self.fraction = fraction
         self.due_s = 0.0
+        self.least_s: dict[Hashable, float] = {}
 
-    def run(self, work: Callable[[], T]) -> tuple[T, float, float]:
-        """Do the work, then sleep; return its result, start and end on the monotonic clock."""
+    def forget(self) -> None:
+        """Begin anew with other work."""
+        self.least_s.clear()
+
+    def run(self, work: Callable[[], T], kind: Hashable) -> tuple[T, float, float]:
+        """Do work of a kind, then sleep; return its result, start and end on the monotonic clock."""
         start_s, cpu_s = time.monotonic(), time.thread_time()
         result = work()
-        target_s = (time.thread_time() - cpu_s) / self.fraction
+        taken_s = time.thread_time() - cpu_s
+        self.least_s[kind] = min(taken_s, self.least_s.get(kind, taken_s))
+        target_s = self.least_s[kind] / self.fraction
         # A task that follows the last one at once starts when that one was due, not when its sleep overshot.
         began_s = self.due_s if start_s - self.due_s < _SLACK_S else start_s
         self.due_s = began_s + target_s

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,10 +46,11 @@ def profile_blocks(
     seconds: dict[tuple[int, str, int], list[float]] = defaultdict(list)
 
     def timed(index: int, op: Op, count: int, work: Any) -> Any:
-        result, start_s, end_s = dilation.run(work)
+        result, start_s, end_s = dilation.run(work, (index, op, count))
         seconds[index, op, count].append(end_s - start_s)
         return result
 
+    dilation.forget()
     # All repeats of one count together, as a run repeats one count. In turn was tried once: pipelines were then
     # predicted 10 to 20 % too slow (the cause was not separated from drift of the machine).
     for count in samples:
@@ -100,20 +101,29 @@ def _forward(
     return entered, outputs
 
 
-def message_schedule(source: int, destination: int, nbytes: int) -> Schedule:
-    """One message between two ranks."""
-    message = {"payload": Payload.WEIGHTS, "nbytes": nbytes, "stage": 0, "layers": (0, 0), "micro_batch": 0}
-    programs: list[tuple[Task, ...]] = [()] * (max(source, destination) + 1)
-    programs[source] = (Task(op=Op.SEND, rank=source, peers=(destination,), **message),)  # type: ignore[arg-type]
-    programs[destination] = (Task(op=Op.RECV, rank=destination, peers=(source,), **message),)  # type: ignore[arg-type]
-    return Schedule(tuple(programs))
+def message_schedule(pairs: Sequence[tuple[int, int]], nbytes: int) -> Schedule:
+    """A message from source to destination for each pair, all at once."""
+    programs: list[list[Task]] = [[] for _ in range(1 + max(max(pair) for pair in pairs))]
+    for source, destination in pairs:
+        message = partial(Task, payload=Payload.WEIGHTS, nbytes=nbytes, stage=0, layers=(0, 0), micro_batch=0)
+        programs[source].append(message(op=Op.SEND, rank=source, peers=(destination,)))
+        programs[destination].append(message(op=Op.RECV, rank=destination, peers=(source,)))
+    return Schedule(tuple(map(tuple, programs)))
 
 
-def fit_network(messages: dict[tuple[int, int], list[tuple[int, float]]], ranks: int, *, source: str) -> Network:
-    """A switched network from timed messages, [(bytes, seconds)] per pair, of three sizes or more.
+def fit_network(
+    messages: Mapping[tuple[int, int], Sequence[tuple[int, float]]],
+    both_ways: Mapping[tuple[int, int], tuple[int, float]],
+    ranks: int,
+    *,
+    source: str,
+) -> Network:
+    """A switched network from timed messages.
 
-    ``seconds = latency + (bytes - burst) / rate``: the slope of the larger sizes gives the rate, the smallest message
-    the latency, the intercept the burst. A NIC's rate is the best it reached with any peer.
+    ``messages`` holds [(bytes, seconds)] per pair, of three sizes or more: ``seconds = latency + (bytes - burst) /
+    rate``. The slope of the larger sizes gives the rate, the smallest message the latency, the intercept the burst. A
+    NIC's rate is the best it reached with any peer. ``both_ways`` holds (bytes, seconds) of two messages at once, one
+    each way: what they take longer than one alone are the acknowledgements.
     """
     rate = np.zeros((ranks, ranks))
     latency = np.zeros((ranks, ranks))
@@ -124,12 +134,17 @@ def fit_network(messages: dict[tuple[int, int], list[tuple[int, float]]], ranks:
         rate[i, j] = 1 / slope
         latency[i, j] = small[1]
         bursts.append(max(0.0, (latency[i, j] - intercept) * rate[i, j]))
+    shares = []
+    for (i, j), (nbytes, seconds) in both_ways.items():
+        alone_s = (nbytes - np.median(bursts)) / min(rate[i, j], rate[j, i])
+        shares.append(max(0.0, (seconds - max(latency[i, j], latency[j, i])) / alone_s - 1))
     return Network.switched(
         transmit_bytes_per_s=[float(row.max()) for row in rate],
         receive_bytes_per_s=[float(column.max()) for column in rate.T],
         latency_s=[[float(s) for s in row] for row in latency],
         goodput=1.0,
         burst_bytes=float(np.median(bursts)),
+        acknowledgement=float(np.median(shares)),
         origin=Origin.MEASURED,
         source=source,
     )

@@ -52,6 +52,7 @@ class Worker:
         programs = job.schedule.programs
         program = programs[self.rank] if self.rank < len(programs) else ()
         part = Part(job, program)
+        self.dilation.forget()
         freeze_garbage()
         for iteration in range(job.iterations):
             part.begin(iteration)
@@ -148,7 +149,8 @@ class Player:
         match task.op:
             case Op.F | Op.B | Op.UPDATE:
                 self.worker.now = str(task)
-                _, ready_s, end_s = self.worker.dilation.run(lambda: self.part.compute(task))
+                kind = (task.op, task.layers, task.block, task.samples[1] - task.samples[0])
+                _, ready_s, end_s = self.worker.dilation.run(lambda: self.part.compute(task), kind)
                 self.times[task.name] = Times(ready_s, end_s)
                 return
             case Op.SEND:

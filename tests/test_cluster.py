@@ -1,5 +1,6 @@
 """Devices, power and networks check themselves and answer for one flow alone."""
 
+from dataclasses import replace
 from math import exp, inf, log, nan
 
 import pytest
@@ -86,6 +87,17 @@ def test_goodput_is_a_share_of_the_line_rate(goodput: float) -> None:
 def test_latency_is_finite_and_never_negative(latency_s: float) -> None:
     with pytest.raises(ValueError, match="latencies"):
         switched(2, latency_s=latency_s)
+
+
+@pytest.mark.parametrize("acknowledgement", [-0.1, 1, nan])
+def test_acknowledgements_are_fewer_than_what_they_acknowledge(acknowledgement: float) -> None:
+    with pytest.raises(ValueError, match="acknowledgement"):
+        replace(switched(2), acknowledgement=acknowledgement)
+
+
+def test_a_radio_has_no_acknowledgements_apart_from_its_goodput() -> None:
+    with pytest.raises(ValueError, match="goodput already holds"):
+        replace(radio(2), acknowledgement=0.02)
 
 
 @pytest.mark.parametrize("burst_bytes", [-1, inf])

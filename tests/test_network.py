@@ -1,5 +1,7 @@
 """Rates are max-min fair: every flow has a full resource on which nobody is faster."""
 
+from dataclasses import replace
+
 import pytest
 import simpy
 from builders import pairs, radio, switched
@@ -106,10 +108,31 @@ def test_a_bucket_counts_every_idle_second_once() -> None:
     assert meter.run() == pytest.approx({0: 0, 1: 1, 2: 3})
 
 
+@pytest.mark.parametrize("network", [switched, pairs])
+def test_acknowledgements_take_from_the_way_back_and_only_from_there(network) -> None:
+    """Two ways of 100 B/s, a quarter byte back per byte: alone 100 B/s, both at once 80 B/s each."""
+    alone, both = (Meter(replace(network(2, bytes_per_s=100), acknowledgement=0.25)) for _ in range(2))
+    alone.send_at(0, 0, (0, 1), 400)
+    assert alone.run() == pytest.approx({0: 4})
+    both.send_at(0, 0, (0, 1), 400)
+    both.send_at(0, 1, (1, 0), 400)
+    assert both.run() == pytest.approx({0: 5, 1: 5})
+
+
+def test_a_bucket_fills_while_only_acknowledgements_pass() -> None:
+    """Rank 1's bucket is empty at 0 s and receives until 9 s: at 5 s it has its 300 B again."""
+    network = replace(switched(2, bytes_per_s=100, burst_bytes=300), acknowledgement=1e-9)
+    meter = Meter(network)
+    meter.send_at(0, 0, (1, 0), 300)
+    meter.send_at(0, 1, (0, 1), 1200)
+    meter.send_at(5, 2, (1, 0), 400)
+    assert meter.run() == pytest.approx({0: 0, 1: 9, 2: 6})
+
+
 def test_an_unlimited_fabric_never_calls_back() -> None:
     fabric = Fabric(simpy.Environment(), switched(2), lambda _: pytest.fail("nothing was on its way"))
-    assert fabric.route(((0, 1),)) == ()
-    assert fabric.send((), 1e9, 0) is False
+    assert fabric.route(((0, 1),)) == ((), ())
+    assert fabric.send(fabric.route(((0, 1),)), 1e9, 0) is False
 
 
 flows = st.lists(

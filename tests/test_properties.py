@@ -91,6 +91,7 @@ def networks(draw: st.DrawFn, ranks: int, kinds: Sequence[str]) -> Network:
         transmit_bytes_per_s=[draw(rates) for _ in range(ranks)],
         receive_bytes_per_s=[draw(rates) for _ in range(ranks)],
         burst_bytes=draw(st.sampled_from([0.0, 2000.0])),
+        acknowledgement=draw(st.sampled_from([0.0, 0.02])),
         **more,
     )
 

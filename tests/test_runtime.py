@@ -127,17 +127,29 @@ def test_text_folders_and_data_kinds_are_checked(tmp_path: object) -> None:
 
 def test_dilation_stretches_cpu_time_and_carries_no_debt_over_a_rest(clock: Clock) -> None:
     slow = Dilation(0.25)
-    _, start_s, end_s = slow.run(lambda: clock.compute(0.010))
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.010), "F")
     assert end_s - start_s == pytest.approx(0.040)
     clock.now_s += 5.0
-    _, start_s, end_s = slow.run(lambda: clock.compute(0.010))
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.010), "F")
+    assert end_s - start_s == pytest.approx(0.040)
+
+
+def test_work_is_charged_what_its_kind_took_undisturbed(clock: Clock) -> None:
+    slow = Dilation(0.25)
+    seconds = []
+    for cpu_s, kind in ((0.010, "F"), (0.013, "F"), (0.020, "B"), (0.008, "F"), (0.010, "F")):
+        _, start_s, end_s = slow.run(lambda cpu_s=cpu_s: clock.compute(cpu_s), kind)
+        seconds.append(end_s - start_s)
+    assert seconds == pytest.approx([0.040, 0.040, 0.080, 0.032, 0.032])
+    slow.forget()
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.010), "F")
     assert end_s - start_s == pytest.approx(0.040)
 
 
 def test_dilation_makes_up_for_a_sleep_that_overshot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing.time, "sleep", lambda seconds: clock.sleep(seconds + 0.001))
     slow = Dilation(0.5)
-    spans = [slow.run(lambda: clock.compute(0.010))[1:] for _ in range(10)]
+    spans = [slow.run(lambda: clock.compute(0.010), "F")[1:] for _ in range(10)]
     assert spans[-1][1] - spans[0][0] == pytest.approx(10 * 0.020 + 0.001)
 
 
@@ -165,31 +177,33 @@ def test_a_free_downlink_adds_nothing_and_a_busy_one_its_time(clock: Clock) -> N
 
 
 def test_a_message_starts_when_both_ends_are_ready_and_ends_with_its_last_byte() -> None:
-    schedule = message_schedule(0, 1, 1000)
+    schedule = message_schedule([(0, 1)], 1000)
     send, receive = (task.name for task in schedule)
     trace = merge(schedule, {send: (3.0, 7.5), receive: (4.0, 8.0)})
     assert [(span.start_s, span.end_s) for span in trace] == [(0.0, 4.0), (0.0, 4.0)]
 
 
 def test_slow_motion_is_told_in_the_boards_own_seconds() -> None:
-    schedule = message_schedule(0, 1, 1000)
+    schedule = message_schedule([(0, 1)], 1000)
     send, receive = (task.name for task in schedule)
     assert merge(schedule, {send: (3.0, 7.0), receive: (3.0, 7.0)}, slow_motion=4.0).makespan_s == pytest.approx(1.0)
 
 
-def test_a_network_fit_finds_rate_latency_and_burst() -> None:
+def test_a_network_fit_finds_rate_latency_burst_and_acknowledgements() -> None:
     rate, latency_s, burst = 1e6, 0.002, 10_000
     sizes = (100, 50_000, 100_000, 200_000)
     timed = [(size, latency_s + max(0, size - burst) / rate) for size in sizes]
-    network = fit_network({(0, 1): timed, (1, 0): timed}, 2, source="made up")
+    both_ways = (400_000, latency_s + (400_000 - burst) / rate * 1.02)
+    network = fit_network({(0, 1): timed, (1, 0): timed}, {(0, 1): both_ways}, 2, source="made up")
     assert network.goodput_bytes_per_s(0, 1) == pytest.approx(rate)
     assert network.latency_s[0][1] == pytest.approx(latency_s)
     assert network.burst_bytes == pytest.approx(burst)
+    assert network.acknowledgement == pytest.approx(0.02)
 
 
 def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
     job = Job(
-        schedule=message_schedule(0, 2, 64),
+        schedule=message_schedule([(0, 2)], 64),
         model=BERT,
         workload=work(BERT),
         data=DataSpec(kind="text"),
@@ -203,7 +217,7 @@ def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
 
 
 def test_bytes_of_schedule_and_tensor_must_agree() -> None:
-    task = replace(next(iter(message_schedule(0, 1, 64))), nbytes=60)
+    task = replace(next(iter(message_schedule([(0, 1)], 64))), nbytes=60)
     with pytest.raises(ValueError, match="the schedule says 60 B, the tensor has 64 B"):
         check_bytes(task, torch.zeros(64, dtype=torch.uint8))
 
@@ -218,7 +232,7 @@ def test_bytes_of_schedule_and_tensor_must_agree() -> None:
     ],
 )
 def test_errors_are_told_apart_and_name_their_task(error: Exception, kind: str) -> None:
-    failure = TaskError(next(task for task in message_schedule(0, 1, 64) if task.op is Op.SEND))
+    failure = TaskError(next(task for task in message_schedule([(0, 1)], 64) if task.op is Op.SEND))
     failure.__cause__ = error
     assert describe(failure)["kind"] == kind
     assert describe(failure)["task"] == "0SEND_weights0@0>1"

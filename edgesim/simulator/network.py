@@ -1,20 +1,28 @@
 """How fast does each message flow? Max-min fair sharing of NICs, links or air (Bertsekas & Gallager, 1992, 6.5.2).
 
-Each flow uses resources (a NIC direction, a link, the air) for so many seconds per byte. Rates of all flows rise
-together until a resource is full; its flows keep their rate, the others rise on. A flow that shares nothing costs one
-event.
+Each flow uses resources (a NIC direction, a link, the air) for so many seconds per byte, and a little of the way back
+for its acknowledgements. Rates of all flows rise together until a resource is full; its flows keep their rate, the
+others rise on. A flow that shares nothing costs one event.
 A ring collective is one flow over all its hops: the ring moves at the pace of its slowest hop.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import simpy
 
 from edgesim.cluster import Network
 from edgesim.simulator.clock import after
 
-Route = tuple[tuple[int, float], ...]
+Hops = tuple[tuple[int, float], ...]
+
+
+class Route(NamedTuple):
+    """What a flow uses: (resource, seconds per byte) of its bytes, and of its bytes and acknowledgements together."""
+
+    data: Hops
+    all: Hops
 
 
 class Flow:
@@ -34,6 +42,7 @@ class Fabric:
         self.env, self.network, self.flown = env, network, flown
         self.numbers: dict[str, int] = {}
         self.active: list[dict[Flow, None]] = []
+        self.senders: list[int] = []  # flows whose bytes, not just acknowledgements, use a resource
         self.routes: dict[tuple[tuple[int, int], ...], Route] = {}
         self.credit_bytes: list[float] = []
         self.idle_since_s: list[float] = []
@@ -41,46 +50,54 @@ class Fabric:
     def route(self, pairs: tuple[tuple[int, int], ...]) -> Route:
         """The resources that a flow over these (source, destination) pairs uses, with seconds per byte of each pair."""
         if pairs not in self.routes:
-            use: dict[int, float] = {}
+            there, both = defaultdict[int, float](float), defaultdict[int, float](float)
             for source, destination in pairs:
                 for name, seconds_per_byte in self.network.hops(source, destination):
                     if seconds_per_byte > 0:
-                        number = self._number(name)
-                        use[number] = use.get(number, 0.0) + seconds_per_byte
-            self.routes[pairs] = tuple(use.items())
+                        there[self._number(name)] += seconds_per_byte
+                        both[self._number(name)] += seconds_per_byte
+            if share := self.network.acknowledgement:
+                for source, destination in pairs:
+                    for name, seconds_per_byte in self.network.hops(destination, source):
+                        if seconds_per_byte > 0:
+                            both[self._number(name)] += share * seconds_per_byte
+            self.routes[pairs] = Route(tuple(there.items()), tuple(both.items()))
         return self.routes[pairs]
 
     def _number(self, name: str) -> int:
         if name not in self.numbers:
             self.numbers[name] = len(self.numbers)
             self.active.append({})
+            self.senders.append(0)
             self.credit_bytes.append(self.network.burst_bytes)
             self.idle_since_s.append(0.0)
         return self.numbers[name]
 
     def send(self, route: Route, nbytes: float, name: int) -> bool:
         """Move bytes along a route; False if they have left at once, and nothing will be called."""
-        if not route:
+        if not route.data:
             return False
         now_s = self.env.now
         if self.network.burst_bytes:
-            nbytes -= self._take_credit(route, nbytes, now_s)
+            nbytes -= self._take_credit(route.data, nbytes, now_s)
         if nbytes <= 0:
             return False
         flow = Flow(name, route, nbytes, now_s)
-        others = any(self.active[resource] for resource, _ in route)
-        for resource, _ in route:
+        others = any(self.active[resource] for resource, _ in route.all)
+        for resource, _ in route.all:
             self.active[resource][flow] = None
+        for resource, _ in route.data:
+            self.senders[resource] += 1
         if others:
             self._share(flow)
         else:
-            self._run_at(flow, 1 / max(seconds_per_byte for _, seconds_per_byte in route), now_s)
+            self._run_at(flow, 1 / max(seconds_per_byte for _, seconds_per_byte in route.all), now_s)
         return True
 
-    def _take_credit(self, route: Route, nbytes: float, now_s: float) -> float:
+    def _take_credit(self, route: Hops, nbytes: float, now_s: float) -> float:
         """Bytes that the token buckets let through at once; a bucket fills while its link is idle."""
         for resource, seconds_per_byte in route:
-            if not self.active[resource]:
+            if not self.senders[resource]:
                 filled = self.credit_bytes[resource] + (now_s - self.idle_since_s[resource]) / seconds_per_byte
                 self.credit_bytes[resource] = min(self.network.burst_bytes, filled)
                 self.idle_since_s[resource] = now_s
@@ -99,12 +116,13 @@ class Fabric:
         if version != flow.version:
             return  # its rate has changed since; a later event ends it
         shared: dict[Flow, None] = {}
-        for resource, _ in flow.route:
+        for resource, _ in flow.route.all:
             flows = self.active[resource]
             del flows[flow]
             shared |= flows
-            if not flows:
-                self.idle_since_s[resource] = self.env.now
+        for resource, _ in flow.route.data:
+            self.senders[resource] -= 1
+            self.idle_since_s[resource] = self.env.now  # read only if no sender is left
         if shared:
             self._share(*shared)
         self.flown(flow.name)
@@ -113,7 +131,7 @@ class Fabric:
         """New rates for all flows that share resources with the seeds, directly or through others."""
         now_s = self.env.now
         flows = self._component(seeds)
-        rates = max_min_rates({flow: flow.route for flow in flows})
+        rates = max_min_rates({flow: flow.route.all for flow in flows})
         for flow in flows:
             if rates[flow] != flow.rate:
                 flow.remaining_bytes = max(0.0, flow.remaining_bytes - flow.rate * (now_s - flow.since_s))
@@ -123,7 +141,7 @@ class Fabric:
         found = dict.fromkeys(seeds)
         queue = list(found)
         for flow in queue:  # grows while it is walked
-            for resource, _ in flow.route:
+            for resource, _ in flow.route.all:
                 for other in self.active[resource]:
                     if other not in found:
                         found[other] = None

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,8 @@ KINDS = ("auto", "netns", "loopback")
 _CORES_SHARE = 0.8
 # Messages that time a link: one for latency, three for the line, as seconds of the nominal rate.
 _PROBE_BYTES, _PROBE_S, _PROBE_REPEATS, _PROBE_PAUSE_S = 1024, (0.06, 0.12, 0.24), 3, 0.03
+# Of messages both ways at once; long, since what they show is a few per cent.
+_BOTH_WAYS_S = 0.6
 
 logger = logging.getLogger(__name__)
 
@@ -130,20 +133,23 @@ class Testbed:
         ]
 
     def measure_network(self) -> Network:
-        """Rates, latencies and burst of the hosts' NICs, from messages between every ordered pair."""
+        """Rates, latencies, burst and acknowledgements of the hosts' NICs, from messages between all pairs."""
         ranks = len(self.cluster.devices)
         rates = _nic_rates(self.cluster, self.spec.slow_motion)
         messages: dict[tuple[int, int], list[tuple[int, float]]] = {}
-        for i in range(ranks):
-            for j in range(ranks):
-                if i != j:
-                    sizes = (_PROBE_BYTES, *(round(min(rates[i], rates[j]) * seconds) for seconds in _PROBE_S))
-                    messages[i, j] = [(size, self._probe_s(i, j, size)) for size in sizes]
-        return fit_network(messages, ranks, source=f"messages between all pairs on {self.name}")
+        both_ways: dict[tuple[int, int], tuple[int, float]] = {}
+        for i, j in permutations(range(ranks), 2):
+            line = min(rates[i], rates[j])
+            sizes = (_PROBE_BYTES, *(round(line * seconds) for seconds in _PROBE_S))
+            messages[i, j] = [(size, self._probe_s([(i, j)], size)) for size in sizes]
+            if i < j:
+                size = round(line * _BOTH_WAYS_S)
+                both_ways[i, j] = (size, self._probe_s([(i, j), (j, i)], size))
+        return fit_network(messages, both_ways, ranks, source=f"messages between all pairs on {self.name}")
 
-    def _probe_s(self, source: int, destination: int, nbytes: int) -> float:
+    def _probe_s(self, pairs: Sequence[tuple[int, int]], nbytes: int) -> float:
         job = Job(
-            schedule=message_schedule(source, destination, nbytes),
+            schedule=message_schedule(pairs, nbytes),
             model=_NO_MODEL,
             workload=_NO_WORK,
             data=DataSpec(kind="text"),
