@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,18 +133,18 @@ class Coordinator:
             rank.kill()
         self.folder.cleanup()
 
-    def ask(self, commands: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Give each rank its command; return the final answers. Raises RunError."""
+    def ask(self, commands: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]]:
+        """Give ranks their commands; return the final answers. Raises RunError."""
         finals: dict[int, dict[str, Any]] = {}
         for rank, message in self.stream(commands):
             finals[rank] = message
-        return [finals[rank] for rank in range(len(commands))]
+        return [finals[rank] for rank in commands]
 
-    def stream(self, commands: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Give each rank its command; yield (rank, message) as they come, until all are done. Raises RunError."""
-        for rank, command in zip(self.ranks, commands, strict=True):
-            rank.tell(command)
-        waiting = set(range(len(self.ranks)))
+    def stream(self, commands: Mapping[int, dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Give ranks their commands; yield (rank, message) as they come, until all are done. Raises RunError."""
+        for rank, command in commands.items():
+            self.ranks[rank].tell(command)
+        waiting = set(commands)
         while waiting:
             heard = False
             for rank in sorted(waiting):

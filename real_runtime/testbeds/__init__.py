@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgesim.cluster import Cluster, Network, Topology
 from edgesim.errors import RunError
@@ -108,7 +108,7 @@ class Testbed:
         job.schedule.check()
         times: list[dict[str, tuple[float, float]]] = [{} for _ in range(job.iterations)]
         losses = [0.0] * job.iterations
-        for _, message in self.coordinator.stream([{"do": "play", "job": job.to_dict()}] * len(self.cluster.devices)):
+        for _, message in self.coordinator.stream(self._all({"do": "play", "job": job.to_dict()})):
             if "iteration" in message:
                 times[message["iteration"]] |= {name: (ready, end) for name, (ready, end) in message["times"].items()}
                 losses[message["iteration"]] += message["loss"]
@@ -117,7 +117,7 @@ class Testbed:
         )
 
     def profile_blocks(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
-        """Measured seconds of every layer on every host, all hosts at once."""
+        """Measured seconds of every layer on every host, one host after the other: devices do not share a cache."""
         command = {
             "do": "profile",
             "model": model_to_dict(model),
@@ -125,12 +125,14 @@ class Testbed:
             "samples": list(samples),
             "repeats": repeats,
         }
-        answers = self.coordinator.ask([command] * len(self.cluster.devices))
         return [
             Point(device=device.name, **row | {"seconds": row["seconds"] / self.spec.slow_motion})
-            for device, answer in zip(self.cluster.devices, answers, strict=True)
-            for row in answer["rows"]
+            for rank, device in enumerate(self.cluster.devices)
+            for row in self.coordinator.ask({rank: command})[0]["rows"]
         ]
+
+    def _all(self, command: dict[str, Any]) -> dict[int, dict[str, Any]]:
+        return dict.fromkeys(range(len(self.cluster.devices)), command)
 
     def measure_network(self) -> Network:
         """Rates, latencies, burst and acknowledgements of the hosts' NICs, from messages between all pairs."""
@@ -196,8 +198,8 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
         testbed = Testbed(spec, cluster, coordinator, hosts, name=kind, why=why)
         limits = [device.memory_bytes if spec.memory_limit and groups is None else None for device in cluster.devices]
         joined = coordinator.ask(
-            [
-                {
+            {
+                rank: {
                     "do": "join",
                     "rank": rank,
                     "world": ranks,
@@ -209,13 +211,16 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
                     "memory_bytes": limits[rank],
                 }
                 for rank in range(ranks)
-            ]
+            }
         )
         testbed.fractions = _fractions(spec, cluster, max(answer["flop_per_s"] for answer in joined))
         if groups is not None:
             _confine(spec, cluster, coordinator, groups, testbed.fractions)
         coordinator.ask(
-            [{"do": "dilate", "fraction": 1.0 if spec.cpu_quota else fraction} for fraction in testbed.fractions]
+            {
+                rank: {"do": "dilate", "fraction": 1.0 if spec.cpu_quota else fraction}
+                for rank, fraction in enumerate(testbed.fractions)
+            }
         )
         yield testbed
 
