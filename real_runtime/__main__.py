@@ -77,7 +77,7 @@ class Rank:
         )  # fmt: skip
         self.worker = Worker(command["rank"], transport, Dilation(1.0))
         flop_per_s = machine_flop_per_s(_ROUNDS)
-        # Start-up and libraries come first: the limit is on what the model adds, as usable memory is.
+        # Start-up and libraries come first: a memory limit is on what the model adds, and a quota would stretch them.
         if command["limited"]:
             load_libraries()
         if command["memory_bytes"] is not None:
@@ -99,7 +99,9 @@ class Rank:
         self.worker.now = "profiling"
         freeze_garbage()
         model, workload = model_from_dict(command["model"]), Workload(**command["workload"])
-        rows = profile_blocks(model, workload, command["samples"], command["repeats"], self.worker.dilation)
+        rows = profile_blocks(
+            model, workload, command["samples"], command["repeats"], self.worker.dilation, row=command["row"]
+        )
         self.worker.now = "idle"
         return {"rows": rows}
 

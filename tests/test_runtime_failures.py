@@ -72,9 +72,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_killed_rank_ends_the_run_with_its_name_its_task_and_its_signal() -> None:
-    with open_testbed(TestbedSpec(kind="loopback", deadline_s=DEADLINE_S), three_hosts()) as testbed:
-        processes = pids(testbed)
+@pytest.mark.parametrize("kind", ["loopback", pytest.param("netns", marks=[needs_netns, pytest.mark.netns])])
+def test_a_killed_rank_ends_the_run_with_its_name_its_task_and_its_signal(kind: str) -> None:
+    with open_testbed(TestbedSpec(kind=kind, deadline_s=DEADLINE_S), three_hosts()) as testbed:
+        processes = [*pids(testbed), *([testbed.hosts.holder] if kind == "netns" else [])]
         message = message_after(testbed, lambda: os.kill(testbed.coordinator.ranks[1].pid or 0, signal.SIGKILL))
     assert message.startswith("rank 1 was killed by SIGKILL at ")
     assert_gone(processes)
@@ -96,16 +97,6 @@ def test_a_cut_link_ends_the_run_with_the_waiting_task_and_both_ranks() -> None:
         message = message_after(testbed, lambda: testbed.hosts.cut(1))
     assert re.search(r"^rank \d at .*: waited 4 s for (rank \d|all ranks)", message)
     assert "all ranks are alive: the link between them is down" in message
-    assert_gone(processes)
-
-
-@needs_netns
-@pytest.mark.netns
-def test_a_rank_killed_inside_its_namespace_is_named_as_killed() -> None:
-    with open_testbed(TestbedSpec(kind="netns", deadline_s=DEADLINE_S), three_hosts()) as testbed:
-        processes = [*pids(testbed), testbed.hosts.holder]
-        message = message_after(testbed, lambda: os.kill(testbed.coordinator.ranks[0].pid or 0, signal.SIGKILL))
-    assert message.startswith("rank 0 was killed by SIGKILL at ")
     assert_gone(processes)
 
 
@@ -140,9 +131,10 @@ def test_out_of_memory_under_a_cgroup_is_told_from_a_crash() -> None:
 def test_a_cpu_quota_slows_a_host_instead_of_dilation() -> None:
     spec = TestbedSpec(kind="loopback", deadline_s=30, fractions=(0.8, 0.2, 0.2), cpu_quota=True)
     with open_testbed(spec, three_hosts()) as testbed:
-        points = testbed.profile_blocks(BERT, workload(BERT), samples=[6], repeats=20)
+        points = testbed.profile_blocks(BERT, workload(BERT), samples=[6], repeats=60)
     whole = {name: sum(p.seconds for p in points if p.device == name) for name in ("a", "b")}
-    assert whole["b"] > 1.5 * whole["a"]
+    # Shares of 0.8 and 0.2 of a core make 4; a busy machine slows the larger share first.
+    assert whole["b"] > 2 * whole["a"]
     assert_gone([])
 
 

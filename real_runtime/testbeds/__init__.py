@@ -128,8 +128,14 @@ class Testbed:
         return [
             Point(device=device.name, **row | {"seconds": row["seconds"] / self.spec.slow_motion})
             for rank, device in enumerate(self.cluster.devices)
-            for row in self.coordinator.ask({rank: command})[0]["rows"]
+            for row in self.coordinator.ask({rank: command | {"row": self._row(rank)}})[0]["rows"]
         ]
+
+    def _row(self, rank: int) -> str:
+        """What of a layer's repeats the profile keeps: what the host takes for it in a run (profiler.ROWS)."""
+        if self.spec.cpu_quota:
+            return "mean"
+        return "least" if self.fractions[rank] < 1 else "median"
 
     def _all(self, command: dict[str, Any]) -> dict[int, dict[str, Any]]:
         return dict.fromkeys(range(len(self.cluster.devices)), command)
@@ -207,7 +213,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
                     "interface": hosts.interface,
                     "deadline_s": spec.deadline_s,
                     "nic_bytes_per_s": rates[rank] if hosts.paces else None,
-                    "limited": spec.memory_limit,
+                    "limited": spec.memory_limit or spec.cpu_quota,
                     "memory_bytes": limits[rank],
                 }
                 for rank in range(ranks)
