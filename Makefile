@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench figures reproduce clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -37,9 +37,15 @@ check: .venv/made  ## style, types, import contracts and the fast tests
 bench: .venv/made  ## how fast is the simulator itself?
 	$(PYTEST) tests/benchmarks
 
+figures: .venv/made  ## redraw all figures from the tables in results/
+	.venv/bin/python -m experiments.figures
+
+reproduce: .venv/made  ## run all simulated studies again; which kept numbers moved?
+	.venv/bin/python -m experiments.reproduce
+
 clean:  ## remove the virtual environment, caches and runs; kept results stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
-	rm -rf outputs multirun results/runs
+	rm -rf outputs multirun results/runs results/sweeps results/searches
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so that a half-made environment does not count; without it everything is made anew.

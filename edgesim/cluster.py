@@ -148,7 +148,7 @@ class Network:
             for j, rate in enumerate(row):
                 if (switched or i != j) and not rate > 0:
                     raise ValueError(
-                        f"network: bandwidth must be positive, got {rate} B/s for rank {j if switched else i}"
+                        f"network: bandwidth must be positive, got {rate:g} B/s for rank {j if switched else i}"
                     )
         if not all(isfinite(s) and s >= 0 for row in self.latency_s for s in row):
             raise ValueError(f"network: latencies must be finite and >= 0, got {self.latency_s}")
@@ -193,9 +193,8 @@ class Network:
         source: str,
     ) -> "Network":
         """One shared channel; ``bytes_per_s[i][j]`` is the rate of station i towards j when it has the air alone."""
-        matrix = tuple(tuple(row) for row in bytes_per_s)
         return cls(
-            topology=Topology.RADIO, bytes_per_s=matrix, latency_s=_square(latency_s, len(matrix)),
+            topology=Topology.RADIO, bytes_per_s=_rows(bytes_per_s), latency_s=_square(latency_s, len(bytes_per_s)),
             goodput=goodput, origin=Origin(origin), source=source,
         )  # fmt: skip
 
@@ -208,12 +207,13 @@ class Network:
         goodput: float,
         origin: Origin | str,
         source: str,
+        acknowledgement: float = 0.0,
     ) -> "Network":
         """An independent link for every ordered pair of ranks."""
-        matrix = tuple(tuple(row) for row in bytes_per_s)
         return cls(
-            topology=Topology.PAIRS, bytes_per_s=matrix, latency_s=_square(latency_s, len(matrix)),
+            topology=Topology.PAIRS, bytes_per_s=_rows(bytes_per_s), latency_s=_square(latency_s, len(bytes_per_s)),
             goodput=goodput, origin=Origin(origin), source=source,
+            acknowledgement=acknowledgement,
         )  # fmt: skip
 
     def hops(self, source: int, destination: int) -> Iterator[tuple[str, float]]:
@@ -225,16 +225,27 @@ class Network:
             name = "air" if self.topology is Topology.RADIO else f"link {source}>{destination}"
             yield name, 1 / (self.bytes_per_s[source][destination] * self.goodput)
 
+    @property
+    def slowest_bytes_per_s(self) -> float:
+        """Line rate of the slowest NIC or link; infinite for one rank without a NIC."""
+        switched = self.topology is Topology.SWITCHED
+        rates = [rate for i, row in enumerate(self.bytes_per_s) for j, rate in enumerate(row) if switched or i != j]
+        return min(rates, default=inf)
+
     def goodput_bytes_per_s(self, source: int, destination: int) -> float:
         """What one flow alone reaches from source to destination."""
         slowest = max(seconds_per_byte for _, seconds_per_byte in self.hops(source, destination))
         return 1 / slowest if slowest > 0 else inf
 
 
+def _rows(matrix: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in row) for row in matrix)
+
+
 def _square(latency_s: float | Sequence[Sequence[float]], ranks: int) -> tuple[tuple[float, ...], ...]:
     if isinstance(latency_s, int | float):
         return ((float(latency_s),) * ranks,) * ranks
-    return tuple(tuple(float(s) for s in row) for row in latency_s)
+    return _rows(latency_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

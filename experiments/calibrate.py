@@ -95,8 +95,7 @@ def describe(network: Network) -> str:
 
 def testbed_name(testbed: Testbed, cluster: Cluster) -> str:
     """Kind and line rate: ``netns_100mbit``."""
-    rate = min(min(row) for row in cluster.network.bytes_per_s)
-    return f"{testbed.name}_{mbit_per_s(rate):g}mbit"
+    return f"{testbed.name}_{mbit_per_s(cluster.network.slowest_bytes_per_s):g}mbit"
 
 
 if __name__ == "__main__":

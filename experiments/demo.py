@@ -25,7 +25,8 @@ from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
 from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
 from experiments.compose import Nouns, build, nouns
-from experiments.figures.gantt import save_gantt
+from experiments.figures.gantt import gantt_figure
+from experiments.figures.style import save
 from experiments.front_door import run_command
 from experiments.jobs import execute, make_job
 from experiments.network_file import save_network
@@ -131,7 +132,7 @@ def write(target: Path, cfg: DictConfig, words: Nouns, contests: Sequence[Contes
         )
         names = [device.name for device in words.cluster.devices]
         panels = [(f"{c.name}:  {in_words(c.plan, names)}", (c.simulated, c.typical)) for c in contests]
-        save_gantt(panels, folder / "gantt", ranks=names)
+        save(gantt_figure(panels, ranks=names), folder / "gantt")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
@@ -25,7 +25,7 @@ CONF = ROOT / "conf"
 # The one place where human units of a configuration are read.
 OmegaConf.register_new_resolver("si", si, replace=True)
 
-Command = Callable[[DictConfig], None]
+Command = Callable[[DictConfig], object]
 USERS = (EdgesimError, ValueError, OSError, HydraException, OmegaConfBaseException)  # mistakes that a user can mend
 
 
@@ -42,12 +42,13 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
     mistakes: list[Exception] = []
 
     @wraps(command)
-    def guarded(cfg: DictConfig) -> None:
+    def guarded(cfg: DictConfig) -> object:
         try:
             check_complete(cfg)
-            command(cfg)
+            return command(cfg)
         except USERS as error:  # kept from Hydra, which would print a traceback
             mistakes.append(error)
+            return None
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
@@ -68,10 +69,21 @@ def check_complete(cfg: DictConfig) -> None:
         raise ValueError(f"{key} has no value (give it one: {key}=...)")
 
 
-def composed(*overrides: str) -> DictConfig:
-    """The configuration of these overrides, without a command line: for tests and notebooks."""
+def composed(*overrides: str, folders: Sequence[str] = ()) -> DictConfig:
+    """The configuration of these overrides, without a command line; ``folders`` hold further configuration files."""
+    return _composed(overrides, folders, hydra_too=False)
+
+
+def hydra_choice(group: str, *overrides: str, folders: Sequence[str] = ()) -> str:
+    """Which file of a group, also of Hydra's own, these overrides choose."""
+    return str(_composed(overrides, folders, hydra_too=True).hydra.runtime.choices[group])
+
+
+def _composed(overrides: Sequence[str], folders: Sequence[str], *, hydra_too: bool) -> DictConfig:
+    GlobalHydra.instance().clear()
+    paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in folders)}]"]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return compose("config", overrides=list(overrides))
+        return compose("config", overrides=[*(paths if folders else ()), *overrides], return_hydra_config=hydra_too)
 
 
 def sentence(error: BaseException) -> str:

@@ -1,13 +1,15 @@
 """What is executed? A schedule on the configured data; the first iteration warms up and is not counted."""
 
+from collections.abc import Callable
+
 from omegaconf import DictConfig
 
 from edgesim.model import Model
 from edgesim.schedule import Schedule
-from experiments.compose import Nouns, build
+from experiments.compose import Nouns, Prepared, build, nominal_cluster
 from real_runtime.data import DataSpec
 from real_runtime.job import Execution, Job
-from real_runtime.testbeds import Testbed
+from real_runtime.testbeds import Testbed, open_testbed
 
 # What a model of this hyper-parameter reads.
 _READS = {"vocabulary": "text", "resolution": "digits"}
@@ -38,3 +40,11 @@ def execute(testbed: Testbed, job: Job) -> Execution:
     """The iterations that count."""
     execution = testbed.execute(job)
     return Execution(traces=execution.traces[1:], losses=execution.losses[1:])
+
+
+def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], object]) -> Execution:
+    """The iterations of one run that count, on a testbed that opens for it; ``tell`` hears which."""
+    job = make_job(cfg, prepared.words, prepared.schedule, cfg.iterations)
+    with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
+        tell(testbed.description)
+        return execute(testbed, job)

@@ -4,16 +4,21 @@
     python -m experiments.run strategy=data network.rate="20 Mbit/s"
     python -m experiments.run strategy=hybrid_pipeline "groups=[[0],[1,2]]" planner=exhaustive
     python -m experiments.run execute=true testbed=netns           # for real as well
+    python -m experiments.run -m strategy=data,pipeline "network.rate=20 Mbit/s,100 Mbit/s"    # a sweep: sweep.py
+    python -m experiments.run -m experiment=parallelisms           # a study
 
-Writes results/runs/<overrides>/: config.yaml, plan.json, network.json, schedule.txt, simulated.jsonl, measured.jsonl
-(the last iteration), trace.perfetto.json (open it at ui.perfetto.dev), metrics.json, versions.json.
+A single run writes results/runs/<overrides>/: config.yaml, plan.json, network.json, schedule.txt, simulated.jsonl,
+measured.jsonl (the last iteration), trace.perfetto.json (open it at ui.perfetto.dev), series.csv (memory and power over
+time), metrics.json, versions.json.
 """
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -23,44 +28,48 @@ from edgesim.metrics import Metrics
 from edgesim.plan import Plan
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
-from experiments.compose import Nouns, build, nouns
+from experiments.compose import Prepared, prepare
 from experiments.front_door import run_command
-from experiments.jobs import execute, make_job
 from experiments.network_file import save_network
 from experiments.results import versions, whole_folder
+from experiments.series import series
+from experiments.sweep import hydra_sweeps, sweep_command
 from experiments.tables.metrics import metrics_table
-from real_runtime.job import Execution
-from real_runtime.testbeds import open_testbed
+
+if TYPE_CHECKING:
+    from real_runtime.job import Execution
 
 _LONGEST_NAME = 120
 
 
-def run(cfg: DictConfig) -> None:
-    """Plan, simulate, execute, write, and say what came out."""
+def run(cfg: DictConfig) -> float:
+    """Plan, simulate, execute, write, and say what came out; the seconds per iteration are what a search minimises."""
     console = Console()
-    words = nouns(cfg)
-    strategy = build(cfg.strategy)
-    plan = words.plan(build(cfg.planner), strategy)
-    schedule = strategy(plan, words.model, words.workload)
+    prepared = prepare(cfg)
+    words, plan, schedule = prepared.words, prepared.plan, prepared.schedule
     simulated = words.simulate(schedule)
     print(f"{words.model}\n{words.cluster}\n{words.profile}\nplan: {plan}")
-    execution = _execute(cfg, words, schedule, console) if cfg.execute else None
+    execution = _execute(cfg, prepared, console) if cfg.execute else None
     traces = (simulated, *(execution.traces if execution else ()))
     metrics = [words.measure(trace) for trace in traces]
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
     with whole_folder(target) as folder:
         _write(folder, cfg, plan, schedule, traces, metrics, execution.losses if execution else ())
         save_network(folder / "network.json", words.cluster.network)
+        last = {trace.player: trace for trace in traces}
+        series(list(last.values()), words).to_csv(folder / "series.csv", index=False)
     console.print(metrics_table(metrics))
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
+    return metrics[-1].makespan_s
 
 
-def _execute(cfg: DictConfig, words: Nouns, schedule: Schedule, console: Console) -> Execution:
+def _execute(cfg: DictConfig, prepared: Prepared, console: Console) -> "Execution":
     """The schedule for real."""
-    job = make_job(cfg, words, schedule, cfg.iterations)
-    with console.status("opening the testbed"), open_testbed(build(cfg.testbed), words.cluster) as testbed:
-        print(testbed.description)
-        return execute(testbed, job)
+    # PyTorch takes seconds to load, and every worker of a sweep loads this module.
+    from experiments.jobs import execute_once
+
+    with console.status("opening the testbed, executing"):
+        return execute_once(cfg, prepared, print)
 
 
 def _write(
@@ -100,5 +109,13 @@ def folder_name(overrides: Sequence[str]) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """A single run, a sweep of ours, or whatever Hydra's own sweepers and launchers make of it."""
+    words = sys.argv[1:]
+    if {"-m", "--multirun"} & set(words) and not hydra_sweeps(words):
+        sys.exit(sweep_command(words))
     run_command(run, about=__doc__)
+
+
+if __name__ == "__main__":
+    main()

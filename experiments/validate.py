@@ -26,7 +26,8 @@ from edgesim.strategies import Strategy
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
 from experiments.compose import Nouns, build, nouns
 from experiments.fidelity import ITERATION, Row, rows, summary, to_csv
-from experiments.figures.parity import save_parity
+from experiments.figures.parity import parity_figure
+from experiments.figures.style import save
 from experiments.front_door import run_command, suggestion
 from experiments.jobs import execute, make_job
 from experiments.network_file import save_network
@@ -49,7 +50,7 @@ def validate(cfg: DictConfig) -> None:
         console.print(fidelity_table(name, table, figures))
         kinds.append(name.partition("_")[0])
     for kind in dict.fromkeys(kinds):
-        print(f"Parity plot: {save_parity(folder, kind)}")
+        print(f"Parity plot: {save(parity_figure(folder, kind), folder / f'parity_{kind}')}")
 
 
 def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[Row], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from edgesim.cluster import Cluster, Device, Origin
@@ -84,6 +85,19 @@ def test_a_measured_profile_must_be_told_its_file() -> None:
     assert OmegaConf.missing_keys(composed("profile=measured")) == {"profile.path"}
 
 
+@pytest.mark.parametrize("name", names("launcher"))
+def test_every_launcher_builds(name: str) -> None:
+    assert isinstance(build(composed(f"launcher={name}").launcher).shared_files, bool)
+
+
+def test_a_cluster_of_equal_devices_takes_their_number() -> None:
+    cluster = nouns(composed("cluster=nanos", "cluster.count=5")).cluster
+    assert all(device == cluster.devices[0] for device in cluster.devices)
+    assert len(cluster.devices) == cluster.network.ranks == 5
+    with pytest.raises(InstantiationException, match="count must be at least 1, got 0"):
+        nouns(composed("cluster=nanos", "cluster.count=0"))
+
+
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_composes(name: str) -> None:
     nouns(composed(f"experiment={name}"))
@@ -115,5 +129,6 @@ def test_no_group_is_missing_from_these_tests() -> None:
         "strategy",
         "profile",
         "experiment",
+        "launcher",
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from edgesim.plan import Plan
 from edgesim.profile import Point, Profile
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace
-from experiments import calibrate, demo, run, validate
+from experiments import calibrate, demo, jobs, run, validate
+from experiments.compose import nouns
 from experiments.fidelity import ITERATION, Row, from_csv, row, summary, to_csv
-from experiments.figures.gantt import load, save_gantt
-from experiments.figures.parity import draw, save_parity
-from experiments.front_door import run_command
-from experiments.network_file import network_from_json, network_to_json
+from experiments.figures.gantt import gantt_figure, load
+from experiments.figures.parity import draw, parity_figure
+from experiments.figures.style import save
+from experiments.front_door import composed, run_command
+from experiments.network_file import network_from_json, network_to_json, save_network
 from experiments.results import whole_folder
 from experiments.run import folder_name
 
@@ -51,7 +53,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (run, calibrate, demo, validate):
+    for module in (jobs, calibrate, demo, validate):
         monkeypatch.setattr(module, "open_testbed", open_fake)
 
 
@@ -64,7 +66,7 @@ def test_a_run_leaves_everything_about_itself_in_one_folder(command: Command, tm
     assert folder.name == folder_name([*TINY, "strategy=data"])
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml", "plan.json", "network.json", "schedule.txt", "simulated.jsonl", "trace.perfetto.json",
-        "metrics.json", "versions.json",
+        "series.csv", "metrics.json", "versions.json",
     }  # fmt: skip
     schedule = Schedule.from_text((folder / "schedule.txt").read_text())
     trace = Trace.from_lines((folder / "simulated.jsonl").read_text(), schedule)
@@ -129,7 +131,7 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
 def test_a_run_that_fails_half_way_leaves_nothing(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "open_testbed", _open_broken)
+    monkeypatch.setattr(jobs, "open_testbed", _open_broken)
     assert command(run, *TINY, "execute=true") == 2
     assert "rank 2: cannot be reached" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -177,6 +179,31 @@ def test_what_calibration_writes_a_run_can_use(command: Command, tmp_path: Path)
     (folder,) = (tmp_path / "runs").iterdir()
     (metrics,) = json.loads((folder / "metrics.json").read_text())["iterations"]
     assert metrics["profile_hash"] == Profile.load(profile).hash
+
+
+def test_a_run_with_calibrated_links_is_executed_at_the_line_rate_and_not_at_what_was_measured(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    def opened(spec: object, cluster: Cluster) -> AbstractContextManager[FakeTestbed]:
+        rates.append(cluster.network.slowest_bytes_per_s)
+        return open_fake(spec, cluster)
+
+    monkeypatch.setattr(jobs, "open_testbed", opened)
+    network = nouns(composed(*TINY)).cluster.network
+    slower = tuple(tuple(0.9 * rate for rate in row) for row in network.bytes_per_s)
+    save_network(tmp_path / "network.json", replace(network, bytes_per_s=slower))
+    assert command(run, *TINY, "execute=true", f"network.calibrated={tmp_path / 'network.json'}") == 0
+    assert rates == [network.slowest_bytes_per_s]
+
+
+def test_links_that_were_calibrated_at_another_rate_are_refused(
+    command: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save_network(tmp_path / "network.json", nouns(composed(*TINY, "network.rate=20 Mbit/s")).cluster.network)
+    assert command(run, *TINY, f"network.calibrated={tmp_path / 'network.json'}") == 2
+    assert "was measured at 20 Mbit/s, and network.rate is 100 Mbit/s" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("fake")
@@ -330,7 +357,7 @@ def test_the_same_traces_give_the_same_bytes(command: Command, tmp_path: Path) -
     (folder,) = (tmp_path / "runs").iterdir()
     traces = load(folder)
     for name in ("a", "b"):
-        save_gantt([("pipeline", traces)], tmp_path / name)
+        save(gantt_figure([("pipeline", traces)]), tmp_path / name)
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -339,8 +366,8 @@ def test_the_same_table_gives_the_same_parity_plot(tmp_path: Path) -> None:
     (tmp_path / "made_20mbit.csv").write_text(
         to_csv([made_up(1.1, [1.0, 1.2]), made_up(4.0, [4.1, 3.9], strategy="pipeline")])
     )
-    first = save_parity(tmp_path, "made").read_bytes()
-    assert save_parity(tmp_path, "made").read_bytes() == first
+    first = save(parity_figure(tmp_path, "made"), tmp_path / "parity").read_bytes()
+    assert save(parity_figure(tmp_path, "made"), tmp_path / "parity").read_bytes() == first
 
 
 def test_a_parity_plot_shows_every_plan_and_clips_none() -> None:
@@ -353,7 +380,7 @@ def test_a_parity_plot_shows_every_plan_and_clips_none() -> None:
 
 def test_no_table_no_parity_plot(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no table of testbed 'moon'"):
-        save_parity(tmp_path, "moon")
+        parity_figure(tmp_path, "moon")
 
 
 @contextmanager

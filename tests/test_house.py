@@ -43,7 +43,11 @@ def declared(extra: str | None) -> set[str]:
 
 @pytest.mark.parametrize(
     ("package", "extras"),
-    [("edgesim", [None, "sim"]), ("real_runtime", [None, "runtime"]), ("experiments", [None, "experiments"])],
+    [
+        ("edgesim", [None, "sim"]),
+        ("real_runtime", [None, "runtime"]),
+        ("experiments", [None, "experiments", "cluster", "search"]),
+    ],
 )
 def test_what_a_package_imports_is_declared(package: str, extras: list[str | None]) -> None:
     """So ``pip install .[runtime]`` is enough for a device."""
@@ -91,7 +95,8 @@ def test_a_page_names_only_files_that_exist(page: str) -> None:
     missing = [path for path in paths if not (ROOT / path).exists()]
     assert not missing
     for module in re.findall(r"python -m ([\w.]+)", text):
-        assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists(), module
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
 def test_the_makefile_installs_the_pytorch_that_the_project_pins() -> None:

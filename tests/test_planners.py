@@ -17,6 +17,7 @@ from edgesim.planners import Planner, Problem
 from edgesim.planners.candidates import count, partitions, plans, sums
 from edgesim.planners.even import even
 from edgesim.planners.exhaustive import exhaustive
+from edgesim.planners.given import given as given_plan
 from edgesim.planners.proportional import proportional
 from edgesim.planners.shares import even_cuts, fastest_cuts, largest_remainder, move_from_stragglers
 from edgesim.simulator import simulate
@@ -134,6 +135,12 @@ def test_a_rank_too_slow_for_one_sample_is_refused_by_name() -> None:
         proportional(a_problem(speeds=(100, 1)), groups="data", depth=DEPTH)
 
 
+def test_halves_are_two_stages_and_the_first_takes_the_odd_rank() -> None:
+    assert a_problem(speeds=(1, 1, 1, 1, 1)).group("halves") == ((0, 1, 2), (3, 4))
+    with pytest.raises(PlanError, match="groups 'halves' need two ranks"):
+        a_problem(speeds=(1,)).group("halves")
+
+
 def test_a_profile_without_seconds_is_refused() -> None:
     problem = a_problem()
     free = builders.constant_profile(problem.model, problem.cluster, forward_s=0.0, backward_s=0.0)
@@ -180,6 +187,32 @@ def test_inference_counts_forward_only() -> None:
     inference = replace(problem, workload=replace(problem.workload, purpose=Purpose.INFER))
     assert training == pytest.approx(4 * 2 * 0.030)
     assert inference.seconds(rank=0, layers=(0, 4), samples=2) == pytest.approx(4 * 2 * 0.010)
+
+
+def test_a_given_plan_is_taken_as_it_is() -> None:
+    plan = given_plan(a_problem(), groups=[[0], [1]], depth=DEPTH, cuts=[0, 1, 4], samples=[[4], [4]])
+    assert [stage.layers for stage in plan.stages] == [(0, 1), (1, 4)]
+    shared = given_plan(a_problem(), groups="data", depth=DEPTH, samples=[[1, 3]])
+    assert shared.stages[0].samples == (1, 3)
+    assert (
+        given_plan(a_problem(), groups="pipeline", depth=DEPTH).stages
+        == even(a_problem(), groups="pipeline", depth=DEPTH).stages
+    )
+
+
+@pytest.mark.parametrize(
+    ("cuts", "samples", "said"),
+    [
+        ([0, 4], None, "2 stages lie between 3 cuts, got \\[0, 4\\]"),
+        ([0, 1, 3], None, "plan covers 3 layers, .* has 4"),
+        ([0, 0, 4], None, "layers"),
+        (None, [[4], [2, 2]], "need a share for each rank, got"),
+        (None, [[4], [3]], "shares 3 samples, a micro-batch has 4"),
+    ],
+)
+def test_a_given_plan_that_cannot_be_is_refused(cuts: object, samples: object, said: str) -> None:
+    with pytest.raises((PlanError, ValueError), match=said):
+        given_plan(a_problem(), groups="pipeline", depth=DEPTH, cuts=cuts, samples=samples)
 
 
 def test_the_oracle_finds_what_anyone_can_see() -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from processes import alive
 from runtime_builders import BERT, CASES, data, three_hosts, workload
 
 from edgesim import Depth, PlanError, RunError, ScheduleError
@@ -63,13 +64,6 @@ def assert_gone(processes: list[int]) -> None:
         time.sleep(0.05)
     assert not [pid for pid in processes if alive(pid)]
     assert not list(Path("/sys/fs/cgroup").glob(f"*/edgesim-{os.getpid()}-*"))
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("kind", ["loopback", pytest.param("netns", marks=[needs_netns, pytest.mark.netns])])

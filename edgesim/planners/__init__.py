@@ -14,8 +14,10 @@ from edgesim.plan import Depth, Plan, Proof, make_stages
 from edgesim.profile import BACKWARD, FORWARD, Profile
 from edgesim.workload import Purpose, Workload
 
-# Which ranks form each stage: one stage of all ranks, a stage per rank in rank order, or the ranks of every stage.
-Groups = Literal["data", "pipeline"] | Sequence[Sequence[int]]
+# Which ranks form each stage: one stage of all ranks, a stage per rank in rank order, two stages of half the ranks each
+# (the first takes the odd one), or the ranks of every stage.
+Groups = Literal["data", "pipeline", "halves"] | Sequence[Sequence[int]]
+_TRY = "'data', 'pipeline', 'halves', or a list like [[0], [1, 2]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +55,26 @@ class Problem:
             for op in ops
         )
 
+    def _form(self, groups: str) -> tuple[tuple[int, ...], ...]:
+        ranks = tuple(self.ranks)
+        if groups == "data":
+            return (ranks,)
+        if groups == "pipeline":
+            return tuple((rank,) for rank in ranks)
+        if groups == "halves":
+            if len(ranks) < 2:
+                raise PlanError(
+                    f"groups 'halves' need two ranks, cluster {self.cluster.name} has {len(ranks)} (try 'data')"
+                )
+            middle = (len(ranks) + 1) // 2
+            return ranks[:middle], ranks[middle:]
+        raise PlanError(f"unknown groups {groups!r} (try {_TRY})")
+
     def group(self, groups: Groups) -> tuple[tuple[int, ...], ...]:
         """The ranks of every stage. Raises PlanError if there are more stages than layers, or ranks than samples."""
-        if isinstance(groups, str):
-            if groups not in ("data", "pipeline"):
-                raise PlanError(f"unknown groups {groups!r} (try 'data', 'pipeline', or a list like [[0], [1, 2]])")
-            ranks = tuple(self.ranks)
-            formed: tuple[tuple[int, ...], ...] = (ranks,) if groups == "data" else tuple((rank,) for rank in ranks)
-        else:
-            formed = tuple(tuple(group) for group in groups)
+        formed = self._form(groups) if isinstance(groups, str) else tuple(tuple(group) for group in groups)
         if not formed:
-            raise PlanError(
-                "a plan without groups has no stages (try 'data', 'pipeline', or a list like [[0], [1, 2]])"
-            )
+            raise PlanError(f"a plan without groups has no stages (try {_TRY})")
         if unknown := [rank for group in formed for rank in group if rank not in self.ranks]:
             raise PlanError(f"groups {formed} name ranks {unknown}; cluster {self.cluster.name} has {self.ranks}")
         if len(formed) > len(self.model.layers):

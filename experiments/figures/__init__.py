@@ -1,4 +1,1 @@
-"""Figures, one file each: ``draw(data, ax)`` from results that exist; nothing here simulates.
-
-python -m experiments.figures            # redraw the standing figures from results/
-"""
+"""Figures, one file each: ``draw(rows, ax)`` from tables that exist; nothing here simulates."""

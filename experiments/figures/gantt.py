@@ -8,11 +8,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from edgesim.schedule import COLLECTIVE, COMPUTE, Op, Schedule, Task
 from edgesim.trace import Span, Trace
-from experiments.figures.style import OPS, PAPER, RC, SMALL_PT, TWO_COLUMNS_IN, meaning, save
+from experiments.figures.style import OPS, PAPER, RC, SMALL_PT, TWO_COLUMNS_IN, meaning
 
 _RANK, _GAP = 1.0, 0.9  # heights in units of the y axis: one rank, and the space between two players
 # Of a rank's unit height: (bottom, height) from below, for receiving, sending, computing.
@@ -91,8 +92,8 @@ def legend(traces: Sequence[Trace]) -> list[Patch]:
     ]
 
 
-def save_gantt(panels: Sequence[tuple[str, Sequence[Trace]]], stem: Path, *, ranks: Sequence[str] = ()) -> Path:
-    """One panel per plan, each with its own axis of seconds; PDF and PNG."""
+def gantt_figure(panels: Sequence[tuple[str, Sequence[Trace]]], *, ranks: Sequence[str] = ()) -> Figure:
+    """One panel per plan, each with its own axis of seconds."""
     with plt.rc_context(RC):
         lanes = [sum(len(trace.schedule.programs) for trace in traces) + 2.6 for _, traces in panels]
         figure, axes = plt.subplots(
@@ -105,9 +106,7 @@ def save_gantt(panels: Sequence[tuple[str, Sequence[Trace]]], stem: Path, *, ran
         figure.legend(
             handles=handles, loc="outside upper right", ncols=len(handles), handlelength=1.6, columnspacing=1.2
         )
-        pdf = save(figure, stem)
-        plt.close(figure)
-    return pdf
+    return figure
 
 
 def load(folder: Path) -> list[Trace]:

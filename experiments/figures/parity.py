@@ -5,10 +5,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.figure import Figure
 
 from experiments.fidelity import ITERATION, Row, from_csv, summary
-from experiments.figures.style import GREY, ONE_COLUMN_IN, RC, SMALL_PT, TWO_COLUMNS_IN, method, save
+from experiments.figures.style import GREY, ONE_COLUMN_IN, RC, SMALL_PT, TWO_COLUMNS_IN, label, log_axis, looks
 
 BAND = 0.05  # the shaded corridor around equality
 
@@ -27,20 +27,17 @@ def draw(rows: Sequence[Row], ax: Axes) -> None:
         lw=0,
     )
     ax.plot([low, high], [low, high], color="black", linewidth=0.6)
-    for strategy in dict.fromkeys(row.strategy for row in played):
+    for strategy, look in looks(row.strategy for row in played).items():
         mine = [row for row in played if row.strategy == strategy]
-        colour, marker, _ = method(strategy)
         measured = [row.measured_s or 0.0 for row in mine]
         spread = [s * (row.spread or 0.0) / 2 for s, row in zip(measured, mine, strict=True)]
         ax.errorbar(
-            measured, [row.simulated_s or 0.0 for row in mine], xerr=spread, fmt=marker, color=colour, markersize=4,
-            markerfacecolor="none", markeredgewidth=0.9, elinewidth=0.8, label=strategy.replace("_", " "),
+            measured, [row.simulated_s or 0.0 for row in mine], xerr=spread, fmt=look.marker, color=look.colour,
+            markersize=4, markerfacecolor="none", markeredgewidth=0.9, elinewidth=0.8, label=label(strategy),
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
-        axis.set_major_formatter(ScalarFormatter())
-        axis.set_minor_formatter(NullFormatter())
+        log_axis(axis)
     ax.set_xlabel("measured (s per iteration)")
     ax.set_ylabel("simulated (s per iteration)")
     ax.text(0.97, 0.04, _verdict(rows), transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL_PT)
@@ -53,8 +50,8 @@ def _verdict(rows: Sequence[Row]) -> str:
     return f"{figures['plans']} plans\n{errors}{tau}"
 
 
-def save_parity(folder: Path, testbed: str) -> Path:
-    """A panel for every ``<testbed>_*.csv`` of the folder that holds a played plan; PDF and PNG."""
+def parity_figure(folder: Path, testbed: str) -> Figure:
+    """A panel for every ``<testbed>_*.csv`` of the folder that holds a played plan."""
     tables = {
         path.stem: from_csv(path.read_text())
         for path in sorted(folder.glob(f"{testbed}_*.csv"), key=_rate, reverse=True)
@@ -73,9 +70,7 @@ def save_parity(folder: Path, testbed: str) -> Path:
         axes[0, 0].legend(
             loc="upper left", handletextpad=0.4, title="grey: within 5 %", title_fontsize=SMALL_PT, alignment="left"
         )
-        pdf = save(figure, folder / f"parity_{testbed}")
-        plt.close(figure)
-    return pdf
+    return figure
 
 
 def _rate(path: Path) -> float:

@@ -1,10 +1,16 @@
 """How do all figures look? Widths of paper columns, sizes of type, and colours that keep their meaning."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from edgesim.schedule import MESSAGE, Op, Payload, Task
 
@@ -17,6 +23,9 @@ SMALL_PT, TEXT_PT = 7, 8
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PAPER = "#999999", "#F4F4F4"
+# For what has no colour of its own, one after the other: first all colours, then all of them dashed.
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+DASHES = ("-", "--", ":")
 
 # What a rank does: colour, and a hatch for print without colour. Communication is hatched.
 OPS: Mapping[str, tuple[str, str]] = {
@@ -29,13 +38,54 @@ OPS: Mapping[str, tuple[str, str]] = {
     "other": (GREY, "...."),
 }
 
-# A way to share the model: colour, marker, dashes.
-METHODS: Mapping[str, tuple[str, str, str]] = {
-    "data": (VERMILION, "o", "-"),
-    "pipeline": (BLUE, "s", "--"),
-    "hybrid_pipeline": (GREEN, "^", "-."),
-    "other": (PURPLE, "D", ":"),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How one method is told from the others, also in print without colour."""
+
+    colour: str
+    marker: str
+    dashes: str | tuple[float, tuple[float, ...]]
+    hatch: str
+
+
+# Ways to share the model, in the order of legends; the first one in a table is what speed-ups are over.
+METHODS: Mapping[str, Look] = {
+    "local": Look(colour=BLACK, marker="P", dashes=(0, (1, 1)), hatch=""),
+    "data": Look(colour=VERMILION, marker="o", dashes="-", hatch="////"),
+    "sequence": Look(colour=ORANGE, marker="v", dashes=(0, (5, 1, 1, 1, 1, 1)), hatch="----"),
+    "tensor": Look(colour=SKY, marker="D", dashes=(0, (3, 1)), hatch="++++"),
+    "pipeline": Look(colour=BLUE, marker="s", dashes="--", hatch="\\\\\\\\"),
+    "hybrid_pipeline": Look(colour=GREEN, marker="^", dashes="-.", hatch="...."),
+    "hybrid_model": Look(colour=PURPLE, marker="X", dashes=(0, (6, 2)), hatch="xxxx"),
 }
+# For methods that are not listed: by a checksum of the name, so that each keeps its look from figure to figure.
+_FURTHER = tuple(
+    Look(colour=colour, marker=marker, dashes=dashes, hatch=hatch)
+    for marker, dashes, hatch in (("<", ":", "oo"), ("*", (0, (8, 2)), "**"), (">", (0, (2, 2)), "||"))
+    for colour in (PURPLE, SKY, ORANGE, YELLOW, GREY)
+)
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """A look for every method, no two alike, in the order of legends."""
+    names = set(methods)
+    found = {name: look for name, look in METHODS.items() if name in names}
+    for name in sorted(names - found.keys()):
+        start = crc32(name.encode()) % len(_FURTHER)
+        free = [look for look in (*_FURTHER[start:], *_FURTHER[:start]) if look not in found.values()]
+        if not free:
+            raise ValueError(
+                f"{len(names)} methods in one figure: at most {len(METHODS) + len(_FURTHER)} can be told apart"
+            )
+        found[name] = free[0]
+    return found
+
+
+def label(name: str) -> str:
+    """A name from a table as people write it."""
+    return name.replace("_", " ")
+
 
 RC = {
     "font.family": "sans-serif",
@@ -70,15 +120,30 @@ def meaning(task: Task) -> str:
     return _BY_OP.get(task.op, "other")
 
 
-def method(strategy: str) -> tuple[str, str, str]:
-    """Colour, marker and dashes of a strategy."""
-    return METHODS.get(strategy, METHODS["other"])
+def log_axis(axis: Axis, *, ticks: Sequence[float] | None = None) -> None:
+    """Plain numbers on a logarithmic axis whose data is drawn: at ``ticks``, or at round ones as many as have room."""
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    subs = (
+        (1, 1.5, 2, 3, 4, 5, 7)
+        if decades < 0.6
+        else (1, 2, 3, 5)
+        if decades < 1.2
+        else (1, 3)
+        if decades < 2.5
+        else (1,)
+    )
+    axis.set_major_locator(FixedLocator(ticks) if ticks is not None else LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def save(figure: Figure, stem: Path) -> Path:
-    """Write ``stem.pdf`` and ``stem.png``; the same figure gives the same bytes."""
+    """Write ``stem.pdf`` and ``stem.png`` and close the figure; the same figure gives the same bytes."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     pdf, png = (stem.with_name(f"{stem.name}.{ending}") for ending in ("pdf", "png"))
-    figure.savefig(pdf, metadata={"CreationDate": None})
-    figure.savefig(png, dpi=200, metadata={"Software": None})
+    with plt.rc_context(RC):
+        figure.savefig(pdf, metadata={"CreationDate": None})
+        figure.savefig(png, dpi=200, metadata={"Software": None})
+    plt.close(figure)
     return pdf

@@ -1,0 +1,97 @@
+"""Which figures came out of a sweep? Its runs as a tidy table: a row per run and player, SI units, sorted.
+
+    python -m experiments.collect parallelisms    # results/sweeps/parallelisms -> results/parallelisms/table.csv
+    python -m experiments.collect parallelisms --results results --out elsewhere.csv
+
+Columns: what was run (study, cluster, model, strategy, planner, method, devices, bandwidth_bit_per_s, batch_samples,
+and whatever else the sweep varied), the player, what came out, and the profile behind it. What changes with every run
+of the same command (dates, versions) stays in the sweep's Parquet file.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.front_door import USERS, sentence, suggestion
+from experiments.results import write_text
+from experiments.rows import FIGURES
+from experiments.run_table import RunTable
+from experiments.studies import table_path
+from experiments.tables.tidy import IDENTITY
+
+WHICH = tuple(name for name in IDENTITY if name not in {"plan", "kind", "player"})
+OUTCOME = ("iterations", *FIGURES, "makespan_low_s", "makespan_high_s")
+PROVENANCE = ("placement", "profile_hash", "profile_origin", "energy_source", "status", "reason")
+# Overrides that these columns tell already.
+_TOLD = {
+    "study", "cluster", "cluster.count", "model", "workload", "data", "strategy", "planner", "method", "profile",
+    "network.rate", "network.calibrated",
+}  # fmt: skip
+
+
+def tidy(runs: pd.DataFrame) -> pd.DataFrame:
+    """The tidy table of a sweep's runs; an executed run has a second row, of player ``measured``."""
+    missing = [name for name in (*WHICH, *OUTCOME, *PROVENANCE) if name not in runs]
+    runs = runs.assign(**dict.fromkeys(missing))
+    varied = _varied(runs)
+    simulated = runs.assign(player="simulated", iterations=1)
+    rows = [simulated]
+    if "measured.makespan_s" in runs:
+        real = runs[runs["measured.makespan_s"].notna()]
+        rows.append(real.assign(player="measured", **{name: real.get(f"measured.{name}") for name in OUTCOME[1:]}))
+    columns = [*WHICH, *varied, "player", *OUTCOME, *PROVENANCE]
+    table = pd.concat([part.assign(**varied)[columns] for part in rows], ignore_index=True)
+    return table.sort_values([*WHICH, *varied, "player"], kind="stable").reset_index(drop=True)
+
+
+def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:
+    """Columns for the overrides that differ between runs and that no other column tells."""
+    given = [dict(word.split("=", 1) for word in json.loads(words)) for words in runs["overrides"]]
+    names = sorted({name for words in given for name in words if name not in _TOLD})
+    columns = {name: [words.get(name) for words in given] for name in names}
+    return {name: values for name, values in columns.items() if len(set(values)) > 1}
+
+
+def collect(name: str, results: Path) -> pd.DataFrame:
+    """The tidy table of the sweep ``name``. Raises ValueError if there is none."""
+    folder = results / "sweeps" / name
+    if not folder.exists():
+        known = [path.name for path in (results / "sweeps").glob("*")]
+        raise ValueError(f"no sweep {name!r} in {results / 'sweeps'}{suggestion(name, known)}")
+    runs = RunTable(folder).rows()
+    if runs.empty:
+        raise ValueError(f"the sweep {name!r} in {folder} has no finished run yet")
+    return tidy(runs)
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """As text that reads back to the last bit."""
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Collect one sweep; 2 for a mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.collect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="of the sweep or study")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder (default: results)")
+    parser.add_argument("--out", type=Path, help="file to write (default: RESULTS/NAME/table.csv)")
+    asked = parser.parse_args(words)
+    try:
+        table = collect(asked.name, asked.results)
+        out = asked.out or table_path(asked.results, asked.name)
+        write_text(out, to_csv(table))
+    except USERS as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 2
+    print(f"{len(table)} rows in {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Which figures can be drawn from what lies in a results folder? Those of its studies, its validations and its runs.
+
+STUDY/table.csv            the figures that conf/experiment/*.yaml names under ``study.figures``
+validation/TESTBED_*.csv   a parity plot per testbed
+RUN/schedule.txt           a run's folder, kept: its Gantt chart, and its memory and power over time
+"""
+
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from experiments.figures.gantt import gantt_figure, load
+from experiments.figures.panels import Drawing, figure_of
+from experiments.figures.parity import parity_figure
+from experiments.front_door import CONF, suggestion
+from experiments.studies import studies, table_path
+from experiments.tables.tidy import read_table
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A figure that can be drawn, and where it belongs; ``of`` names the study, run or validation."""
+
+    of: str
+    stem: Path
+    make: Callable[[], Figure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where results, configuration files and figures are; those of users come first."""
+
+    results: Path
+    conf: tuple[Path, ...] = (CONF,)
+    figures: tuple[Path, ...] = (HERE,)
+
+
+def requests(folders: Folders) -> Iterator[Request]:
+    """Every figure that the results folder holds the table of. Raises ValueError for a figure that does not exist."""
+    yield from _validations(folders.results / "validation")
+    for study in studies(folders.conf):
+        table = table_path(folders.results, study.name)
+        for name in study.figures if table.exists() else ():
+            drawing = load_figure(name, folders.figures)
+            yield Request(
+                of=study.name,
+                stem=table.with_name(name),
+                make=partial(_drawn, drawing, table, [table_path(folders.results, other) for other in study.beside]),
+            )
+    for schedule in sorted(folders.results.glob("*/schedule.txt")):
+        yield from _run(schedule.parent)
+
+
+def load_figure(name: str, folders: Sequence[Path] = (HERE,)) -> Drawing:
+    """A figure's module by its file's name. Raises ValueError if there is none, or it does not draw."""
+    known = {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("[!_]*.py"))}
+    if name not in known:
+        raise ValueError(f"unknown figure {name!r}{suggestion(name, figure_names(folders))}")
+    spec = importlib.util.spec_from_file_location(f"figure_{name}", known[name])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "draw"):
+        raise ValueError(f"{known[name]} has no function draw(rows, ax), which a figure needs")
+    return cast(Drawing, module)
+
+
+def figure_names(folders: Sequence[Path] = (HERE,)) -> list[str]:
+    """Figures that draw a table: of ours those that say which columns they need."""
+    paths = sorted(path for folder in folders for path in folder.glob("[!_]*.py"))
+    return [path.stem for path in paths if path.parent != HERE or "\nNEEDS = " in path.read_text()]
+
+
+def _drawn(drawing: Drawing, path: Path, beside: Sequence[Path]) -> Figure:
+    return figure_of(drawing, joined(path, beside), source=str(path))
+
+
+def joined(path: Path, beside: Sequence[Path]) -> DataFrame:
+    """A study's table, and of others what was measured or published: simulated numbers are the study's own."""
+    tables = [read_table(path)]
+    for other in beside:
+        if not other.exists():
+            raise ValueError(f"{path} is drawn with {other}, which is not there (run that study, then collect it)")
+        more = read_table(other, needs=["player"])
+        tables.append(more[more["player"] != "simulated"])
+    # An empty column has no type that pandas could keep.
+    return pd.concat([table.dropna(axis="columns", how="all") for table in tables], ignore_index=True).reindex(
+        columns=list(dict.fromkeys(column for table in tables for column in table.columns))
+    )
+
+
+def _validations(folder: Path) -> Iterator[Request]:
+    for testbed in sorted({path.stem.rpartition("_")[0] for path in folder.glob("*_*mbit.csv")}):
+        yield Request(of="validation", stem=folder / f"parity_{testbed}", make=partial(parity_figure, folder, testbed))
+
+
+def _run(folder: Path) -> Iterator[Request]:
+    yield Request(of=folder.name, stem=folder / "gantt", make=partial(_gantt, folder))
+    yield Request(of=folder.name, stem=folder / "memory_and_power", make=partial(_series, folder))
+
+
+def _gantt(folder: Path) -> Figure:
+    devices = read_table(folder / "series.csv", needs=["device"])["device"].unique()
+    return gantt_figure([(folder.name.replace("_", " "), load(folder))], ranks=list(devices))
+
+
+def _series(folder: Path) -> Figure:
+    path = folder / "series.csv"
+    return figure_of(load_figure("memory_and_power"), read_table(path), source=str(path))

@@ -1,0 +1,120 @@
+"""How does a table become a figure? A panel per model and cluster, drawn by a figure's ``draw``, under one legend.
+
+What else tells runs of one method apart (a batch, a planner) makes further panels: nothing is averaged in silence.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from experiments.figures.style import METHODS, ONE_COLUMN_IN, RC, TWO_COLUMNS_IN, label
+from experiments.front_door import suggestion
+from experiments.tables.tidy import Value, identity, in_words, records, telling
+
+_ACROSS = 3  # panels side by side
+_PANEL_IN, _LEGEND_IN = 1.6, 0.5  # heights
+_SINGLE_IN = 2.3
+_ENTRIES_IN = 1.15  # an entry of the legend takes about this width
+# Never a panel of its own: who made the study, what the method is, and where the number comes from.
+_WITHIN = frozenset({"study", "method", "strategy", "planner", "player"})
+
+Panels = Mapping[str, DataFrame]
+
+
+class Drawing(Protocol):
+    """A figure's module: one file in this folder, or in a folder of the user's.
+
+    Optional names: ``NEEDS``, the columns it reads; ``axis(table)``, the columns that its x axis shows, which make no
+    panels; ``panels(table)`` to split a table in its own way.
+    """
+
+    def draw(self, rows: DataFrame, ax: Axes) -> None:
+        """Draw the rows of one panel."""
+
+
+def figure_of(drawing: Drawing, table: DataFrame, *, source: str = "the table") -> Figure:
+    """The whole figure. Raises ValueError for a table without rows or without a needed column."""
+    for column in getattr(drawing, "NEEDS", ()):
+        if column not in table.columns:
+            raise ValueError(f"{source} has no column {column!r}{suggestion(column, table.columns)}")
+    if table.empty:
+        raise ValueError(f"{source} holds no rows (run the study first)")
+    own = getattr(drawing, "panels", None)
+    parts: Panels = own(table) if own else panels(table, shown=getattr(drawing, "axis", lambda table: ())(table))
+    across = min(len(parts), _across(parts))
+    down = math.ceil(len(parts) / across)
+    single = len(parts) == 1
+    width = ONE_COLUMN_IN if single else TWO_COLUMNS_IN
+    with plt.rc_context(RC):
+        figure, axes = plt.subplots(
+            down, across, squeeze=False, figsize=(width, _LEGEND_IN + (_SINGLE_IN if single else down * _PANEL_IN))
+        )
+        for (title, rows), ax in zip(parts.items(), axes.flat, strict=False):
+            drawing.draw(rows, ax)
+            ax.set_title(title, loc="left")
+        for ax in axes.flat[len(parts) :]:
+            ax.remove()
+        _say_once(axes, len(parts))
+        _legend(figure, round(width / _ENTRIES_IN))
+    return figure
+
+
+def panels(table: DataFrame, *, shown: Sequence[str] = ()) -> Panels:
+    """The table by model, cluster and whatever else tells two runs of a method apart, but not by what is ``shown``."""
+    rows = records(table)
+    columns = [name for name in identity(table) if name not in _WITHIN and name not in shown]
+    same = ("model", "cluster", "method", "player", *shown)
+    apart = telling(rows, columns, same=lambda row: tuple(row.get(name) for name in same))
+    split = [name for name in columns if name in ("model", "cluster") or name in apart]
+    varying = [name for name in split if len({row[name] for row in rows}) > 1] or split[:2]
+    places: dict[tuple[Value, ...], list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        places[tuple(row[name] for name in _by_model(varying))].append(place)
+    ordered = sorted(places, key=lambda key: [(value is None, isinstance(value, str), value or 0) for value in key])
+    return {
+        ", ".join(in_words(*cell) for cell in zip(_by_model(varying), key, strict=True)): table.iloc[places[key]]
+        for key in ordered
+    }
+
+
+def _by_model(columns: Sequence[str]) -> list[str]:
+    """Panels of one model stand together."""
+    return sorted(columns, key=lambda name: name != "model")
+
+
+def _across(parts: Panels) -> int:
+    """Panels of one model in one line, if they fit."""
+    first = [title.partition(", ")[0] for title in parts]
+    of_one = max(first.count(title) for title in first)
+    return of_one if 1 < of_one <= _ACROSS else _ACROSS
+
+
+def _say_once(axes: "Sequence[Sequence[Axes]]", count: int) -> None:
+    """Labels of axes at the left and at the bottom only, where those beside them say the same."""
+    across = len(axes[0])
+    for place, ax in enumerate(ax for line in axes for ax in line):
+        if place >= count:
+            continue
+        if place % across and ax.get_ylabel() == axes[place // across][0].get_ylabel():
+            ax.set_ylabel("")
+        below = place + across
+        if below < count and ax.get_xlabel() == axes[below // across][below % across].get_xlabel():
+            ax.set_xlabel("")
+
+
+def _legend(figure: Figure, across: int) -> None:
+    """Every label once, methods first; nothing for a figure that labels nothing."""
+    entries = {name: handle for ax in figure.axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    order = {label(name): place for place, name in enumerate(METHODS)}
+    names = sorted(entries, key=lambda name: order.get(name, len(order)))
+    if names:
+        figure.legend(
+            [entries[name] for name in names], names, loc="outside upper center", ncols=min(across, len(names)),
+            handlelength=2.2, columnspacing=1.4, handletextpad=0.5,
+        )  # fmt: skip

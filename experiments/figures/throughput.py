@@ -1,0 +1,19 @@
+"""How many samples per second does each method train or answer? Bars by bandwidth, or by cluster."""
+
+from matplotlib.axes import Axes
+from pandas import DataFrame
+
+from experiments.figures.marks import IDENTITY, RANGE, RATE, bars_of, category
+
+NEEDS = ("cluster", "model", RATE, *IDENTITY, "samples_per_s", *RANGE)
+
+
+def axis(table: DataFrame) -> tuple[str, ...]:
+    """What the groups of bars are."""
+    return (category(table),)
+
+
+def draw(rows: DataFrame, ax: Axes) -> None:
+    """A bar per method, from zero."""
+    bars_of(rows, ax, column="samples_per_s")
+    ax.set_ylabel("throughput (samples/s)")

@@ -1,0 +1,84 @@
+"""Which methods are worth their energy? Joules over seconds per iteration, with the Pareto front at each bandwidth.
+
+A method is on the front if no other one at that bandwidth takes both less time and less energy; the others are pale.
+"""
+
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from pandas import DataFrame
+
+from experiments.figures.marks import IDENTITY, RATE
+from experiments.figures.style import BLACK, label, log_axis, looks
+from experiments.tables.tidy import MBIT_PER_S
+
+NEEDS = ("cluster", "model", RATE, *IDENTITY, "makespan_s", "energy_j")
+_PALE = 0.3
+_SIZE_PT = 4.0
+_REACH = 1.5  # how far a front is drawn beyond its ends: so many times the value there
+_GREYS = (0.8, 0.3)  # of the fronts, from the slowest links to the fastest
+
+
+def axis(table: DataFrame) -> tuple[str, ...]:
+    """Bandwidths share a panel, each with its front."""
+    return (RATE,)
+
+
+def draw(rows: DataFrame, ax: Axes) -> None:
+    """A point per run, and a step line per bandwidth through those of the front."""
+    done = rows[rows["status"] == "done"]
+    rates = sorted(done[RATE].dropna().unique())
+    on_front = set()
+    ax.set(xscale="log", yscale="log")
+    for place, rate in enumerate(rates):
+        front = pareto(done[(done[RATE] == rate) & (done["player"] == "simulated")])
+        on_front |= set(front.index)
+        light, dark = _GREYS
+        grey = light + (dark - light) * place / max(1, len(rates) - 1)
+        _steps(ax, front, colour=str(round(grey, 3)), text=_text(rate, rates))
+    for method, look in looks(done["method"]).items():
+        for index, row in done[done["method"] == method].iterrows():
+            simulated, published = row["player"] == "simulated", row["player"] == "published"
+            pale = simulated and index not in on_front
+            ax.plot(
+                row["makespan_s"], row["energy_j"], marker=look.marker, markersize=_SIZE_PT, linestyle="none",
+                color=look.colour, alpha=_PALE if pale else 1.0, markerfacecolor="white" if published else look.colour,
+                markeredgecolor=BLACK if row["player"] == "measured" else look.colour, markeredgewidth=0.8, zorder=2,
+            )  # fmt: skip
+        ax.plot(
+            [], [], marker=look.marker, markersize=_SIZE_PT, linestyle="none", color=look.colour, label=label(method)
+        )
+    for player, face in (("measured", BLACK), ("published", "white")):
+        if (done["player"] == player).any():
+            ax.plot([], [], "o", markersize=_SIZE_PT, color=BLACK, markerfacecolor=face, label=player)
+    for each in (ax.xaxis, ax.yaxis):
+        log_axis(each)
+    ax.margins(0.12)
+    ax.set_xlabel("time per iteration (s)")
+    ax.set_ylabel("energy per iteration (J)")
+
+
+def pareto(rows: DataFrame) -> DataFrame:
+    """The rows that no other row beats in both, by time."""
+    ordered = rows.sort_values(["makespan_s", "energy_j"], kind="stable")
+    least = ordered["energy_j"].cummin()
+    return ordered[(ordered["energy_j"] == least) & ~ordered.duplicated(["makespan_s", "energy_j"])].drop_duplicates(
+        "energy_j"
+    )
+
+
+def _steps(ax: Axes, front: DataFrame, *, colour: str, text: str) -> None:
+    """Down to the front, along it, and to the right: what lies above and beyond is dominated."""
+    points = list(zip(front["makespan_s"], front["energy_j"], strict=True))
+    if not points:
+        return
+    first, last = points[0], points[-1]
+    corners = [corner for here, there in pairwise(points) for corner in (here, (there[0], here[1]))]
+    line = [(first[0], first[1] * _REACH), *corners, last, (last[0] * _REACH, last[1])]
+    ax.plot(*zip(*line, strict=True), color=colour, linewidth=0.8, zorder=1, label=text)
+
+
+def _text(rate: float, rates: list[float]) -> str:
+    if len(rates) == 1:
+        return "Pareto front"
+    return f"front at {rate / MBIT_PER_S:g} Mbit/s" if rate in (rates[0], rates[-1]) else f"_{rate:g}"

@@ -1,0 +1,83 @@
+"""Do the kept numbers still come out? Every simulated study runs again and is compared with its kept table.
+
+    python -m experiments.reproduce                    # or: make reproduce; all studies that have a kept table
+    python -m experiments.reproduce parallelisms --keep  # take the new numbers as the kept ones
+
+Exit code 1 if a number moved. Studies that execute on a testbed are measurements: they are named and left alone.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.collect import collect, to_csv
+from experiments.compare import differences_table
+from experiments.differences import differences, read_table
+from experiments.front_door import ROOT, USERS, composed, sentence, suggestion
+from experiments.points import parse
+from experiments.results import write_text
+from experiments.studies import studies, table_path
+from experiments.sweep import sweep
+
+_SHOWN = 20
+TOLERANCE = 1e-9  # what another machine's mathematics library may differ by
+
+
+def reproduce(experiment: str, name: str, results: Path, *, keep: bool, console: Console) -> bool:
+    """Whether the study's numbers are still the kept ones."""
+    if composed(f"experiment={experiment}").execute:
+        console.print(
+            f"{name}: measured on a testbed, left alone (run it: python -m experiments.run -m experiment={experiment})"
+        )
+        return True
+    kept = table_path(results, name)
+    if not kept.exists() and not keep:
+        console.print(f"{name}: no kept table (make one: python -m experiments.reproduce {name} --keep)")
+        return False
+    with tempfile.TemporaryDirectory(prefix="edgesim-") as folder:
+        sweep(parse([f"experiment={experiment}", f"results={folder}"]))
+        now = Path(folder) / "table.csv"
+        write_text(now, to_csv(collect(name, Path(folder))))
+        moved = differences(read_table(kept), read_table(now), tolerance=TOLERANCE) if kept.exists() else []
+        if moved:
+            console.print(differences_table(moved, title=f"{name}: kept (A), now (B)", top=_SHOWN))
+        console.print(f"{name}: {len(moved)} numbers moved" if moved else f"{name}: nothing moved")
+        if keep:
+            write_text(kept, now.read_text())
+            console.print(f"{name}: kept in {kept}")
+    return not moved or keep
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """All studies, or those named."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.reproduce",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("studies", nargs="*", help="names (default: all)")
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of the kept tables")
+    parser.add_argument("--keep", action="store_true", help="keep the new numbers")
+    asked = parser.parse_args(words)
+    known = {study.name: study.experiment for study in studies()}
+    try:
+        for name in asked.studies:
+            if name not in known:
+                raise ValueError(f"unknown study {name!r}{suggestion(name, known)}")
+        console = Console()
+        same = [
+            reproduce(known[name], name, asked.results, keep=asked.keep, console=console)
+            for name in asked.studies or known
+        ]
+    except USERS as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 2
+    return 0 if all(same) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Which method is best where? A row per model, cluster and bandwidth, a column per method, from a tidy table.
+
+Numbers of one row have one origin (simulated, measured or published), so that bold compares like with like. Whatever
+else tells two runs of a method apart (a batch, a number of devices) heads rows as well: nothing is averaged in silence.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pandas import DataFrame
+
+from experiments.front_door import suggestion
+from experiments.tables.number import number, one_unit
+from experiments.tables.tidy import Value, identity, in_words, records, telling
+
+NEEDED = ("cluster", "model", "method", "bandwidth_bit_per_s", "player", "status", "reason")  # and the value
+NOT_RUN, UNKNOWN, FAILED = "–", "n/a", "failed"
+
+_RATE = "bandwidth_bit_per_s"
+_ROWS = ("model", "cluster", _RATE)
+_HEADS = {"player": "origin", _RATE: "bandwidth ({})"}
+_STATUS = ("done", "failed")
+
+Row = Mapping[str, Value]
+Key = tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """What can be compared: its name for people, its SI unit and whether that has prefixes, and which value is best."""
+
+    title: str
+    unit: str
+    best: Callable[[Iterable[float]], float]
+    prefixed: bool = True
+
+
+VALUES: Mapping[str, Quantity] = {
+    "samples_per_s": Quantity(title="throughput", unit="samples/s", best=max, prefixed=False),
+    "makespan_s": Quantity(title="time per iteration", unit="s", best=min),
+    "energy_j": Quantity(title="energy per iteration", unit="J", best=min),
+    "peak_bytes": Quantity(title="peak memory", unit="B", best=min),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A figure, or why there is none; ``note`` is the number of the footnote that tells more."""
+
+    text: str
+    value: float | None = None
+    best: bool = False
+    note: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodsTable:
+    """A table on paper: ``heads`` over the row headings, then ``methods``, all in one ``unit``."""
+
+    value: str
+    unit: str
+    heads: tuple[str, ...]
+    methods: tuple[str, ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[Cell, ...]], ...]
+    reasons: tuple[str, ...]  # footnotes, numbered from 1
+    legend: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """``throughput (samples/s)``."""
+        return f"{VALUES[self.value].title} ({self.unit})"
+
+    @property
+    def caption(self) -> str:
+        """What the numbers are, and what bold means."""
+        highest = "highest" if VALUES[self.value].best is max else "lowest"
+        return f"{self.title[0].upper()}{self.title[1:]} by method; the {highest} of each row in bold."
+
+
+def quantity_of(value: str) -> Quantity:
+    """What is known about a column of values. Raises ValueError if it is nothing."""
+    if value not in VALUES:
+        raise ValueError(f"unknown value {value!r}{suggestion(value, VALUES)}")
+    return VALUES[value]
+
+
+def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
+    """Lay the runs out. Raises ValueError if there are none, if two are the same, or one is neither done nor failed."""
+    quantity, runs = quantity_of(value), records(table)
+    if not runs:
+        raise ValueError("the table holds no run (run the study first)")
+    further = [column for column in identity(table) if column not in (*_ROWS, "method", "player")]
+    apart = telling(runs, further, same=lambda run: (*(run[column] for column in (*_ROWS, "player")), _method(run)))
+    columns = (*_ROWS, *apart, "player")
+    cells = _laid_out(runs, columns)
+    keys = sorted(cells, key=lambda key: [(entry is None, isinstance(entry, str), entry or 0) for entry in key])
+    methods = sorted({_method(run) for run in runs}, key=lambda name: (name.casefold(), name))
+    ordered = [[cells[key].get(method) for method in methods] for key in keys]
+    failed = [run for row in ordered for run in row if run and run["status"] == "failed"]
+    reasons = tuple(dict.fromkeys(_reason(run) for run in failed))
+    done = [run[value] for run in runs if run["status"] == "done" and run[value] is not None]
+    unit, scale = one_unit(done, quantity.unit) if quantity.prefixed else (quantity.unit, 1.0)
+    rate_unit, rate = one_unit((run[_RATE] for run in runs if run[_RATE] is not None), "bit/s")
+    rows = tuple(
+        (
+            tuple(_heading(column, entry, rate) for column, entry in zip(columns, key, strict=True)),
+            _marked([_cell(run, value, scale, reasons) for run in row], quantity),
+        )
+        for key, row in zip(keys, ordered, strict=True)
+    )
+    return MethodsTable(
+        value=value,
+        unit=unit,
+        heads=tuple(_HEADS.get(column, column.replace("_", " ")).format(rate_unit) for column in columns),
+        methods=tuple(methods),
+        rows=rows,
+        reasons=reasons,
+        legend=_legend(rows, runs),
+    )
+
+
+def _laid_out(runs: Sequence[Row], columns: Sequence[str]) -> dict[Key, dict[str, Row]]:
+    cells: dict[Key, dict[str, Row]] = defaultdict(dict)
+    for run in runs:
+        key, method = tuple(run[column] for column in columns), _method(run)
+        said = ", ".join([method, *(in_words(*cell) for cell in zip(columns, key, strict=True))])
+        if run["status"] not in _STATUS:
+            raise ValueError(f"unknown status {run['status']!r} of {said}{suggestion(str(run['status']), _STATUS)}")
+        if method in cells[key]:
+            raise ValueError(f"two runs are the same: {said} (drop one, or add a column that tells them apart)")
+        cells[key][method] = run
+    return cells
+
+
+def _method(run: Row) -> str:
+    """Its name, or that of its strategy and planner."""
+    parts = [str(run[name]) for name in ("strategy", "planner") if run.get(name) is not None]
+    return str(run["method"] or ", ".join(parts) or "no method")
+
+
+def _reason(run: Row) -> str:
+    return str(run["reason"] or "no reason is known")
+
+
+def _cell(run: Row | None, value: str, scale: float, reasons: Sequence[str]) -> Cell:
+    if run is None:
+        return Cell(text=NOT_RUN)
+    if run["status"] == "failed":
+        return Cell(text=FAILED, note=reasons.index(_reason(run)) + 1)
+    return Cell(text=UNKNOWN) if run[value] is None else Cell(text=number(run[value] / scale), value=run[value])
+
+
+def _marked(cells: Sequence[Cell], quantity: Quantity) -> tuple[Cell, ...]:
+    """The best of at least two in bold, and all that cannot be told from it by the digits shown."""
+    values = [cell.value for cell in cells if cell.value is not None]
+    if len(values) < 2:
+        return tuple(cells)
+    best = {cell.text for cell in cells if cell.value == quantity.best(values)}
+    return tuple(replace(cell, best=cell.value is not None and cell.text in best) for cell in cells)
+
+
+def _heading(column: str, entry: Value, rate: float) -> str:
+    if entry is None or isinstance(entry, str):
+        return entry or NOT_RUN
+    return f"{entry / rate if column == _RATE else entry:.12g}"
+
+
+def _legend(rows: Sequence[tuple[tuple[str, ...], tuple[Cell, ...]]], runs: Sequence[Row]) -> tuple[str, ...]:
+    """What has to be known to read the table: signs that it uses, and what simulated numbers rest on."""
+    signs = {cell.text for _, cells in rows for cell in cells}
+    said = {NOT_RUN: "not run", UNKNOWN: "not known"}
+    profiles = sorted({str(run.get("profile_origin") or "unknown") for run in runs if run["player"] == "simulated"})
+    return (
+        *(f"{sign}: {meaning}" for sign, meaning in said.items() if sign in signs),
+        *([f"simulated: with profiles that are {' or '.join(profiles)}"] if profiles else []),
+    )

@@ -1,0 +1,327 @@
+"""Do the figures show what the tables say, each number as what it is, without a label on another or cut off?"""
+
+import re
+from itertools import combinations
+from pathlib import Path
+from shutil import copytree
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from pandas import DataFrame
+from table_builders import made
+
+from experiments.figures.__main__ import main
+from experiments.figures.catalogue import Folders, figure_names, load_figure, requests
+from experiments.figures.marks import ranged
+from experiments.figures.memory_and_power import binned_max, binned_mean
+from experiments.figures.panels import figure_of, panels
+from experiments.figures.speedup_over_bandwidth import over
+from experiments.figures.style import METHODS, looks
+from experiments.figures.time_energy import pareto
+from experiments.front_door import ROOT
+
+repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+_TOUCH_PX = 1.0  # so much may texts overlap: their boxes hold some air
+KEPT = Folders(results=ROOT / "results")
+
+
+def table(*rows: dict[str, object]) -> DataFrame:
+    return DataFrame([made(**row) for row in rows])
+
+
+FIVE = table(
+    {"bandwidth_bit_per_s": 2e7, "samples_per_s": 4.0, "makespan_s": 8.0, "latency_s": 8.0},
+    {},
+    {"method": "pipeline", "devices": 5, "samples_per_s": 20.0, "makespan_s": 1.6, "energy_j": 50.0},
+    {"player": "measured", "makespan_low_s": 1.9, "makespan_high_s": 2.2},
+    {"method": "a user's own", "status": "failed", "samples_per_s": None, "makespan_s": None, "energy_j": None},
+)
+STEPS = DataFrame([
+    {"player": player, "device": device, "time_s": time_s, "memory_bytes": 1e9 * time_s, "power_w": 5.0}
+    for player, device, time_s in [
+        ("simulated", "0 nano", 0.0), ("simulated", "0 nano", 2.0), ("simulated", "1 pi", 0.0),
+        ("measured", "0 nano", 0.0), ("measured", "0 nano", 2.2),
+    ]
+])  # fmt: skip
+
+
+def five_rows(name: str) -> DataFrame:
+    """A table that the figure can draw; most draw a study's."""
+    return STEPS if name == "memory_and_power" else FIVE
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> object:
+    yield
+    plt.close("all")
+
+
+# --- layout ---
+
+
+def texts(figure: Figure) -> dict[str, Bbox]:
+    """What a reader sees written, and where, in pixels."""
+    figure.canvas.draw()
+    seen = [text for legend in figure.legends for text in legend.get_texts()]
+    for ax in figure.axes:
+        seen += [ax.xaxis.label, ax.yaxis.label, *ax.texts]
+        seen += [text for text in ax.findobj(Text) if text.get_text() and text.get_text() == ax.get_title("left")]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            seen += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        if (legend := ax.get_legend()) is not None:
+            seen += legend.get_texts()
+    return {
+        f"{text.get_text()!r} ({place})": text.get_window_extent()
+        for place, text in enumerate(seen)
+        if text.get_visible() and text.get_text().strip()
+    }
+
+
+def layout_mistakes(figure: Figure) -> list[str]:
+    """Texts on each other or cut off by the edge of the figure, in words."""
+    boxes, page = texts(figure), figure.bbox
+    assert len(boxes) > 5, "a figure has labels"
+    cut = [
+        f"{name} is cut off"
+        for name, box in boxes.items()
+        if box.x0 < page.x0 - _TOUCH_PX or box.x1 > page.x1 + _TOUCH_PX
+        or box.y0 < page.y0 - _TOUCH_PX or box.y1 > page.y1 + _TOUCH_PX
+    ]  # fmt: skip
+    return cut + [
+        f"{one} is on {other}"
+        for (one, a), (other, b) in combinations(boxes.items(), 2)
+        if min(a.x1, b.x1) - max(a.x0, b.x0) > _TOUCH_PX and min(a.y1, b.y1) - max(a.y0, b.y0) > _TOUCH_PX
+    ]
+
+
+def test_the_layout_test_finds_what_it_is_for() -> None:
+    figure, ax = plt.subplots(figsize=(3, 2))
+    ax.text(0.5, 0.5, "one text")
+    ax.text(0.52, 0.52, "another")
+    ax.text(0.95, 0.2, "a long text at the edge of the page")
+    found = " ".join(layout_mistakes(figure))
+    assert "'one text'" in found
+    assert "is cut off" in found
+
+
+@pytest.mark.parametrize("name", figure_names())
+def test_every_figure_is_drawn_from_a_table_of_five_rows_without_a_mistake_in_its_layout(name: str) -> None:
+    assert layout_mistakes(figure_of(load_figure(name), five_rows(name))) == []
+
+
+@pytest.mark.parametrize("request_", list(requests(KEPT)), ids=lambda request: f"{request.of} {request.stem.name}")
+def test_no_kept_figure_has_labels_on_each_other_or_cut_off(request_: object) -> None:
+    assert layout_mistakes(request_.make()) == []  # type: ignore[attr-defined]
+
+
+def test_every_standard_figure_is_kept_of_something() -> None:
+    kept = {request.stem.name.partition("_netns")[0].partition("_loopback")[0] for request in requests(KEPT)}
+    assert kept >= {*figure_names(), "parity", "gantt"}
+
+
+# --- what they show ---
+
+
+def drawn(name: str, *rows: dict[str, object]) -> Axes:
+    (ax,) = figure_of(load_figure(name), table(*rows)).axes
+    return ax
+
+
+def heights(ax: Axes) -> list[float]:
+    """Of the bars, from left to right."""
+    bars = [bar for container in ax.containers if isinstance(container, BarContainer) for bar in container]
+    assert {bar.get_y() for bar in bars} <= {0.0}
+    return [bar.get_height() for bar in sorted(bars, key=lambda bar: bar.get_x())]
+
+
+def test_bars_are_as_high_as_the_numbers_and_begin_at_zero() -> None:
+    ax = drawn("throughput", {"samples_per_s": 4.0, "bandwidth_bit_per_s": 2e7}, {"method": "pipeline"}, {})
+    assert heights(ax) == [4.0, 16.0, 16.0]
+    assert ax.get_ylim()[0] == 0
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["20", "100"]
+
+
+def test_bars_are_grouped_by_cluster_where_bandwidth_does_not_vary() -> None:
+    ax = drawn("latency", {}, {"cluster": "nanos", "latency_s": 5.0})
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["demo", "nanos"]
+
+
+def test_measured_points_carry_their_range_and_published_ones_are_hollow() -> None:
+    ax = drawn(
+        "throughput", {}, {"player": "measured", "makespan_low_s": 1.6, "makespan_high_s": 2.5},
+        {"player": "published", "samples_per_s": 10.0},
+    )  # fmt: skip
+    measured, published = (container for container in ax.containers if hasattr(container, "has_yerr"))
+    (low, high) = measured.lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((16.0 * 2 / 2.5, 16.0 * 2 / 1.6))
+    assert published.lines[0].get_markerfacecolor() == "white"
+    assert measured.lines[0].get_markerfacecolor() == METHODS["data"].colour
+    assert {"measured", "published"} <= set(ax.get_legend_handles_labels()[1])
+
+
+def test_a_failed_run_is_a_cross_and_no_bar_of_height_zero() -> None:
+    ax = drawn("throughput", {}, {"method": "pipeline", "status": "failed", "samples_per_s": None})
+    assert heights(ax) == [16.0]
+    assert any(line.get_marker() == "x" and len(line.get_xdata()) == 1 for line in ax.lines)
+    assert "failed" in ax.get_legend_handles_labels()[1]
+
+
+def test_a_speed_up_is_over_the_first_method_at_the_same_bandwidth_by_the_same_player() -> None:
+    rows = table(
+        {"samples_per_s": 10.0}, {"method": "pipeline", "samples_per_s": 30.0},
+        {"samples_per_s": 8.0, "player": "measured", "makespan_low_s": 1.0, "makespan_high_s": 4.0},
+        {"method": "pipeline", "samples_per_s": 32.0, "player": "measured"},
+        {"method": "pipeline", "samples_per_s": 99.0, "bandwidth_bit_per_s": 2e7},
+    )  # fmt: skip
+    found = over(ranged(rows, "samples_per_s"), "data")
+    assert list(found["value"])[:4] == [1.0, 3.0, 1.0, 4.0]
+    assert found["value"].isna()[4]  # nothing to compare it with
+    assert found["low"].isna().all()  # pipeline was measured once, and data is no faster than itself
+
+
+@repeatable
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=12))
+def test_the_pareto_front_is_what_no_other_run_beats(points: list[tuple[int, int]]) -> None:
+    rows = DataFrame(points, columns=["makespan_s", "energy_j"])
+    front = set(pareto(rows).itertuples(index=False, name=None))
+    beaten = {a for a in points for b in points if b != a and b[0] <= a[0] and b[1] <= a[1]}
+    assert front == set(points) - beaten
+    assert len(pareto(rows)) == len(front)
+
+
+@repeatable
+@given(
+    st.lists(
+        st.tuples(*(st.sampled_from("ab") for _ in range(3)), st.sampled_from([1e7, 1e8]), st.integers(1, 3)),
+        unique=True, min_size=1,
+    )
+)  # fmt: skip
+def test_every_run_is_in_one_panel_and_no_panel_has_two_of_a_method_at_one_place(
+    keys: list[tuple[object, ...]],
+) -> None:
+    names = ("model", "cluster", "method", "bandwidth_bit_per_s", "depth")
+    rows = table(*(dict(zip(names, key, strict=True)) for key in keys))
+    parts = panels(rows, shown=("bandwidth_bit_per_s",))
+    assert sorted(index for part in parts.values() for index in part.index) == list(rows.index)
+    for part in parts.values():
+        assert not part.duplicated(["method", "bandwidth_bit_per_s"]).any()
+
+
+@repeatable
+@given(st.sets(st.sampled_from([*METHODS, *(f"method {i}" for i in range(14))])))
+def test_methods_are_told_apart_without_colour_and_keep_their_look(names: set[str]) -> None:
+    found = looks(names)
+    assert set(found) == names
+    assert len({(look.colour, look.marker) for look in found.values()}) == len(names)
+    assert all(found[name] == METHODS[name] for name in names & METHODS.keys())
+    assert (
+        len({look.marker for look in METHODS.values()})
+        == len({look.hatch for look in METHODS.values()})
+        == len(METHODS)
+    )
+
+
+@repeatable
+@given(st.lists(st.tuples(st.floats(0.01, 2), st.floats(0, 9)), min_size=1, max_size=9), st.integers(1, 7))
+def test_bins_keep_the_energy_and_the_peak_of_what_they_sum_up(steps: list[tuple[float, float]], bins: int) -> None:
+    lasting_s, amount = np.array(steps).T
+    time_s = np.concatenate([[0.0], np.cumsum(lasting_s)])
+    amounts = np.append(amount, 0.0)
+    edges_s = np.linspace(0, time_s[-1], bins + 1)
+    mean, most = (binned(time_s, amounts, edges_s) for binned in (binned_mean, binned_max))
+    assert (mean * np.diff(edges_s)).sum() == pytest.approx((amount * lasting_s).sum())
+    assert most.max() == amount.max()
+    assert (mean <= most + 1e-9).all()
+
+
+# --- the command ---
+
+
+def study(folder: Path, *, figures: str, more: str = "") -> list[str]:
+    """A study ``mine`` with a table, in folders of a user's; the words of the command that draws it."""
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    (folder / "conf" / "experiment" / "mine.yaml").write_text(f"study: {{name: mine, figures: [{figures}]{more}}}")
+    (folder / "results" / "mine").mkdir(parents=True)
+    FIVE.to_csv(folder / "results" / "mine" / "table.csv", index=False)
+    return ["mine", "--results", str(folder / "results"), "--config-dir", str(folder / "conf")]
+
+
+def test_drawing_twice_gives_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copytree(KEPT.results, tmp_path / "results")
+    seen = []
+    for _ in range(2):
+        assert main(["--results", str(tmp_path / "results")]) == 0
+        paths = [Path(line) for line in capsys.readouterr().out.split()]
+        seen.append({path: path.read_bytes() for path in (*paths, *(path.with_suffix(".png") for path in paths))})
+    assert seen[0] == seen[1]
+    assert len(seen[0]) > 10
+
+
+def test_a_new_figure_is_one_file(tmp_path: Path) -> None:
+    words = study(tmp_path, figures="mine_too, latency")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine_too.py").write_text(
+        'def draw(rows, ax):\n    ax.plot(rows["bandwidth_bit_per_s"], rows["energy_j"], "o")\n    ax.set_ylabel("J")\n'
+    )
+    assert main([*words, "--figures", str(tmp_path / "figures")]) == 0
+    assert (tmp_path / "results" / "mine" / "mine_too.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "results" / "mine" / "latency.png").exists()
+
+
+def test_what_another_study_measured_is_drawn_in_and_what_it_simulated_is_not(tmp_path: Path) -> None:
+    words = study(tmp_path, figures="throughput", more=", with: [other]")
+    (tmp_path / "results" / "other").mkdir()
+    table({"method": "tensor"}, {"method": "tensor", "player": "measured"}).to_csv(
+        tmp_path / "results" / "other" / "table.csv"
+    )
+    folders = Folders(results=tmp_path / "results", conf=(tmp_path / "conf",))
+    (request,) = requests(folders)
+    (ax,) = request.make().axes
+    assert len([container for container in ax.containers if hasattr(container, "has_yerr")]) == 2
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mien"], "no results of 'mien' in .* .did you mean 'mine'"),
+        (["--results", "nowhere"], "no such results folder: nowhere"),
+        (
+            ["parallelisms", "--results", "empty"],
+            "no table empty/parallelisms/table.csv .run python -m experiments.run -m ",
+        ),
+        (["--results", "empty"], "empty holds no table to draw"),
+        (["broken"], "broken/table.csv has no column 'samples_per_s' .did you mean 'samples_s'"),
+        (["lonely"], "drawn with results/absent/table.csv, which is not there"),
+        (["misspelt"], "unknown figure 'throughputs' .did you mean 'throughput'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study(tmp_path, figures="throughput")
+    (tmp_path / "empty").mkdir()
+    for name, entries in {
+        "broken": "figures: [throughput]", "lonely": "figures: [throughput], with: [absent]",
+        "misspelt": "figures: [throughputs]",
+    }.items():  # fmt: skip
+        if name in words:
+            (tmp_path / "conf" / "experiment" / f"{name}.yaml").write_text(f"study: {{name: {name}, {entries}}}")
+            (tmp_path / "results" / name).mkdir()
+            FIVE.rename(columns={"samples_per_s": "samples_s"} if name == "broken" else {}).to_csv(
+                tmp_path / "results" / name / "table.csv", index=False
+            )
+    assert main([*words, "--config-dir", "conf"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(said, error), error
+    assert error.count("\n") == 1

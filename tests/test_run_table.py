@@ -1,0 +1,122 @@
+"""Does the table keep every run once, whoever writes, merges or dies?"""
+
+import fcntl
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from experiments.run_table import RunTable, Writer, code_hash, locked
+
+
+def row(key: str, *, finished: str = "2026-01-01", code: str = "c", status: str = "done", value: float = 1.0) -> dict:
+    return {"key": key, "finished": finished, "code": code, "status": status, "makespan_s": value}
+
+
+def test_rows_are_there_before_and_after_they_are_merged(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    assert table.rows().empty
+    assert table.finished("c") == set()
+    Writer(table).add([row("a"), row("b", status="failed")])
+    assert table.finished("c") == {"a", "b"}
+    before = table.rows()
+    assert table.merge() == 2
+    assert list((tmp_path / "rows").iterdir()) == []
+    pd.testing.assert_frame_equal(table.rows(), before)
+
+
+def test_a_run_made_twice_is_one_row_the_latest(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    Writer(table).add([row("a", finished="2026-01-02", value=2.0)])
+    Writer(table).add([row("a", value=1.0), row("b")])
+    assert table.merge() == 2
+    Writer(table).add([row("b", finished="2026-01-03", value=3.0)])
+    table.merge()
+    assert dict(zip(table.rows()["key"], table.rows()["makespan_s"], strict=True)) == {"a": 2.0, "b": 3.0}
+
+
+def test_runs_of_other_code_are_not_finished(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    Writer(table).add([row("a", code="old"), row("b", code="new")])
+    assert table.finished("new") == {"b"}
+
+
+def test_a_line_that_was_not_finished_is_no_row(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    writer = Writer(table)
+    writer.add([row("a"), row("b")])
+    text = writer.path.read_text()
+    writer.path.write_text(text[: len(text) - 10])
+    assert table.finished("c") == {"a"}
+    assert table.merge() == 1
+
+
+def test_a_file_that_somebody_is_writing_is_left_to_the_next_merge(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    writer = Writer(table)
+    writer.add([row("a")])
+    with writer.path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert table.merge() == 0
+        assert writer.path.exists()
+    assert table.merge() == 1
+    assert not writer.path.exists()
+
+
+def test_a_writer_goes_on_in_a_new_file_after_a_merge(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    writer = Writer(table)
+    for key in "abc":
+        writer.add([row(key)])
+        table.merge()
+    assert table.finished("c") == {"a", "b", "c"}
+
+
+def test_a_lock_taken_on_a_removed_file_is_taken_anew(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with locked(path) as held:
+        assert held
+        path.unlink()
+    with locked(path) as held, path.open("a") as file:
+        assert held
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_many_processes_write_while_others_merge_and_nothing_is_lost(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from experiments.run_table import RunTable, Writer
+table = RunTable(Path(sys.argv[1]))
+writer = Writer(table)
+for i in range(40):
+    writer.add([{"key": f"{sys.argv[2]}-{i}", "finished": "2026", "code": "c", "status": "done", "makespan_s": i}])
+    if i % 7 == 0:
+        table.merge()
+"""
+    writers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name]) for name in ("a", "b", "c")]
+    assert [process.wait(60) for process in writers] == [0, 0, 0]
+    assert RunTable(tmp_path).merge() == 120
+
+
+def test_a_table_of_another_format_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    stranger = pa.table({"key": ["a"]})
+    pq.write_table(stranger, table.parquet)
+    with pytest.raises(ValueError, match=r"is a table of no version of edgesim, this is format 1 \(choose another"):
+        table.rows()
+    pq.write_table(stranger.replace_schema_metadata({"edgesim_run_table": "0"}), table.parquet)
+    with pytest.raises(ValueError, match="is a table of format 0"):
+        table.merge()
+
+
+def test_the_code_hash_names_the_library_as_it_is() -> None:
+    assert code_hash() == code_hash()
+    assert len(code_hash()) == 16
+    assert json.dumps(code_hash())

@@ -1,0 +1,403 @@
+"""Does a sweep end with every run once, wherever it runs and whatever dies on the way?"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_testbed import open_fake
+from processes import alive
+
+from experiments import jobs, run
+from experiments.collect import collect
+from experiments.collect import main as collect_main
+from experiments.figures.__main__ import main as figures
+from experiments.front_door import CONF, ROOT, composed
+from experiments.run_table import RunTable, code_hash
+from experiments.studies import studies
+
+TINY = ["model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4", "workload.tokens=16"]
+FOUR = ["strategy=data,pipeline", "network.rate=20 Mbit/s,100 Mbit/s"]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The sweep command in this process; returns its exit code."""
+
+    def call(*words: str) -> int:
+        monkeypatch.setattr(
+            sys, "argv", ["run", "-m", f"results={tmp_path}", "sweep.name=s", "launcher=here", *TINY, *words]
+        )
+        with pytest.raises(SystemExit) as ended:
+            run.main()
+        return int(ended.value.code or 0)
+
+    return call
+
+
+def rows(tmp_path: Path, name: str = "s") -> pd.DataFrame:
+    return RunTable(tmp_path / "sweeps" / name).rows()
+
+
+def test_every_run_is_a_row_with_its_configuration_figures_and_versions(
+    sweep: Callable[..., int], tmp_path: Path
+) -> None:
+    assert sweep(*FOUR) == 0
+    table = rows(tmp_path)
+    assert len(table) == 4
+    assert set(table["strategy"]) == {"data", "pipeline"}
+    assert set(table["bandwidth_bit_per_s"]) == {20e6, 100e6}
+    assert set(table["config.network.rate"]) == {"20 Mbit/s", "100 Mbit/s"}
+    assert (table["status"] == "done").all()
+    assert (table["makespan_s"] > 0).all()
+    assert set(table["code"]) == {code_hash()}
+    assert {"git_commit", "torch", "python", "profile_hash", "schedule", "energy_source"} <= set(table.columns)
+
+
+def test_a_sweep_says_the_same_as_single_runs(sweep: Callable[..., int], tmp_path: Path) -> None:
+    assert sweep(*FOUR) == 0
+    for _, row in rows(tmp_path).iterrows():
+        cfg = composed(*TINY, *json.loads(row["overrides"]))
+        prepared = run.prepare(cfg)
+        assert row["makespan_s"] == prepared.words.simulate(prepared.schedule).makespan_s
+        assert row["schedule"] == prepared.schedule.hash
+
+
+def test_a_finished_run_is_not_made_again_and_a_new_one_joins(sweep: Callable[..., int], tmp_path: Path) -> None:
+    assert sweep(*FOUR) == 0
+    first = rows(tmp_path)
+    assert sweep("strategy=data,pipeline", "network.rate=20 Mbit/s,100 Mbit/s,500 Mbit/s") == 0
+    second = rows(tmp_path)
+    assert len(second) == 6
+    kept = second[second["key"].isin(first["key"])].reset_index(drop=True)
+    assert list(kept["finished"]) == list(first["finished"])
+
+
+def test_runs_of_other_code_are_made_again(
+    sweep: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep(*FOUR) == 0
+    monkeypatch.setattr("experiments.sweep.code_hash", lambda: "newer")
+    assert sweep(*FOUR) == 0
+    table = rows(tmp_path)
+    assert len(table) == 4
+    assert set(table["code"]) == {"newer"}
+
+
+def test_a_failing_run_is_a_row_with_its_reason_and_the_others_go_on(
+    sweep: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("devices.slow.memory_bytes=1e4,1e10", "strategy=data") == 1
+    table = rows(tmp_path).set_index("config.devices.slow.memory_bytes")
+    assert table.loc["10000.0", "status"] == "failed"
+    assert "demo-slow" in table.loc["10000.0", "reason"]
+    assert table.loc["10000000000.0", "status"] == "done"
+    assert "1 failed: " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["strategy=data,pipelin"], "unknown strategy 'pipelin' (did you mean 'pipeline'"),
+        (["netwrk.rate=1 Mbit/s,2 Mbit/s"], "unknown override 'netwrk.rate' (did you mean 'network.rate'"),
+        (["strategy=data,pipeline", "sweep.batch=0"], "sweep.batch must be at least 1, got 0"),
+        (["strategy=data,pipeline", "launcher=on_rey"], "unknown launcher 'on_rey' (did you mean 'on_ray'"),
+        (["network.rate=1 Mbit/s,2 Mbt/s"], "unknown unit 'Mbt'"),
+        (["profile=measured", "seed=1,2"], "profile.path"),
+    ],
+)
+def test_a_mistake_in_the_command_is_one_sentence_and_starts_nothing(
+    sweep: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert sweep(*words) == 2
+    error = capfd.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1, error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_of_another_version_is_refused(
+    sweep: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sweeps" / "s"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"key": ["a"]}).to_parquet(folder / "runs.parquet")
+    assert sweep(*FOUR) == 2
+    assert "no version of edgesim" in capfd.readouterr().err
+
+
+# --- tidy tables ---
+
+
+def test_a_sweep_becomes_a_tidy_table_with_a_column_for_what_it_varied(
+    sweep: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("strategy=pipeline", "depth=gpipe,one_f_one_b", "network.rate=20 Mbit/s,100 Mbit/s") == 0
+    table = collect("s", tmp_path)
+    assert len(table) == 4
+    assert set(table["depth"]) == {"gpipe", "one_f_one_b"}
+    assert set(table["player"]) == {"simulated"}
+    assert collect_main(["s", "--results", str(tmp_path)]) == 0
+    again = pd.read_csv(tmp_path / "s" / "table.csv")
+    assert list(again["makespan_s"]) == list(table["makespan_s"])
+    assert collect_main(["t", "--results", str(tmp_path)]) == 2
+    assert "no sweep 't' in" in capsys.readouterr().err
+
+
+def test_an_executed_run_is_one_row_and_two_in_the_tidy_table(
+    sweep: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "open_testbed", open_fake)
+    assert sweep("strategy=data,pipeline", "execute=true", "iterations=3") == 0
+    assert len(rows(tmp_path)) == 2
+    table = collect("s", tmp_path)
+    assert list(table["player"]) == ["measured", "simulated"] * 2
+    measured = table[table["player"] == "measured"]
+    assert (measured["makespan_low_s"] < measured["makespan_s"]).all()
+    assert (measured["makespan_s"] < measured["makespan_high_s"]).all()
+    assert set(measured["iterations"]) == {3}
+    assert table.loc[table["player"] == "simulated", "makespan_low_s"].isna().all()
+
+
+@pytest.mark.parametrize("experiment", [study.experiment for study in studies()])
+def test_every_study_begins(
+    experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"experiment={experiment}", f"results={tmp_path}", "sweep.shrink=true", "execute=false", "launcher=here"]
+    monkeypatch.setattr(sys, "argv", ["run", "-m", *words])
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code == 0, capfd.readouterr().err
+    (name,) = (study.name for study in studies() if study.experiment == experiment)
+    assert len(collect(name, tmp_path)) == 1
+    first_lines = (CONF / "experiment" / f"{experiment}.yaml").read_text().splitlines()[:2]
+    assert first_lines[1].startswith(f"# python -m experiments.run -m experiment={experiment}")
+
+
+# --- one file each: a device, a cluster, a study, a figure ---
+
+
+def test_a_device_a_cluster_a_study_and_a_figure_are_a_file_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = tmp_path / "conf"
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "toast.py").write_text(
+        'def draw(rows, ax):\n    ax.bar(rows["method"], rows["energy_j"])\n    ax.set_ylabel("energy (J)")\n'
+    )
+    for group in ("device", "cluster", "experiment"):
+        (more / group).mkdir(parents=True)
+    nano = (CONF / "device" / "jetson_nano.yaml").read_text()
+    (more / "device" / "toaster.yaml").write_text(nano.replace("jetson-nano", "toaster"))
+    nanos = (CONF / "cluster" / "nanos.yaml").read_text()
+    (more / "cluster" / "kitchen.yaml").write_text(
+        nanos.replace("jetson_nano", "toaster").replace("name: nanos", "name: kitchen").replace("count: 3", "count: 2")
+    )
+    (more / "experiment" / "breakfast.yaml").write_text(
+        textwrap.dedent(
+            """\
+            # @package _global_
+            defaults:
+              - override /cluster: kitchen
+              - override /model: bert_tiny_bytes
+            study:
+              name: breakfast
+              figures: [toast]
+              over: {strategy: [data, pipeline]}
+            """
+        )
+    )
+    words = ["--config-dir", str(more), "-m", "experiment=breakfast", f"results={tmp_path}", "launcher=here"]
+    monkeypatch.setattr(sys, "argv", ["run", *words])
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code == 0
+    table = collect("breakfast", tmp_path)
+    assert set(table["cluster"]) == {"kitchen"}
+    assert set(table["devices"]) == {2}
+    assert "toaster" in table["placement"][0]
+    assert collect_main(["breakfast", "--results", str(tmp_path)]) == 0
+    folders = ["--results", str(tmp_path), "--config-dir", str(more), "--figures", str(tmp_path / "figures")]
+    assert figures(["breakfast", *folders]) == 0
+    assert (tmp_path / "breakfast" / "toast.pdf").exists()
+
+
+# --- processes that die, other machines ---
+
+pytestmark = pytest.mark.timeout(600)
+MANY = [
+    "strategy=data,pipeline,hybrid_pipeline", "cluster=demo,demo_20mbit,nanos", "seed=1,2",
+    "network.rate=" + ",".join(f"{rate} Mbit/s" for rate in range(10, 1130, 10)),
+]  # fmt: skip
+MANY_RUNS = 3 * 3 * 2 * 112
+
+
+def start(tmp_path: Path, *words: str, launcher: str = "on_cores") -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "experiments.run", "-m", f"results={tmp_path}", "sweep.name=s"]
+    return subprocess.Popen(
+        [*command, f"launcher={launcher}", *TINY, *words], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def end(process: "subprocess.Popen[str]") -> str:
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    return said
+
+
+def lines(tmp_path: Path) -> int:
+    return sum(file.read_bytes().count(b"\n") for file in (tmp_path / "sweeps" / "s" / "rows").glob("*.jsonl"))
+
+
+def wait_for_lines(tmp_path: Path, count: int, process: "subprocess.Popen[str]") -> None:
+    until_s = time.monotonic() + 120
+    while lines(tmp_path) < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+
+
+def workers_of(pid: int) -> list[int]:
+    """Child processes that make runs: Joblib's, not its resource tracker."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            command = (path / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == pid and b"popen_loky" in command:
+            found.append(int(path.name))
+    return found
+
+
+@pytest.mark.slow
+def test_two_thousand_runs_survive_the_death_of_a_worker_and_of_the_driver(tmp_path: Path) -> None:
+    process = start(tmp_path, *MANY)
+    wait_for_lines(tmp_path, 200, process)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    wait_for_lines(tmp_path, 700, process)
+    workers = workers_of(process.pid)
+    process.kill()
+    process.communicate(timeout=30)  # its workers hold its output: they end soon after it
+    assert workers
+    assert not any(alive(pid) for pid in workers)
+    before = rows(tmp_path)
+    assert 700 <= len(before) < MANY_RUNS
+    said = end(start(tmp_path, *MANY))
+    assert f"{MANY_RUNS} runs in" in said
+    after = rows(tmp_path)
+    assert len(after) == after["key"].nunique() == MANY_RUNS
+    assert (after["status"] == "done").all()
+    kept = after[after["key"].isin(before["key"])].set_index("key")["finished"]
+    assert kept.equals(before.set_index("key")["finished"].loc[kept.index])
+    assert lines(tmp_path) == 0
+
+
+@pytest.mark.slow
+def test_two_sweeps_write_side_by_side_without_double_rows(tmp_path: Path) -> None:
+    few = [*MANY[:2], "network.rate=20 Mbit/s,40 Mbit/s,60 Mbit/s"]
+    for process in [start(tmp_path, *few) for _ in range(2)]:
+        end(process)
+    table = rows(tmp_path)
+    assert len(table) == table["key"].nunique() == 27
+
+
+@pytest.mark.slow
+def test_a_run_that_kills_its_process_is_recorded_as_failed(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "planner").mkdir(parents=True)
+    (tmp_path / "conf" / "planner" / "deadly.yaml").write_text("_target_: os.abort\n")
+    words = ["--config-dir", str(tmp_path / "conf"), "planner=even,deadly", "network.rate=20 Mbit/s,40 Mbit/s"]
+    process = start(tmp_path, *words)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 1, said
+    table = rows(tmp_path)
+    assert sorted(table["status"]) == ["done", "done", "failed", "failed"]
+    assert set(table.loc[table["status"] == "failed", "reason"]) == {
+        "its process died 3 times (killed, or out of memory)"
+    }
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_makes_the_same_table(tmp_path: Path) -> None:
+    for launcher in ("on_ray", "here"):
+        end(
+            start(
+                tmp_path / launcher, *FOUR, *(["launcher.workers=2"] if launcher == "on_ray" else []), launcher=launcher
+            )
+        )
+    tables = [collect("s", tmp_path / launcher) for launcher in ("on_ray", "here")]
+    pd.testing.assert_frame_equal(*tables)
+    assert len(tables[0]) == 4
+
+
+FAKE_SLURM = """\
+#!{python}
+# Stands in for sbatch, which keeps the script and runs it later.
+import sys
+open("{kept}", "w").write(open(sys.argv[-1]).read())
+print("Submitted batch job 77")
+"""
+
+
+def run_as_slurm_would(script: str, task: int) -> None:
+    """One task of an array, on one node."""
+    (command,) = re.findall(r"^srun .*? (\S*python\S* -u -m submitit\.core\._submit .*)$", script, re.M)
+    env = {
+        "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": str(77 + task), "SLURM_ARRAY_JOB_ID": "77",
+        "SLURM_ARRAY_TASK_ID": str(task), "SLURM_NTASKS": "1", "SLURM_JOB_NUM_NODES": "1", "SLURM_NODEID": "0",
+        "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_JOB_NODELIST": "here",
+    }  # fmt: skip
+    subprocess.run(shlex.split(command), env=os.environ | env, cwd=ROOT, check=True, capture_output=True, timeout=100)
+
+
+@pytest.mark.slow
+def test_a_slurm_array_is_submitted_and_its_jobs_write_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sbatch", "srun"):
+        (commands / name).write_text(FAKE_SLURM.format(python=sys.executable, kept=tmp_path / "kept.sh"))
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    words = [*FOUR, "sweep.batch=2", "launcher.partition=edge", "launcher.minutes=90"]
+    said = end(start(tmp_path, *words, launcher="on_slurm"))
+    assert "submitted 2 batches as job 77" in said
+    script = (tmp_path / "kept.sh").read_text()
+    for line in ("--array=0-1%2", "--partition=edge", "--time=90", "--cpus-per-task=1", "--mem=4GB"):
+        assert line in script
+    for task in range(2):
+        run_as_slurm_would(script, task)
+    assert len(rows(tmp_path)) == 4
+
+
+def test_without_slurm_the_launcher_says_what_to_use(
+    sweep: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert sweep(*FOUR, "launcher=on_slurm") == 2
+    assert "no Slurm here: the command srun is missing (use launcher=on_cores)" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_optuna_searches_the_demo_pipeline_and_keeps_its_best(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "experiments.run", "-m", "experiment=search_demo", f"results={tmp_path}"]
+    subprocess.run([*command, "hydra.sweeper.n_trials=12"], cwd=ROOT, check=True, capture_output=True, timeout=200)
+    found = (tmp_path / "searches" / "search_demo" / "optimization_results.yaml").read_text()
+    times = []
+    for folder in (tmp_path / "runs").iterdir():
+        (metrics,) = json.loads((folder / "metrics.json").read_text())["iterations"]
+        times.append(metrics["makespan_s"])
+    assert f"best_value: {min(times)}" in found
