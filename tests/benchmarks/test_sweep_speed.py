@@ -13,7 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 ROOT = Path(__file__).parents[2]
 TINY = ["model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4", "workload.tokens=16"]
-MANY = ["strategy=data,pipeline,hybrid_pipeline", "cluster=demo,tx2_nano_pi,nanos", "seed=1,2"]
+MANY = ["strategy=data,pipeline,hybrid_pipeline", "cluster=demo,demo_20mbit,nanos", "seed=1,2"]
 RUNS_PER_RATE = 3 * 3 * 2
 WANTED_PER_S = 25
 
