@@ -60,7 +60,11 @@ class Block:
 
     ``forward_bytes`` and ``backward_bytes`` are the bytes touched in memory; ``stash_bytes`` is what the backward pass
     keeps per sample from the forward pass, the block's own input included; ``splits`` is the number of heads or
-    columns.
+    columns. Of ``backward_flop`` and ``stash_bytes``, ``weight_flop`` and ``weight_stash_bytes`` are what only the
+    gradients of the block's weights need: they fall away where these are frozen.
+
+    ``tied_bytes`` are parameters that the block shares with the layer ``tied_to``, where they are counted: a stage
+    without that layer holds a copy of them.
     """
 
     name: str
@@ -75,6 +79,10 @@ class Block:
     split_by: SplitBy
     splits: int
     trainable: bool = True
+    weight_flop: Cost = Cost()
+    weight_stash_bytes: Cost = Cost()
+    tied_bytes: int = 0
+    tied_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +183,10 @@ def _block(
     stash: Cost,
     split_by: SplitBy,
     splits: int,
+    weight_flop: Cost = Cost(),
+    weight_stash: Cost = Cost(),
 ) -> Block:
-    """Fill in what follows from the rest; ``output`` is numbers per token, ``stash`` is in bytes."""
+    """Fill in what follows from the rest; ``output`` is numbers per token, stashes are in bytes."""
     output_bytes = Cost(per_token=output * BYTES_PER_FLOAT32)
     # Estimated: weights once, what is stashed and the output once each way; the backward pass touches all of it twice.
     touched = Cost(fixed=parameters * BYTES_PER_FLOAT32) + stash + output_bytes
@@ -184,6 +194,7 @@ def _block(
         name=name, kind=kind, forward_flop=flop, backward_flop=flop * 2,
         forward_bytes=touched, backward_bytes=touched * 2, parameter_bytes=parameters * BYTES_PER_FLOAT32,
         output_bytes=output_bytes, stash_bytes=stash, split_by=split_by, splits=splits,
+        weight_flop=weight_flop, weight_stash_bytes=weight_stash,
     )  # fmt: skip
 
 
@@ -206,11 +217,13 @@ def _encoder_layer(name: str, h: int, heads: int, columns: int) -> Layer:
         "attention", BlockKind.ATTENTION, flop=Cost(per_token=8 * h * h, per_token_squared=4 * h),
         parameters=4 * (h * h + h), output=h, stash=_floats(per_token=5 * h + heads),
         split_by=SplitBy.HEADS, splits=heads,
+        weight_flop=Cost(per_token=8 * h * h), weight_stash=_floats(per_token=h),
     )  # fmt: skip
     # Saves its input, the input of GELU and its output.
     mlp = _block(
         "mlp", BlockKind.MLP, flop=Cost(per_token=4 * h * columns), parameters=2 * h * columns + h + columns,
         output=h, stash=_floats(per_token=h + 2 * columns), split_by=SplitBy.COLUMNS, splits=columns,
+        weight_flop=Cost(per_token=4 * h * columns), weight_stash=_floats(per_token=h + columns),
     )  # fmt: skip
     return Layer(name=name, blocks=(attention, norm("norm_attention"), mlp, norm("norm_mlp")))
 
@@ -229,6 +242,7 @@ def _bert_head(h: int, vocabulary: int) -> Block:
         "head", BlockKind.HEAD, flop=Cost(per_token=2 * h * h + 2 * h * vocabulary),
         parameters=h * h + h + 2 * h + h * vocabulary + vocabulary, output=vocabulary,
         stash=_floats(per_token=4 * h + 2 + vocabulary), split_by=SplitBy.COLUMNS, splits=vocabulary,
+        weight_flop=Cost(per_token=2 * h * h + 2 * h * vocabulary), weight_stash=_floats(per_token=2 * h),
     )  # fmt: skip
 
 
