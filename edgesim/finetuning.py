@@ -1,0 +1,216 @@
+"""What is trained, where must gradients travel, and what is kept for them? Techniques as functions from Model to Model.
+
+In the backward pass a block computes the gradients of its weights if they are trained, and the gradient of its input if
+anything before it is trained. What it keeps from the forward pass follows: ``weight_flop`` and ``weight_stash_bytes``
+fall away with the first, everything with both.
+
+    full               everything is trained
+    houlsby            a bottleneck after attention and after the MLP (Houlsby et al., 2019)
+    lora               low-rank matrices beside those of Q and V (Hu et al., 2021)
+    parallel_adapters  a side network of 1/k of all sizes, fed by the outputs of the frozen layers (arXiv 2408.10746)
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
+from edgesim.units import BYTES_PER_FLOAT32
+from edgesim.zoo import rebuilt
+from edgesim.zoo.parts import TOKENS, block, floats
+
+# Of what the backward pass touches in memory, the input's side: neither gradients of weights nor their inputs. Assumed.
+_INPUT_SIDE = 0.5
+
+
+def full(model: Model) -> Model:
+    """The model as it is: every parameter is trained."""
+    return model
+
+
+def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
+    """Adapters of so many numbers behind every attention and every MLP; nothing else is trained.
+
+    Each maps hidden to bottleneck and back, with GELU between and a residual: ``4 h m`` FLOP per token.
+    """
+    hidden = _hidden(model)
+
+    def widened(layer: Layer) -> Iterable[Block]:
+        for part in layer.blocks:
+            yield part
+            if part.kind in (BlockKind.ATTENTION, BlockKind.MLP):
+                yield _adapter(f"adapter_{part.name}", part, _length(layer, hidden), hidden, bottleneck)
+
+    return _tuned(model, "adapters", widened)
+
+
+def lora(model: Model, *, rank: int = 32) -> Model:
+    """Two matrices of this rank beside each attention's Q and V; nothing else is trained. ``4 h r`` FLOP per token each."""
+    hidden = _hidden(model)
+
+    def widened(layer: Layer) -> Iterable[Block]:
+        for part in layer.blocks:
+            if part.kind is BlockKind.ATTENTION:
+                yield _low_rank(f"lora_{part.name}", part, layer, hidden, rank)
+            yield part
+
+    return _tuned(model, "lora", widened)
+
+
+def _tuned(model: Model, technique: str, widened: Callable[[Layer], Iterable[Block]]) -> Model:
+    """Freeze the model's blocks, put the technique's among them, and take the gradients' way through them."""
+    frozen = [replace(layer, blocks=tuple(replace(part, trainable=False) for part in layer.blocks)) for layer in model.layers]
+    layers = with_gradients(tuple(replace(layer, blocks=tuple(widened(layer))) for layer in frozen))
+    if not any(part.trainable for layer in layers for part in layer.blocks):
+        raise ValueError(f"{model.name} has no attention and no MLP, which {technique} need (fine-tune it in full)")
+    hyper = dict(model.hyper) | {"technique": technique}
+    return replace(model, name=f"{model.name}+{technique}", hyper=hyper, layers=layers)
+
+
+def with_gradients(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """What each block computes and keeps for the backward pass, given which are trainable."""
+    reached = False  # whether anything before is trained
+    done: list[Layer] = []
+    for layer in layers:
+        blocks: list[Block] = []
+        for part in layer.blocks:
+            blocks.append(part if part.trainable else passing(part) if reached else resting(part))
+            reached = reached or part.trainable
+        done.append(replace(layer, blocks=tuple(blocks)))
+    return tuple(done)
+
+
+def passing(part: Block) -> Block:
+    """A frozen block through which gradients travel to earlier ones."""
+    return replace(
+        part,
+        trainable=False,
+        backward_flop=part.backward_flop + part.weight_flop * -1,
+        backward_bytes=part.backward_bytes * _INPUT_SIDE,
+        stash_bytes=part.stash_bytes + part.weight_stash_bytes * -1,
+        weight_flop=Cost(),
+        weight_stash_bytes=Cost(),
+    )
+
+
+def resting(part: Block) -> Block:
+    """A frozen block with nothing to train before it: no backward pass, nothing kept."""
+    return replace(
+        part, trainable=False, backward_flop=Cost(), backward_bytes=Cost(), stash_bytes=Cost(), weight_flop=Cost(),
+        weight_stash_bytes=Cost(),
+    )  # fmt: skip
+
+
+def _adapter(name: str, behind: Block, length: Cost, hidden: int, bottleneck: int) -> Block:
+    """Saved: the input and GELU's output, for the weights, and GELU's input."""
+    for_weights = floats(length * (hidden + bottleneck))
+    made = block(
+        name, BlockKind.SIDE, parameters=2 * hidden * bottleneck + bottleneck + hidden, output=Cost(),
+        weights=length * (4 * hidden * bottleneck), stash=for_weights + floats(length * bottleneck),
+        weight_stash=for_weights, split_by=behind.split_by, splits=behind.splits,
+    )  # fmt: skip
+    return replace(made, output_bytes=behind.output_bytes)
+
+
+def _low_rank(name: str, beside: Block, layer: Layer, hidden: int, rank: int) -> Block:
+    """For Q and V of one attention; V's tokens are the encoder's where attention looks across.
+
+    Saved, for the weights: what attention enters with, which it no longer keeps itself, and the products of low rank.
+    """
+    queries = _length(layer, hidden)
+    values = TOKENS if beside.name == "cross_attention" else queries
+    entered = queries + values if beside.name == "cross_attention" else queries
+    for_weights = floats(entered * hidden + (queries + values) * rank)
+    made = block(
+        name, BlockKind.SIDE, parameters=4 * hidden * rank, output=Cost(),
+        weights=(queries + values) * (4 * hidden * rank), stash=for_weights, weight_stash=for_weights,
+        split_by=beside.split_by, splits=beside.splits,
+    )  # fmt: skip
+    return replace(made, output_bytes=beside.output_bytes)
+
+
+def _hidden(model: Model) -> int:
+    if "hidden" not in model.hyper:
+        raise ValueError(f"{model.name} has no hidden size: this technique is for transformers (fine-tune it in full)")
+    return int(model.hyper["hidden"])
+
+
+def _length(layer: Layer, hidden: int) -> Cost:
+    """How many tokens the layer works on: those that its first attention puts out."""
+    first = next(part for part in layer.blocks if part.kind is BlockKind.ATTENTION)
+    return first.output_bytes * (1 / (hidden * BYTES_PER_FLOAT32))
+
+
+def parallel_adapters(model: Model, *, k: int = 8) -> Model:
+    """A side network beside the frozen model, every size 1/k of it; gradients travel in the side network alone.
+
+    Behind the embedding and behind every layer, a matrix maps the layer's output b_i to the side network's width; a
+    learnt gate mixes it with the side state a_(i-1), and a layer like the model's own, but light, makes a_i of it. The
+    last state is normed, mapped back and added to what the head reads. A boundary carries b_i and a_i.
+    """
+    light = _light(model, k)
+    hidden, width = _hidden(model), _hidden(light)
+    *body, head = zip(model.layers, light.layers, strict=True)
+    layers = [_with_side(layer, small, hidden, width) for layer, small in body]
+    ending = (
+        *(_as_side(part) for part in head[1].blocks if part.kind is BlockKind.CONNECTIVE),
+        _map("side_up", _length_out(model.layers[-2], hidden), width, hidden),
+        *(passing(part) for part in head[0].blocks),
+    )
+    hyper = dict(model.hyper) | {"technique": "parallel_adapters", "k": k}
+    name = f"{model.name}+parallel_adapters"
+    return replace(model, name=name, hyper=hyper, layers=(*layers, replace(head[0], blocks=ending)))
+
+
+def cached(model: Model) -> Model:
+    """Parallel adapters once the frozen layers' outputs come from a cache: the side network and the head are left.
+
+    Raises ValueError for a model of another technique.
+    """
+    if model.hyper.get("technique") != "parallel_adapters":
+        raise ValueError(f"{model.name} has no parallel adapters, which a cache needs (parallel_adapters first)")
+    body = [replace(layer, blocks=tuple(part for part in layer.blocks if part.trainable)) for layer in model.layers[:-1]]
+    return replace(model, name=f"{model.name}+cache", layers=(*body, model.layers[-1]))
+
+
+def _light(model: Model, k: int) -> Model:
+    """The model with every size divided by k; as many heads, each smaller."""
+    sizes = {name: model.hyper[name] for name in ("hidden", "columns", "head_size") if name in model.hyper}
+    if not {"hidden", "columns"} <= sizes.keys():
+        raise ValueError(f"{model.name} has no hidden size: this technique is for transformers (fine-tune it in full)")
+    for name, size in sizes.items():
+        if size % k:
+            raise ValueError(f"{model.name}: {name}={size} is no multiple of k={k}")
+    return rebuilt(model, **{name: size // k for name, size in sizes.items()})
+
+
+def _with_side(layer: Layer, small: Layer, hidden: int, width: int) -> Layer:
+    """A frozen layer and, behind it, what maps its output down and the light layer."""
+    length = _length_out(layer, hidden) if layer.blocks[0].kind is BlockKind.EMBEDDING else _length(layer, hidden)
+    parts = [_as_side(part) for part in small.blocks if part.kind is not BlockKind.EMBEDDING]
+    gated = _map("side_down", length, hidden, width)
+    if parts:  # the gate keeps both that it mixes
+        gated = replace(gated, stash_bytes=gated.stash_bytes + floats(length * (2 * width)))
+    *others, last = (gated, *parts)
+    # What the side network passes on travels beside the layer's own output.
+    passed = layer.blocks[-1].output_bytes + small.blocks[-1].output_bytes
+    return replace(
+        layer, blocks=(*(resting(part) for part in layer.blocks), *others, replace(last, output_bytes=passed))
+    )
+
+
+def _as_side(part: Block) -> Block:
+    return replace(part, name=f"side_{part.name}", kind=BlockKind.SIDE)
+
+
+def _map(name: str, length: Cost, entering: int, leaving: int) -> Block:
+    """A matrix with a bias. Saved: the input, for the weights."""
+    kept = floats(length * entering)
+    return block(
+        name, BlockKind.SIDE, parameters=entering * leaving + leaving, output=length * leaving,
+        weights=length * (2 * entering * leaving), stash=kept, weight_stash=kept, split_by=SplitBy.TOKENS,
+    )  # fmt: skip
+
+
+def _length_out(layer: Layer, hidden: int) -> Cost:
+    """How many tokens the layer passes on."""
+    return layer.blocks[-1].output_bytes * (1 / (hidden * BYTES_PER_FLOAT32))
