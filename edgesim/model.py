@@ -1,7 +1,7 @@
 """What is computed? A chain of layers, each a few blocks whose costs are polynomials in samples and tokens.
 
-FLOPs count a multiply-add as two. Bytes are FP32. Closed forms are per sample of t tokens with hidden size h:
-attention 8th² + 4t²h, MLP 4thf for f columns (Vaswani et al., 2017; counts as torch's FlopCounterMode).
+FLOPs count a multiply-add as two, as torch's FlopCounterMode does. Bytes are FP32. Transformers are in closed form in
+``edgesim.zoo``; other models are traced once into a table (:func:`from_table`).
 """
 
 import json
@@ -61,7 +61,8 @@ class Block:
     ``forward_bytes`` and ``backward_bytes`` are the bytes touched in memory; ``stash_bytes`` is what the backward pass
     keeps per sample from the forward pass, the block's own input included; ``splits`` is the number of heads or
     columns. Of ``backward_flop`` and ``stash_bytes``, ``weight_flop`` and ``weight_stash_bytes`` are what only the
-    gradients of the block's weights need: they fall away where these are frozen.
+    gradients of the block's weights need: they fall away where these are frozen. Of ``forward_flop``, ``score_flop``
+    are attention's Q Kᵀ and P V, which published counts often leave out.
 
     ``tied_bytes`` are parameters that the block shares with the layer ``tied_to``, where they are counted: a stage
     without that layer holds a copy of them.
@@ -80,6 +81,7 @@ class Block:
     splits: int
     trainable: bool = True
     weight_flop: Cost = Cost()
+    score_flop: Cost = Cost()
     weight_stash_bytes: Cost = Cost()
     tied_bytes: int = 0
     tied_to: str = ""
@@ -103,6 +105,10 @@ class Layer:
     def backward_flop(self, samples: float, tokens: int) -> float:
         """FLOP of the backward pass."""
         return sum(block.backward_flop(samples, tokens) for block in self.blocks)
+
+    def score_flop(self, samples: float, tokens: int) -> float:
+        """Of the forward pass, the FLOP of attention's products of activations with one another."""
+        return sum(block.score_flop(samples, tokens) for block in self.blocks)
 
     def stash_bytes(self, samples: float, tokens: int) -> float:
         """Bytes kept from the forward for the backward pass."""
@@ -140,110 +146,6 @@ class Model:
     def parameter_bytes(self) -> int:
         """Bytes of all parameters."""
         return sum(layer.parameter_bytes for layer in self.layers)
-
-
-def bert(
-    *,
-    name: str,
-    layers: int,
-    hidden: int,
-    heads: int,
-    columns: int,
-    vocabulary: int,
-    positions: int,
-    token_types: int = 2,
-) -> Model:
-    """BERT for masked-language modelling, with an untied decoder (Devlin et al., 2019).
-
-    As ``transformers.BertForMaskedLM``. The layers are the embedding, ``layers`` encoder layers, and the head. Untied,
-    because the embedding and the decoder may live on different devices.
-    """
-    if hidden % heads:
-        raise ValueError(f"{name}: hidden={hidden} is no multiple of heads={heads}")
-    encoder = [_encoder_layer(f"encoder.{i}", hidden, heads, columns) for i in range(layers)]
-    chain = (
-        Layer(name="embedding", blocks=(_bert_embedding(hidden, vocabulary, positions, token_types),)),
-        *encoder,
-        Layer(name="head", blocks=(_bert_head(hidden, vocabulary),)),
-    )
-    hyper = {
-        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns,
-        "vocabulary": vocabulary, "positions": positions, "token_types": token_types,
-    }  # fmt: skip
-    return Model(name=name, architecture="bert", hyper=hyper, layers=chain)
-
-
-def _block(
-    name: str,
-    kind: BlockKind,
-    *,
-    flop: Cost,
-    parameters: int,
-    output: float,
-    stash: Cost,
-    split_by: SplitBy,
-    splits: int,
-    weight_flop: Cost = Cost(),
-    weight_stash: Cost = Cost(),
-) -> Block:
-    """Fill in what follows from the rest; ``output`` is numbers per token, stashes are in bytes."""
-    output_bytes = Cost(per_token=output * BYTES_PER_FLOAT32)
-    # Estimated: weights once, what is stashed and the output once each way; the backward pass touches all of it twice.
-    touched = Cost(fixed=parameters * BYTES_PER_FLOAT32) + stash + output_bytes
-    return Block(
-        name=name, kind=kind, forward_flop=flop, backward_flop=flop * 2,
-        forward_bytes=touched, backward_bytes=touched * 2, parameter_bytes=parameters * BYTES_PER_FLOAT32,
-        output_bytes=output_bytes, stash_bytes=stash, split_by=split_by, splits=splits,
-        weight_flop=weight_flop, weight_stash_bytes=weight_stash,
-    )  # fmt: skip
-
-
-def _floats(*, per_token: float = 0.0) -> Cost:
-    return Cost(per_token=per_token * BYTES_PER_FLOAT32)
-
-
-def _encoder_layer(name: str, h: int, heads: int, columns: int) -> Layer:
-    """Post-norm encoder layer: attention, add & norm, MLP, add & norm."""
-
-    def norm(which: str) -> Block:
-        # Saves its input and two statistics per token.
-        return _block(
-            which, BlockKind.CONNECTIVE, flop=Cost(), parameters=2 * h, output=h,
-            stash=_floats(per_token=h + 2), split_by=SplitBy.TOKENS, splits=0,
-        )  # fmt: skip
-
-    # Saves its input, Q, K, V, the heads' output and one log-sum-exp per head and token (fused attention).
-    attention = _block(
-        "attention", BlockKind.ATTENTION, flop=Cost(per_token=8 * h * h, per_token_squared=4 * h),
-        parameters=4 * (h * h + h), output=h, stash=_floats(per_token=5 * h + heads),
-        split_by=SplitBy.HEADS, splits=heads,
-        weight_flop=Cost(per_token=8 * h * h), weight_stash=_floats(per_token=h),
-    )  # fmt: skip
-    # Saves its input, the input of GELU and its output.
-    mlp = _block(
-        "mlp", BlockKind.MLP, flop=Cost(per_token=4 * h * columns), parameters=2 * h * columns + h + columns,
-        output=h, stash=_floats(per_token=h + 2 * columns), split_by=SplitBy.COLUMNS, splits=columns,
-        weight_flop=Cost(per_token=4 * h * columns), weight_stash=_floats(per_token=h + columns),
-    )  # fmt: skip
-    return Layer(name=name, blocks=(attention, norm("norm_attention"), mlp, norm("norm_mlp")))
-
-
-def _bert_embedding(h: int, vocabulary: int, positions: int, token_types: int) -> Block:
-    ids = Cost(per_token=8.0)  # int64 token ids; position and type ids are shared by all samples
-    return _block(
-        "embedding", BlockKind.EMBEDDING, flop=Cost(), parameters=(vocabulary + positions + token_types) * h + 2 * h,
-        output=h, stash=_floats(per_token=h + 2) + ids, split_by=SplitBy.TOKENS, splits=0,
-    )  # fmt: skip
-
-
-def _bert_head(h: int, vocabulary: int) -> Block:
-    """Dense, GELU, layer norm, decoder, cross-entropy: saves the input of each, and the log-probabilities."""
-    return _block(
-        "head", BlockKind.HEAD, flop=Cost(per_token=2 * h * h + 2 * h * vocabulary),
-        parameters=h * h + h + 2 * h + h * vocabulary + vocabulary, output=vocabulary,
-        stash=_floats(per_token=4 * h + 2 + vocabulary), split_by=SplitBy.COLUMNS, splits=vocabulary,
-        weight_flop=Cost(per_token=2 * h * h + 2 * h * vocabulary), weight_stash=_floats(per_token=2 * h),
-    )  # fmt: skip
 
 
 def from_table(*, table: str) -> Model:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from edgesim import Depth, Model, Plan, Proof, Status, Workload
 from edgesim.cluster import Cluster, Device, Network, Origin, PowerModel
-from edgesim.model import bert, from_table
+from edgesim.model import from_table
 from edgesim.plan import make_stages
+from edgesim.zoo.bert import bert
 from real_runtime.data import DataSpec
 
 RANKS, MICRO_BATCHES, SAMPLES, ITERATIONS, SEED = 3, 4, 6, 3, 7

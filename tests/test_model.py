@@ -5,7 +5,8 @@ import json
 import pytest
 from builders import block, chain
 
-from edgesim.model import Cost, Layer, bert, from_table, layer_names, model_from_dict, model_to_dict
+from edgesim.model import Cost, Layer, from_table, layer_names, model_from_dict, model_to_dict
+from edgesim.zoo.bert import bert
 
 H, HEADS, COLUMNS, VOCABULARY = 64, 4, 256, 1000
 

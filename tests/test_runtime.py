@@ -7,9 +7,10 @@ import pytest
 import torch
 from runtime_builders import three_hosts
 
-from edgesim.model import Model, bert, from_table
+from edgesim.model import Model, from_table
 from edgesim.schedule import Op
 from edgesim.workload import Workload
+from edgesim.zoo.bert import bert
 from real_runtime import pacing
 from real_runtime.__main__ import describe
 from real_runtime.data import IGNORED, MASK, DataSpec, Source, masked_tokens

@@ -13,6 +13,9 @@ from real_runtime.data import IGNORED, masked_tokens
 
 def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the encoder, last the head. Dropout is off: runs must agree."""
+    for what in ("tied", "dropout"):
+        if hyper[what]:
+            raise ValueError(f"the runtime builds BERT without {what} (set model.{what}=false)")
     config = BertConfig(
         vocab_size=hyper["vocabulary"],
         hidden_size=hyper["hidden"],

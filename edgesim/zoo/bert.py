@@ -1,0 +1,107 @@
+"""What do BERT and DistilBERT cost? Post-norm encoders for masked-language modelling (Devlin et al., 2019)."""
+
+from edgesim.model import Block, BlockKind, Layer, Model, SplitBy
+from edgesim.zoo.parts import (
+    EMBEDDING,
+    TOKENS,
+    Activation,
+    attention,
+    block,
+    embedding,
+    floats,
+    head_size_of,
+    layer_norm,
+    mlp,
+)
+
+
+def bert(
+    *,
+    name: str,
+    layers: int,
+    hidden: int,
+    heads: int,
+    columns: int,
+    vocabulary: int,
+    positions: int,
+    token_types: int = 2,
+    tied: bool = False,
+    dropout: bool = False,
+) -> Model:
+    """BERT as ``transformers.BertForMaskedLM``: the embedding, ``layers`` encoder layers, and the head.
+
+    Untied unless told, as the runtime builds it: embedding and decoder may live on different devices. The published
+    checkpoints are tied.
+    """
+    chain = _chain(
+        name, layers=layers, hidden=hidden, heads=heads, columns=columns, vocabulary=vocabulary,
+        rows=vocabulary + positions + token_types, tied=tied, dropout=dropout,
+    )  # fmt: skip
+    hyper = {
+        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
+        "positions": positions, "token_types": token_types, "tied": tied, "dropout": dropout,
+    }  # fmt: skip
+    return Model(name=name, architecture="bert", hyper=hyper, layers=chain)
+
+
+def distilbert(
+    *,
+    name: str,
+    layers: int,
+    hidden: int,
+    heads: int,
+    columns: int,
+    vocabulary: int,
+    positions: int,
+    tied: bool,
+    dropout: bool = False,
+) -> Model:
+    """DistilBERT (Sanh et al., 2019) as ``transformers.DistilBertForMaskedLM``: BERT without token types."""
+    chain = _chain(
+        name, layers=layers, hidden=hidden, heads=heads, columns=columns, vocabulary=vocabulary,
+        rows=vocabulary + positions, tied=tied, dropout=dropout,
+    )  # fmt: skip
+    hyper = {
+        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
+        "positions": positions, "tied": tied, "dropout": dropout,
+    }  # fmt: skip
+    return Model(name=name, architecture="distilbert", hyper=hyper, layers=chain)
+
+
+def _chain(
+    name: str,
+    *,
+    layers: int,
+    hidden: int,
+    heads: int,
+    columns: int,
+    vocabulary: int,
+    rows: int,
+    tied: bool,
+    dropout: bool,
+) -> tuple[Layer, ...]:
+    size = head_size_of(name, hidden=hidden, heads=heads)
+    encoder = (
+        attention(hidden=hidden, heads=heads, head_size=size, dropout=dropout),
+        layer_norm("norm_attention", hidden=hidden),
+        mlp(hidden=hidden, columns=columns, activation=Activation.GELU, dropout=dropout),
+        layer_norm("norm_mlp", hidden=hidden),
+    )
+    return (
+        Layer(name=EMBEDDING, blocks=(embedding(hidden=hidden, rows=rows, norm=True, dropout=dropout),)),
+        *(Layer(name=f"encoder.{i}", blocks=encoder) for i in range(layers)),
+        Layer(name="head", blocks=(_head(hidden, vocabulary, tied),)),
+    )
+
+
+def _head(hidden: int, vocabulary: int, tied: bool) -> Block:
+    """Dense, GELU, layer norm, decoder, cross-entropy: saves the input of each, and the log-probabilities."""
+    matrix = hidden * vocabulary
+    return block(
+        "head", BlockKind.HEAD,
+        parameters=hidden * hidden + hidden + 2 * hidden + vocabulary + (0 if tied else matrix),
+        output=TOKENS * vocabulary, stash=floats(TOKENS * (4 * hidden + 2 + vocabulary)),
+        split_by=SplitBy.COLUMNS, splits=vocabulary,
+        weights=TOKENS * (2 * hidden * hidden + 2 * matrix), weight_stash=floats(TOKENS * (2 * hidden)),
+        tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "",
+    )  # fmt: skip

@@ -1,0 +1,52 @@
+"""What does Llama cost? Decoders with RMS norms, rotary positions and gated MLPs (Touvron et al., 2023)."""
+
+from edgesim.model import Layer, Model
+from edgesim.zoo.parts import (
+    EMBEDDING,
+    Activation,
+    attention,
+    embedding,
+    head_size_of,
+    language_head,
+    mlp,
+    rms_norm,
+)
+
+
+def llama(
+    *,
+    name: str,
+    layers: int,
+    hidden: int,
+    heads: int,
+    groups: int,
+    columns: int,
+    vocabulary: int,
+    positions: int,
+    tied: bool,
+) -> Model:
+    """Llama as ``transformers.LlamaForCausalLM``: the embedding, ``layers`` decoder layers, final norm and head.
+
+    ``groups`` heads of K and V serve ``heads`` heads of Q. ``positions`` is the longest sequence trained on; rotary
+    positions have no parameters. There is no dropout in Llama.
+    """
+    size = head_size_of(name, hidden=hidden, heads=heads)
+    if heads % groups:
+        raise ValueError(f"{name}: heads={heads} is no multiple of groups={groups}")
+    decoder = (
+        rms_norm("norm_attention", hidden=hidden),
+        attention(hidden=hidden, heads=heads, head_size=size, groups=groups, biases=False),
+        rms_norm("norm_mlp", hidden=hidden),
+        mlp(hidden=hidden, columns=columns, activation=Activation.SWIGLU, biases=False),
+    )
+    head = (rms_norm("norm_final", hidden=hidden), language_head(hidden=hidden, vocabulary=vocabulary, tied=tied))
+    hyper = {
+        "layers": layers, "hidden": hidden, "heads": heads, "groups": groups, "columns": columns,
+        "vocabulary": vocabulary, "positions": positions, "tied": tied,
+    }  # fmt: skip
+    chain = (
+        Layer(name=EMBEDDING, blocks=(embedding(hidden=hidden, rows=vocabulary),)),
+        *(Layer(name=f"decoder.{i}", blocks=decoder) for i in range(layers)),
+        Layer(name="head", blocks=head),
+    )
+    return Model(name=name, architecture="llama", hyper=hyper, layers=chain)

@@ -1,0 +1,81 @@
+"""What does the Vision Transformer cost? Pre-norm encoders over an image's patches (Dosovitskiy et al., 2021)."""
+
+from dataclasses import replace
+
+from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
+from edgesim.zoo.parts import (
+    EMBEDDING,
+    Activation,
+    always,
+    attention,
+    block,
+    floats,
+    head_size_of,
+    layer_norm,
+    mlp,
+)
+
+
+def vit(
+    *,
+    name: str,
+    layers: int,
+    hidden: int,
+    heads: int,
+    columns: int,
+    resolution: int,
+    patch: int,
+    channels: int,
+    classes: int,
+    dropout: bool = False,
+) -> Model:
+    """ViT as ``transformers.ViTForImageClassification``: the patches' embedding, encoder layers, final norm and head.
+
+    Its tokens are fixed, (resolution / patch)² + 1: costs are per sample, and ``workload.tokens`` is 1. Published
+    checkpoints are not dropped.
+    """
+    if resolution % patch:
+        raise ValueError(f"{name}: resolution={resolution} is no multiple of patch={patch}")
+    size = head_size_of(name, hidden=hidden, heads=heads)
+    patches = (resolution // patch) ** 2
+    length = always(patches + 1)
+    encoder = (
+        layer_norm("norm_attention", hidden=hidden, length=length),
+        attention(hidden=hidden, heads=heads, head_size=size, queries=length, dropout=dropout),
+        layer_norm("norm_mlp", hidden=hidden, length=length),
+        mlp(hidden=hidden, columns=columns, activation=Activation.GELU, length=length, dropout=dropout),
+    )
+    head = (layer_norm("norm_final", hidden=hidden, length=length), _head(hidden, classes, length))
+    hyper = {
+        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "resolution": resolution,
+        "patch": patch, "channels": channels, "classes": classes, "dropout": dropout,
+    }  # fmt: skip
+    chain = (
+        Layer(name=EMBEDDING, blocks=(_patches(hidden, patches, channels * patch * patch, dropout),)),
+        *(Layer(name=f"encoder.{i}", blocks=encoder) for i in range(layers)),
+        Layer(name="head", blocks=head),
+    )
+    return Model(name=name, architecture="vit", hyper=hyper, layers=chain)
+
+
+def _patches(hidden: int, patches: int, numbers: int, dropout: bool) -> Block:
+    """A convolution of ``numbers`` per patch, a class token, positions. Saved: the image; images need no gradient."""
+    output, image = always(patches + 1) * hidden, floats(always(patches) * numbers)
+    part = block(
+        EMBEDDING, BlockKind.EMBEDDING, parameters=numbers * hidden + hidden + hidden + (patches + 1) * hidden,
+        output=output, stash=image + output * dropout, split_by=SplitBy.TOKENS,
+        weights=always(patches) * (2 * numbers * hidden), weight_stash=image,
+    )  # fmt: skip
+    return replace(part, backward_flop=part.weight_flop)
+
+
+def _head(hidden: int, classes: int, length: Cost) -> Block:
+    """A matrix for the class token, and cross-entropy.
+
+    Saved: that token, a view that keeps the norm's whole output, for the weights; and the log-probabilities.
+    """
+    return block(
+        "head", BlockKind.HEAD, parameters=hidden * classes + classes, output=always(classes),
+        stash=floats(length * hidden + always(classes)), split_by=SplitBy.COLUMNS, splits=classes,
+        weights=always(2 * hidden * classes), weight_stash=floats(length * hidden),
+    )  # fmt: skip
