@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
 from edgesim.units import BYTES_PER_FLOAT32
-from edgesim.zoo import rebuilt
+from edgesim.zoo.architectures import rebuilt
 from edgesim.zoo.parts import TOKENS, block, floats
 
 # Of what the backward pass touches in memory, the input's side: neither gradients of weights nor their inputs. Assumed.
@@ -43,14 +43,17 @@ def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
     return _tuned(model, "adapters", widened)
 
 
-def lora(model: Model, *, rank: int = 32) -> Model:
-    """Two matrices of this rank beside each attention's Q and V; nothing else is trained. ``4 h r`` FLOP per token each."""
+def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
+    """Two matrices of this rank beside each attention's Q and V; nothing else is trained. ``4 h r`` FLOP per token each.
+
+    ``dropout`` drops from what enters them, for Q and V apart, as the technique's library offers.
+    """
     hidden = _hidden(model)
 
     def widened(layer: Layer) -> Iterable[Block]:
         for part in layer.blocks:
             if part.kind is BlockKind.ATTENTION:
-                yield _low_rank(f"lora_{part.name}", part, layer, hidden, rank)
+                yield _low_rank(f"lora_{part.name}", part, _length(layer, hidden), hidden, rank, dropout)
             yield part
 
     return _tuned(model, "lora", widened)
@@ -111,15 +114,16 @@ def _adapter(name: str, behind: Block, length: Cost, hidden: int, bottleneck: in
     return replace(made, output_bytes=behind.output_bytes)
 
 
-def _low_rank(name: str, beside: Block, layer: Layer, hidden: int, rank: int) -> Block:
+def _low_rank(name: str, beside: Block, queries: Cost, hidden: int, rank: int, dropout: bool) -> Block:
     """For Q and V of one attention; V's tokens are the encoder's where attention looks across.
 
-    Saved, for the weights: what attention enters with, which it no longer keeps itself, and the products of low rank.
+    Saved, for the weights: what enters, which attention itself no longer keeps, and the products of low rank. Q and V
+    share what enters unless they look at different tokens, or each has a dropped copy and its mask of a byte per number.
     """
-    queries = _length(layer, hidden)
-    values = TOKENS if beside.name == "cross_attention" else queries
-    entered = queries + values if beside.name == "cross_attention" else queries
-    for_weights = floats(entered * hidden + (queries + values) * rank)
+    crossed = beside.name == "cross_attention"
+    values = TOKENS if crossed else queries
+    entered = queries + values if crossed or dropout else queries
+    for_weights = floats(entered * hidden + (queries + values) * rank) + entered * (hidden if dropout else 0)
     made = block(
         name, BlockKind.SIDE, parameters=4 * hidden * rank, output=Cost(),
         weights=(queries + values) * (4 * hidden * rank), stash=for_weights, weight_stash=for_weights,
