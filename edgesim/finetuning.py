@@ -44,7 +44,7 @@ def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
 
 
 def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
-    """Two matrices of this rank beside each attention's Q and V; nothing else is trained. ``4 h r`` FLOP per token each.
+    """Two matrices of this rank beside each attention's Q and V, ``4 h r`` FLOP per token; nothing else is trained.
 
     ``dropout`` drops from what enters them, for Q and V apart, as the technique's library offers.
     """
@@ -61,7 +61,9 @@ def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
 
 def _tuned(model: Model, technique: str, widened: Callable[[Layer], Iterable[Block]]) -> Model:
     """Freeze the model's blocks, put the technique's among them, and take the gradients' way through them."""
-    frozen = [replace(layer, blocks=tuple(replace(part, trainable=False) for part in layer.blocks)) for layer in model.layers]
+    frozen = [
+        replace(layer, blocks=tuple(replace(part, trainable=False) for part in layer.blocks)) for layer in model.layers
+    ]
     layers = with_gradients(tuple(replace(layer, blocks=tuple(widened(layer))) for layer in frozen))
     if not any(part.trainable for layer in layers for part in layer.blocks):
         raise ValueError(f"{model.name} has no attention and no MLP, which {technique} need (fine-tune it in full)")
@@ -118,7 +120,7 @@ def _low_rank(name: str, beside: Block, queries: Cost, hidden: int, rank: int, d
     """For Q and V of one attention; V's tokens are the encoder's where attention looks across.
 
     Saved, for the weights: what enters, which attention itself no longer keeps, and the products of low rank. Q and V
-    share what enters unless they look at different tokens, or each has a dropped copy and its mask of a byte per number.
+    share what enters unless they look at different tokens, or each has a dropped copy with a mask of a byte per number.
     """
     crossed = beside.name == "cross_attention"
     values = TOKENS if crossed else queries
@@ -172,7 +174,9 @@ def cached(model: Model) -> Model:
     """
     if model.hyper.get("technique") != "parallel_adapters":
         raise ValueError(f"{model.name} has no parallel adapters, which a cache needs (parallel_adapters first)")
-    body = [replace(layer, blocks=tuple(part for part in layer.blocks if part.trainable)) for layer in model.layers[:-1]]
+    body = [
+        replace(layer, blocks=tuple(part for part in layer.blocks if part.trainable)) for layer in model.layers[:-1]
+    ]
     return replace(model, name=f"{model.name}+cache", layers=(*body, model.layers[-1]))
 
 

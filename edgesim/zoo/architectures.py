@@ -24,4 +24,3 @@ def rebuilt(model: Model, **changes: Any) -> Model:
         known = ", ".join(BUILDERS)
         raise ValueError(f"{model.name} ({model.architecture}) is not in closed form (known: {known})")
     return BUILDERS[model.architecture](name=model.name, **{**model.hyper, **changes})
-

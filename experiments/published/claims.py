@@ -1,0 +1,81 @@
+"""What was published, what do we predict, and was the row used to fit anything?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+from pandas import DataFrame
+
+from edgesim.finetuning import cached, full, houlsby, lora, parallel_adapters
+from edgesim.model import Model
+from experiments.compose import build
+from experiments.front_door import ROOT, composed
+
+PUBLISHED = ROOT / "results" / "published" / "published.csv"
+PAC = "PAC (arXiv 2408.10746)"
+# Of every fine-tuning row of PAC's paper: mini-batch 16, encoder length 128; decoder length 1 is in the models' files.
+SAMPLES, TOKENS = 16, 128
+MODELS = {"T5-Base": "t5_base", "BART-Large": "bart_large", "T5-Large": "t5_large"}
+
+
+class Role(StrEnum):
+    """Whether a row was used to fit a constant."""
+
+    FITTED = "fitted"
+    PREDICTED = "predicted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One number, as published and as predicted, in the unit of the publication."""
+
+    source: str
+    item: str
+    model: str
+    method: str
+    metric: str
+    unit: str
+    published: float
+    predicted: float
+    role: Role
+    note: str = ""
+
+    @property
+    def error(self) -> float:
+        """``predicted / published - 1``."""
+        return self.predicted / self.published - 1
+
+
+@cache
+def published(path: Path = PUBLISHED) -> DataFrame:
+    """All published numbers."""
+    return pd.read_csv(path, keep_default_na=False)
+
+
+def numbers(*, item: str, source: str = PAC) -> Mapping[tuple[str, str, str], tuple[float, str]]:
+    """Value and unit by (model, method, metric). Raises ValueError if the item is not in the table."""
+    table = published()
+    rows = table[(table["source"] == source) & (table["item"] == item)]
+    if rows.empty:
+        raise ValueError(f"{PUBLISHED} has no row of {source}, {item}")
+    return {
+        (row["model"], row["method"], row["metric"]): (float(row["value"]), str(row["unit"]))
+        for row in rows.to_dict("records")
+    }
+
+
+@cache
+def model(title: str, method: str) -> Model:
+    """A model of the paper under one of its fine-tuning techniques, in training: with dropout."""
+    plain: Model = build(composed(f"model={MODELS[title]}", "+model.dropout=true").model)
+    return {
+        "Full": full,
+        "Inference": full,
+        "Adapters": houlsby,
+        "LoRA": lambda plain: lora(plain, dropout=True),  # as the technique's usual library has it
+        "Parallel Adapters": parallel_adapters,
+        "Parallel Adapters + cache": lambda plain: cached(parallel_adapters(plain)),
+    }[method](plain)

@@ -1,0 +1,75 @@
+"""How slow do links make tensor and sequence parallelism? Bert-Base on four Raspberry Pi 4B (DeTransformer, DATE 2024).
+
+Latency relative to one device, per layer of h hidden, s tokens, n devices, ring collectives:
+
+    tensor      1/n of the products, and two all-reduces of s h numbers: 4 (n-1)/n s h each way
+    sequence    1/n of everything, and gathering K and V: 2 (n-1)/n s h
+
+One constant is fitted, the device's speed, on the tensor rows.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+from scipy.optimize import minimize_scalar
+
+from edgesim.model import Model
+from edgesim.units import BYTES_PER_FLOAT32, si
+from experiments.compose import build
+from experiments.front_door import composed
+from experiments.published.claims import Claim, Role, published
+
+SOURCE = "DeTransformer (DATE 2024)"
+_DEVICES = 4
+_TOKENS = 128  # assumed: the talk does not tell; FLOPs and bytes both grow with it, and their ratio hardly changes
+_GOODPUT = 0.941  # TCP over Ethernet: 1448 of every 1538 bytes
+_NOTE = (
+    "theory: K and V are half of TP's bytes; the published curve implies 0.78, as if a third tensor of s x h were "
+    "gathered too (Q, or the layer's output): 0.75"
+)
+
+
+def claims() -> Iterator[Claim]:
+    """A row per parallelism and bandwidth."""
+    speed = fitted_flop_per_s()
+    for method, bit_per_s, metric, unit, value in _rows():
+        yield Claim(
+            source=SOURCE, item="slides", model="Bert-Base", method=method, metric=metric, unit=unit, published=value,
+            predicted=relative(method, bit_per_s, speed), role=Role.FITTED if method == "TP" else Role.PREDICTED,
+            note=_NOTE if method == "SP" else f"device's speed fitted: {speed / 1e9:.1f} GFLOP/s",
+        )  # fmt: skip
+
+
+def fitted_flop_per_s() -> float:
+    """The speed at which the tensor rows' worst relative error is least."""
+    rows = [(bit_per_s, value) for method, bit_per_s, _, _, value in _rows() if method == "TP"]
+
+    def worst(speed: float) -> float:
+        return max(abs(relative("TP", bit_per_s, speed) / value - 1) for bit_per_s, value in rows)
+
+    return float(minimize_scalar(worst, bounds=(si("1 GFLOP/s"), si("500 GFLOP/s")), method="bounded").x)
+
+
+def relative(method: str, bit_per_s: float, flop_per_s: float) -> float:
+    """Latency over that of one device."""
+    bert, hidden = _bert(), int(_bert().hyper["hidden"])
+    alone_s = sum(layer.forward_flop(1, _TOKENS) for layer in bert.layers[1:-1]) / flop_per_s
+    tensor_bytes = _TOKENS * hidden * BYTES_PER_FLOAT32
+    gathered = {"TP": 4, "SP": 2}[method] * (_DEVICES - 1) / _DEVICES * tensor_bytes
+    bytes_per_s = bit_per_s * si("1 bit/s") * _GOODPUT
+    return 1 / _DEVICES + int(bert.hyper["layers"]) * gathered / bytes_per_s / alone_s
+
+
+def _rows() -> Iterator[tuple[str, float, str, str, float]]:
+    """Method, bandwidth, metric, unit and value."""
+    table = published()
+    for row in table[table["source"] == SOURCE].to_dict("records"):
+        bandwidth = str(row["setting"]).rpartition(", ")[2]
+        bit_per_s = si(bandwidth) / si("1 bit/s")
+        yield str(row["method"]), bit_per_s, f"{row['metric']}, {bandwidth}", str(row["unit"]), float(row["value"])
+
+
+@cache
+def _bert() -> Model:
+    made: Model = build(composed("model=bert_base").model)
+    return made

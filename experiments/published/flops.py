@@ -1,0 +1,43 @@
+"""How many FLOPs does an iteration of fine-tuning take? Figure 3 of PAC's paper.
+
+Predicted counts hold the products of attention scores; the note says what is left without them. For adapters and LoRA
+the paper's total is reproduced and its split is not: about an eighth of the backward pass is published as forward, as
+if one of the eight stages were counted there.
+"""
+
+from collections.abc import Iterator
+
+from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, Role, model, numbers
+
+ITEM = "Fig. 3"
+_TERA = 1e12
+
+
+def claims() -> Iterator[Claim]:
+    """Forward, backward and total of every model and technique."""
+    found = numbers(item=ITEM)
+    for title, method in dict.fromkeys((title, method) for title, method, _ in found):
+        passes = [metric for metric in ("forward", "backward") if (title, method, metric) in found]
+        with_scores = {metric: flop(title, method, metric, scores=True) / _TERA for metric in passes}
+        without = {metric: flop(title, method, metric, scores=False) / _TERA for metric in passes}
+        values = {metric: found[title, method, metric][0] for metric in passes}
+        if len(passes) > 1:
+            for each in (values, with_scores, without):
+                each["total"] = each["forward"] + each["backward"]
+        for metric, value in values.items():
+            yield Claim(
+                source=PAC, item=ITEM, model=title, method=method, metric=metric, unit="TFLOP", published=value,
+                predicted=with_scores[metric], role=Role.PREDICTED,
+                note=f"without attention scores {without[metric]:.3f}",
+            )  # fmt: skip
+
+
+def flop(title: str, method: str, metric: str, *, scores: bool) -> float:
+    """Of one pass; the backward pass of a score product costs twice its forward pass, where it has one."""
+    total = 0.0
+    for layer in model(title, method).layers:
+        for block in layer.blocks:
+            forward, backward = block.forward_flop(SAMPLES, TOKENS), block.backward_flop(SAMPLES, TOKENS)
+            left_out = 0.0 if scores else block.score_flop(SAMPLES, TOKENS)
+            total += forward - left_out if metric == "forward" else backward - (2 * left_out if backward else 0.0)
+    return total

@@ -1,0 +1,64 @@
+"""How long does a sample take on a Jetson Nano? Figure 8a of PAC's paper, fitted to T5-Base alone."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from edgesim.cluster import Device, EfficiencyCurve
+from edgesim.profile import BACKWARD, FORWARD, roofline_s
+from experiments.compose import build
+from experiments.front_door import composed
+from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, Role, model, numbers
+
+ITEM = "Fig. 8a"
+_FITTED_TO = "T5-Base"
+# Where the curve bends: about the smallest and the largest block's FLOP of these models at 16 x 128 tokens.
+_KNOTS_FLOP = (3e8, 3e10)
+_RELATIVE = 0.02  # errors beyond 2 % count less than by their square: one odd row must not bend the curve
+
+
+def claims() -> Iterator[Claim]:
+    """Seconds per sample, forward and in total."""
+    nano = fitted_nano()
+    for (title, method, metric), (value, unit) in numbers(item=ITEM).items():
+        role = Role.FITTED if title == _FITTED_TO and metric == "total per sample" else Role.PREDICTED
+        yield Claim(
+            source=PAC, item=ITEM, model=title, method=method, metric=metric, unit=unit, published=value,
+            predicted=seconds(nano, title, method, metric), role=role,
+        )  # fmt: skip
+
+
+def fitted_nano() -> Device:
+    """The Jetson Nano with an efficiency curve of two points, fitted to T5-Base's seconds in total."""
+    nano: Device = build(composed("cluster=nanos", "cluster.count=1").cluster).devices[0]
+    rows = [
+        (method, value)
+        for (title, method, metric), (value, _) in numbers(item=ITEM).items()
+        if title == _FITTED_TO and metric == "total per sample"
+    ]
+
+    def errors(fractions: NDArray[np.float64]) -> list[float]:
+        device = with_curve(nano, fractions)
+        return [seconds(device, _FITTED_TO, method, "total per sample") / value - 1 for method, value in rows]
+
+    found = least_squares(errors, np.full(len(_KNOTS_FLOP), 0.5), bounds=(0.01, 1.0), loss="soft_l1", f_scale=_RELATIVE)
+    return with_curve(nano, found.x)
+
+
+def with_curve(device: Device, fractions: NDArray[np.float64]) -> Device:
+    """The device with these fractions of its peak at the knots."""
+    curve = EfficiencyCurve(
+        kind="any", work_flop=_KNOTS_FLOP, fraction=tuple(float(x) for x in fractions),
+        source=f"fitted to {len(fractions)} knots on {PAC}, {ITEM}, {_FITTED_TO}, total per sample",
+    )  # fmt: skip
+    return replace(device, efficiency=(curve,))
+
+
+def seconds(device: Device, title: str, method: str, metric: str) -> float:
+    """Of one sample of sixteen: the sum over all blocks, as over the stages of a pipeline."""
+    ops = (FORWARD,) if metric == "forward per sample" else (FORWARD, BACKWARD)
+    blocks = [block for layer in model(title, method).layers for block in layer.blocks]
+    return sum(roofline_s(device, block, op, SAMPLES, TOKENS) for block in blocks for op in ops) / SAMPLES
