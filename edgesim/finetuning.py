@@ -80,6 +80,8 @@ def with_gradients(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         for part in layer.blocks:
             blocks.append(part if part.trainable else passing(part) if reached else resting(part))
             reached = reached or part.trainable
+        if not reached:
+            blocks[-1] = replace(blocks[-1], gradient_bytes=Cost())
         done.append(replace(layer, blocks=tuple(blocks)))
     return tuple(done)
 
@@ -199,11 +201,10 @@ def _with_side(layer: Layer, small: Layer, hidden: int, width: int) -> Layer:
     if parts:  # the gate keeps both that it mixes
         gated = replace(gated, stash_bytes=gated.stash_bytes + floats(length * (2 * width)))
     *others, last = (gated, *parts)
-    # What the side network passes on travels beside the layer's own output.
-    passed = layer.blocks[-1].output_bytes + small.blocks[-1].output_bytes
-    return replace(
-        layer, blocks=(*(resting(part) for part in layer.blocks), *others, replace(last, output_bytes=passed))
-    )
+    # What the side network passes on travels beside the layer's own output; a gradient comes back for it alone.
+    aside = small.blocks[-1].output_bytes
+    last = replace(last, output_bytes=layer.blocks[-1].output_bytes + aside, gradient_bytes=aside)
+    return replace(layer, blocks=(*(resting(part) for part in layer.blocks), *others, last))
 
 
 def _as_side(part: Block) -> Block:

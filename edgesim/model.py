@@ -66,6 +66,9 @@ class Block:
 
     ``tied_bytes`` are parameters that the block shares with the layer ``tied_to``, where they are counted: a stage
     without that layer holds a copy of them.
+
+    ``gradient_bytes`` is what the backward pass sends back over the boundary behind the block; None where it is as much
+    as ``output_bytes``, nothing where nothing before the boundary is trained.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Block:
     weight_stash_bytes: Cost = Cost()
     tied_bytes: int = 0
     tied_to: str = ""
+    gradient_bytes: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,11 @@ class Layer:
     def output_bytes(self, samples: int, tokens: int) -> int:
         """Bytes of the boundary tensor after this layer; exact."""
         return round(self.blocks[-1].output_bytes(samples, tokens))
+
+    def gradient_bytes(self, samples: int, tokens: int) -> int:
+        """Bytes of the boundary's gradient, which come back to this layer; exact."""
+        last = self.blocks[-1]
+        return round((last.output_bytes if last.gradient_bytes is None else last.gradient_bytes)(samples, tokens))
 
     @property
     def parameter_bytes(self) -> int:

@@ -97,7 +97,7 @@ def nouns(cfg: Config, shelf: Shelf | None = None) -> Nouns:
 
 
 def _nouns(cfg: Config, texts: Mapping[str, str], shelf: Shelf) -> Nouns:
-    model: Model = shelf.get(texts["model"], lambda: build(cfg["model"]))
+    model: Model = shelf.get(texts["model"], lambda: build(cfg["finetuning"])(build(cfg["model"])))
     workload: Workload = shelf.get(texts["workload"], lambda: build(cfg["workload"]))
     cluster: Cluster = shelf.get(texts["cluster"], lambda: _cluster(cfg))
     profile: Profile = shelf.get(
@@ -159,10 +159,11 @@ def prepare(cfg: Config, shelf: Shelf | None = None) -> Prepared:
 def _texts(cfg: Config) -> dict[str, str]:
     """What each noun is built from, as texts that differ where anything differs; a file by when it was written."""
     files = {"cluster": cfg["network"]["calibrated"], "profile": cfg["profile"].get("path")}
-    return {
+    texts = {
         noun: f"{noun}: {text(cfg[noun])}" + (f" {_written_ns(file)}" if (file := files.get(noun)) else "")
         for noun in ("model", "workload", "cluster", "profile", "planner", "strategy")
     }
+    return texts | {"model": f"{texts['model']} {text(cfg['finetuning'])}"}
 
 
 def _written_ns(path: str) -> tuple[str, int]:

@@ -17,6 +17,10 @@ _READS = {"vocabulary": "text", "resolution": "digits"}
 
 def make_job(cfg: DictConfig, words: Nouns, schedule: Schedule, iterations: int) -> Job:
     """A job of one iteration more than is counted. Raises ValueError if the model cannot read the data."""
+    if "technique" in words.model.hyper:
+        raise ValueError(
+            f"the runtime trains whole models only, not {words.model.name} (execute=false, or finetuning=full)"
+        )
     data: DataSpec = build(cfg.data)
     refuse_other_data(words.model, data)
     return Job(

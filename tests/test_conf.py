@@ -85,6 +85,12 @@ def test_a_measured_profile_must_be_told_its_file() -> None:
     assert OmegaConf.missing_keys(composed("profile=measured")) == {"profile.path"}
 
 
+@pytest.mark.parametrize("name", names("finetuning"))
+def test_every_technique_builds_and_names_what_it_made(name: str) -> None:
+    model = nouns(composed(f"finetuning={name}")).model
+    assert model.name == "bert-small-bytes" + {"full": "", "houlsby": "+adapters"}.get(name, f"+{name}")
+
+
 @pytest.mark.parametrize("name", names("launcher"))
 def test_every_launcher_builds(name: str) -> None:
     assert isinstance(build(composed(f"launcher={name}").launcher).shared_files, bool)
@@ -130,5 +136,6 @@ def test_no_group_is_missing_from_these_tests() -> None:
         "profile",
         "experiment",
         "launcher",
+        "finetuning",
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested

@@ -3,12 +3,16 @@
 from dataclasses import replace
 
 import pytest
-from builders import block, chain
+from builders import block, chain, proof
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.finetuning import cached, full, houlsby, lora, parallel_adapters, with_gradients
 from edgesim.model import BlockKind, Cost, Layer, Model
+from edgesim.plan import Depth, Plan, make_stages
+from edgesim.schedule import Payload
+from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from edgesim.zoo.t5 import t5
 
@@ -83,6 +87,27 @@ def test_freezing_one_more_block_never_costs_more(trained: list[bool], place: in
     fewer = [each and index != place for index, each in enumerate(trained)]
     for more, less in ((flops, flops), (stashes, stashes)):
         assert sum(less(with_gradients(three(*fewer)))) <= sum(more(with_gradients(three(*trained))))
+
+
+def test_no_gradient_goes_back_to_where_nothing_is_trained() -> None:
+    layers = with_gradients(three(False, True, False))
+    assert [layer.gradient_bytes(1, 1) == layer.output_bytes(1, 1) for layer in layers[1:]] == [True, True]
+    assert layers[0].gradient_bytes(1, 1) == 0 < layers[0].output_bytes(1, 1)
+
+
+@pytest.mark.parametrize(("technique", "sent_back"), [(full, H), (houlsby, H), (parallel_adapters, H // 8)])
+def test_a_pipeline_sends_back_what_is_trained(technique: object, sent_back: int) -> None:
+    tuned = technique(BERT)  # type: ignore[operator]
+    work = Workload(
+        purpose="train", batch_samples=8, micro_batch_samples=4, tokens=TOKENS, optimiser="sgd", learning_rate=0.1
+    )
+    stages = make_stages(
+        cuts=(0, 2, 5), groups=((0,), (1,)), samples=((4,), (4,)), depth=Depth.ONE_F_ONE_B, micro_batches=2
+    )
+    plan = Plan(model=tuned.name, stages=stages, micro_batches=2, micro_batch_samples=4, planner="test", proof=proof())
+    tasks = list(hybrid_pipeline(plan, tuned, work))
+    (nbytes,) = {task.nbytes for task in tasks if task.payload is Payload.GRADIENT}
+    assert nbytes == 4 * 4 * TOKENS * sent_back
 
 
 # --- the techniques ---
