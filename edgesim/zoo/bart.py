@@ -33,16 +33,18 @@ def bart(
     positions: int,
     decoder_tokens: int,
     dropout: bool = False,
+    fused: bool = True,
 ) -> Model:
     """BART as ``transformers.BartForConditionalGeneration``, with both embeddings and the head tied, as published.
 
     The chain is that of :func:`edgesim.zoo.parts.encoder_decoder`. Encoder and decoder have their own positions and
-    norms behind the embedding; in the encoder each sample has its own position ids.
+    norms behind the embedding; in the encoder each sample has its own position ids. Attention is ``fused`` as the
+    library has it by default; PyTorch before 2.0, the newest that a Jetson Nano runs, keeps the probabilities.
     """
     at_least_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
     decoding, rows = always(decoder_tokens), positions + _EXTRA_POSITIONS
     size = head_size_of(name, hidden=hidden, heads=heads)
-    layer = partial(_layer, hidden, heads, size, columns, dropout)
+    layer = partial(_layer, hidden, heads, size, columns, dropout, fused)
     embed = partial(embedding, hidden=hidden, norm=True, dropout=dropout)
     first, *others = [layer(decoding, keys=TOKENS) for _ in range(decoder_layers)]
     chain = encoder_decoder(
@@ -55,16 +57,26 @@ def bart(
     hyper = {
         "encoder_layers": encoder_layers, "decoder_layers": decoder_layers, "hidden": hidden, "heads": heads,
         "columns": columns, "vocabulary": vocabulary, "positions": positions, "decoder_tokens": decoder_tokens,
-        "dropout": dropout,
+        "dropout": dropout, "fused": fused,
     }  # fmt: skip
     return Model(name=name, architecture="bart", hyper=hyper, layers=chain)
 
 
 def _layer(
-    hidden: int, heads: int, head_size: int, columns: int, dropout: bool, length: Cost, *, keys: Cost | None
+    hidden: int,
+    heads: int,
+    head_size: int,
+    columns: int,
+    dropout: bool,
+    fused: bool,
+    length: Cost,
+    *,
+    keys: Cost | None,
 ) -> tuple[Block, ...]:
     """A layer over ``length`` tokens, with cross-attention where ``keys`` are given."""
-    attend = partial(attention, hidden=hidden, heads=heads, head_size=head_size, queries=length, dropout=dropout)
+    attend = partial(
+        attention, hidden=hidden, heads=heads, head_size=head_size, queries=length, dropout=dropout, fused=fused
+    )
     norm = partial(layer_norm, hidden=hidden, length=length)
     across = (attend(name="cross_attention", keys=keys), norm("norm_cross_attention"))
     return (

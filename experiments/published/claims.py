@@ -69,8 +69,9 @@ def numbers(*, item: str, source: str = PAC) -> Mapping[tuple[str, str, str], tu
 
 @cache
 def model(title: str, method: str) -> Model:
-    """A model of the paper under one of its fine-tuning techniques, in training: with dropout."""
-    plain: Model = build(composed(f"model={MODELS[title]}", "+model.dropout=true").model)
+    """A model of the paper under one of its techniques, in training, as the PyTorch 1 of a Jetson Nano runs it."""
+    training = ["+model.dropout=true", *(["+model.fused=false"] if title == "BART-Large" else [])]
+    plain: Model = build(composed(f"model={MODELS[title]}", *training).model)
     return {
         "Full": full,
         "Inference": full,
