@@ -62,7 +62,7 @@ class Block:
     keeps per sample from the forward pass, the block's own input included; ``splits`` is the number of heads or
     columns. Of ``backward_flop`` and ``stash_bytes``, ``weight_flop`` and ``weight_stash_bytes`` are what only the
     gradients of the block's weights need: they fall away where these are frozen. Of ``forward_flop``, ``score_flop``
-    are attention's Q Kᵀ and P V, which published counts often leave out.
+    are attention's Q Kᵀ and P V, which some published counts leave out.
 
     ``tied_bytes`` are parameters that the block shares with the layer ``tied_to``, where they are counted: a stage
     without that layer holds a copy of them.

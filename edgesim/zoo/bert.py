@@ -35,7 +35,7 @@ def bert(
     """
     chain = _chain(
         name, layers=layers, hidden=hidden, heads=heads, columns=columns, vocabulary=vocabulary,
-        rows=vocabulary + positions + token_types, tied=tied, dropout=dropout,
+        rows=vocabulary + positions + token_types, tied=tied, dropout=dropout, attention_dropout=dropout,
     )  # fmt: skip
     hyper = {
         "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
@@ -56,10 +56,13 @@ def distilbert(
     tied: bool,
     dropout: bool = False,
 ) -> Model:
-    """DistilBERT (Sanh et al., 2019) as ``transformers.DistilBertForMaskedLM``: BERT without token types."""
+    """DistilBERT (Sanh et al., 2019) as ``transformers.DistilBertForMaskedLM``.
+
+    BERT without token types; nothing drops what attention puts out.
+    """
     chain = _chain(
         name, layers=layers, hidden=hidden, heads=heads, columns=columns, vocabulary=vocabulary,
-        rows=vocabulary + positions, tied=tied, dropout=dropout,
+        rows=vocabulary + positions, tied=tied, dropout=dropout, attention_dropout=False,
     )  # fmt: skip
     hyper = {
         "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
@@ -79,10 +82,11 @@ def _chain(
     rows: int,
     tied: bool,
     dropout: bool,
+    attention_dropout: bool,
 ) -> tuple[Layer, ...]:
     size = head_size_of(name, hidden=hidden, heads=heads)
     encoder = (
-        attention(hidden=hidden, heads=heads, head_size=size, dropout=dropout),
+        attention(hidden=hidden, heads=heads, head_size=size, dropout=attention_dropout),
         layer_norm("norm_attention", hidden=hidden),
         mlp(hidden=hidden, columns=columns, activation=Activation.GELU, dropout=dropout),
         layer_norm("norm_mlp", hidden=hidden),

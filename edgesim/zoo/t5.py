@@ -35,8 +35,9 @@ def t5(
 
     The chain is that of :func:`edgesim.zoo.parts.encoder_decoder`; the last encoder layer ends with the encoder's final
     norm. The first layer of each stack holds the table of relative positions (``buckets`` x ``heads``); other stages
-    need a copy of that tiny table, which is a matter of the runtime. The table is trained, so PyTorch's fused attention
-    cannot be used: probabilities are stashed, by the library's default as by its eager attention.
+    need a copy of that tiny table, which is a matter of the runtime. Attention is the library's eager one, which
+    stashes the probabilities. So does its default, for self-attention on the CPU: the fused kernel there takes no
+    trained bias.
     """
     at_least_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
     decoding = always(decoder_tokens)
