@@ -114,6 +114,7 @@ def test_an_executed_run_keeps_both_traces_and_drops_the_warm_up(command: Comman
         (["profile=measured", "profile.path=nowhere.json"], "no such file: nowhere.json"),
         (["groups=[[0"], "cannot read the override 'groups=[[0'"),
         (["devices.slow.memory_bytes=1e4"], "demo-slow"),
+        (["execute=true", "scenario=jitter"], "the testbed cannot play a scenario yet: durations vary by 0.05"),
         (["execute=true", "data=digits"], "bert-tiny-bytes reads text, not digits (choose data=text"),
     ],
 )
