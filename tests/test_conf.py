@@ -101,7 +101,7 @@ def test_a_cluster_of_equal_devices_takes_their_number() -> None:
 
 @pytest.mark.parametrize("name", names("scenario"))
 def test_every_scenario_builds_and_changes_what_it_should(name: str) -> None:
-    plain, changed = (prepare(composed(f"scenario={wanted}", "model=bert_tiny_bytes")) for wanted in ("none", name))
+    plain, changed = (prepare(composed(f"scenario={wanted}")) for wanted in ("none", name))
     assert isinstance(changed.words.scenario, Scenario)
     assert all(event.source for event in changed.words.scenario.events)
     traces = [prepared.words.simulate(prepared.schedule).to_lines() for prepared in (plain, changed)]

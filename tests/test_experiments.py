@@ -273,6 +273,15 @@ def test_a_validation_plan_that_does_not_add_up_is_refused_before_anything_start
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("module", "experiment"), [(validate, "validation"), (demo, "demo")])
+def test_what_executes_refuses_a_scenario_before_anything_starts(
+    command: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str], module: object, experiment: str
+) -> None:
+    assert command(module, *TINY, "scenario=throttled", experiment=experiment) == 2
+    assert "the testbed cannot play a scenario yet: rank 0 computes at 0.5" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.usefixtures("fake")
 def test_the_demonstration_prints_one_table_and_draws_both_players(
     command: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -29,6 +29,7 @@ from edgesim.recording import Column, Recording, Unit, read_recording, recording
 from edgesim.scenario import Event, Jitter, Scenario, Slowdown, Walk
 from edgesim.schedule import Op, Task
 from edgesim.simulator import simulate
+from edgesim.strategies.data import data
 from edgesim.trace import Trace
 from experiments.compose import Shelf, prepare
 from experiments.front_door import ROOT, composed
@@ -549,6 +550,7 @@ def test_a_plan_does_not_know_the_scenario_and_is_made_once_for_all() -> None:
     hot = ("scenario=throttled", "scenario.events.throttled.start_s=0", "scenario.events.throttled.factor=0.01")
     plain, throttled = (prepare(composed(*tiny, *words), shelf) for words in ((), hot))
     assert throttled.plan is plain.plan
+    assert throttled.words.seconds(plain.plan, data) == plain.words.seconds(plain.plan, data)
     first, second = (prepared.words.simulate(prepared.schedule).makespan_s for prepared in (plain, throttled))
     assert second > 10 * first
 
