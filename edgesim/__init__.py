@@ -9,6 +9,8 @@ from edgesim.metrics import Metrics, measure
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
 from edgesim.plan import Depth, Plan, Proof, Stage, Status
 from edgesim.profile import Point, Profile, estimate
+from edgesim.recording import Recording, read_recording
+from edgesim.scenario import Jitter, Scenario, Slowdown, Walk
 from edgesim.schedule import Op, Payload, Schedule, Task
 from edgesim.trace import Reading, Span, Trace
 from edgesim.units import si
@@ -24,6 +26,7 @@ __all__ = [
     "EdgesimError",
     "EfficiencyCurve",
     "InfeasibleError",
+    "Jitter",
     "Layer",
     "Metrics",
     "Model",
@@ -41,9 +44,12 @@ __all__ = [
     "Proof",
     "Purpose",
     "Reading",
+    "Recording",
     "RunError",
+    "Scenario",
     "Schedule",
     "ScheduleError",
+    "Slowdown",
     "Span",
     "SplitBy",
     "Stage",
@@ -51,8 +57,10 @@ __all__ = [
     "Task",
     "Topology",
     "Trace",
+    "Walk",
     "Workload",
     "estimate",
     "measure",
+    "read_recording",
     "si",
 ]

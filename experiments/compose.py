@@ -18,6 +18,7 @@ from edgesim.model import Model
 from edgesim.plan import Plan
 from edgesim.planners import Problem
 from edgesim.profile import Profile, estimate
+from edgesim.scenario import Event, Scenario
 from edgesim.schedule import Schedule
 from edgesim.simulator import simulate
 from edgesim.strategies import Strategy
@@ -50,12 +51,13 @@ class Shelf:
 
 @dataclass(frozen=True, kw_only=True)
 class Nouns:
-    """All that a simulation needs."""
+    """All that a simulation needs. Plans are made and judged for the cluster as it is; what happens then is played."""
 
     cluster: Cluster
     model: Model
     workload: Workload
     profile: Profile
+    scenario: Scenario
 
     def calibrated(self, profile: Profile, network: Network) -> "Nouns":
         """The same, with what was measured on a testbed."""
@@ -74,14 +76,16 @@ class Nouns:
         return plan
 
     def simulate(self, schedule: Schedule) -> Trace:
-        """The schedule in virtual time."""
+        """The schedule in virtual time, under the scenario."""
         return simulate(
-            schedule, cluster=self.cluster, model=self.model, profile=self.profile, tokens=self.workload.tokens
-        )
+            schedule, cluster=self.cluster, model=self.model, profile=self.profile, tokens=self.workload.tokens,
+            scenario=self.scenario,
+        )  # fmt: skip
 
     def seconds(self, plan: Plan, strategy: Strategy) -> float:
-        """Simulated seconds per iteration of a plan."""
-        return self.simulate(strategy(plan, self.model, self.workload)).makespan_s
+        """Simulated seconds per iteration of a plan if nothing happens: planners do not know the scenario."""
+        undisturbed = replace(self, scenario=Scenario())
+        return undisturbed.simulate(strategy(plan, self.model, self.workload)).makespan_s
 
     def measure(self, trace: Trace) -> Metrics:
         """What a trace of either player meant."""
@@ -105,7 +109,8 @@ def _nouns(cfg: Config, texts: Mapping[str, str], shelf: Shelf) -> Nouns:
         (texts["profile"], texts["model"], texts["workload"], text(cfg["cluster"].get("devices", texts["cluster"]))),
         lambda: build(cfg["profile"])(model=model, cluster=cluster, workload=workload),
     )
-    return Nouns(cluster=cluster, model=model, workload=workload, profile=profile)
+    scenario: Scenario = shelf.get(texts["scenario"], lambda: build(cfg["scenario"]))
+    return Nouns(cluster=cluster, model=model, workload=workload, profile=profile, scenario=scenario)
 
 
 # What TCP leaves of a line rate: on radio down to a third, and never more, but for the error of the measurement.
@@ -146,8 +151,11 @@ def prepare(cfg: Config, shelf: Shelf | None = None) -> Prepared:
     """Nouns, plan and schedule of a configuration, or what of them is on the shelf."""
     shelf, texts = shelf or Shelf(), _texts(cfg)
     words = _nouns(cfg, texts, shelf)
+    if cfg["execute"]:
+        refuse_to_execute(words.scenario)
     strategy: Strategy = shelf.get(texts["strategy"], lambda: build(cfg["strategy"]))
-    plan = shelf.get(tuple(texts.values()), lambda: words.plan(build(cfg["planner"]), strategy))
+    planned_for = tuple(each for noun, each in texts.items() if noun != "scenario")
+    plan = shelf.get(planned_for, lambda: words.plan(build(cfg["planner"]), strategy))
     schedule = shelf.get(
         # Not the network: plans that agree in their stages have one schedule, whatever they were made for.
         (texts["strategy"], texts["model"], texts["workload"], plan.stages),
@@ -158,12 +166,22 @@ def prepare(cfg: Config, shelf: Shelf | None = None) -> Prepared:
 
 def _texts(cfg: Config) -> dict[str, str]:
     """What each noun is built from, as texts that differ where anything differs; a file by when it was written."""
-    files = {"cluster": cfg["network"]["calibrated"], "profile": cfg["profile"].get("path")}
+    files = files_of(cfg)
     texts = {
-        noun: f"{noun}: {text(cfg[noun])}" + (f" {_written_ns(file)}" if (file := files.get(noun)) else "")
-        for noun in ("model", "workload", "cluster", "profile", "planner", "strategy")
+        noun: f"{noun}: {text(cfg[noun])}" + "".join(f" {_written_ns(file)}" for file in files.get(noun, ()))
+        for noun in ("model", "workload", "cluster", "profile", "planner", "strategy", "scenario")
     }
     return texts | {"model": f"{texts['model']} {text(cfg['finetuning'])}"}
+
+
+def files_of(cfg: Config) -> dict[str, list[str]]:
+    """Files that a configuration names, by the noun that is read from them."""
+    paths = {
+        "cluster": [cfg["network"]["calibrated"]],
+        "profile": [cfg["profile"].get("path")],
+        "scenario": [event.get("path") for event in cfg["scenario"]["events"].values()],
+    }
+    return {noun: [path for path in found if path] for noun, found in paths.items()}
 
 
 def _written_ns(path: str) -> tuple[str, int]:
@@ -191,6 +209,17 @@ def alike(*, name: str, device: Device, count: int, network: Callable[..., Netwo
     if count < 1:
         raise ValueError(f"cluster {name}: count must be at least 1, got {count}")
     return Cluster(name=name, devices=(device,) * count, network=network(transmit_bytes_per_s=[bytes_per_s] * count))
+
+
+def scenario(*, seed: int, iteration: int, events: Mapping[str, Event]) -> Scenario:
+    """A scenario of named events, so that an override can name a value of one: ``scenario.events.walk.low=0.5``."""
+    return Scenario(seed=seed, iteration=iteration, events=tuple(events.values()))
+
+
+def refuse_to_execute(scenario: Scenario) -> None:
+    """Raise ValueError where something happens: only the simulator can play that."""
+    if scenario.events:
+        raise ValueError(f"the testbed cannot play a scenario yet: {scenario} (set scenario=none, or execute=false)")
 
 
 def measured(*, path: str, model: Model, cluster: Cluster, workload: Workload) -> Profile:

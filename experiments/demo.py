@@ -24,7 +24,7 @@ from edgesim.planners.exhaustive import exhaustive
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
 from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
-from experiments.compose import Nouns, build, nouns
+from experiments.compose import Nouns, build, nouns, refuse_to_execute
 from experiments.figures.gantt import gantt_figure
 from experiments.figures.style import save
 from experiments.front_door import run_command
@@ -57,6 +57,7 @@ class Contest:
 def demo(cfg: DictConfig) -> None:
     """Calibrate, plan, simulate, execute, compare, draw."""
     nominal = nouns(cfg)
+    refuse_to_execute(nominal.scenario)
     print(f"{nominal.model}\n{nominal.cluster}\nopening the testbed ...")
     with open_testbed(build(cfg.testbed), nominal.cluster) as testbed, progress_bar() as progress:
         progress.console.print(f"testbed: {testbed.description}", soft_wrap=True, highlight=False)

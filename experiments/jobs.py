@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from edgesim.model import Model
 from edgesim.schedule import Schedule
-from experiments.compose import Nouns, Prepared, build, nominal_cluster
+from experiments.compose import Nouns, Prepared, build, nominal_cluster, refuse_to_execute
 from real_runtime.data import DataSpec
 from real_runtime.job import Execution, Job
 from real_runtime.testbeds import Testbed, open_testbed
@@ -23,6 +23,7 @@ def make_job(cfg: DictConfig, words: Nouns, schedule: Schedule, iterations: int)
         )
     data: DataSpec = build(cfg.data)
     refuse_other_data(words.model, data)
+    refuse_to_execute(words.scenario)
     return Job(
         schedule=schedule,
         model=words.model,

@@ -23,6 +23,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from experiments.compose import files_of
 from experiments.front_door import CONF, check_complete, composed
 
 Overrides = tuple[str, ...]
@@ -144,8 +145,10 @@ def key(config: Mapping[str, Any]) -> str:
     """What identifies a run: a hash of all that its result depends on, files by their content."""
     left_out = _BESIDE if config["execute"] else _BESIDE + _REAL
     matters = {name: value for name, value in config.items() if name not in left_out}
-    files = [config["profile"].get("path"), config["network"]["calibrated"]]
-    contents = [sha256(Path(file).read_bytes()).hexdigest() if file else None for file in files]
+    contents = {
+        noun: [sha256(Path(file).read_bytes()).hexdigest() for file in files]
+        for noun, files in files_of(config).items()
+    }
     return sha256(json.dumps([matters, contents], sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 

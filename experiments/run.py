@@ -4,6 +4,7 @@
     python -m experiments.run strategy=data network.rate="20 Mbit/s"
     python -m experiments.run strategy=hybrid_pipeline "groups=[[0],[1,2]]" planner=exhaustive
     python -m experiments.run execute=true testbed=netns           # for real as well
+    python -m experiments.run "scenario=[wifi_walk,jitter]"        # links that change, durations that vary
     python -m experiments.run -m strategy=data,pipeline "network.rate=20 Mbit/s,100 Mbit/s"    # a sweep: sweep.py
     python -m experiments.run -m experiment=parallelisms           # a study
 
@@ -48,7 +49,7 @@ def run(cfg: DictConfig) -> float:
     prepared = prepare(cfg)
     words, plan, schedule = prepared.words, prepared.plan, prepared.schedule
     simulated = words.simulate(schedule)
-    print(f"{words.model}\n{words.cluster}\n{words.profile}\nplan: {plan}")
+    print(f"{words.model}\n{words.cluster}\n{words.profile}\nplan: {plan}\nscenario: {words.scenario}")
     execution = _execute(cfg, prepared, console) if cfg.execute else None
     traces = (simulated, *(execution.traces if execution else ()))
     metrics = [words.measure(trace) for trace in traces]

@@ -24,7 +24,7 @@ from edgesim.errors import EdgesimError, RunError
 from edgesim.plan import Depth, Plan, Proof, Status, make_stages
 from edgesim.strategies import Strategy
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
-from experiments.compose import Nouns, build, nouns
+from experiments.compose import Nouns, build, nouns, refuse_to_execute
 from experiments.fidelity import ITERATION, Row, rows, summary, to_csv
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
@@ -39,7 +39,9 @@ from real_runtime.testbeds import open_testbed
 def validate(cfg: DictConfig) -> None:
     """Every plan at every rate; files are written rate by rate."""
     console = Console()
-    plans_of(cfg, nouns(cfg))  # refuses a bad plan before anything is measured
+    words = nouns(cfg)
+    refuse_to_execute(words.scenario)
+    plans_of(cfg, words)  # refuses a bad plan before anything is measured
     folder = Path(cfg.results) / "validation"
     kinds = []
     for rate in cfg.validation.rates:

@@ -8,8 +8,9 @@ from omegaconf import OmegaConf
 
 from edgesim.cluster import Cluster, Device, Origin
 from edgesim.model import Model
+from edgesim.scenario import Jitter, Scenario, Slowdown, Walk
 from edgesim.workload import Workload
-from experiments.compose import build, nouns
+from experiments.compose import build, nouns, prepare
 from experiments.front_door import CONF, composed
 from experiments.validate import make_plan, plans_of, strategy_named
 from real_runtime.data import DataSpec
@@ -104,6 +105,23 @@ def test_a_cluster_of_equal_devices_takes_their_number() -> None:
         nouns(composed("cluster=nanos", "cluster.count=0"))
 
 
+@pytest.mark.parametrize("name", names("scenario"))
+def test_every_scenario_builds_and_changes_what_it_should(name: str) -> None:
+    plain, changed = (prepare(composed(f"scenario={wanted}")) for wanted in ("none", name))
+    assert isinstance(changed.words.scenario, Scenario)
+    assert all(event.source for event in changed.words.scenario.events)
+    traces = [prepared.words.simulate(prepared.schedule).to_lines() for prepared in (plain, changed)]
+    assert (traces[0] == traces[1]) == (name == "none")
+
+
+def test_scenarios_combine_and_an_override_names_a_value_of_an_event() -> None:
+    words = ("scenario=[wifi_walk,jitter,throttled]", "scenario.events.walk.together=true", "scenario.seed=3")
+    scenario = nouns(composed(*words)).scenario
+    assert [type(event) for event in scenario.events] == [Walk, Jitter, Slowdown]
+    assert scenario.seed == 3
+    assert scenario.events[0].together
+
+
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_composes(name: str) -> None:
     nouns(composed(f"experiment={name}"))
@@ -137,5 +155,6 @@ def test_no_group_is_missing_from_these_tests() -> None:
         "experiment",
         "launcher",
         "finetuning",
+        "scenario",
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested

@@ -114,6 +114,7 @@ def test_an_executed_run_keeps_both_traces_and_drops_the_warm_up(command: Comman
         (["profile=measured", "profile.path=nowhere.json"], "no such file: nowhere.json"),
         (["groups=[[0"], "cannot read the override 'groups=[[0'"),
         (["devices.slow.memory_bytes=1e4"], "demo-slow"),
+        (["execute=true", "scenario=jitter"], "the testbed cannot play a scenario yet: durations vary by 0.05"),
         (["execute=true", "data=digits"], "bert-tiny-bytes reads text, not digits (choose data=text"),
     ],
 )
@@ -269,6 +270,15 @@ def test_a_validation_plan_that_does_not_add_up_is_refused_before_anything_start
     plan = "{name: x, strategy: data, cuts: [0, 5], groups: [[0]], samples: [[8]], depth: gpipe}"
     assert command(validate, f"validation.plans=[{plan}]", experiment="validation") == 2
     assert "plan covers 5 layers, bert-small-bytes has 6" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("module", "experiment"), [(validate, "validation"), (demo, "demo")])
+def test_what_executes_refuses_a_scenario_before_anything_starts(
+    command: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str], module: object, experiment: str
+) -> None:
+    assert command(module, *TINY, "scenario=throttled", experiment=experiment) == 2
+    assert "the testbed cannot play a scenario yet: rank 0 computes at 0.5" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

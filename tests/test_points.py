@@ -113,6 +113,17 @@ def test_a_key_knows_a_file_by_its_content_not_by_its_name(tmp_path: Path) -> No
     assert key(config(f"network.calibrated={one}")) != keys[0]
 
 
+def test_a_key_knows_the_scenario_its_seed_and_the_content_of_its_recording(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text("time_s,factor\n0,1\n")
+    of_file = ("scenario=trace", f"scenario.events.trace.path={path}")
+    runs = [(), ("scenario=wifi_walk",), ("scenario=wifi_walk", "scenario.seed=1"), of_file]
+    keys = [key(config(*words)) for words in runs]
+    assert len(set(keys)) == len(runs)
+    path.write_text("time_s,factor\n0,0.5\n")
+    assert key(config(*of_file)) != keys[-1]
+
+
 def test_a_configuration_is_flat_in_a_row_and_lists_stay_whole() -> None:
     row = dict(flat({"a": {"b": 1, "c": [1, {"d": 2}]}, "e": None}))
     assert row == {"config.a.b": "1", "config.a.c": json.dumps([1, {"d": 2}]), "config.e": None}

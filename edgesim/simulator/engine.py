@@ -13,19 +13,36 @@ from edgesim.cluster import Cluster
 from edgesim.errors import ScheduleError
 from edgesim.model import Model
 from edgesim.profile import Profile
+from edgesim.scenario import Scenario
 from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Op, Schedule, Task
+from edgesim.simulator.changes import ChangingFabric, lasts_s
 from edgesim.simulator.clock import after
 from edgesim.simulator.network import Fabric, Route
 from edgesim.trace import Trace
 
+NOTHING_HAPPENS = Scenario()
+AT_FULL_SPEED = NOTHING_HAPPENS.speeds(0)
 
-def simulate(schedule: Schedule, *, cluster: Cluster, model: Model, profile: Profile, tokens: int) -> Trace:
-    """The trace of one iteration, in virtual seconds. Raises ScheduleError, ProfileError before anything is played."""
+
+def simulate(
+    schedule: Schedule,
+    *,
+    cluster: Cluster,
+    model: Model,
+    profile: Profile,
+    tokens: int,
+    scenario: Scenario = NOTHING_HAPPENS,
+) -> Trace:
+    """The trace of one iteration, in virtual seconds, with what happens in it.
+
+    Raises ScheduleError, ProfileError, and ValueError for a scenario of unknown ranks, before anything is played.
+    """
     if len(schedule.programs) > len(cluster.devices):
         raise ScheduleError(
             f"schedule is for {len(schedule.programs)} ranks, cluster {cluster.name} has {len(cluster.devices)}"
         )
-    return _Player(schedule, cluster, Durations(cluster, model, profile, tokens)).play(profile.hash)
+    scenario.check(len(cluster.devices))
+    return _Player(schedule, cluster, Durations(cluster, model, profile, tokens), scenario).play(profile.hash)
 
 
 class Durations:
@@ -69,11 +86,15 @@ class Wire(NamedTuple):
 class _Player:
     """One simulation. Nodes that wait for nothing more queue up in ``ready``; every event begins them at its end."""
 
-    def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations) -> None:
+    def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations, scenario: Scenario) -> None:
         self.schedule, self.network = schedule, cluster.network
         self.graph = graph = schedule.graph
         self.env = simpy.Environment()
-        self.fabric = Fabric(self.env, cluster.network, self.flown)
+        self.fabric = (
+            ChangingFabric(self.env, cluster.network, self.flown, scenario)
+            if scenario.bandwidths
+            else Fabric(self.env, cluster.network, self.flown)
+        )
         self.waits = list(graph.waits)
         self.ready = deque(node for node, waits in enumerate(graph.waits) if waits == 0)
         self.start_s = [0.0] * len(graph.tasks)
@@ -89,6 +110,21 @@ class _Player:
                 self.wires[node] = self.wire(task, members)
             else:
                 self.seconds[node] = seconds(task)
+        # Where a device's speed changes, at the nodes that compute on it.
+        self.speeds: dict[int, tuple[tuple[float, float], ...]] = {}
+        if scenario.events:
+            self.disturb(scenario)
+
+    def disturb(self, scenario: Scenario) -> None:
+        """What a scenario does to computations: jitter changes how much there is to do, slow-downs how fast it goes."""
+        speeds = [scenario.speeds(rank) for rank in range(len(self.schedule.programs))]
+        for node in self.seconds:
+            task = self.graph.tasks[self.first[node]]
+            if task.op in COMPUTE:
+                if (jitter := scenario.jitter) is not None:
+                    self.seconds[node] *= jitter.factor(scenario.seed, scenario.iteration, task.name)
+                if speeds[task.rank] != AT_FULL_SPEED:
+                    self.speeds[node] = speeds[task.rank]
 
     def play(self, profile_hash: str) -> Trace:
         self.begin()
@@ -101,12 +137,15 @@ class _Player:
 
     def begin(self) -> None:
         """Start all that is ready, and what that makes ready at once; a queue, so that no chain of them is too deep."""
-        env, ready, now_s = self.env, self.ready, self.env.now
+        env, ready, now_s, speeds = self.env, self.ready, self.env.now, self.speeds
         while ready:
             node = ready.popleft()
             self.start_s[self.first[node]] = now_s
             if (wire := self.wires.get(node)) is None:
-                after(env, self.seconds[node], self.computed, node)
+                seconds = self.seconds[node]
+                if speeds and node in speeds:
+                    seconds = lasts_s(speeds[node], now_s, seconds)
+                after(env, seconds, self.computed, node)
                 continue
             for task in wire.receives:
                 self.start_s[task] = now_s + wire.lag_s

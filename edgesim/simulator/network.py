@@ -15,12 +15,14 @@ import simpy
 from edgesim.cluster import Network
 from edgesim.simulator.clock import after
 
+Pairs = tuple[tuple[int, int], ...]
 Hops = tuple[tuple[int, float], ...]
 
 
 class Route(NamedTuple):
-    """What a flow uses: (resource, seconds per byte) of its bytes, and of its bytes and acknowledgements together."""
+    """What a flow between pairs uses: (resource, seconds per byte) of its bytes, and of these and acknowledgements."""
 
+    pairs: Pairs
     data: Hops
     all: Hops
 
@@ -43,11 +45,11 @@ class Fabric:
         self.numbers: dict[str, int] = {}
         self.active: list[dict[Flow, None]] = []
         self.senders: list[int] = []  # flows whose bytes, not just acknowledgements, use a resource
-        self.routes: dict[tuple[tuple[int, int], ...], Route] = {}
+        self.routes: dict[Pairs, Route] = {}
         self.credit_bytes: list[float] = []
         self.idle_since_s: list[float] = []
 
-    def route(self, pairs: tuple[tuple[int, int], ...]) -> Route:
+    def route(self, pairs: Pairs) -> Route:
         """The resources that a flow over these (source, destination) pairs uses, with seconds per byte of each pair."""
         if pairs not in self.routes:
             there, both = defaultdict[int, float](float), defaultdict[int, float](float)
@@ -61,7 +63,7 @@ class Fabric:
                     for name, seconds_per_byte in self.network.hops(destination, source):
                         if seconds_per_byte > 0:
                             both[self._number(name)] += share * seconds_per_byte
-            self.routes[pairs] = Route(tuple(there.items()), tuple(both.items()))
+            self.routes[pairs] = Route(pairs, tuple(there.items()), tuple(both.items()))
         return self.routes[pairs]
 
     def _number(self, name: str) -> int:
@@ -95,16 +97,20 @@ class Fabric:
         return True
 
     def _take_credit(self, route: Hops, nbytes: float, now_s: float) -> float:
-        """Bytes that the token buckets let through at once; a bucket fills while its link is idle."""
+        """Bytes that the token buckets let through at once."""
+        self._fill(route, now_s)
+        taken = min(nbytes, *(self.credit_bytes[resource] for resource, _ in route))
+        for resource, _ in route:
+            self.credit_bytes[resource] -= taken
+        return taken
+
+    def _fill(self, route: Hops, now_s: float) -> None:
+        """A bucket fills while its link is idle."""
         for resource, seconds_per_byte in route:
             if not self.senders[resource]:
                 filled = self.credit_bytes[resource] + (now_s - self.idle_since_s[resource]) / seconds_per_byte
                 self.credit_bytes[resource] = min(self.network.burst_bytes, filled)
                 self.idle_since_s[resource] = now_s
-        taken = min(nbytes, *(self.credit_bytes[resource] for resource, _ in route))
-        for resource, _ in route:
-            self.credit_bytes[resource] -= taken
-        return taken
 
     def _run_at(self, flow: Flow, rate: float, now_s: float) -> None:
         flow.rate, flow.since_s = rate, now_s
