@@ -10,6 +10,7 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from edgesim.cluster import Cluster, Device, Origin
+from edgesim.errors import ProfileError
 from edgesim.model import Model, bert
 from edgesim.units import mbit_per_s as show_mbit_per_s
 from edgesim.workload import Workload
@@ -243,6 +244,40 @@ def test_the_estimated_profile_is_marked_as_such() -> None:
 
 def test_a_measured_profile_must_be_told_its_file() -> None:
     assert OmegaConf.missing_keys(composed("profile=measured")) == {"profile.path"}
+
+
+KEPT = "profile.path=results/profiles/netns_100mbit.profile.json"
+
+
+def test_a_mixed_profile_must_be_told_its_file_and_what_is_estimated() -> None:
+    assert OmegaConf.missing_keys(composed("profile=mixed")) == {"profile.path", "profile.estimate"}
+
+
+def test_a_mixed_profile_measures_some_devices_and_estimates_those_that_are_named() -> None:
+    mixed = nouns(composed("profile=mixed", KEPT, "profile.estimate=[demo-slow]")).profile
+    parts = [nouns(composed("profile=measured", KEPT)).profile, nouns(composed("profile=estimated")).profile]
+    assert mixed.origin is Origin.MIXED
+    for profile, devices in zip(parts, ({"demo-fast", "demo-medium"}, {"demo-slow"}), strict=True):
+        own = {point for point in profile.points if point.device in devices}
+        assert own == {point for point in mixed.points if point.device in devices}
+    assert re.fullmatch(
+        r"measured \(netns, 5 repeats, leave-one-out error [\d.]+%\) for demo-fast, demo-medium; "
+        r"estimated \(roofline on demo-slow\) for demo-slow",
+        mixed.source,
+    )
+
+
+@pytest.mark.parametrize("named", ["[]", "[demo-sloe]", "[demo-fast,demo-medium,demo-slow]"])
+def test_a_mixture_of_nothing_or_of_strangers_is_refused(named: str) -> None:
+    with pytest.raises(ProfileError, match=r"must name some, not all, of demo-fast, demo-medium, demo-slow, got \["):
+        nouns(composed("profile=mixed", KEPT, f"profile.estimate={named}"))
+
+
+def test_a_measured_profile_is_never_filled_with_estimates_unasked() -> None:
+    with pytest.raises(ProfileError, match=r"asked for \['jetson-nano'.*\(calibrate these, or say profile=mixed"):
+        nouns(composed("profile=measured", KEPT, "cluster=tx2_nano_pi"))
+    with pytest.raises(ProfileError, match=r"measured for tokens \[32\], asked for 64"):
+        nouns(composed("profile=measured", KEPT, "workload.tokens=64"))
 
 
 @pytest.mark.parametrize("name", names("launcher"))
