@@ -11,10 +11,13 @@ from edgesim.units import show
 class Origin(StrEnum):
     """What a number is. Every number of a device, a network or a profile carries one of these."""
 
-    MEASURED = "measured"
-    PUBLISHED = "published"
-    ESTIMATED = "estimated"
-    ASSUMED = "assumed"
+    MEASURED = "measured"  # by this suite
+    PUBLISHED = "published"  # by others who measured it
+    DATASHEET = "datasheet"  # by the maker
+    DERIVED = "derived"  # computed from numbers of the three kinds above
+    ESTIMATED = "estimated"  # a profile from FLOPs, bytes and a device's description
+    ASSUMED = "assumed"  # nobody knows
+    MIXED = "mixed"  # a profile whose devices differ in their origin; its source says how
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +75,19 @@ class EfficiencyCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What one device can do for an application; ``efficiency`` says how much of ``flop_per_s`` small work gets."""
+    """What one device can do for an application.
+
+    Attributes:
+        flop_per_s: the peak in FP32; ``efficiency`` says how much of it work of a kind and size gets.
+        installed_bytes, memory_bytes: what is soldered on, and what of it an application can use.
+        memory_bytes_per_s, disk_bytes_per_s: the peak rate of memory, and what the disk sustains.
+        power: what the whole board draws. Another power mode is another device.
+        origin, source: where ``flop_per_s`` comes from; every other number says it in the device's file.
+    """
 
     name: str
     flop_per_s: float
+    installed_bytes: float
     memory_bytes: float
     memory_bytes_per_s: float
     disk_bytes_per_s: float
@@ -85,9 +97,14 @@ class Device:
     efficiency: tuple[EfficiencyCurve, ...] = ()
 
     def __post_init__(self) -> None:
-        for value in ("flop_per_s", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s"):
+        for value in ("flop_per_s", "installed_bytes", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s"):
             if not getattr(self, value) > 0:
                 raise ValueError(f"device {self.name}: {value} must be positive, got {getattr(self, value)}")
+        if self.memory_bytes > self.installed_bytes:
+            raise ValueError(
+                f"device {self.name}: memory_bytes is what of installed_bytes can be used, got "
+                f"{show(self.memory_bytes, 'B')} of {show(self.installed_bytes, 'B')} (raise installed_bytes too)"
+            )
 
     def __str__(self) -> str:
         return f"{self.name} ({show(self.flop_per_s, 'FLOP/s')}, {show(self.memory_bytes, 'B')}, {self.origin})"

@@ -1,14 +1,15 @@
-"""How long does a block take on a device? One table of seconds, estimated or measured, with its origin.
+"""How long does a block take on a device? One table of seconds, estimated or measured or both, with its origin.
 
 A point says: this block (or whole layer), on this device, for this op, with so many samples and tokens and this share
-of its heads or columns, takes so many seconds. Between measured samples the table is linear; outside them it refuses.
+of its heads or columns, takes so many seconds. Between the samples and the tokens that it knows the table is linear;
+outside them it refuses.
 """
 
 import hashlib
 import json
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from edgesim.errors import ProfileError
 from edgesim.model import Block, Layer, Model
 
 FORWARD, BACKWARD, UPDATE = "F", "B", "UPDATE"
+Line = tuple[list[int], list[float]]  # sample or token counts, rising, and the seconds of each
 # Bytes an update moves per byte of parameters: read parameter and gradient, write parameter (plain SGD).
 _UPDATE_TOUCHES = 3
 # FLOP per FP32 parameter of an SGD step: one multiply and one add.
@@ -52,7 +54,15 @@ class Profile:
     points: tuple[Point, ...]
 
     def __str__(self) -> str:
-        return f"profile of {self.model} ({self.origin}: {self.source}), {len(self.points)} points, {self.hash[:12]}"
+        return (
+            f"profile of {self.model} ({self.origin}: {self.provenance}), {len(self.points)} points, {self.hash[:12]}"
+        )
+
+    @property
+    def provenance(self) -> str:
+        """The source; of a measurement also how well its points predict each other, if that can be known."""
+        error = leave_one_out_error(self) if self.origin is Origin.MEASURED else None
+        return self.source if error is None else f"{self.source}, leave-one-out error {error:.1%}"
 
     @cached_property
     def hash(self) -> str:
@@ -60,32 +70,42 @@ class Profile:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @cached_property
-    def _tables(self) -> dict[tuple[str, str, str, int, float], tuple[list[int], list[float]]]:
-        grids: dict[tuple[str, str, str, int, float], dict[int, float]] = defaultdict(dict)
+    def _tables(self) -> dict[tuple[str, str, str, float], dict[int, Line]]:
+        """Of each device, block, op and share: seconds over samples, for every token count."""
+        grids: dict[tuple[str, str, str, float], dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
         for p in self.points:
-            grids[p.device, p.block, p.op, p.tokens, p.share][p.samples] = p.seconds
-        return {key: (sorted(grid), [grid[s] for s in sorted(grid)]) for key, grid in grids.items()}
+            grids[p.device, p.block, p.op, p.share][p.tokens][p.samples] = p.seconds
+        return {key: {tokens: _line(grids[key][tokens]) for tokens in sorted(grids[key])} for key in grids}
 
     def block_s(self, *, device: str, block: str, op: str, samples: int, tokens: int, share: float = 1.0) -> float:
         """Seconds of one named block. Raises ProfileError outside the table."""
-        table = self._tables.get((device, block, op, tokens, share))
-        if table is None:
-            raise ProfileError(self._missing(device, block, op, tokens, share))
-        grid, seconds = table
-        i = bisect_left(grid, samples)
-        if i < len(grid) and grid[i] == samples:
-            return seconds[i]
-        if i == 0 or i == len(grid):
+        lines = self._tables.get((device, block, op, share))
+        if lines is None:
+            raise ProfileError(self._missing(device, block, op, share))
+        if tokens in lines:
+            return self._on_line(lines[tokens], samples, (op, block, device))
+        known = list(lines)
+        i = bisect_left(known, tokens)
+        if i == 0 or i == len(known):
             raise ProfileError(
-                f"profile of {self.model}: {op} of {block} on {device} is known for {grid[0]}..{grid[-1]} samples, "
+                f"profile of {self.model} was made for {known} tokens, asked for {tokens} (profile more token counts)"
+            )
+        ends = [self._on_line(lines[count], samples, (op, block, device)) for count in known[i - 1 : i + 1]]
+        return _between((known[i - 1 : i + 1], ends), tokens)
+
+    def _on_line(self, line: Line, samples: int, which: tuple[str, str, str]) -> float:
+        first, last = line[0][0], line[0][-1]
+        if not first <= samples <= last:
+            op, block, device = which
+            raise ProfileError(
+                f"profile of {self.model}: {op} of {block} on {device} is known for {first}..{last} samples, "
                 f"asked for {samples} (profile more sample counts)"
             )
-        part = (samples - grid[i - 1]) / (grid[i] - grid[i - 1])
-        return seconds[i - 1] + part * (seconds[i] - seconds[i - 1])
+        return _between(line, samples)
 
     def layer_s(self, *, device: str, layer: Layer, op: str, samples: int, tokens: int) -> float:
         """Seconds of a whole layer: its own point where there is one, else the sum over its blocks."""
-        if (device, layer.name, op, tokens, 1.0) in self._tables:
+        if (device, layer.name, op, 1.0) in self._tables:
             return self.block_s(device=device, block=layer.name, op=op, samples=samples, tokens=tokens)
         return sum(
             self.block_s(device=device, block=f"{layer.name}/{block.name}", op=op, samples=samples, tokens=tokens)
@@ -96,13 +116,10 @@ class Profile:
         """Seconds of consecutive layers."""
         return sum(self.layer_s(device=device, layer=layer, op=op, samples=samples, tokens=tokens) for layer in layers)
 
-    def _missing(self, device: str, block: str, op: str, tokens: int, share: float) -> str:
+    def _missing(self, device: str, block: str, op: str, share: float) -> str:
         devices = sorted({p.device for p in self.points})
-        tokens_known = sorted({p.tokens for p in self.points})
         if device not in devices:
             return f"profile of {self.model} knows no device {device!r} (it has: {', '.join(devices)})"
-        if tokens not in tokens_known:
-            return f"profile of {self.model} was made for {tokens_known} tokens, asked for {tokens}"
         return f"profile of {self.model} has no {op} of {block!r} on {device} with share {share:g}"
 
     def to_json(self) -> str:
@@ -171,16 +188,69 @@ def estimate(model: Model, devices: Sequence[Device], *, samples: Sequence[int],
     return Profile(model=model.name, origin=Origin.ESTIMATED, source=f"roofline on {names}", points=tuple(points))
 
 
+def mix(profiles: Mapping[str, Profile]) -> Profile:
+    """Each device's points from the profile that is named for it; the origin is ``mixed`` where origins differ.
+
+    The only way to put measured and estimated seconds into one profile. Raises ProfileError if the profiles are of
+    different models, or if one does not know its device.
+    """
+    models = {profile.model for profile in profiles.values()}
+    if len(models) != 1:
+        raise ProfileError(f"only profiles of one model can be mixed, got {', '.join(sorted(models)) or 'none'}")
+    points: list[Point] = []
+    sources: dict[str, list[str]] = defaultdict(list)
+    for device, profile in sorted(profiles.items()):
+        own = [point for point in profile.points if point.device == device]
+        if not own:
+            raise ProfileError(f"{profile} knows no device {device!r} (measure it, or take an estimate for it)")
+        points += own
+        sources[f"{profile.origin} ({profile.provenance})"].append(device)
+    origins = {profile.origin for profile in profiles.values()}
+    return Profile(
+        model=models.pop(), origin=origins.pop() if len(origins) == 1 else Origin.MIXED,
+        source="; ".join(f"{source} for {', '.join(devices)}" for source, devices in sources.items()),
+        points=tuple(points),
+    )  # fmt: skip
+
+
 def leave_one_out_error(profile: Profile) -> float | None:
-    """Median relative error of predicting each inner grid point from its neighbours; None without inner points."""
-    errors: list[float] = []
-    for grid, seconds in profile._tables.values():
-        for i in range(1, len(grid) - 1):
-            part = (grid[i] - grid[i - 1]) / (grid[i + 1] - grid[i - 1])
-            guess = seconds[i - 1] + part * (seconds[i + 1] - seconds[i - 1])
-            if seconds[i] > 0:
-                errors.append(abs(guess / seconds[i] - 1))
+    """Median relative error of predicting each inner grid point from its neighbours; None without inner points.
+
+    Neighbours in samples at the same tokens, and in tokens at the same samples.
+    """
+    errors = [
+        abs(_between((counts[:i] + counts[i + 1 :], seconds[:i] + seconds[i + 1 :]), counts[i]) / seconds[i] - 1)
+        for lines in profile._tables.values()
+        for counts, seconds in _both_ways(lines)
+        for i in range(1, len(counts) - 1)
+        if seconds[i] > 0
+    ]
     return sorted(errors)[len(errors) // 2] if errors else None
+
+
+def _both_ways(lines: Mapping[int, Line]) -> Iterator[Line]:
+    """A grid's lines over samples, then those over tokens."""
+    yield from lines.values()
+    over_tokens: dict[int, dict[int, float]] = defaultdict(dict)
+    for tokens, (samples, seconds) in lines.items():
+        for count, value in zip(samples, seconds, strict=True):
+            over_tokens[count][tokens] = value
+    yield from (_line(grid) for grid in over_tokens.values())
+
+
+def _between(line: Line, count: int) -> float:
+    """Seconds of a count within the line: its own point's, or on the straight way between its neighbours'."""
+    counts, seconds = line
+    i = bisect_left(counts, count)
+    if counts[i] == count:
+        return seconds[i]
+    part = (count - counts[i - 1]) / (counts[i] - counts[i - 1])
+    return seconds[i - 1] + part * (seconds[i] - seconds[i - 1])
+
+
+def _line(grid: Mapping[int, float]) -> Line:
+    counts = sorted(grid)
+    return counts, [grid[count] for count in counts]
 
 
 def profile_from_rows(model: str, source: str, rows: Iterable[dict[str, Any]]) -> Profile:

@@ -36,7 +36,7 @@ def calibrate_command(cfg: DictConfig) -> None:
     paths = folder / f"{name}.profile.json", folder / f"{name}.network.json"
     profile.save(paths[0])
     save_network(paths[1], network)
-    print(f"{profile}\nleave-one-out error of the profile: {leave_one_out(profile)}\nnetwork: {describe(network)}")
+    print(f"{profile}\nnetwork: {describe(network)}")
     print(f"Use it: python -m experiments.run profile=measured profile.path={paths[0]} network.calibrated={paths[1]}")
 
 

@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from edgesim.metrics import Metrics, measure
 from edgesim.model import Model
 from edgesim.plan import Plan
 from edgesim.planners import Problem
-from edgesim.profile import Profile, estimate
+from edgesim.profile import Profile, estimate, mix
 from edgesim.scenario import Event, Scenario
 from edgesim.schedule import Schedule
 from edgesim.simulator import simulate
@@ -201,14 +201,24 @@ def build(cfg: Config) -> Any:
 
 def estimated(*, model: Model, cluster: Cluster, workload: Workload) -> Profile:
     """A roofline profile for every sample count that a micro-batch can be cut into."""
-    return estimate(model, cluster.devices, samples=range(1, workload.micro_batch_samples + 1), tokens=workload.tokens)
+    return _estimated(model, cluster.devices, workload)
+
+
+def _estimated(model: Model, devices: Sequence[Device], workload: Workload) -> Profile:
+    return estimate(model, devices, samples=range(1, workload.micro_batch_samples + 1), tokens=workload.tokens)
 
 
 def alike(*, name: str, device: Device, count: int, network: Callable[..., Network], bytes_per_s: float) -> Cluster:
     """A cluster of ``count`` equal devices; ``network`` is handed a rate for each."""
     if count < 1:
         raise ValueError(f"cluster {name}: count must be at least 1, got {count}")
-    return Cluster(name=name, devices=(device,) * count, network=network(transmit_bytes_per_s=[bytes_per_s] * count))
+    return joined(name=name, devices=[device] * count, network=network, bytes_per_s=bytes_per_s)
+
+
+def joined(*, name: str, devices: Sequence[Device], network: Callable[..., Network], bytes_per_s: float) -> Cluster:
+    """A cluster of these devices whose NICs all have one rate; ``network`` is handed a rate for each."""
+    rates = [bytes_per_s] * len(devices)
+    return Cluster(name=name, devices=tuple(devices), network=network(transmit_bytes_per_s=rates))
 
 
 def scenario(*, seed: int, iteration: int, events: Mapping[str, Event]) -> Scenario:
@@ -224,18 +234,41 @@ def refuse_to_execute(scenario: Scenario) -> None:
 
 def measured(*, path: str, model: Model, cluster: Cluster, workload: Workload) -> Profile:
     """A profile file of :mod:`experiments.calibrate`. Raises ProfileError if it is of another model or device."""
+    return _measured(path, model, {device.name for device in cluster.devices}, workload)
+
+
+def mixed(*, path: str, estimate: Sequence[str], model: Model, cluster: Cluster, workload: Workload) -> Profile:
+    """Estimates for the devices that ``estimate`` names, and a profile file for all others.
+
+    Raises ProfileError if a name is no device of the cluster, or if there is nothing to mix.
+    """
+    devices = {device.name: device for device in cluster.devices}
+    if not set(estimate) < set(devices) or not estimate:
+        raise ProfileError(
+            f"profile.estimate must name some, not all, of {', '.join(devices)}, got {list(estimate)} "
+            f"(for one origin say profile=measured or profile=estimated)"
+        )
+    known = _measured(path, model, set(devices) - set(estimate), workload)
+    guess = _estimated(model, [devices[name] for name in estimate], workload)
+    return mix({name: guess if name in estimate else known for name in devices})
+
+
+def _measured(path: str, model: Model, devices: set[str], workload: Workload) -> Profile:
+    """The file's profile, if it has all that is wanted."""
     profile = Profile.load(Path(path))
     if profile.model != model.name:
         raise ProfileError(
             f"{path} is a profile of {profile.model}, the model is {model.name} (calibrate it, or take another)"
         )
-    _known("devices", {device.name for device in cluster.devices}, {point.device for point in profile.points}, path)
-    _known("tokens", {workload.tokens}, {point.tokens for point in profile.points}, path)
-    return profile
-
-
-def _known(what: str, wanted: set[object], known: set[object], path: str) -> None:
-    if missing := wanted - known:
+    known = {point.device for point in profile.points}
+    if missing := devices - known:
         raise ProfileError(
-            f"{path} was measured for {what} {sorted(known)}, asked for {sorted(missing)} (calibrate these)"
-        )  # type: ignore[type-var]
+            f"{path} was measured for devices {sorted(known)}, asked for {sorted(missing)} (calibrate these, or say "
+            f"profile=mixed to estimate them)"
+        )
+    tokens = {point.tokens for point in profile.points}
+    if not min(tokens) <= workload.tokens <= max(tokens):
+        raise ProfileError(
+            f"{path} was measured for tokens {sorted(tokens)}, asked for {workload.tokens} (calibrate these)"
+        )
+    return profile

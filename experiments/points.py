@@ -28,7 +28,7 @@ from experiments.front_door import CONF, check_complete, composed
 
 Overrides = tuple[str, ...]
 # What says where and how a run is made or shown, not what it is.
-_BESIDE = ("results", "study", "sweep", "launcher", "search", "calibration", "validation", "demo")
+_BESIDE = ("results", "study", "sweep", "launcher", "search", "calibration", "fit", "validation", "demo")
 # What matters only to a run that is also executed.
 _REAL = ("testbed", "data", "iterations")
 

@@ -41,8 +41,14 @@ def power(*, idle_w: float = 1, compute_w: float = 5, transmit_w: float = 2, rec
 
 
 def device(name: str = "board", *, flop_per_s: float = 1e9, memory_bytes: float = 1e9, **more: object) -> Device:
-    """A board of 1 GFLOP/s; ``more`` overrides any other field."""
-    rest = {"memory_bytes_per_s": 1e12, "disk_bytes_per_s": 1e6, "power": power(), "origin": Origin.ASSUMED}
+    """A board of 1 GFLOP/s that can use any memory; ``more`` overrides any other field."""
+    rest = {
+        "installed_bytes": inf,
+        "memory_bytes_per_s": 1e12,
+        "disk_bytes_per_s": 1e6,
+        "power": power(),
+        "origin": Origin.ASSUMED,
+    }
     fields = rest | {"source": "test"} | more
     return Device(name=name, flop_per_s=flop_per_s, memory_bytes=memory_bytes, **fields)  # type: ignore[arg-type]
 

@@ -21,6 +21,7 @@ def three_hosts(mbit_per_s: float = 400.0) -> Cluster:
         Device(
             name=name,
             flop_per_s=speed * 1e9,
+            installed_bytes=8e9,
             memory_bytes=4e9,
             memory_bytes_per_s=1e10,
             disk_bytes_per_s=1e8,

@@ -57,11 +57,19 @@ def test_a_device_prefers_the_curve_of_the_block_kind_to_the_one_for_any() -> No
     assert device().efficiency_at("conv", 10) == 1.0
 
 
-@pytest.mark.parametrize("field", ["flop_per_s", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s"])
+@pytest.mark.parametrize(
+    "field", ["flop_per_s", "installed_bytes", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s"]
+)
 @pytest.mark.parametrize("value", [0, -1, nan])
 def test_a_device_without_speed_or_memory_is_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"device board: {field} must be positive"):
         device(**{field: value})
+
+
+def test_an_application_cannot_use_more_memory_than_is_installed() -> None:
+    assert device(installed_bytes=4e9, memory_bytes=4e9).memory_bytes == 4e9
+    with pytest.raises(ValueError, match=r"device board: memory_bytes is what .* got 4 GB of 2 GB"):
+        device(installed_bytes=2e9, memory_bytes=4e9)
 
 
 @pytest.mark.parametrize("network", [switched, radio, pairs])

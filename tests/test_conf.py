@@ -1,5 +1,8 @@
 """Does every configuration file compose and build what it names?"""
 
+import re
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,9 +10,12 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from edgesim.cluster import Cluster, Device, Origin
+from edgesim.errors import ProfileError
 from edgesim.model import Model
 from edgesim.scenario import Jitter, Scenario, Slowdown, Walk
+from edgesim.units import mbit_per_s as show_mbit_per_s
 from edgesim.workload import Workload
+from edgesim.zoo.bert import bert
 from experiments.compose import build, nouns, prepare
 from experiments.front_door import CONF, composed
 from experiments.validate import make_plan, plans_of, strategy_named
@@ -29,12 +35,135 @@ def test_every_device_builds_and_says_where_its_numbers_come_from(name: str) -> 
     assert device.power.source
 
 
+# What a number may be; an estimate is a profile's, and a mixture is no single number's.
+KIND = re.compile(r"# (measured|published|datasheet|derived|assumed): \w")
+CLUSTER_NUMBERS = ("rate", "latency", "goodput", "count")
+
+
+def test_every_kind_of_number_is_an_origin() -> None:
+    kinds = set(KIND.pattern.split("(")[1].split(")")[0].split("|"))
+    assert kinds == {str(origin) for origin in Origin} - {"estimated", "mixed"}
+
+
 @pytest.mark.parametrize("path", sorted((CONF / "device").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_number_of_a_device_has_its_unit_and_its_source_beside_it(path: Path) -> None:
-    quantities = [line for line in path.read_text().splitlines() if "${si:" in line]
-    assert quantities
-    for line in quantities:
-        assert "#" in line or "receive_w" in line or "raspberry" in path.stem, line
+def test_every_number_of_a_device_has_its_kind_and_its_source_beside_it(path: Path) -> None:
+    number = re.compile(r"\s*\w+: (\$\{si:|\[?-?\.?\d)")
+    numbers = [line for line in path.read_text().splitlines() if number.match(line)]
+    assert numbers or "defaults:" in path.read_text()
+    for line in numbers:
+        assert KIND.search(line), line
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "cluster").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_number_of_a_cluster_has_its_kind_and_its_source_beside_it(path: Path) -> None:
+    for line in path.read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in CLUSTER_NUMBERS and not value.strip().startswith("$"):
+            assert KIND.search(line), line
+
+
+def device_named(name: str) -> Device:
+    device = build(composed(f"+device@one={name}").one)
+    assert isinstance(device, Device)
+    return device
+
+
+@pytest.mark.parametrize("name", names("device"))
+def test_a_device_is_named_like_its_file_and_says_how_efficient_it_is(name: str) -> None:
+    device = device_named(name)
+    assert device.name == name.replace("_", "-")
+    assert any(curve.kind == "any" and curve.source for curve in device.efficiency)
+
+
+@pytest.mark.parametrize("name", names("device"))
+def test_a_device_draws_more_under_load_and_keeps_memory_for_its_system(name: str) -> None:
+    device = device_named(name)
+    assert 0 < device.power.idle_w < min(device.power.compute_w, device.power.transmit_w, device.power.receive_w)
+    assert 0 < device.memory_bytes < device.installed_bytes
+
+
+def test_a_device_file_that_idles_above_its_load_is_refused() -> None:
+    with pytest.raises(InstantiationException, match="idle_w <= compute_w, got idle_w=7"):
+        build(composed("+device@one=jetson_nano", "one.power.idle_w=7").one)
+
+
+def peak_flop_per_s(text: str) -> list[float]:
+    """What the comments of a device's file compute: cores x FLOP per cycle x clock, summed over ``+``."""
+    gpu = [2 * int(n) * float(mhz) for n, mhz in re.findall(r"2 x (\d+) CUDA cores x ([\d.]+) MHz", text)]
+    cpu = [
+        int(n) * int(flop) * float(mhz)
+        for n, flop, mhz in re.findall(r"(\d+) [A-Z][\w-]+ x (\d+) FLOP per cycle x ([\d.]+) MHz", text)
+    ]
+    return [1e6 * sum(found) for found in (gpu, cpu) if found]
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "device").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_peak_is_cores_times_clock_as_its_comment_says(path: Path) -> None:
+    text = path.read_text()
+    if "\nflop_per_s:" in text and not path.stem.startswith("demo"):
+        (peak,) = peak_flop_per_s(text)
+        assert device_named(path.stem).flop_per_s == pytest.approx(peak, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [
+        ["jetson_nano_5w", "jetson_nano"],
+        ["jetson_nano_cpu_403mhz", "jetson_nano_cpu_825mhz", "jetson_nano_cpu_1470mhz", "jetson_nano_cpu"],
+        ["jetson_nano_cpu_5w", "jetson_nano_cpu", "jetson_nano"],
+        ["jetson_tx2_maxq", "jetson_tx2_maxp", "jetson_tx2"],
+        ["jetson_tx2_cpu_maxq", "jetson_tx2_cpu_maxp", "jetson_tx2_cpu", "jetson_tx2"],
+        ["jetson_xavier_nx_10w", "jetson_xavier_nx_15w"],
+        ["jetson_xavier_nx_cpu_15w", "jetson_xavier_nx_15w"],
+        ["jetson_orin_nano_7w", "jetson_orin_nano_15w", "jetson_orin_nano_25w"],
+        ["jetson_orin_nano_cpu_15w", "jetson_orin_nano_15w"],
+        ["raspberry_pi_4", "raspberry_pi_4_1800mhz"],
+    ],
+    ids=lambda modes: modes[0],
+)
+def test_a_faster_mode_draws_more(modes: list[str]) -> None:
+    for slow, fast in pairwise(map(device_named, modes)):
+        assert slow.flop_per_s < fast.flop_per_s, fast.name
+        assert slow.power.compute_w < fast.power.compute_w, fast.name
+
+
+def test_a_power_mode_keeps_within_its_budget() -> None:
+    budgets = {name: float(watts[1]) for name in names("device") if (watts := re.search(r"_(\d+)w$", name))}
+    assert len(budgets) == 10
+    for name, watts in budgets.items():
+        assert device_named(name).power.compute_w <= watts, name
+
+
+def reached(name: str) -> float:
+    device = device_named(name)
+    return device.flop_per_s * device.efficiency_at("mlp", 1e9)
+
+
+def test_what_the_papers_report_of_speed_comes_out_of_the_devices() -> None:
+    assert reached("jetson_nano_cpu_825mhz") == pytest.approx(7e9, rel=0.01)  # Galaxy's anchor
+    assert 116e9 < reached("jetson_nano") < 182e9  # PAC's range
+    assert 7 < reached("jetson_nano") / reached("jetson_nano_cpu") < 15  # the GPU over its CPU
+    nano, cpu = device_named("jetson_nano").power, device_named("jetson_nano_cpu").power
+    assert 1.4 < nano.compute_w / cpu.compute_w < 1.5
+    assert reached("raspberry_pi_4") == pytest.approx(2 * 11.9e9, rel=0.02)  # HPL, twice as fast in FP32
+    assert 2 * 35e9 < reached("raspberry_pi_5") < 2 * 38e9
+
+
+def test_pac_nano_is_as_fast_as_its_figures_at_the_work_they_show() -> None:
+    """FLOP of Fig. 3 over seconds of Fig. 8a, full fine-tuning of 16 x 128 tokens: T5-Base, BART-Large; F, then B."""
+    board = device_named("jetson_nano_pac")
+    (curve,) = board.efficiency
+    tflop = (0.418, 0.74, 0.838, 1.481)
+    sample_s = (0.226, 0.338, 0.561 - 0.226, 0.8885 - 0.338)
+    work = [_mean_block_flop(768, 3072), _mean_block_flop(1024, 4096)]
+    work += [2 * flop for flop in work]
+    for flop, total, seconds in zip(work, tflop, sample_s, strict=True):
+        assert curve.at(flop) * board.flop_per_s == pytest.approx(total * 1e12 / (16 * seconds), rel=0.01)
+
+
+def _mean_block_flop(hidden: int, columns: int) -> float:
+    layer = bert(name="one", layers=1, hidden=hidden, heads=8, columns=columns, vocabulary=9, positions=128).layers[1]
+    return layer.forward_flop(16, 128) / 2  # attention and MLP; the rest does no FLOP
 
 
 @pytest.mark.parametrize("name", names("cluster"))
@@ -42,6 +171,39 @@ def test_every_cluster_builds_and_takes_a_rate_from_the_command_line(name: str) 
     cluster = nouns(composed(f"cluster={name}", "network.rate=8 Mbit/s")).cluster
     assert isinstance(cluster, Cluster)
     assert set(cluster.network.bytes_per_s[0]) == {1e6}
+
+
+# By environment: the boards, the default rate in Mbit/s and the paper.
+PUBLISHED = {
+    "asteroid_a": ({"jetson-nano": 5}, 100, "2408.08015"),
+    "asteroid_b": ({"jetson-tx2": 2, "jetson-nano": 3}, 100, "2408.08015"),
+    "asteroid_c": ({"jetson-xavier-nx-15w": 1, "jetson-tx2": 2, "jetson-nano": 3}, 100, "2408.08015"),
+    "asteroid_d": ({"jetson-tx2": 1, "jetson-nano": 3}, 100, "2408.08015"),
+    "galaxy_a": ({"jetson-nano-cpu-825mhz": 2}, 125, "2405.17245"),
+    "galaxy_b": ({"jetson-nano-cpu-825mhz": 3}, 125, "2405.17245"),
+    "galaxy_c": ({"jetson-nano-cpu-825mhz": 4}, 125, "2405.17245"),
+    "galaxy_d": ({"jetson-nano-cpu-1470mhz": 1, "jetson-nano-cpu-825mhz": 1}, 125, "2405.17245"),
+    "galaxy_e": ({"jetson-nano-cpu-1470mhz": 1, "jetson-nano-cpu-403mhz": 1}, 125, "2405.17245"),
+    "galaxy_f": (
+        {"jetson-nano-cpu-1470mhz": 1, "jetson-nano-cpu-825mhz": 1, "jetson-nano-cpu-403mhz": 1}, 125, "2405.17245",
+    ),
+    "pac": ({"jetson-nano-pac": 8}, 1000, "2408.10746"),
+    "energy_study_gpu": ({"jetson-nano": 4}, 1000, "2404.17766"),
+    "energy_study_cpu": ({"jetson-nano-cpu": 4}, 1000, "2404.17766"),
+    "detransformer": ({"raspberry-pi-4": 4}, 1000, "DATE 2024"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_environments_of_the_papers_are_clusters_that_say_how_sure_they_are(name: str) -> None:
+    boards, mbit_per_s, paper = PUBLISHED[name]
+    cluster = nouns(composed(f"cluster={name}")).cluster
+    assert Counter(device.name for device in cluster.devices) == boards
+    assert show_mbit_per_s(cluster.network.slowest_bytes_per_s) == pytest.approx(mbit_per_s)
+    assert cluster.name == name.replace("_", "-")
+    said = (CONF / "cluster" / f"{name}.yaml").read_text().split("defaults:")[0]
+    assert paper in said
+    assert re.search(r"\bread\b|[Rr]ecalled|assumed", said)
 
 
 @pytest.mark.parametrize("name", names("model"))
@@ -90,6 +252,40 @@ def test_a_measured_profile_must_be_told_its_file() -> None:
 def test_every_technique_builds_and_names_what_it_made(name: str) -> None:
     model = nouns(composed(f"finetuning={name}")).model
     assert model.name == "bert-small-bytes" + {"full": "", "houlsby": "+adapters"}.get(name, f"+{name}")
+
+
+KEPT = "profile.path=results/profiles/netns_100mbit.profile.json"
+
+
+def test_a_mixed_profile_must_be_told_its_file_and_what_is_estimated() -> None:
+    assert OmegaConf.missing_keys(composed("profile=mixed")) == {"profile.path", "profile.estimate"}
+
+
+def test_a_mixed_profile_measures_some_devices_and_estimates_those_that_are_named() -> None:
+    mixed = nouns(composed("profile=mixed", KEPT, "profile.estimate=[demo-slow]")).profile
+    parts = [nouns(composed("profile=measured", KEPT)).profile, nouns(composed("profile=estimated")).profile]
+    assert mixed.origin is Origin.MIXED
+    for profile, devices in zip(parts, ({"demo-fast", "demo-medium"}, {"demo-slow"}), strict=True):
+        own = {point for point in profile.points if point.device in devices}
+        assert own == {point for point in mixed.points if point.device in devices}
+    assert re.fullmatch(
+        r"measured \(netns, 5 repeats, leave-one-out error [\d.]+%\) for demo-fast, demo-medium; "
+        r"estimated \(roofline on demo-slow\) for demo-slow",
+        mixed.source,
+    )
+
+
+@pytest.mark.parametrize("named", ["[]", "[demo-sloe]", "[demo-fast,demo-medium,demo-slow]"])
+def test_a_mixture_of_nothing_or_of_strangers_is_refused(named: str) -> None:
+    with pytest.raises(ProfileError, match=r"must name some, not all, of demo-fast, demo-medium, demo-slow, got \["):
+        nouns(composed("profile=mixed", KEPT, f"profile.estimate={named}"))
+
+
+def test_a_measured_profile_is_never_filled_with_estimates_unasked() -> None:
+    with pytest.raises(ProfileError, match=r"asked for \['jetson-nano'.*\(calibrate these, or say profile=mixed"):
+        nouns(composed("profile=measured", KEPT, "cluster=tx2_nano_pi"))
+    with pytest.raises(ProfileError, match=r"measured for tokens \[32\], asked for 64"):
+        nouns(composed("profile=measured", KEPT, "workload.tokens=64"))
 
 
 @pytest.mark.parametrize("name", names("launcher"))

@@ -1,13 +1,17 @@
 """A profile answers between its points and refuses outside them; the roofline fills it from a device's description."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from builders import block, chain, constant_profile, device, homogeneous, linear_profile, named
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgesim.cluster import EfficiencyCurve, Origin
 from edgesim.errors import ProfileError
-from edgesim.profile import Point, Profile, estimate, leave_one_out_error, profile_from_rows, roofline_s
+from edgesim.model import Cost
+from edgesim.profile import Point, Profile, estimate, leave_one_out_error, mix, profile_from_rows, roofline_s
 
 
 def points(*samples_seconds: tuple[int, float], block: str = "l0", op: str = "F") -> Profile:
@@ -34,6 +38,34 @@ def test_between_two_points_the_table_is_linear() -> None:
 def test_outside_its_points_the_table_refuses(samples: int) -> None:
     with pytest.raises(ProfileError, match=rf"known for 2\.\.8 samples, asked for {samples}"):
         ask(points((2, 1.0), (8, 3.0)), samples)
+
+
+def grid(*tokens_samples_seconds: tuple[int, int, float], **more: object) -> Profile:
+    fields = {"model": "chain1", "origin": Origin.MEASURED, "source": "test"} | more
+    return Profile(
+        points=tuple(
+            Point(block="l0", device="board", op="F", samples=n, tokens=t, share=1.0, seconds=s)
+            for t, n, s in tokens_samples_seconds
+        ),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def test_between_two_token_counts_the_table_is_linear_too() -> None:
+    table = grid((16, 1, 1.0), (16, 3, 3.0), (32, 1, 2.0), (32, 3, 10.0))
+    assert [ask(table, 2, tokens=t) for t in (16, 20, 32)] == pytest.approx([2.0, 2.0 + 0.25 * 4.0, 6.0])
+    assert ask(table, 3, tokens=24) == pytest.approx(6.5)
+
+
+def test_a_layer_is_measured_for_the_tokens_between_as_well() -> None:
+    question = {"device": "board", "layer": chain(1).layers[0], "op": "F", "samples": 1}
+    assert grid((16, 1, 1.0), (32, 1, 3.0)).layer_s(tokens=24, **question) == 2.0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tokens", [8, 64])
+def test_outside_its_token_counts_the_table_refuses(tokens: int) -> None:
+    with pytest.raises(ProfileError, match=rf"made for \[16, 32\] tokens, asked for {tokens}"):
+        ask(grid((16, 1, 1.0), (32, 1, 2.0)), 1, tokens=tokens)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +116,27 @@ def test_the_roofline_pays_for_inefficiency() -> None:
     assert roofline_s(device(efficiency=(half,)), block(), "F", 1, 1) == pytest.approx(2e6 / 1e9)
 
 
+@given(flop=st.floats(1e3, 1e12), nbytes=st.floats(1e3, 1e12), fraction=st.floats(0.01, 1))
+@settings(derandomize=True, deadline=None, database=None)
+def test_a_block_takes_as_long_as_the_roof_that_it_reaches_first(flop: float, nbytes: float, fraction: float) -> None:
+    part = replace(block(), forward_flop=Cost(per_sample=flop), forward_bytes=Cost(per_sample=nbytes))
+    curve = EfficiencyCurve(kind="mlp", work_flop=(1.0,), fraction=(fraction,), source="test")
+    board = device(flop_per_s=1e9, memory_bytes_per_s=1e8, efficiency=(curve,))
+    seconds = roofline_s(board, part, "F", 1, 1)
+    assert seconds == pytest.approx(max(flop / (1e9 * fraction), nbytes / 1e8))
+
+
+def test_an_estimate_takes_the_curve_of_each_block_kind_at_its_work() -> None:
+    """1 MFLOP per sample forward, 2 backward; the curve rises from 1 to 100 MFLOP, and 10 is in the middle."""
+    curve = EfficiencyCurve(kind="mlp", work_flop=(1e6, 1e8), fraction=(0.2, 0.6), source="test")
+    other = EfficiencyCurve(kind="any", work_flop=(1.0,), fraction=(0.01,), source="test")
+    table = estimate(chain(1), [device(efficiency=(other, curve))], samples=(1, 10, 50), tokens=1)
+    asked = {"device": "board", "block": "l0/only", "tokens": 1}
+    assert table.block_s(op="F", samples=1, **asked) == pytest.approx(1e6 / 1e9 / 0.2)  # type: ignore[arg-type]
+    assert table.block_s(op="F", samples=10, **asked) == pytest.approx(1e7 / 1e9 / 0.4)  # type: ignore[arg-type]
+    assert table.block_s(op="B", samples=50, **asked) == pytest.approx(1e8 / 1e9 / 0.6)  # type: ignore[arg-type]
+
+
 def test_an_update_touches_each_parameter_three_times_and_does_two_flop() -> None:
     part = block(parameter_bytes=4000)
     assert roofline_s(device(memory_bytes_per_s=1e3), part, "UPDATE", 0, 1) == pytest.approx(3 * 4000 / 1e3)
@@ -115,6 +168,45 @@ def test_leaving_out_a_point_of_a_line_costs_nothing_and_of_a_bend_something() -
     assert leave_one_out_error(points((1, 1.0), (2, 2.0), (4, 4.0))) == pytest.approx(0)
     assert leave_one_out_error(points((1, 1.0), (2, 4.0), (3, 3.0))) == pytest.approx(0.5)
     assert leave_one_out_error(points((1, 1.0), (2, 4.0))) is None
+
+
+def test_leaving_out_a_token_count_counts_as_well() -> None:
+    assert leave_one_out_error(grid((1, 1, 1.0), (2, 1, 4.0), (3, 1, 3.0))) == pytest.approx(0.5)
+
+
+def test_a_measured_profile_prints_how_well_it_predicts_itself_and_an_estimate_does_not() -> None:
+    assert str(points((1, 1.0), (2, 4.0), (3, 3.0))).count("leave-one-out error 50.0%") == 1
+    assert "leave-one-out" not in str(points((1, 1.0), (2, 4.0)))
+    assert "leave-one-out" not in str(estimate(chain(1), [device()], samples=(1, 2, 3), tokens=1))
+
+
+def test_a_mixture_takes_each_device_from_its_own_profile_and_says_so() -> None:
+    measured = linear_profile(chain(2), named(2), forward_s=0.5)
+    guessed = estimate(chain(2), [device("d0"), device("d1")], samples=(1, 64), tokens=1)
+    table = mix({"d0": replace(measured, origin=Origin.MEASURED), "d1": guessed})
+    assert table.origin is Origin.MIXED
+    assert table.source == "measured (test) for d0; estimated (roofline on d0, d1) for d1"
+    layers = chain(2).layers
+    for device_name, profile in (("d0", measured), ("d1", guessed)):
+        seconds = [
+            p.layer_s(device=device_name, layer=layers[1], op="F", samples=5, tokens=1) for p in (table, profile)
+        ]
+        assert seconds[0] == seconds[1]
+    assert table.hash not in (measured.hash, guessed.hash)
+    assert Profile.from_json(table.to_json()) == table
+
+
+def test_a_mixture_of_one_origin_keeps_it() -> None:
+    guessed = estimate(chain(2), [device("d0"), device("d1")], samples=(1, 64), tokens=1)
+    assert mix({"d0": guessed, "d1": guessed}).origin is Origin.ESTIMATED
+
+
+def test_a_mixture_of_two_models_or_without_a_device_is_refused() -> None:
+    guessed = estimate(chain(2), [device("d0")], samples=(1,), tokens=1)
+    with pytest.raises(ProfileError, match="only profiles of one model can be mixed, got chain2, chain3"):
+        mix({"d0": guessed, "d1": estimate(chain(3), [device("d1")], samples=(1,), tokens=1)})
+    with pytest.raises(ProfileError, match=r"knows no device 'd1' \(measure it, or take an estimate for it\)"):
+        mix({"d0": guessed, "d1": guessed})
 
 
 def test_rows_of_a_measurement_become_a_measured_profile() -> None:
