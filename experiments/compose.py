@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from edgesim.cluster import Cluster, Device, Network
+from edgesim.cluster import Cluster, Device, Grid, Network
 from edgesim.errors import ProfileError
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Model
@@ -50,12 +50,14 @@ class Shelf:
 
 @dataclass(frozen=True, kw_only=True)
 class Nouns:
-    """All that a simulation needs."""
+    """All that a simulation needs; ``head_room`` is what plans leave free of each device's memory, as a share."""
 
     cluster: Cluster
     model: Model
     workload: Workload
     profile: Profile
+    head_room: float = 0.0
+    grid: Grid | None = None
 
     def calibrated(self, profile: Profile, network: Network) -> "Nouns":
         """The same, with what was measured on a testbed."""
@@ -63,15 +65,17 @@ class Nouns:
 
     def plan(self, planner: Planner, strategy: Strategy) -> Plan:
         """The planner's answer, checked; a planner that judges candidates is handed the simulator."""
-        problem = Problem(model=self.model, cluster=self.cluster, profile=self.profile, workload=self.workload)
+        problem = Problem(
+            model=self.model, cluster=self.cluster, profile=self.profile, workload=self.workload,
+            head_room=self.head_room,
+        )  # fmt: skip
         judges = "evaluate" in inspect.signature(planner).parameters
         plan = (
             planner(problem, evaluate=lambda candidate: self.seconds(candidate, strategy))
             if judges
             else planner(problem)
         )
-        plan.check(self.model, self.cluster, self.workload)
-        return plan
+        return problem.check(plan)
 
     def simulate(self, schedule: Schedule) -> Trace:
         """The schedule in virtual time."""
@@ -85,7 +89,7 @@ class Nouns:
 
     def measure(self, trace: Trace) -> Metrics:
         """What a trace of either player meant."""
-        return measure(trace, cluster=self.cluster, model=self.model, workload=self.workload)
+        return measure(trace, cluster=self.cluster, model=self.model, workload=self.workload, grid=self.grid)
 
 
 Config = DictConfig | Mapping[str, Any]
@@ -105,7 +109,10 @@ def _nouns(cfg: Config, texts: Mapping[str, str], shelf: Shelf) -> Nouns:
         (texts["profile"], texts["model"], texts["workload"], text(cfg["cluster"].get("devices", texts["cluster"]))),
         lambda: build(cfg["profile"])(model=model, cluster=cluster, workload=workload),
     )
-    return Nouns(cluster=cluster, model=model, workload=workload, profile=profile)
+    grid: Grid | None = build(cfg["grid"]) if cfg.get("grid") else None
+    return Nouns(
+        cluster=cluster, model=model, workload=workload, profile=profile, head_room=cfg["head_room"], grid=grid
+    )
 
 
 # What TCP leaves of a line rate: on radio down to a third, and never more, but for the error of the measurement.
@@ -147,7 +154,7 @@ def prepare(cfg: Config, shelf: Shelf | None = None) -> Prepared:
     shelf, texts = shelf or Shelf(), _texts(cfg)
     words = _nouns(cfg, texts, shelf)
     strategy: Strategy = shelf.get(texts["strategy"], lambda: build(cfg["strategy"]))
-    plan = shelf.get(tuple(texts.values()), lambda: words.plan(build(cfg["planner"]), strategy))
+    plan = shelf.get((words.head_room, *texts.values()), lambda: words.plan(build(cfg["planner"]), strategy))
     schedule = shelf.get(
         # Not the network: plans that agree in their stages have one schedule, whatever they were made for.
         (texts["strategy"], texts["model"], texts["workload"], plan.stages),

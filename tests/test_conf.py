@@ -6,7 +6,7 @@ import pytest
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from edgesim.cluster import Cluster, Device, Origin
+from edgesim.cluster import Cluster, Device, Grid, Origin
 from edgesim.model import Model
 from edgesim.workload import Workload
 from experiments.compose import build, nouns
@@ -53,6 +53,13 @@ def test_every_model_builds(name: str) -> None:
 @pytest.mark.parametrize("name", names("workload"))
 def test_every_workload_builds(name: str) -> None:
     assert isinstance(build(composed(f"workload={name}").workload), Workload)
+
+
+@pytest.mark.parametrize("name", names("grid"))
+def test_every_grid_builds_and_says_where_its_number_comes_from(name: str) -> None:
+    grid = nouns(composed(f"grid={name}")).grid
+    assert isinstance(grid, Grid)
+    assert grid.source
 
 
 @pytest.mark.parametrize("name", names("data"))
@@ -130,5 +137,6 @@ def test_no_group_is_missing_from_these_tests() -> None:
         "profile",
         "experiment",
         "launcher",
+        "grid",
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested

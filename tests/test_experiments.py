@@ -114,6 +114,8 @@ def test_an_executed_run_keeps_both_traces_and_drops_the_warm_up(command: Comman
         (["profile=measured", "profile.path=nowhere.json"], "no such file: nowhere.json"),
         (["groups=[[0"], "cannot read the override 'groups=[[0'"),
         (["devices.slow.memory_bytes=1e4"], "demo-slow"),
+        (["head_room=0.9999"], "(0.9999 of it kept free)"),
+        (["head_room=1"], "head_room must lie in [0, 1), got 1"),
         (["execute=true", "data=digits"], "bert-tiny-bytes reads text, not digits (choose data=text"),
     ],
 )
