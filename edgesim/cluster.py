@@ -28,9 +28,9 @@ class PowerModel:
     Attributes:
         idle_w, compute_w, transmit_w, receive_w: watts; a NIC or radio counts by its time on the air.
         transmit_j_per_byte, transmit_j_per_message, receive_j_per_byte, receive_j_per_message: what bytes and messages
-            cost beside that; 0 says that air time tells all. The linear model of 802.11 (Feeney & Nilsson, INFOCOM
-            2001) is 1.9 uJ/B + 420 uJ to send, 0.42 uJ/B + 330 uJ to receive and 0.8 W idle; there, transmit_w and
-            receive_w are idle_w. Its message is a frame: for long messages put the share of 420 uJ into each byte.
+            cost beside that; 0 says that air time tells all. An old linear model of 802.11 cards is 1.9 uJ/B + 420 uJ
+            per packet sent, 0.42 uJ/B + 330 uJ received, 0.8 W idle: transmit_w and receive_w are idle_w there, and the
+            packets of a long message go into its bytes (420 uJ per 1448 B are 0.29 uJ/B).
         battery_j: what a charge holds; None on mains.
         source: where the numbers come from.
     """
