@@ -3,7 +3,7 @@
 The nouns. Players, planners and strategies are imported from their own packages, so that a device needs NumPy only.
 """
 
-from edgesim.cluster import Cluster, Device, EfficiencyCurve, Network, Origin, PowerModel, Topology
+from edgesim.cluster import Cluster, Device, EfficiencyCurve, Grid, Network, Origin, PowerModel, Topology
 from edgesim.errors import EdgesimError, InfeasibleError, PlanError, ProfileError, RunError, ScheduleError
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
@@ -25,6 +25,7 @@ __all__ = [
     "Device",
     "EdgesimError",
     "EfficiencyCurve",
+    "Grid",
     "InfeasibleError",
     "Jitter",
     "Layer",

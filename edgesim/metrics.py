@@ -8,32 +8,33 @@ Definitions, for a trace on ranks d = 0..n-1, S samples, T the makespan:
     utilisation     u_d        compute time of rank d over T
     bubble          1 - Σ u_d / n    over the n ranks that compute; 1 where none does
     sent_bytes      b_d        bytes that rank d puts on the wire; a ring's share of collectives included
-    peak_bytes      max_t of parameters + gradients + optimiser state + stash of the micro-batches in flight
-    energy_j        E_d,state  idle_w T; (state_w - idle_w) times the time in which the state holds
-    edp_js          T Σ E
+    peak_bytes      max_t of what rank d holds, by the terms of memory.py
+    energy_j        Σ E        over ranks and states (energy.py)
+    energy_per_sample_j, edp_js      Σ E / S, T Σ E
+    samples_per_charge   S battery_j / E_d     until rank d's battery is empty; None on mains
+    carbon_g        grams that the grid emits for Σ E; None where no grid is given
 
-A rank transmits while any of its sends or collectives is on the wire, so that two at once count the air time once.
-A collective transmits and receives. Ranks that hold nothing still draw idle power: they are part of the cluster.
+Ranks that hold nothing wait: they are part of the cluster.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
-from edgesim.cluster import Cluster
-from edgesim.memory import held_bytes
+from edgesim.cluster import Cluster, Device, Grid, PowerModel
+from edgesim.energy import energy_by_state_j, wire_bytes
+from edgesim.memory import Memory, held_bytes
 from edgesim.model import Model
-from edgesim.schedule import COLLECTIVE, COMPUTE, Op, Task
+from edgesim.schedule import COMPUTE, Op, Task
 from edgesim.trace import Span, Trace
 from edgesim.workload import Workload
-
-STATES = ("idle", "compute", "transmit", "receive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """The figures of one iteration; lists are by rank. ``energy_source`` says where the watts come from."""
+    """The figures of one iteration; tuples are by rank. The sources say where watts and grams come from."""
 
     player: str
     makespan_s: float
@@ -45,8 +46,12 @@ class Metrics:
     peak_bytes: tuple[float, ...]
     energy_by_state_j: tuple[dict[str, float], ...]
     energy_j: float
+    energy_per_sample_j: float
     edp_js: float
+    samples_per_charge: tuple[float | None, ...]
+    carbon_g: float | None
     energy_source: str
+    carbon_source: str | None
     profile_hash: str | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,118 +59,114 @@ class Metrics:
         return asdict(self)
 
 
-def measure(trace: Trace, *, cluster: Cluster, model: Model, workload: Workload) -> Metrics:
-    """The metrics of a trace, simulated or measured."""
+def measure(trace: Trace, *, cluster: Cluster, model: Model, workload: Workload, grid: Grid | None = None) -> Metrics:
+    """The metrics of a trace, simulated or measured; carbon where a grid is given."""
     ranks = range(len(cluster.devices))
     spans: dict[int, list[Span]] = {rank: [] for rank in ranks}
     for span in trace:
         spans[span.task.rank].append(span)
-    makespan_s = trace.makespan_s
+    makespan_s, samples = trace.makespan_s, workload.batch_samples
     busy_s = [sum(span.seconds for span in spans[rank] if span.task.op in COMPUTE) for rank in ranks]
     working = [rank for rank in ranks if busy_s[rank] > 0]
-    energy = tuple(_energy_j(spans[rank], cluster, rank, makespan_s) for rank in ranks)
+    power = [device.power for device in cluster.devices]
+    energy = tuple(energy_by_state_j(spans[rank], power[rank], makespan_s) for rank in ranks)
     energy_j = sum(sum(states.values()) for states in energy)
     return Metrics(
         player=trace.player,
         makespan_s=makespan_s,
-        samples_per_s=workload.batch_samples / makespan_s,
+        samples_per_s=samples / makespan_s,
         latency_s=makespan_s,
         bubble=1 - sum(busy_s) / (makespan_s * len(working)) if working else 1.0,
         utilisation=tuple(busy / makespan_s for busy in busy_s),
         sent_bytes=tuple(sum(wire_bytes(span.task) for span in spans[rank]) for rank in ranks),
         peak_bytes=tuple(
-            max((held for _, held in memory_over_time(spans[rank], model, workload)), default=0.0) for rank in ranks
+            max(
+                (held for _, held in memory_over_time(spans[rank], model, workload, cluster.devices[rank])), default=0.0
+            )
+            for rank in ranks
         ),
         energy_by_state_j=energy,
         energy_j=energy_j,
+        energy_per_sample_j=energy_j / samples,
         edp_js=energy_j * makespan_s,
-        energy_source="; ".join(dict.fromkeys(device.power.source for device in cluster.devices)),
+        samples_per_charge=tuple(_per_charge(power[rank], energy[rank], samples) for rank in ranks),
+        carbon_g=grid.grams(energy_j) if grid else None,
+        energy_source="; ".join(dict.fromkeys(board.source for board in power)),
+        carbon_source=grid.source if grid else None,
         profile_hash=trace.profile_hash,
     )
 
 
-def wire_bytes(task: Task) -> int:
-    """Bytes that the task's rank puts on the wire: all of a send; of a ring, ``steps / n`` of the tensor."""
-    if task.op is Op.SEND:
-        return task.nbytes
-    if task.op in COLLECTIVE:
-        n = len(task.peers)
-        return round((2 if task.op is Op.ALL_REDUCE else 1) * (n - 1) * task.nbytes / n)
-    return 0
+def _per_charge(power: PowerModel, energy_j: dict[str, float], samples: int) -> float | None:
+    if power.battery_j is None:
+        return None
+    iteration_j = sum(energy_j.values())
+    return samples * power.battery_j / iteration_j if iteration_j else inf
 
 
-def state_s(spans: Iterable[Span]) -> dict[str, list[tuple[float, float]]]:
-    """The intervals in which a rank computes, transmits and receives: disjoint and in order."""
-    states: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for span in spans:
-        interval = (span.start_s, span.end_s)
-        if span.task.op in COMPUTE:
-            states["compute"].append(interval)
-        if span.task.op is Op.SEND or span.task.op in COLLECTIVE:
-            states["transmit"].append(interval)
-        if span.task.op is Op.RECV or span.task.op in COLLECTIVE:
-            states["receive"].append(interval)
-    return {state: _union(intervals) for state, intervals in states.items()}
+def memory_over_time(
+    spans: Sequence[Span], model: Model, workload: Workload, device: Device
+) -> list[tuple[float, float]]:
+    """A rank's memory as steps of (second, bytes from here on); none for a rank that computes nothing.
 
-
-def _union(intervals: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    merged: list[tuple[float, float]] = []
-    for start_s, end_s in sorted(intervals):
-        if merged and start_s <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end_s))
-        else:
-            merged.append((start_s, end_s))
-    return merged
-
-
-def _energy_j(spans: Sequence[Span], cluster: Cluster, rank: int, makespan_s: float) -> dict[str, float]:
-    power = cluster.devices[rank].power
-    above_idle_w = {
-        "compute": power.compute_w - power.idle_w,
-        "transmit": power.transmit_w - power.idle_w,
-        "receive": power.receive_w - power.idle_w,
-    }
-    times = state_s(spans)
-    energy = {
-        state: watts * sum(end - start for start, end in times.get(state, [])) for state, watts in above_idle_w.items()
-    }
-    return {"idle": power.idle_w * makespan_s} | energy
-
-
-def power_over_time(trace: Trace, cluster: Cluster, rank: int) -> list[tuple[float, float]]:
-    """The rank's draw as steps of (second, watts from here on), from the first task's start to the last one's end."""
-    power = cluster.devices[rank].power
-    above_idle_w = {"compute": power.compute_w, "transmit": power.transmit_w, "receive": power.receive_w}
-    zero_s, end_s = min(trace.start_s), max(trace.end_s)
-    changes: dict[float, float] = defaultdict(float, {zero_s: 0.0, end_s: 0.0})
-    for state, intervals in state_s(span for span in trace if span.task.rank == rank).items():
-        for start, end in intervals:
-            changes[start] += above_idle_w[state] - power.idle_w
-            changes[end] -= above_idle_w[state] - power.idle_w
-    watts, steps = power.idle_w, []
-    for at_s in sorted(changes):
-        watts += changes[at_s]
-        steps.append((at_s, watts))
-    return steps
-
-
-def memory_over_time(spans: Sequence[Span], model: Model, workload: Workload) -> list[tuple[float, float]]:
-    """A rank's memory as steps of (second, bytes from here on): a micro-batch's stash lives from its F to its B.
-
-    The spans stand in the order of the rank's program, which is the order in which its compute stream plays them.
+    It begins and ends with what is held through the whole iteration (Memory.resting_bytes). A micro-batch's stash lives
+    from its F to its B, the transient of inference during its F, the ring's part during its all-reduce. The spans stand
+    in the order of the rank's program, which is the order in which its compute stream plays them.
     """
+    parts = _parts(spans, model, workload, device)
     changes: list[tuple[float, float]] = []
-    static: dict[tuple[int, int], float] = {}
     for span in spans:
-        if span.task.op in (Op.F, Op.B):
-            layers, (start, stop) = model.layers[slice(*span.task.layers)], span.task.samples
-            one = held_bytes(layers, samples=stop - start, in_flight=1, workload=workload)
-            static[span.task.layers] = one.static_bytes
-            forward = span.task.op is Op.F
-            changes.append((span.start_s, one.stash_bytes) if forward else (span.end_s, -one.stash_bytes))
-    held = sum(static.values())
-    steps = [(at_s, held) for at_s, _ in changes[:1]]
+        if (part := parts.get(span.task.layers)) is None:
+            continue
+        held, in_flight = part
+        if span.task.op is Op.F:
+            changes.append((span.start_s, held.stash_bytes / in_flight + held.transient_bytes))
+            if held.transient_bytes:
+                changes.append((span.end_s, -held.transient_bytes))
+        elif span.task.op is Op.B:
+            changes.append((span.end_s, -held.stash_bytes / in_flight))
+        elif span.task.op is Op.ALL_REDUCE:
+            changes.extend([(span.start_s, held.ring_bytes), (span.end_s, -held.ring_bytes)])
+    now = sum(held.resting_bytes for held, _ in parts.values())
+    steps = [(at_s, now) for at_s, _ in changes[:1]]
     for at_s, change in changes:
-        held += change
-        steps.append((at_s, held))
+        now += change
+        steps.append((at_s, now))
     return steps
+
+
+def _parts(
+    spans: Iterable[Span], model: Model, workload: Workload, device: Device
+) -> dict[tuple[int, int], tuple[Memory, int]]:
+    """For each range of layers that the rank computes, what it holds, and its micro-batches in flight at their most."""
+    tasks: dict[tuple[int, int], list[Task]] = defaultdict(list)
+    for span in spans:
+        if span.task.op in (Op.F, Op.B, Op.ALL_REDUCE):
+            tasks[span.task.layers].append(span.task)
+    parts: dict[tuple[int, int], tuple[Memory, int]] = {}
+    for layers, mine in tasks.items():
+        forwards = [task for task in mine if task.op is Op.F]
+        if not forwards:
+            continue
+        start, stop = forwards[0].samples
+        in_flight = _most_in_flight(mine)
+        held = held_bytes(
+            model,
+            layers,
+            samples=stop - start,
+            in_flight=in_flight,
+            micro_batches=len({task.micro_batch for task in forwards}),
+            replicas=max((len(task.peers) for task in mine if task.op is Op.ALL_REDUCE), default=1),
+            context_bytes=0.0 if parts else device.context_bytes,  # once for a rank, whatever it holds
+            workload=workload,
+        )
+        parts[layers] = held, in_flight
+    return parts
+
+
+def _most_in_flight(tasks: Iterable[Task]) -> int:
+    now = most = 0
+    for task in tasks:
+        now += {Op.F: 1, Op.B: -1}.get(task.op, 0)
+        most = max(most, now)
+    return most

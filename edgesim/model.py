@@ -122,6 +122,11 @@ class Layer:
         """Bytes of the boundary tensor after this layer; exact."""
         return round(self.blocks[-1].output_bytes(samples, tokens))
 
+    @property
+    def returns_gradient(self) -> bool:
+        """Whether anything comes back over the boundary behind this layer; not if nothing before it is trained."""
+        return self.blocks[-1].gradient_bytes != Cost()
+
     def gradient_bytes(self, samples: int, tokens: int) -> int:
         """Bytes of the boundary's gradient, which come back to this layer; exact."""
         last = self.blocks[-1]

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from edgesim.cluster import Cluster
+from edgesim.cluster import Cluster, Device
 from edgesim.errors import PlanError
-from edgesim.memory import held_bytes
+from edgesim.memory import Memory, held_bytes
 from edgesim.model import Model
 from edgesim.units import show
-from edgesim.workload import Workload
+from edgesim.workload import Purpose, Workload
 
 
 class Status(StrEnum):
@@ -148,21 +148,68 @@ class Plan:
                 f"plan computes {self.batch_samples} samples per iteration, "
                 f"the workload asks for {workload.batch_samples}"
             )
-        for stage in self.stages:
-            self._check_memory(stage, model, cluster, workload, head_room)
+        if apart := self.tied_apart(model, workload):
+            raise PlanError(apart)
+        for rank, held in self.memory(model, cluster, workload).items():
+            self._check_memory(rank, held, cluster.devices[rank], head_room)
 
-    def _check_memory(self, stage: Stage, model: Model, cluster: Cluster, workload: Workload, head_room: float) -> None:
-        layers = model.layers[slice(*stage.layers)]
-        in_flight = min(stage.in_flight, self.micro_batches)
-        for rank, samples in zip(stage.ranks, stage.samples, strict=True):
-            need = held_bytes(layers, samples=samples, in_flight=in_flight, workload=workload).total_bytes
-            budget = cluster.devices[rank].memory_bytes * (1 - head_room)
-            if need > budget:
-                raise PlanError(
-                    f"rank {rank} ({cluster.devices[rank].name}) needs {show(need, 'B')} for layers {stage.layers}, "
-                    f"{samples} samples and {in_flight} in flight, and has {show(budget, 'B')} "
-                    "(fewer layers, samples or in flight)"
-                )
+    def memory(self, model: Model, cluster: Cluster, workload: Workload) -> dict[int, Memory]:
+        """What every rank that works needs, at its most."""
+        return {
+            rank: held_bytes(
+                model,
+                stage.layers,
+                samples=samples,
+                in_flight=min(stage.in_flight, self.micro_batches),
+                micro_batches=self.micro_batches,
+                replicas=len(stage.ranks),
+                context_bytes=cluster.devices[rank].context_bytes,
+                workload=workload,
+            )
+            for stage in self.stages
+            for rank, samples in zip(stage.ranks, stage.samples, strict=True)
+        }
+
+    def tied_apart(self, model: Model, workload: Workload) -> str:
+        """Which trained weights two stages would share, and the ways out; no words if there are none.
+
+        Their gradients would have to be exchanged in every iteration, which no strategy does. Frozen weights and
+        inference are fine: each stage holds a copy.
+        """
+        if workload.purpose is Purpose.INFER:
+            return ""
+        place = {layer.name: i for i, layer in enumerate(model.layers)}
+        for layer in model.layers:
+            for block in layer.blocks:
+                if not block.tied_bytes:
+                    continue
+                if block.tied_to not in place:
+                    raise PlanError(f"{model.name}: layer {layer.name} is tied to {block.tied_to!r}, which it lacks")
+                owner = model.layers[place[block.tied_to]]
+                trained = block.trainable or owner.trainable_bytes > 0
+                if trained and self._stage_of(place[layer.name]) != self._stage_of(place[owner.name]):
+                    return (
+                        f"layers {owner.name} and {layer.name} share {show(block.tied_bytes, 'B')} of trained weights "
+                        "and lie in different stages, which would have to exchange gradients "
+                        "(put both into one stage, freeze them, or untie them: model.tied=false)"
+                    )
+        return ""
+
+    def _stage_of(self, layer: int) -> int:
+        return next(p for p, stage in enumerate(self.stages) if layer < stage.layers[1])
+
+    def _check_memory(self, rank: int, held: Memory, device: Device, head_room: float) -> None:
+        budget = device.memory_bytes * (1 - head_room)
+        if held.total_bytes <= budget:
+            return
+        stage = next(stage for stage in self.stages if rank in stage.ranks)
+        samples, (term, most) = stage.samples[stage.ranks.index(rank)], held.largest
+        kept_free = f" ({head_room:.4g} of it kept free)" if head_room else ""
+        raise PlanError(
+            f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')} for layers {stage.layers}, {samples} "
+            f"samples and {min(stage.in_flight, self.micro_batches)} in flight (largest: {term}, {show(most, 'B')}), "
+            f"and has {show(budget, 'B')}{kept_free} (fewer layers, samples or in flight)"
+        )
 
     def to_json(self) -> str:
         """The plan as JSON text."""

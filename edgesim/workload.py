@@ -30,7 +30,7 @@ class Workload:
     """One iteration is ``batch_samples`` samples, cut into micro-batches of ``micro_batch_samples``.
 
     ``tokens`` is the sequence length; 1 for models without sequences. ``cache`` keeps activations of a frozen backbone
-    between epochs (PAC).
+    between epochs (PAC): on disk, but for those of ``cached_in_memory_samples``, which every rank keeps in memory.
     """
 
     purpose: Purpose
@@ -41,6 +41,7 @@ class Workload:
     learning_rate: float
     epochs: int = 1
     cache: bool = False
+    cached_in_memory_samples: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "purpose", Purpose(self.purpose))
@@ -48,6 +49,10 @@ class Workload:
         for name in ("batch_samples", "micro_batch_samples", "tokens", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"workload: {name} must be at least 1, got {getattr(self, name)}")
+        if self.cached_in_memory_samples < 0 or (self.cached_in_memory_samples and not self.cache):
+            raise ValueError(
+                f"workload: cached_in_memory_samples={self.cached_in_memory_samples} needs cache: true, and at least 0"
+            )
         if self.batch_samples % self.micro_batch_samples:
             raise ValueError(
                 f"workload: batch_samples={self.batch_samples} is no multiple of "

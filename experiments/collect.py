@@ -18,13 +18,14 @@ import pandas as pd
 
 from experiments.front_door import USERS, sentence, suggestion
 from experiments.results import write_text
-from experiments.rows import FIGURES
+from experiments.rows import FIGURES, OPTIONAL_FIGURES
 from experiments.run_table import RunTable
 from experiments.studies import table_path
 from experiments.tables.tidy import IDENTITY
 
 WHICH = tuple(name for name in IDENTITY if name not in {"plan", "kind", "player"})
 OUTCOME = ("iterations", *FIGURES, "makespan_low_s", "makespan_high_s")
+OPTIONAL = (*OPTIONAL_FIGURES, "carbon_source")  # columns only where a run has them
 PROVENANCE = ("placement", "profile_hash", "profile_origin", "energy_source", "status", "reason")
 # Overrides that these columns tell already.
 _TOLD = {
@@ -38,12 +39,13 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in (*WHICH, *OUTCOME, *PROVENANCE) if name not in runs]
     runs = runs.assign(**dict.fromkeys(missing))
     varied = _varied(runs)
+    outcome = (*OUTCOME, *(name for name in OPTIONAL if name in runs and runs[name].notna().any()))
     simulated = runs.assign(player="simulated", iterations=1)
     rows = [simulated]
     if "measured.makespan_s" in runs:
         real = runs[runs["measured.makespan_s"].notna()]
-        rows.append(real.assign(player="measured", **{name: real.get(f"measured.{name}") for name in OUTCOME[1:]}))
-    columns = [*WHICH, *varied, "player", *OUTCOME, *PROVENANCE]
+        rows.append(real.assign(player="measured", **{name: real.get(f"measured.{name}") for name in outcome[1:]}))
+    columns = [*WHICH, *varied, "player", *outcome, *PROVENANCE]
     table = pd.concat([part.assign(**varied)[columns] for part in rows], ignore_index=True)
     return table.sort_values([*WHICH, *varied, "player"], kind="stable").reset_index(drop=True)
 

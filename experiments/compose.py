@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from edgesim.cluster import Cluster, Device, Network
+from edgesim.cluster import Cluster, Device, Grid, Network
 from edgesim.errors import ProfileError
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Model
@@ -51,13 +51,19 @@ class Shelf:
 
 @dataclass(frozen=True, kw_only=True)
 class Nouns:
-    """All that a simulation needs. Plans are made and judged for the cluster as it is; what happens then is played."""
+    """All that a simulation needs.
+
+    Plans are made and judged for the cluster as it is; what happens then is played. ``head_room`` is the share of each
+    device's memory that plans leave free.
+    """
 
     cluster: Cluster
     model: Model
     workload: Workload
     profile: Profile
     scenario: Scenario
+    head_room: float = 0.0
+    grid: Grid | None = None
 
     def calibrated(self, profile: Profile, network: Network) -> "Nouns":
         """The same, with what was measured on a testbed."""
@@ -65,15 +71,17 @@ class Nouns:
 
     def plan(self, planner: Planner, strategy: Strategy) -> Plan:
         """The planner's answer, checked; a planner that judges candidates is handed the simulator."""
-        problem = Problem(model=self.model, cluster=self.cluster, profile=self.profile, workload=self.workload)
+        problem = Problem(
+            model=self.model, cluster=self.cluster, profile=self.profile, workload=self.workload,
+            head_room=self.head_room,
+        )  # fmt: skip
         judges = "evaluate" in inspect.signature(planner).parameters
         plan = (
             planner(problem, evaluate=lambda candidate: self.seconds(candidate, strategy))
             if judges
             else planner(problem)
         )
-        plan.check(self.model, self.cluster, self.workload)
-        return plan
+        return problem.check(plan)
 
     def simulate(self, schedule: Schedule) -> Trace:
         """The schedule in virtual time, under the scenario."""
@@ -89,7 +97,7 @@ class Nouns:
 
     def measure(self, trace: Trace) -> Metrics:
         """What a trace of either player meant."""
-        return measure(trace, cluster=self.cluster, model=self.model, workload=self.workload)
+        return measure(trace, cluster=self.cluster, model=self.model, workload=self.workload, grid=self.grid)
 
 
 Config = DictConfig | Mapping[str, Any]
@@ -110,7 +118,11 @@ def _nouns(cfg: Config, texts: Mapping[str, str], shelf: Shelf) -> Nouns:
         lambda: build(cfg["profile"])(model=model, cluster=cluster, workload=workload),
     )
     scenario: Scenario = shelf.get(texts["scenario"], lambda: build(cfg["scenario"]))
-    return Nouns(cluster=cluster, model=model, workload=workload, profile=profile, scenario=scenario)
+    grid: Grid | None = build(cfg["grid"]) if cfg.get("grid") else None
+    return Nouns(
+        cluster=cluster, model=model, workload=workload, profile=profile, scenario=scenario,
+        head_room=cfg["head_room"], grid=grid,
+    )  # fmt: skip
 
 
 # What TCP leaves of a line rate: on radio down to a third, and never more, but for the error of the measurement.
@@ -154,7 +166,7 @@ def prepare(cfg: Config, shelf: Shelf | None = None) -> Prepared:
     if cfg["execute"]:
         refuse_to_execute(words.scenario)
     strategy: Strategy = shelf.get(texts["strategy"], lambda: build(cfg["strategy"]))
-    planned_for = tuple(each for noun, each in texts.items() if noun != "scenario")
+    planned_for = (words.head_room, *(each for noun, each in texts.items() if noun != "scenario"))
     plan = shelf.get(planned_for, lambda: words.plan(build(cfg["planner"]), strategy))
     schedule = shelf.get(
         # Not the network: plans that agree in their stages have one schedule, whatever they were made for.

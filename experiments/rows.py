@@ -22,9 +22,11 @@ from experiments.tables.plans import in_words
 
 # Figures that are one number per run; the largest or the sum of those that are one per rank.
 FIGURES = (
-    "makespan_s", "samples_per_s", "latency_s", "energy_j", "edp_js",
+    "makespan_s", "samples_per_s", "latency_s", "energy_j", "energy_per_sample_j", "edp_js",
     "peak_bytes", "bubble", "utilisation", "sent_bytes",
 )  # fmt: skip
+# Figures that only some configurations give: a device's battery, a grid. Of batteries the first that is empty.
+OPTIONAL_FIGURES = ("samples_per_charge", "carbon_g")
 
 
 class Runner:
@@ -119,15 +121,22 @@ def figures(iterations: Sequence[Metrics]) -> Row:
             "peak_bytes": max(metrics.peak_bytes),
             "sent_bytes": sum(metrics.sent_bytes),
             "utilisation": sum(metrics.utilisation) / len(metrics.utilisation),
+            "samples_per_charge": min((n for n in metrics.samples_per_charge if n is not None), default=None),
         }
         for metrics in iterations
     ]
     times = [metrics.makespan_s for metrics in iterations]
-    return {name: median(each[name] for each in plain) for name in FIGURES} | {
-        "makespan_low_s": min(times) if len(times) > 1 else None,
-        "makespan_high_s": max(times) if len(times) > 1 else None,
-        "energy_source": iterations[0].energy_source,
-    }
+    known = [name for name in (*FIGURES, *OPTIONAL_FIGURES) if plain[0][name] is not None]
+    return (
+        dict.fromkeys(OPTIONAL_FIGURES)
+        | {name: median(each[name] for each in plain) for name in known}
+        | {
+            "makespan_low_s": min(times) if len(times) > 1 else None,
+            "makespan_high_s": max(times) if len(times) > 1 else None,
+            "energy_source": iterations[0].energy_source,
+            "carbon_source": iterations[0].carbon_source,
+        }
+    )
 
 
 def _execute(config: Mapping[str, Any], prepared: Prepared) -> tuple[Trace, ...]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from edgesim.metrics import memory_over_time, power_over_time
+from edgesim.energy import power_over_time
+from edgesim.metrics import memory_over_time
 from edgesim.trace import Trace
 from experiments.compose import Nouns
 
@@ -30,7 +31,7 @@ def series(traces: Sequence[Trace], words: Nouns) -> pd.DataFrame:
 def _rows(trace: Trace, words: Nouns, rank: int) -> list[dict[str, float]]:
     zero_s = min(trace.start_s)
     spans = [span for span in trace if span.task.rank == rank]
-    memory = memory_over_time(spans, words.model, words.workload)
+    memory = memory_over_time(spans, words.model, words.workload, words.cluster.devices[rank])
     power = power_over_time(trace, words.cluster, rank)
     first_bytes = memory[0][1] if memory else 0.0  # parameters are there before the first task; a free rank holds none
     return [

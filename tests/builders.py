@@ -35,9 +35,10 @@ def chain(layers: int, *, output_bytes: float = 1000, parameter_bytes: int = 400
     )  # fmt: skip
 
 
-def power(*, idle_w: float = 1, compute_w: float = 5, transmit_w: float = 2, receive_w: float = 1.5) -> PowerModel:
-    """A board that draws whole watts."""
-    return PowerModel(idle_w=idle_w, compute_w=compute_w, transmit_w=transmit_w, receive_w=receive_w, source="test")
+def power(**more: float) -> PowerModel:
+    """A board that draws whole watts; ``more`` overrides any of them, or adds joules."""
+    watts: dict[str, float] = {"idle_w": 1, "compute_w": 5, "transmit_w": 2, "receive_w": 1.5}
+    return PowerModel(**(watts | more), source="test")  # type: ignore[arg-type]
 
 
 def device(name: str = "board", *, flop_per_s: float = 1e9, memory_bytes: float = 1e9, **more: object) -> Device:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from edgesim.calibration import fit_efficiency, held_out_error, prediction_errors
 from edgesim.cluster import Device, EfficiencyCurve
 from edgesim.errors import ProfileError
-from edgesim.model import Block, BlockKind, Cost, Layer, Model, bert
+from edgesim.model import Block, BlockKind, Cost, Layer, Model
 from edgesim.profile import Point, Profile, estimate
+from edgesim.zoo.bert import bert
 from experiments.compose import build, nouns
 from experiments.fit_device import fit_device
 from experiments.front_door import composed

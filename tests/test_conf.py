@@ -9,7 +9,7 @@ import pytest
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from edgesim.cluster import Cluster, Device, Origin
+from edgesim.cluster import Cluster, Device, Grid, Origin
 from edgesim.errors import ProfileError
 from edgesim.model import Model
 from edgesim.scenario import Jitter, Scenario, Slowdown, Walk
@@ -218,6 +218,13 @@ def test_every_workload_builds(name: str) -> None:
     assert isinstance(build(composed(f"workload={name}").workload), Workload)
 
 
+@pytest.mark.parametrize("name", names("grid"))
+def test_every_grid_builds_and_says_where_its_number_comes_from(name: str) -> None:
+    grid = nouns(composed(f"grid={name}")).grid
+    assert isinstance(grid, Grid)
+    assert grid.source
+
+
 @pytest.mark.parametrize("name", names("data"))
 def test_every_data_set_builds(name: str) -> None:
     assert isinstance(build(composed(f"data={name}").data), DataSpec)
@@ -352,5 +359,6 @@ def test_no_group_is_missing_from_these_tests() -> None:
         "launcher",
         "finetuning",
         "scenario",
+        "grid",
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested

@@ -115,6 +115,8 @@ def test_an_executed_run_keeps_both_traces_and_drops_the_warm_up(command: Comman
         (["groups=[[0"], "cannot read the override 'groups=[[0'"),
         (["devices.slow.memory_bytes=1e4"], "demo-slow"),
         (["execute=true", "scenario=jitter"], "the testbed cannot play a scenario yet: durations vary by 0.05"),
+        (["head_room=0.9999"], "(0.9999 of it kept free)"),
+        (["head_room=1"], "head_room must lie in [0, 1), got 1"),
         (["execute=true", "data=digits"], "bert-tiny-bytes reads text, not digits (choose data=text"),
     ],
 )

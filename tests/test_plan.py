@@ -6,9 +6,9 @@ import pytest
 from builders import chain, data_plan, homogeneous, hybrid_plan, pipeline_plan, plan_of, proof, workload
 
 from edgesim.errors import PlanError
-from edgesim.memory import held_bytes
+from edgesim.model import Model
 from edgesim.plan import Depth, Plan, Stage, Status, in_flight
-from edgesim.workload import Optimiser, Purpose
+from edgesim.workload import Purpose
 
 
 def stage(layers: tuple[int, int], *ranks: int, in_flight: int = 1, samples: tuple[int, ...] = ()) -> Stage:
@@ -95,36 +95,67 @@ def test_a_plan_for_something_else_is_refused(plan: Plan, message: str) -> None:
 
 
 def test_a_rank_that_needs_one_byte_more_than_it_has_is_refused() -> None:
-    model, asked = chain(2, parameter_bytes=4000, stash_bytes=500), workload(micro_batches=4)
-    plan = pipeline_plan(model, micro_batches=4)
-    need = 4000 + 4000 + 2 * 500  # the first stage: parameters, gradients, two micro-batches in flight
+    model = chain(2, parameter_bytes=4000, stash_bytes=500, output_bytes=100)
+    asked, plan = workload(micro_batches=4), pipeline_plan(model, micro_batches=4)
+    # The first stage: parameters, gradients, two stashes and outputs in flight, four gradients received.
+    need = 4000 + 4000 + 2 * 500 + 2 * 100 + 4 * 100
     plan.check(model, homogeneous(2, memory_bytes=need), asked)
-    with pytest.raises(PlanError, match=r"rank 0 \(board\) needs 9 kB .* 1 samples and 2 in flight, and has 9 kB"):
+    said = (
+        r"rank 0 \(board\) needs 9\.6 kB for layers \(0, 1\), 1 samples and 2 in flight "
+        r"\(largest: parameter_bytes, 4 kB\), and has 9\.6 kB \(fewer layers, samples or in flight\)"
+    )
+    with pytest.raises(PlanError, match=said):
         plan.check(model, homogeneous(2, memory_bytes=need - 1), asked)
 
 
-def test_head_room_is_kept_free() -> None:
+def test_head_room_is_kept_free_and_said() -> None:
     model, asked = chain(1), workload(micro_batches=1)
     plan, cluster = data_plan(model, [1]), homogeneous(1, memory_bytes=8500)
     plan.check(model, cluster, asked)
-    with pytest.raises(PlanError, match=r"has 7\.65 kB"):
+    with pytest.raises(PlanError, match=r"has 7\.65 kB \(0\.1 of it kept free\)"):
         plan.check(model, cluster, asked, head_room=0.1)
 
 
-@pytest.mark.parametrize(("optimiser", "states"), [(Optimiser.SGD, 0), (Optimiser.MOMENTUM, 1), (Optimiser.ADAM, 2)])
-def test_memory_is_parameters_gradients_optimiser_state_and_a_stash_per_micro_batch_in_flight(
-    optimiser: Optimiser, states: int
-) -> None:
-    layers = chain(2, parameter_bytes=100, stash_bytes=7).layers
-    held = held_bytes(layers, samples=3, in_flight=5, workload=workload(optimiser=optimiser))
-    assert (held.parameter_bytes, held.gradient_bytes, held.optimiser_bytes) == (200, 200, 200 * states)
-    assert held.stash_bytes == 5 * 3 * 2 * 7
-    assert held.total_bytes == held.static_bytes + held.stash_bytes == 400 + 200 * states + 210
+def test_the_framework_takes_its_part_of_a_device() -> None:
+    model, asked = chain(1), workload(micro_batches=1)
+    plan = data_plan(model, [1])
+    plan.check(model, homogeneous(1, memory_bytes=8600, context_bytes=100.0), asked)
+    with pytest.raises(PlanError, match=r"needs 8\.6 kB"):
+        plan.check(model, homogeneous(1, memory_bytes=8599, context_bytes=100.0), asked)
 
 
-def test_inference_holds_parameters_only() -> None:
-    held = held_bytes(chain(2).layers, samples=3, in_flight=5, workload=workload(purpose=Purpose.INFER))
-    assert held.total_bytes == 8000
+# --- tied weights -----------------------------------------------------------------------------------------------------
+
+
+def tied(*, trainable: bool = True, owner_trainable: bool = True) -> Model:
+    """Three layers; the last shares 400 B with the first."""
+    first, middle, last = chain(3).layers
+    owner = replace(first.blocks[0], trainable=owner_trainable)
+    copy = replace(last.blocks[0], trainable=trainable, tied_bytes=400, tied_to=first.name)
+    return replace(
+        chain(3), layers=(replace(first, blocks=(owner,)), middle, replace(last, blocks=(copy,)))
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("flags", [{}, {"trainable": False}, {"owner_trainable": False}])
+def test_trained_weights_cannot_be_shared_by_two_stages(flags: dict[str, bool]) -> None:
+    said = r"layers l0 and l2 share 400 B of trained weights .* \(put both into one stage, freeze them, or untie them: "
+    with pytest.raises(PlanError, match=said + r"model\.tied=false\)"):
+        pipeline_plan(tied(**flags), micro_batches=1).check(tied(**flags), homogeneous(3), workload())
+
+
+def test_tied_weights_may_share_a_stage_lie_frozen_or_serve_inference() -> None:
+    frozen, one = tied(trainable=False, owner_trainable=False), data_plan(tied(), [1])
+    one.check(tied(), homogeneous(1), workload())
+    apart = pipeline_plan(tied(), micro_batches=1)
+    apart.check(frozen, homogeneous(3), workload())
+    apart.check(tied(), homogeneous(3), workload(purpose=Purpose.INFER))
+
+
+def test_a_layer_tied_to_none_is_named() -> None:
+    model = replace(tied(), layers=tied().layers[1:])
+    with pytest.raises(PlanError, match="layer l2 is tied to 'l0', which it lacks"):
+        data_plan(model, [1]).check(model, homogeneous(1), workload())
 
 
 def test_a_batch_is_a_multiple_of_its_micro_batch() -> None:

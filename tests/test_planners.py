@@ -36,9 +36,10 @@ def a_problem(
     micro_batch_samples: int = 4,
     memory_bytes: float = 1e9,
     bytes_per_s: float = 1e7,
+    output_bytes: float = 1000,
 ) -> Problem:
     """Equal layers on boards of unequal speed: 10 ms forward and 20 ms backward per layer and sample at speed 1."""
-    model = builders.chain(layers)
+    model = builders.chain(layers, output_bytes=output_bytes)
     cluster = builders.named(len(speeds), network=builders.switched(len(speeds), bytes_per_s=bytes_per_s))
     boards = tuple(replace(board, memory_bytes=memory_bytes) for board in cluster.devices)
     cluster = Cluster(name=cluster.name, devices=boards, network=cluster.network)
@@ -282,11 +283,22 @@ def test_no_plan_of_a_kind_is_said() -> None:
 
 
 def test_the_oracle_passes_over_plans_that_do_not_fit() -> None:
-    """On 33 kB a board holds at most three of the layers (8 kB each, and stash)."""
-    problem = a_problem(memory_bytes=33_000)
+    """On 33 kB a board holds at most three of the layers (8 kB each, and stash and messages)."""
+    problem = a_problem(memory_bytes=33_000, output_bytes=10)
     plan = oracle(problem)
     assert max(layers for layers, *_ in shape(plan)) < 4
     plan.check(problem.model, problem.cluster, problem.workload)
+
+
+def test_the_oracle_keeps_trained_tied_weights_in_one_stage() -> None:
+    problem = a_problem(speeds=(1, 1), micro_batches=8, output_bytes=0)  # two equal stages are faster than one device
+    *rest, last = problem.model.layers
+    copy = replace(last, blocks=(replace(last.blocks[0], tied_bytes=4, tied_to="l0"),))
+    tied = replace(problem, model=replace(problem.model, layers=(*rest, copy)))
+    assert len(oracle(problem, groups="pipeline", leave_out=True).stages) == 2
+    with pytest.raises(InfeasibleError, match="nearest: layers l0 and l3 share 4 B of trained weights"):
+        oracle(tied, groups="pipeline", stages=[2])
+    assert len(oracle(tied, groups="pipeline", leave_out=True).stages) == 1
 
 
 def test_infeasible_names_the_nearest_need_and_budget() -> None:

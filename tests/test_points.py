@@ -95,7 +95,16 @@ def test_a_key_forgets_where_results_go_and_what_only_execution_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["network.rate=99 Mbit/s", "seed=1", "strategy=data", "depth=gpipe", "devices.slow.power.idle_w=1"]
+    "word",
+    [
+        "network.rate=99 Mbit/s",
+        "seed=1",
+        "strategy=data",
+        "depth=gpipe",
+        "devices.slow.power.idle_w=1",
+        "head_room=0.1",
+        "grid=world_2023",
+    ],
 )
 def test_a_key_knows_everything_else(word: str) -> None:
     assert key(config(word)) != key(config())

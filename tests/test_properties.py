@@ -14,13 +14,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgesim.cluster import Cluster, Network
+from edgesim.energy import power_over_time, wire_bytes
 from edgesim.errors import ScheduleError
-from edgesim.memory import held_bytes
-from edgesim.metrics import measure, memory_over_time, power_over_time, wire_bytes
+from edgesim.metrics import measure, memory_over_time
 from edgesim.model import Layer, Model, model_from_dict, model_to_dict
 from edgesim.plan import Depth, Plan, Stage, in_flight
 from edgesim.profile import Profile
-from edgesim.schedule import COLLECTIVE, COMPUTE, Op, Schedule, Task
+from edgesim.schedule import COLLECTIVE, COMPUTE, Op, Payload, Schedule, Task
 from edgesim.simulator import simulate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.trace import Trace
@@ -128,9 +128,15 @@ def cases(draw: st.DrawFn, *, kinds: Sequence[str] = ("switched", "radio", "pair
               in_flight=depth[p])
         for p, cut in enumerate(cuts)
     ]  # fmt: skip
-    watts = power(idle_w=draw(st.floats(0, 2)), compute_w=9, transmit_w=draw(st.floats(2, 4)), receive_w=3)
+    joules = {
+        f"{way}_j_per_{per}": draw(st.sampled_from([0.0, 1e-6, 1e-3]))
+        for way in ("transmit", "receive") for per in ("byte", "message")
+    }  # fmt: skip
+    watts = power(idle_w=draw(st.floats(0, 2)), compute_w=9, transmit_w=draw(st.floats(2, 4)), receive_w=3, **joules)
+    context_bytes = draw(st.sampled_from([0.0, 5000.0]))
     cluster = Cluster(
-        name="random", devices=tuple(device(f"d{rank}", power=watts) for rank in range(ranks)),
+        name="random",
+        devices=tuple(device(f"d{rank}", power=watts, context_bytes=context_bytes) for rank in range(ranks)),
         network=draw(networks(ranks, kinds)),
     )  # fmt: skip
     costs = {(r, n): (draw(seconds_of_work), draw(seconds_of_work)) for r in range(ranks) for n in range(len(parts))}
@@ -335,18 +341,30 @@ def test_no_stage_ever_holds_more_micro_batches_than_its_depth(case: Case) -> No
             assert 0 <= held <= depth[rank]
 
 
+def message_bytes(tasks: Sequence[Task], deepest: int) -> int:
+    """What a rank's messages take, counted message by message: all but the activations sent stay to the end."""
+    staying = sum(task.nbytes for task in tasks if task.op is Op.RECV)
+    staying += sum(task.nbytes for task in tasks if task.op is Op.SEND and task.payload is Payload.GRADIENT)
+    outputs = [task for task in tasks if task.op is Op.SEND and task.payload is Payload.ACTIVATION]
+    return staying + deepest * sum(task.nbytes for task in outputs if task.micro_batch == 0)
+
+
 @repeatable
 @given(cases())
 def test_peak_memory_is_what_the_plan_predicts_and_is_never_negative_or_left_behind(case: Case) -> None:
+    assume(case.trace.makespan_s > 0)
+    metrics = measure(case.trace, cluster=case.cluster, model=case.model, workload=case.workload)
+    needs = case.plan.memory(case.model, case.cluster, case.workload)
     for stage in case.plan.stages:
-        layers, deepest = case.model.layers[slice(*stage.layers)], min(stage.in_flight, case.plan.micro_batches)
-        for rank, samples in zip(stage.ranks, stage.samples, strict=True):
+        deepest = min(stage.in_flight, case.plan.micro_batches)
+        for rank in stage.ranks:
             spans = [span for span in case.trace if span.task.rank == rank]
-            held = [nbytes for _, nbytes in memory_over_time(spans, case.model, case.workload)]
-            expected = held_bytes(layers, samples=samples, in_flight=deepest, workload=case.workload)
-            assert max(held) == pytest.approx(expected.total_bytes)
-            assert min(held) == held[0] == pytest.approx(expected.static_bytes)
-            assert held[-1] == pytest.approx(expected.static_bytes)
+            held = [at for _, at in memory_over_time(spans, case.model, case.workload, case.cluster.devices[rank])]
+            assert needs[rank].message_bytes == message_bytes([span.task for span in spans], deepest)
+            assert metrics.peak_bytes[rank] == max(held) == pytest.approx(needs[rank].total_bytes)
+            assert min(held) == held[0] == pytest.approx(needs[rank].resting_bytes)
+            assert held[-1] == pytest.approx(needs[rank].resting_bytes)
+    assert {nbytes for rank, nbytes in enumerate(metrics.peak_bytes) if rank not in needs} <= {0.0}
 
 
 @repeatable
@@ -356,9 +374,12 @@ def test_energy_by_state_adds_up_to_the_integral_of_power(case: Case) -> None:
     metrics = measure(case.trace, cluster=case.cluster, model=case.model, workload=case.workload)
     for rank, states in enumerate(metrics.energy_by_state_j):
         steps = power_over_time(case.trace, case.cluster, rank)
+        idle_w = case.cluster.devices[rank].power.idle_w
         integral_j = sum(watts * (later_s - at_s) for (at_s, watts), (later_s, _) in pairwise(steps))
         assert sum(states.values()) == pytest.approx(integral_j, rel=1e-6, abs=1e-12)
-        assert steps[-1][1] == pytest.approx(case.cluster.devices[rank].power.idle_w, abs=1e-9)
+        assert steps[-1][1] == pytest.approx(idle_w, abs=1e-9)
+        assert states["idle"] + states["waiting"] == pytest.approx(idle_w * case.trace.makespan_s, abs=1e-12)
+        assert all(joules >= -1e-12 for joules in states.values())
     assert metrics.energy_j == pytest.approx(sum(sum(states.values()) for states in metrics.energy_by_state_j))
 
 

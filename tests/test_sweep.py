@@ -153,6 +153,19 @@ def test_a_sweep_becomes_a_tidy_table_with_a_column_for_what_it_varied(
     assert "no sweep 't' in" in capsys.readouterr().err
 
 
+def test_batteries_and_carbon_are_columns_only_where_a_run_has_them(sweep: Callable[..., int], tmp_path: Path) -> None:
+    assert sweep("strategy=data,pipeline") == 0
+    told = {"samples_per_charge", "carbon_g", "carbon_source"}
+    assert not told & set(collect("s", tmp_path).columns)
+    assert sweep("strategy=data,pipeline", "grid=world_2023", "+devices.slow.power.battery_j=1000") == 0
+    table = collect("s", tmp_path)
+    with_them = table[table["carbon_g"].notna()]
+    assert (len(table), len(with_them)) == (4, 2)
+    assert with_them["carbon_g"].tolist() == pytest.approx((with_them["energy_j"] / 3.6e6 * 480).tolist())
+    assert (with_them["samples_per_charge"] > 0).all()
+    assert (table["energy_per_sample_j"] * table["batch_samples"]).tolist() == pytest.approx(table["energy_j"].tolist())
+
+
 def test_an_executed_run_is_one_row_and_two_in_the_tidy_table(
     sweep: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,6 @@ from math import inf
 from time import perf_counter
 
 from edgesim.errors import InfeasibleError, PlanError
-from edgesim.memory import held_bytes
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners import Problem
 from edgesim.planners.candidates import Family, Partition, count, partitions, plans
@@ -58,31 +57,29 @@ def _best(
     """The best plan that fits, and its seconds. Raises InfeasibleError."""
     unproven = Proof(status=Status.HEURISTIC, method="none", objective="seconds per iteration")
     best: tuple[Plan, float] | None = None
-    nearest = (inf, "")
+    nearest: tuple[float, str] | None = None
     for partition in tried:
         for plan in plans(problem, partition, depth=depth, planner="exhaustive", proof=unproven):
             fullest = _fullest(plan, problem)
-            nearest = min(nearest, fullest)
+            nearest = min(nearest or fullest, fullest)
             if fullest[0] <= 1:
                 value = evaluate(plan)
                 if best is None or value < best[1]:
                     best = plan, value
     if best is None:
+        assert nearest is not None, "there are plans"
         raise InfeasibleError(f"exhaustive: no plan fits in memory; the nearest: {nearest[1]}")
     return best
 
 
 def _fullest(plan: Plan, problem: Problem) -> tuple[float, str]:
-    """Need over budget of the rank whose memory is fullest, and both in words."""
+    """Need over budget of the rank whose memory is fullest, and both in words; no budget allows tied weights apart."""
+    if apart := plan.tied_apart(problem.model, problem.workload):
+        return inf, apart
     fullest = (0.0, "")
-    for stage in plan.stages:
-        layers = problem.model.layers[slice(*stage.layers)]
-        for rank, samples in zip(stage.ranks, stage.samples, strict=True):
-            held = held_bytes(layers, samples=samples, in_flight=stage.in_flight, workload=problem.workload)
-            device = problem.cluster.devices[rank]
-            budget = device.memory_bytes * (1 - problem.head_room)
-            words = (
-                f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')}, has {show(budget, 'B')}, in {plan}"
-            )
-            fullest = max(fullest, (held.total_bytes / budget, words))
+    for rank, held in plan.memory(problem.model, problem.cluster, problem.workload).items():
+        device = problem.cluster.devices[rank]
+        budget = device.memory_bytes * (1 - problem.head_room)
+        words = f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')}, has {show(budget, 'B')}, in {plan}"
+        fullest = max(fullest, (held.total_bytes / budget, words))
     return fullest

@@ -80,14 +80,15 @@ class _Writer:
         """One message for every rank of the other stage that shares samples with this rank."""
         boundary = max(self.plan.stages[s].layers[0], self.plan.stages[other].layers[0])
         sent = self.model.layers[boundary - 1]
+        if payload is Payload.GRADIENT and not sent.returns_gradient:
+            return
         source, nbytes = ("F", sent.output_bytes) if payload is Payload.ACTIVATION else ("B", sent.gradient_bytes)
         for peer, (start, stop) in overlaps(self.plan.stages[s], rank, self.plan.stages[other]):
-            if carried := nbytes(stop - start, self.tokens):  # no gradient goes back to where nothing is trained
-                yield Task(
-                    op=op, rank=rank, stage=s, layers=(boundary, boundary), micro_batch=m, samples=(start, stop),
-                    payload=payload, peers=(peer,), nbytes=carried,
-                    needs=(f"{s}{source}{m}@{rank}",) if op is Op.SEND else (),
-                )  # fmt: skip
+            yield Task(
+                op=op, rank=rank, stage=s, layers=(boundary, boundary), micro_batch=m, samples=(start, stop),
+                payload=payload, peers=(peer,), nbytes=nbytes(stop - start, self.tokens),
+                needs=(f"{s}{source}{m}@{rank}",) if op is Op.SEND else (),
+            )  # fmt: skip
 
 
 def overlaps(stage: Stage, rank: int, other: Stage) -> Iterator[tuple[int, tuple[int, int]]]:

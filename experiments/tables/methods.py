@@ -40,6 +40,7 @@ VALUES: Mapping[str, Quantity] = {
     "samples_per_s": Quantity(title="throughput", unit="samples/s", best=max, prefixed=False),
     "makespan_s": Quantity(title="time per iteration", unit="s", best=min),
     "energy_j": Quantity(title="energy per iteration", unit="J", best=min),
+    "energy_per_sample_j": Quantity(title="energy per sample", unit="J", best=min),
     "peak_bytes": Quantity(title="peak memory", unit="B", best=min),
 }
 

@@ -1,6 +1,6 @@
 """What did a run cost? A row per player."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from rich.table import Table
@@ -12,10 +12,7 @@ from edgesim.units import show
 def metrics_table(metrics: Sequence[Metrics]) -> Table:
     """Simulated and measured, one below the other; of several iterations the median."""
     table = Table(
-        title="one iteration",
-        caption=f"energy: watts are {metrics[0].energy_source}",
-        title_justify="left",
-        caption_justify="left",
+        title="one iteration", caption="\n".join(_beside(metrics)), title_justify="left", caption_justify="left"
     )
     table.add_column("player")
     for head in ("iteration", "samples/s", "bubble", "sent", "peak memory", "energy"):
@@ -32,3 +29,19 @@ def metrics_table(metrics: Sequence[Metrics]) -> Table:
             show(median(m.energy_j for m in mine), "J"),
         )
     return table
+
+
+def _beside(metrics: Sequence[Metrics]) -> Iterator[str]:
+    """Energy per sample, where the watts come from, and what only a grid or a battery tells (by the first player)."""
+    first = metrics[0]
+    per_sample_j = {
+        player: median(m.energy_per_sample_j for m in metrics if m.player == player)
+        for player in dict.fromkeys(m.player for m in metrics)
+    }
+    yield "energy per sample: " + ", ".join(f"{show(joules, 'J')} {player}" for player, joules in per_sample_j.items())
+    yield f"energy: watts are {first.energy_source}"
+    if first.carbon_g is not None:
+        yield f"carbon: {show(first.carbon_g, 'g')} per iteration ({first.carbon_source})"
+    for rank, samples in enumerate(first.samples_per_charge):
+        if samples is not None:
+            yield f"battery of rank {rank}: {samples:.3g} samples per charge"

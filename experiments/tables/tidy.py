@@ -19,10 +19,13 @@ IDENTITY = (
     "batch_samples", "player",
 )  # fmt: skip
 METRICS = frozenset({
-    "iterations", "makespan_s", "makespan_low_s", "makespan_high_s", "samples_per_s", "latency_s", "energy_j", "edp_js",
-    "peak_bytes", "bubble", "utilisation", "sent_bytes", "tasks", "simulated_s", "measured_s", "spread", "error",
+    "iterations", "makespan_s", "makespan_low_s", "makespan_high_s", "samples_per_s", "latency_s", "energy_j",
+    "energy_per_sample_j", "edp_js", "samples_per_charge", "carbon_g", "peak_bytes", "bubble", "utilisation",
+    "sent_bytes", "tasks", "simulated_s", "measured_s", "spread", "error",
 })  # fmt: skip
-PROVENANCE = frozenset({"placement", "profile_hash", "profile_origin", "energy_source", "schedule", "status", "reason"})
+PROVENANCE = frozenset(
+    {"placement", "profile_hash", "profile_origin", "energy_source", "carbon_source", "schedule", "status", "reason"}
+)
 RESULTS = METRICS | PROVENANCE
 
 _TEXTS = (*(name for name in IDENTITY if name not in {"devices", "bandwidth_bit_per_s", "batch_samples"}), *PROVENANCE)
