@@ -42,7 +42,13 @@ def simulate(
             f"schedule is for {len(schedule.programs)} ranks, cluster {cluster.name} has {len(cluster.devices)}"
         )
     scenario.check(len(cluster.devices))
-    return _Player(schedule, cluster, Durations(cluster, model, profile, tokens), scenario).play(profile.hash)
+    seconds = Durations(cluster, model, profile, tokens)
+    player = (
+        _DisturbedPlayer(schedule, cluster, seconds, scenario)
+        if scenario.events
+        else _Player(schedule, cluster, seconds)
+    )
+    return player.play(profile.hash)
 
 
 class Durations:
@@ -86,15 +92,11 @@ class Wire(NamedTuple):
 class _Player:
     """One simulation. Nodes that wait for nothing more queue up in ``ready``; every event begins them at its end."""
 
-    def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations, scenario: Scenario) -> None:
+    def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations) -> None:
         self.schedule, self.network = schedule, cluster.network
         self.graph = graph = schedule.graph
         self.env = simpy.Environment()
-        self.fabric = (
-            ChangingFabric(self.env, cluster.network, self.flown, scenario)
-            if scenario.bandwidths
-            else Fabric(self.env, cluster.network, self.flown)
-        )
+        self.fabric = self.wired()
         self.waits = list(graph.waits)
         self.ready = deque(node for node, waits in enumerate(graph.waits) if waits == 0)
         self.start_s = [0.0] * len(graph.tasks)
@@ -110,21 +112,9 @@ class _Player:
                 self.wires[node] = self.wire(task, members)
             else:
                 self.seconds[node] = seconds(task)
-        # Where a device's speed changes, at the nodes that compute on it.
-        self.speeds: dict[int, tuple[tuple[float, float], ...]] = {}
-        if scenario.events:
-            self.disturb(scenario)
 
-    def disturb(self, scenario: Scenario) -> None:
-        """What a scenario does to computations: jitter changes how much there is to do, slow-downs how fast it goes."""
-        speeds = [scenario.speeds(rank) for rank in range(len(self.schedule.programs))]
-        for node in self.seconds:
-            task = self.graph.tasks[self.first[node]]
-            if task.op in COMPUTE:
-                if (jitter := scenario.jitter) is not None:
-                    self.seconds[node] *= jitter.factor(scenario.seed, scenario.iteration, task.name)
-                if speeds[task.rank] != AT_FULL_SPEED:
-                    self.speeds[node] = speeds[task.rank]
+    def wired(self) -> Fabric:
+        return Fabric(self.env, self.network, self.flown)
 
     def play(self, profile_hash: str) -> Trace:
         self.begin()
@@ -137,15 +127,12 @@ class _Player:
 
     def begin(self) -> None:
         """Start all that is ready, and what that makes ready at once; a queue, so that no chain of them is too deep."""
-        env, ready, now_s, speeds = self.env, self.ready, self.env.now, self.speeds
+        env, ready, now_s = self.env, self.ready, self.env.now
         while ready:
             node = ready.popleft()
             self.start_s[self.first[node]] = now_s
             if (wire := self.wires.get(node)) is None:
-                seconds = self.seconds[node]
-                if speeds and node in speeds:
-                    seconds = lasts_s(speeds[node], now_s, seconds)
-                after(env, seconds, self.computed, node)
+                after(env, self.seconds[node], self.computed, node)
                 continue
             for task in wire.receives:
                 self.start_s[task] = now_s + wire.lag_s
@@ -202,3 +189,35 @@ class _Player:
         steps = (2 if task.op is Op.ALL_REDUCE else 1) * (len(ring) - 1)
         latency_s = steps * max(self.network.latency_s[a][b] for a, b in ring)
         return Wire(self.fabric.route(ring), steps * task.nbytes / len(ring), latency_s, members, 0.0)
+
+
+class _DisturbedPlayer(_Player):
+    """A simulation under a scenario. Apart, because planners simulate thousands of plans without one."""
+
+    def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations, scenario: Scenario) -> None:
+        self.scenario = scenario
+        super().__init__(schedule, cluster, seconds)
+        speeds = [scenario.speeds(rank) for rank in range(len(schedule.programs))]
+        # Jitter changes how much a computation is, slow-downs how fast it goes; ``speeds`` of nodes that may be slowed.
+        self.speeds: dict[int, tuple[tuple[float, float], ...]] = {}
+        for node in self.seconds:
+            task = self.graph.tasks[self.first[node]]
+            if task.op in COMPUTE:
+                if (jitter := scenario.jitter) is not None:
+                    self.seconds[node] *= jitter.factor(scenario.seed, scenario.iteration, task.name)
+                if speeds[task.rank] != AT_FULL_SPEED:
+                    self.speeds[node] = speeds[task.rank]
+
+    def wired(self) -> Fabric:
+        if self.scenario.bandwidths:
+            return ChangingFabric(self.env, self.network, self.flown, self.scenario)
+        return super().wired()
+
+    def computed(self, node: int) -> None:
+        """At full speed it would have ended now; what a slow-down has left goes on."""
+        if (speeds := self.speeds.pop(node, None)) is not None:
+            slowed_s = lasts_s(speeds, self.start_s[self.first[node]], self.seconds[node])
+            # A slow-down never shortens; rounding may, where it begins within the last bit of a computation.
+            after(self.env, max(0.0, slowed_s - self.seconds[node]), self.computed, node)
+        else:
+            super().computed(node)
