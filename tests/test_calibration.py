@@ -135,6 +135,16 @@ def test_a_layer_of_several_kinds_that_was_timed_as_a_whole_is_a_point_of_any() 
     assert fit.errors == pytest.approx((0,))
 
 
+def test_where_layers_were_timed_as_a_whole_any_rests_on_them_alone() -> None:
+    whole = one_layer(working("a", BlockKind.ATTENTION), working("b", BlockKind.MLP)).layers[0]
+    head = Layer(name="l1", blocks=(working("head", BlockKind.HEAD),))
+    model = Model(name="two", architecture="chain", hyper={}, layers=(whole, head))
+    points = [point(2e6 / 1e9 / 0.5, block="l0"), point(1e6 / 1e9 / 0.1, block="l1")]
+    board = fit_efficiency(points, model, device()).device
+    assert board.efficiency_at("mlp", 1e6) == pytest.approx(0.5)
+    assert board.efficiency_at("head", 1e6) == pytest.approx(0.1)
+
+
 def test_seconds_of_blocks_that_only_move_bytes_are_taken_off_a_layer() -> None:
     norm = replace(working("norm", BlockKind.CONNECTIVE, flop=0), forward_bytes=Cost(per_sample=1e6))
     model = one_layer(working("only"), norm)
