@@ -15,7 +15,8 @@ and ``out`` bytes (0 at the model's ends):
 
 The messages are what the runtime holds: it posts every receive before an iteration begins, and lets go of received
 tensors and sent gradients when it ends; an output lives as long as its micro-batch is in flight (in inference until the
-iteration ends: assumed, no runtime plays it yet). gloo sends from the tensors themselves. The ring adds up when no
+iteration ends: assumed, no runtime plays it yet). gloo sends from the tensors themselves. The terms are counted through
+the whole iteration, gradients also before they exist: at most K ``in`` more than lives. But the ring adds up when no
 stash is left, so that only the larger of the two counts. Not counted: temporary tensors of training, and the samples
 that enter the first layer.
 """

@@ -101,7 +101,7 @@ def plans_of(cfg: DictConfig, words: Nouns) -> dict[str, tuple[str, Plan]]:
         raise ValueError("validation.plans: two plans have the same name (rename one)")
     for strategy_name, plan in plans.values():
         strategy_named(strategy_name)
-        plan.check(words.model, words.cluster, words.workload)
+        plan.check(words.model, words.cluster, words.workload, head_room=words.head_room)
     return plans
 
 

@@ -5,6 +5,7 @@ import pytest
 from experiments.compose import prepare
 from experiments.front_door import composed
 from experiments.series import series
+from experiments.tables.metrics import metrics_table
 
 
 def test_the_steps_add_up_to_the_energy_and_reach_the_peak() -> None:
@@ -27,3 +28,18 @@ def test_a_device_without_work_holds_nothing_and_idles() -> None:
     idle = steps[steps["device"] == "2 demo-slow"]
     assert set(idle["memory_bytes"]) == {0.0}
     assert set(idle["power_w"]) == {prepared.words.cluster.devices[2].power.idle_w}
+
+
+def test_the_table_of_a_run_tells_energy_per_sample_and_what_a_battery_and_a_grid_add() -> None:
+    tiny = ("model=bert_tiny_bytes", "strategy=hybrid_pipeline")
+    plain, more = (
+        prepare(composed(*tiny, *words)) for words in ((), ("grid=world_2023", "+devices.fast.power.battery_j=36000"))
+    )
+    captions = [
+        str(metrics_table([made.words.measure(made.words.simulate(made.schedule))]).caption) for made in (plain, more)
+    ]
+    assert "energy per sample: " in captions[0]
+    assert "carbon" not in captions[0]
+    assert "battery" not in captions[0]
+    assert "per iteration (Ember" in captions[1]
+    assert "battery of rank 0: " in captions[1]
