@@ -159,6 +159,8 @@ def prepare(cfg: Config, shelf: Shelf | None = None) -> Prepared:
 def _texts(cfg: Config) -> dict[str, str]:
     """What each noun is built from, as texts that differ where anything differs; a file by when it was written."""
     files = {"cluster": cfg["network"]["calibrated"], "profile": cfg["profile"].get("path")}
+    if str(table := cfg["model"].get("table")).endswith(".json"):
+        files["model"] = table
     return {
         noun: f"{noun}: {text(cfg[noun])}" + (f" {_written_ns(file)}" if (file := files.get(noun)) else "")
         for noun in ("model", "workload", "cluster", "profile", "planner", "strategy")

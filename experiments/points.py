@@ -145,6 +145,8 @@ def key(config: Mapping[str, Any]) -> str:
     left_out = _BESIDE if config["execute"] else _BESIDE + _REAL
     matters = {name: value for name, value in config.items() if name not in left_out}
     files = [config["profile"].get("path"), config["network"]["calibrated"]]
+    if str(table := config["model"].get("table")).endswith(".json"):  # a user's own; kept ones change with the library
+        files.append(table)
     contents = [sha256(Path(file).read_bytes()).hexdigest() if file else None for file in files]
     return sha256(json.dumps([matters, contents], sort_keys=True, default=str).encode()).hexdigest()[:32]
 
