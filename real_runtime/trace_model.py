@@ -127,9 +127,9 @@ def main() -> None:
             model = trace_kept(given.model, **changes)
         else:
             raise ValueError(f"unknown model {given.model!r} (known: {', '.join(KEPT)}; or say FILE.py:FUNCTION)")
-    except (ValueError, TypeError) as error:
+        given.output.write_text(table_text(model, given.output.parent))
+    except (ValueError, TypeError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
-    given.output.write_text(table_text(model, given.output.parent))
     print(f"{model}\nwritten to {given.output}; a model of conf/model:")
     print(f"  _target_: edgesim.model.from_table\n  table: {given.output.resolve()}")
 

@@ -1,8 +1,6 @@
 """What does each layer of a PyTorch model cost? Runs its chain at a few sizes, and fits the polynomials of a table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,24 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
 from real_runtime.counting import INPUT, OUTPUT, Counts, count
 from real_runtime.data import known_reads
+from real_runtime.fitting import CHECKED_SAMPLES, SAMPLES, Costs, fit
 from real_runtime.models import Architecture, architecture
-
-_SAMPLES, _CHECKED_SAMPLES = (2, 3), 4  # batch norm needs more than one
-_READS_EXACTLY = ("forward_flop", "backward_flop", "weight_flop", "output_bytes")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """What one layer costs at one size, or of how many (FLOP or bytes)."""
-
-    forward_flop: int
-    backward_flop: int
-    forward_bytes: int
-    backward_bytes: int
-    output_bytes: int
-    stash_bytes: int
-    weight_flop: int
-    weight_stash_bytes: int
 
 
 def trace(name: str, arch_name: str, hyper: Mapping[str, Any], tokens: Sequence[int] = ()) -> Model:
@@ -50,13 +32,13 @@ def trace(name: str, arch_name: str, hyper: Mapping[str, Any], tokens: Sequence[
     with FakeTensorMode(allow_non_fake_inputs=True):
         modules = [arch.layer(hyper, index) for index in range(len(names))]
         at = partial(_chain_costs, shell, arch, dict(zip(names, modules, strict=True)))
-        points = {(samples, length): at(samples, length) for samples in _SAMPLES for length in lengths}
-        check = at(_CHECKED_SAMPLES, checked)
+        points = {(samples, length): at(samples, length) for samples in SAMPLES for length in lengths}
+        check = at(CHECKED_SAMPLES, checked)
     layers = []
     for i, (layer, module) in enumerate(zip(names, modules, strict=True)):
         where = f"{name}, layer {layer}"
-        fits = _fit(
-            where, {size: costs[i][0] for size, costs in points.items()}, check[i][0], (_CHECKED_SAMPLES, checked)
+        fits = fit(
+            where, {size: costs[i][0] for size, costs in points.items()}, check[i][0], (CHECKED_SAMPLES, checked)
         )
         kind = BlockKind.HEAD if i + 1 == len(names) else check[i][1]
         layers.append(Layer(name=layer, blocks=(_block(kind, module, fits),)))
@@ -68,9 +50,6 @@ def _block(kind: BlockKind, module: nn.Module, fits: Mapping[str, Cost]) -> Bloc
         name=kind.value, kind=kind, parameter_bytes=sum(p.nbytes for p in module.parameters()),
         split_by=SplitBy.NOTHING, splits=0, **fits,
     )  # fmt: skip
-
-
-# --- counting a chain ---
 
 
 def _chain_costs(
@@ -97,7 +76,7 @@ def _chain_costs(
             )
         counted.append((whole, frozen))
         entered = output.detach().requires_grad_(output.is_floating_point())
-    _count_boundaries_once(counted)
+    count_boundaries_once(counted)
     return [(_costs(whole, frozen), whole.kind) for whole, frozen in counted]
 
 
@@ -105,7 +84,7 @@ def _loss(model: Model, arch: Architecture, tokens: int, output: Tensor) -> Tens
     return arch.loss(model.hyper, tokens, output, torch.zeros(output.shape[:-1], dtype=torch.long))
 
 
-def _count_boundaries_once(counted: Sequence[tuple[Counts, Counts]]) -> None:
+def count_boundaries_once(counted: Sequence[tuple[Counts, Counts]]) -> None:
     """A tensor that two neighbours keep counts in the one that takes it in, also when that one is frozen."""
     for (whole, frozen), (next_whole, next_frozen) in pairwise(counted):
         if OUTPUT in whole.kept and INPUT in next_whole.kept:
@@ -126,50 +105,3 @@ def _costs(whole: Counts, frozen: Counts) -> Costs:
         weight_flop=whole.backward_flop - frozen.backward_flop,
         weight_stash_bytes=stash_bytes - sum(frozen.kept.values()),
     )
-
-
-# --- fitting ---
-
-_Size = tuple[int, int]  # samples, tokens
-_Polynomial = tuple[Fraction, Fraction, Fraction]  # in tokens
-
-
-def _fit(where: str, counted: Mapping[_Size, Costs], check: Costs, checked: _Size) -> dict[str, Cost]:
-    """A polynomial for every cost, through all sizes counted, that gives what the further size costs."""
-    fits = {}
-    for name, expected in asdict(check).items():
-        alone, each = _exact({size: getattr(costs, name) for size, costs in counted.items()})
-        samples, tokens = checked
-        predicted = sum((alone[power] + samples * each[power]) * tokens**power for power in range(3))
-        if predicted != expected:
-            raise ValueError(
-                f"{where}: {name} is no polynomial in samples and tokens: {samples} samples of {tokens} tokens "
-                f"cost {expected}, fitted were {float(predicted):g}"
-            )
-        if any(alone[1:]) and name in _READS_EXACTLY:
-            raise ValueError(f"{where}: {name} grows with tokens whatever the samples, for which a table has no term")
-        # Of bytes, what all samples share (position ids, a mask) counts for each: a little too much.
-        fits[name] = Cost(
-            fixed=float(alone[0]), per_sample=float(each[0]),
-            per_token=float(each[1] + alone[1]), per_token_squared=float(each[2] + alone[2]),
-        )  # fmt: skip
-    return fits
-
-
-def _exact(values: Mapping[_Size, int]) -> tuple[_Polynomial, _Polynomial]:
-    """(what does not depend on samples, what each sample adds), as polynomials in tokens."""
-    few, many = _SAMPLES
-    rows = [_through([(t, value) for (s, t), value in values.items() if s == samples]) for samples in _SAMPLES]
-    each = [(b - a) / (many - few) for a, b in zip(*rows, strict=True)]
-    alone = [a - few * e for a, e in zip(rows[0], each, strict=True)]
-    return tuple(alone), tuple(each)  # type: ignore[return-value]
-
-
-def _through(points: Sequence[tuple[int, int]]) -> list[Fraction]:
-    """Coefficients of the parabola through three points (Newton), or the constant through one."""
-    if len(points) == 1:
-        return [Fraction(points[0][1]), Fraction(0), Fraction(0)]
-    (x0, y0), (x1, y1), (x2, y2) = points
-    first = Fraction(y1 - y0, x1 - x0)
-    second = (Fraction(y2 - y1, x2 - x1) - first) / (x2 - x0)
-    return [y0 - first * x0 + second * x0 * x1, first - second * (x0 + x1), second]

@@ -28,7 +28,7 @@ from real_runtime import trace_model
 from real_runtime.counting import INPUT, count
 from real_runtime.models import architecture, boundary_shapes
 from real_runtime.trace_model import KEPT, table_text, trace_file, trace_kept
-from real_runtime.tracing import _count_boundaries_once
+from real_runtime.tracing import count_boundaries_once
 
 CNNS = ["resnet50", "efficientnet_b1", "mobilenet_v2"]
 # Tan and Le's B1 as google/efficientnet-b1 has it; He et al.'s ResNet-50 is ResNetConfig's default.
@@ -139,7 +139,7 @@ def test_backward_flops_of_resnet_are_those_of_the_whole_model(resolution: int) 
 
 @pytest.mark.parametrize("name", [name for name in KEPT if "resnet" not in name])
 def test_a_grouped_convolutions_backward_pass_costs_twice_its_forward_pass(name: str) -> None:
-    """Where torch's counter, which takes the groups times too many, says three to ten times."""
+    """Torch's own counter says many times: it counts the weights' gradient once per group."""
     for layer in from_table(table=name).layers[1:]:
         assert layer.backward_flop(1, 1) == 2 * layer.forward_flop(1, 1)
 
@@ -230,7 +230,7 @@ def test_a_boundary_tensor_that_two_layers_keep_is_counted_once(frozen: bool) ->
         both = [count(layer, entered, frozen=f, loss=None) for f in (False, True)]
         counted.append((both[0][0], both[1][0]))
         entered = both[0][1].detach().requires_grad_()
-    _count_boundaries_once(counted)
+    count_boundaries_once(counted)
     chain = nn.Sequential(*layers).requires_grad_(not frozen)
     real = kept_bytes(lambda: chain(images), chain.parameters())
     assert sum(sum(pair[frozen].kept.values()) for pair in counted) == real
