@@ -7,8 +7,11 @@ FLOPs count a multiply-add as two, as torch's FlopCounterMode does. Bytes are FP
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from edgesim.units import BYTES_PER_FLOAT32, show
@@ -163,16 +166,29 @@ class Model:
 
 
 def from_table(*, table: str) -> Model:
-    """Read a traced layer table that ships with the package (``edgesim/tables/<table>.json``).
+    """Read a traced layer table: one of ``edgesim/tables`` by its name, or any other by its path, which ends in .json.
 
-    Tables are written by ``python -m real_runtime.trace_model`` from the PyTorch module itself.
+    Tables are written by ``python -m real_runtime.trace_model`` from the PyTorch module itself. A table of a user's own
+    module names its file relative to the table. Raises ValueError for an unknown table.
     """
-    folder = files("edgesim") / "tables"
-    path = folder / f"{table}.json"
+    kept = files("edgesim") / "tables"
+    own = Path(table).resolve() if table.endswith(".json") else None
+    path, folder = (own, own.parent) if own else (kept / f"{table}.json", kept)
     if not path.is_file():
-        known = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
-        raise ValueError(f"unknown layer table {table!r} (known: {', '.join(known)})")
-    return model_from_dict(json.loads(path.read_text()))
+        raise ValueError(_unknown_table(table, folder.iterdir() if folder.is_dir() else (), of_a_user=bool(own)))
+    data = json.loads(path.read_text())
+    if own and "file" in data["hyper"]:
+        data["hyper"]["file"] = str((own.parent / data["hyper"]["file"]).resolve())
+    return model_from_dict(data)
+
+
+def _unknown_table(table: str, entries: Iterable[Traversable], *, of_a_user: bool) -> str:
+    """What is wrong, which of the folder's tables may be meant, and which there are."""
+    files_known = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+    known = files_known if of_a_user else [name.removesuffix(".json") for name in files_known]
+    near = get_close_matches(Path(table).name, known, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown layer table {table!r} ({meant}known: {', '.join(known) or 'none'})"
 
 
 def model_from_dict(data: Mapping[str, Any]) -> Model:

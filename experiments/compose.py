@@ -188,7 +188,9 @@ def _texts(cfg: Config) -> dict[str, str]:
 
 def files_of(cfg: Config) -> dict[str, list[str]]:
     """Files that a configuration names, by the noun that is read from them."""
+    table = cfg["model"].get("table")
     paths = {
+        "model": [table if str(table).endswith(".json") else None],  # a user's own; kept ones change with the library
         "cluster": [cfg["network"]["calibrated"]],
         "profile": [cfg["profile"].get("path")],
         "scenario": [event.get("path") for event in cfg["scenario"]["events"].values()],

@@ -4,15 +4,11 @@ from collections.abc import Callable
 
 from omegaconf import DictConfig
 
-from edgesim.model import Model
 from edgesim.schedule import Schedule
 from experiments.compose import Nouns, Prepared, build, nominal_cluster, refuse_to_execute
-from real_runtime.data import DataSpec
+from real_runtime.data import DataSpec, refuse_other_data
 from real_runtime.job import Execution, Job
 from real_runtime.testbeds import Testbed, open_testbed
-
-# What a model of this hyper-parameter reads.
-_READS = {"vocabulary": "text", "resolution": "digits"}
 
 
 def make_job(cfg: DictConfig, words: Nouns, schedule: Schedule, iterations: int) -> Job:
@@ -32,13 +28,6 @@ def make_job(cfg: DictConfig, words: Nouns, schedule: Schedule, iterations: int)
         iterations=iterations + 1,
         seed=cfg.seed,
     )
-
-
-def refuse_other_data(model: Model, data: DataSpec) -> None:
-    """Raise ValueError if the model reads another kind of data."""
-    for hyper, kind in _READS.items():
-        if hyper in model.hyper and data.kind != kind:
-            raise ValueError(f"{model.name} reads {kind}, not {data.kind} (choose data={kind} and a workload to match)")
 
 
 def execute(testbed: Testbed, job: Job) -> Execution:

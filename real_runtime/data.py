@@ -18,6 +18,8 @@ IGNORED = -100  # the label that torch's cross-entropy leaves out
 MASKED_SHARE = 0.15  # Devlin et al., 2019
 _CORPUS_BYTES = 4_000_000
 _DIGITS_MAXIMUM = 16.0
+# What a model of this hyper-parameter reads: token ids, or images.
+_READS = {"vocabulary": "text", "resolution": "digits"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,24 @@ class DataSpec:
     def __post_init__(self) -> None:
         if self.kind not in ("text", "digits"):
             raise ValueError(f"unknown data {self.kind!r} (known: text, digits)")
+
+
+def known_reads(model: Model) -> str | None:
+    """The kind of data that the model reads; None if it does not say."""
+    return next((kind for hyper, kind in _READS.items() if hyper in model.hyper), None)
+
+
+def refuse_other_data(model: Model, data: DataSpec) -> None:
+    """Raise ValueError if the model does not read this data."""
+    reads = known_reads(model)
+    if reads is None:
+        raise ValueError(f"{model.name} does not say what it reads (trace it with --resolution or --vocabulary)")
+    if data.kind != reads:
+        raise ValueError(f"{model.name} reads {reads}, not {data.kind} (choose data={reads} and a workload to match)")
+    if reads == "text" and model.hyper["vocabulary"] < BYTE_VOCABULARY:
+        raise ValueError(
+            f"{model.name} has a vocabulary of {model.hyper['vocabulary']}, text as bytes needs {BYTE_VOCABULARY}"
+        )
 
 
 class Source:

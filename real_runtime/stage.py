@@ -26,7 +26,7 @@ class StageModule:
 
     def __init__(self, model: Model, workload: Workload, layers: tuple[int, int], *, seed: int) -> None:
         self.model, self.workload = model, workload
-        self.last = layers[1] == len(model.layers)
+        self.first, self.last = layers[0] == 0, layers[1] == len(model.layers)
         self.arch = architecture(model)
         self.module = build_layers(model, range(*layers), seed=seed)
         self.flat_gradients = flatten_gradients(self.module)
@@ -36,7 +36,7 @@ class StageModule:
 
     def forward(self, micro_batch: int, entered: Tensor, target: Tensor | None) -> None:
         """Compute the output, or on the last stage the loss divided by the samples of the whole batch."""
-        if entered.is_floating_point():
+        if not self.first:  # what the first stage reads is data
             entered.requires_grad_()
         output = self.module(entered)
         if self.last:

@@ -1,98 +1,137 @@
-"""What does each layer of a PyTorch model cost? Runs the layers once and writes the table that ``edgesim.model`` reads.
+"""What does each layer of a PyTorch model cost? Writes the layer table that ``edgesim.model.from_table`` reads.
 
-    python -m real_runtime.trace_model mobilenet_v2 --output edgesim/tables/mobilenet_v2.json
+    python -m real_runtime.trace_model resnet50 --output edgesim/tables/resnet50.json
+    python -m real_runtime.trace_model my_net.py:make --resolution 32 --argument width=16 --output my_net.json
+    python -m real_runtime.trace_model my_text.py:make --vocabulary 259 --tokens 16 32 64 --output my_text.json
 
-FLOPs come from torch's FlopCounterMode, stash bytes from saved-tensor hooks (parameters and buffers not counted; a
-tensor saved twice counts once; the boundary input counts in the layer that saves it).
+MODEL is the name of a table that the project keeps, or FILE.py:FUNCTION of your own. The function gives an
+nn.Sequential, or a list or tuple of modules: a chain, which is cut between its children. Any other module needs a
+method layers() -> list[nn.Module]. Samples are dimension 0 of every tensor. A child without parameters joins its
+neighbour.
+
+The file may also define
+    sample() or sample(tokens)   one input, if the module reads neither images nor text of this project's data
+    loss(output, target)         a mean over samples (default: cross-entropy of classes, or of hidden tokens)
+
+Nothing is computed: tensors are fake, so a model larger than this machine can be traced. Costs are counted at 2 and 3
+samples (and three lengths), fitted exactly, and checked at 4 samples (and a further length). To execute the model, it
+must give the same on every device: without dropout.
 """
 
 import argparse
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from edgesim.model import Model, model_to_dict
+from real_runtime.models import module
+from real_runtime.tracing import trace
 
-from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy, model_to_dict
-from real_runtime.models import Architecture, architecture, build_layers, mobilenet_v2
-
-_SAMPLES = 2  # batch norm needs more than one; costs are divided by it
-
-
-def saved_bytes(module: nn.Module, entered: Tensor) -> tuple[Tensor, int]:
-    """The module's output, and the bytes that its backward pass keeps beside parameters and buffers."""
-    own = {t.untyped_storage().data_ptr() for t in (*module.parameters(), *module.buffers())}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = max(kept.get(storage.data_ptr(), 0), tensor.nbytes)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = module(entered)
-    return output, sum(kept.values())
+# Settings of the tables in edgesim/tables: the published ones, and small pictures for the handwritten digits.
+_IMAGENET, _DIGITS = {"classes": 1000}, {"resolution": 64, "classes": 10}
+_RESNET50 = {"depths": [3, 4, 6, 3]}  # He et al., 2016, table 1
+_B1 = {"width": 1.0, "depth": 1.1, "depthwise_padding": [16]}  # google/efficientnet-b1; Tan and Le, 2019
+KEPT: dict[str, tuple[str, dict[str, Any]]] = {
+    "mobilenet_v2": ("mobilenet_v2", {**_DIGITS, "width": 1.0}),
+    "resnet50": ("resnet", {"resolution": 224, **_IMAGENET, **_RESNET50}),
+    "resnet50_digits": ("resnet", {**_DIGITS, **_RESNET50}),
+    "efficientnet_b1": ("efficientnet", {"resolution": 240, **_IMAGENET, **_B1}),
+    "efficientnet_b1_digits": ("efficientnet", {**_DIGITS, **_B1}),
+}
 
 
-def trace_layer(name: str, kind: BlockKind, module: nn.Module, entered: Tensor) -> tuple[Layer, Tensor]:
-    """The layer's costs, at the given input, and its output."""
-    if entered.is_floating_point():
-        entered = entered.detach().requires_grad_()
-    with FlopCounterMode(display=False) as forward:
-        output, stash = saved_bytes(module, entered)
-    with FlopCounterMode(display=False) as backward:
-        output.backward(torch.ones_like(output))
-    samples = entered.shape[0]
-    parameters = sum(p.nbytes for p in module.parameters())
-    # Estimated: weights once, stash and output once each way; the backward pass touches all of it twice.
-    touched = Cost(fixed=parameters, per_sample=(stash + output.nbytes) / samples)
-    block = Block(
-        name=kind.value,
-        kind=kind,
-        forward_flop=Cost(per_sample=forward.get_total_flops() / samples),
-        backward_flop=Cost(per_sample=backward.get_total_flops() / samples),
-        forward_bytes=touched,
-        backward_bytes=touched * 2,
-        parameter_bytes=parameters,
-        output_bytes=Cost(per_sample=output.nbytes / samples),
-        stash_bytes=Cost(per_sample=stash / samples),
-        split_by=SplitBy.NOTHING,
-        splits=0,
+def trace_kept(name: str, **changes: int) -> Model:
+    """A table that the project keeps, or the same with another resolution or number of classes."""
+    arch, hyper = KEPT[name]
+    return trace(name, arch, hyper | changes)
+
+
+def trace_file(
+    place: str,
+    *,
+    name: str | None,
+    arguments: Mapping[str, Any],
+    resolution: int | None = None,
+    vocabulary: int | None = None,
+    tokens: list[int] | None = None,
+) -> Model:
+    """The table of a user's own module, ``FILE.py:FUNCTION``. Raises ValueError for what cannot be traced."""
+    path, _, factory = place.rpartition(":")
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise ValueError(f"no such file: {path} (say FILE.py:FUNCTION)")
+    reads = {key: value for key, value in (("resolution", resolution), ("vocabulary", vocabulary)) if value}
+    hyper = {"file": str(file), "sha256": module.file_hash(file), "factory": factory, "arguments": dict(arguments)}
+    sequences = module.takes_tokens(hyper | reads)
+    if tokens and not sequences:
+        raise ValueError(f"{place} reads no sequences, so --tokens means nothing (leave it out, or give --vocabulary)")
+    return trace(name or file.stem, "module", hyper | reads, tokens or [16, 32, 64] if sequences else ())
+
+
+def table_text(model: Model, folder: Path) -> str:
+    """The table as JSON, a layer per line; a user's file is named relative to the table's folder."""
+    data = model_to_dict(model)
+    if "file" in data["hyper"]:
+        data["hyper"]["file"] = os.path.relpath(data["hyper"]["file"], folder.resolve())
+    layers = ",\n  ".join(json.dumps(layer) for layer in data.pop("layers"))
+    return f'{json.dumps(data)[:-1]}, "layers": [\n  {layers}\n]}}\n'
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} has no value (say NAME=VALUE)")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m real_runtime.trace_model",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return Layer(name=name, blocks=(block,)), output.detach()
-
-
-def trace_mobilenet_v2(*, resolution: int, classes: int, width: float) -> Model:
-    """MobileNetV2 as the runtime builds it."""
-    hyper: Mapping[str, Any] = {"resolution": resolution, "classes": classes, "width": width}
-    names = mobilenet_v2.layer_names()
-    kinds = [BlockKind.HEAD if name == "head" else BlockKind.CONV for name in names]
-    shell = Model(name="mobilenet_v2", architecture="mobilenet_v2", hyper=hyper, layers=())
-    arch: Architecture = architecture(shell)
-    tensor = arch.sample(hyper, 1).expand(_SAMPLES, -1, -1, -1)
-    layers: list[Layer] = []
-    for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-        layer, tensor = trace_layer(name, kind, build_layers(shell, [index], seed=0)[0], tensor)
-        layers.append(layer)
-    return Model(name=shell.name, architecture=shell.architecture, hyper=hyper, layers=tuple(layers))
+    parser.add_argument("model", metavar="MODEL", help=f"{', '.join(KEPT)}, or FILE.py:FUNCTION")
+    parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
+    reads = parser.add_mutually_exclusive_group()
+    reads.add_argument("--resolution", type=int, help="it reads images [samples, 3, N, N] (data=digits)", metavar="N")
+    reads.add_argument(
+        "--vocabulary", type=int, help="it reads token ids below N [samples, tokens] (data=text: 259)", metavar="N"
+    )
+    parser.add_argument("--classes", type=int, help="classes of the head, for a kept model", metavar="N")
+    parser.add_argument("--tokens", type=int, nargs=3, help="three lengths (default: 16 32 64)", metavar="T")
+    parser.add_argument(
+        "--argument", type=_argument, action="append", default=[], metavar="NAME=VALUE",
+        help="passed to FUNCTION; a value is JSON, or text; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--name", help="of the model (default: the file's)")
+    return parser
 
 
 def main() -> None:
-    """Write one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=["mobilenet_v2"])
-    parser.add_argument("--resolution", type=int, default=64, help="pixels of each side (default: 64)")
-    parser.add_argument("--classes", type=int, default=10, help="classes of the head (default: 10)")
-    parser.add_argument("--width", type=float, default=1.0, help="depth multiplier (default: 1.0)")
-    parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
+    """Write one table, or end in one sentence on stderr and exit code 2."""
+    parser = _parser()
     given = parser.parse_args()
-    model = trace_mobilenet_v2(resolution=given.resolution, classes=given.classes, width=given.width)
-    given.output.write_text(json.dumps(model_to_dict(model), indent=1) + "\n")
-    print(f"{model}\nwritten to {given.output}")
+    try:
+        if ":" in given.model:
+            model = trace_file(
+                given.model, name=given.name, arguments=dict(given.argument), resolution=given.resolution,
+                vocabulary=given.vocabulary, tokens=given.tokens,
+            )  # fmt: skip
+        elif given.model in KEPT:
+            changes = {key: getattr(given, key) for key in ("resolution", "classes") if getattr(given, key)}
+            model = trace_kept(given.model, **changes)
+        else:
+            raise ValueError(f"unknown model {given.model!r} (known: {', '.join(KEPT)}; or say FILE.py:FUNCTION)")
+        given.output.write_text(table_text(model, given.output.parent))
+    except (ValueError, TypeError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    print(f"{model}\nwritten to {given.output}; a model of conf/model:")
+    print(f"  _target_: edgesim.model.from_table\n  table: {given.output.resolve()}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The runtime's parts without processes: data, modules, pacing on a fake clock, merging of times, network fits."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +13,7 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime import pacing
 from real_runtime.__main__ import describe
+from real_runtime.counting import count
 from real_runtime.data import IGNORED, MASK, DataSpec, Source, masked_tokens
 from real_runtime.job import Job
 from real_runtime.merging import merge
@@ -21,7 +22,6 @@ from real_runtime.pacing import Dilation, Pacer
 from real_runtime.profiler import fit_network, message_schedule
 from real_runtime.stage import StageModule, flatten_gradients
 from real_runtime.testbeds import TestbedSpec, _fractions, choose, loopback, netns
-from real_runtime.trace_model import saved_bytes, trace_mobilenet_v2
 from real_runtime.transport import DeadlineError
 from real_runtime.worker import TaskError, check_bytes
 
@@ -74,19 +74,22 @@ def test_every_layer_costs_what_its_module_does(model: Model) -> None:
     shapes = boundary_shapes(model, tokens)
     for index, layer in enumerate(model.layers):
         module = build_layers(model, [index], seed=0)
-        if entered.is_floating_point():
-            entered = entered.detach().requires_grad_()
-        output, stash = saved_bytes(module, entered)
+        counts, output = count(module, entered, frozen=False, loss=None)
         assert sum(p.nbytes for p in module.parameters()) == layer.parameter_bytes
         assert output.nbytes == layer.output_bytes(samples, tokens)
         assert tuple(output.shape[1:]) == shapes[index]
         if layer.name != "head":  # the model's head counts the loss too
-            assert stash == pytest.approx(layer.stash_bytes(samples, tokens), rel=0.03)  # ids shared by all samples
-        entered = output
+            expected = layer.stash_bytes(samples, tokens)
+            assert sum(counts.kept.values()) == pytest.approx(expected, rel=0.03)  # ids shared by all samples
+        entered = output.detach().requires_grad_()
 
 
-def test_the_kept_table_is_what_tracing_gives() -> None:
-    assert asdict(trace_mobilenet_v2(resolution=64, classes=10, width=1.0)) == asdict(MOBILENET)
+def test_the_first_stage_computes_no_gradient_of_its_data() -> None:
+    stage = StageModule(MOBILENET, work(MOBILENET), (0, 1), seed=0)
+    stage.forward(0, torch.rand(2, 3, 64, 64), None)
+    output = stage.output(0)
+    assert stage.backward(0, torch.ones_like(output)) is None
+    assert float(stage.flat_gradients.abs().sum()) > 0
 
 
 def test_any_cut_of_layers_gets_the_same_weights() -> None:

@@ -1,7 +1,8 @@
 """Which PyTorch modules are the model's layers? One file per architecture; any cut of layers gets the same weights.
 
 An architecture's file offers ``layer(hyper, index)``, ``sample(hyper, tokens)`` (one input, for shapes) and
-``loss(hyper, tokens, output, target)``, the sum over samples of the mean loss of a sample.
+``loss(hyper, tokens, output, target)``, the sum over samples of the mean loss of a sample; one whose costs are traced
+also ``layer_names(hyper)``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ class Architecture(Protocol):
     """What a file of this folder offers."""
 
     def layer(self, hyper: Mapping[str, Any], index: int) -> nn.Module: ...
+
+    def layer_names(self, hyper: Mapping[str, Any]) -> list[str]: ...
 
     def sample(self, hyper: Mapping[str, Any], tokens: int) -> Tensor: ...
 

@@ -29,7 +29,7 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     return nn.Sequential(body.conv_1x1, nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), whole.classifier)
 
 
-def layer_names() -> list[str]:
+def layer_names(hyper: Mapping[str, Any]) -> list[str]:
     """Names of the chain's layers."""
     return ["stem", *(f"residual.{i}" for i in range(_RESIDUALS)), "head"]
 
