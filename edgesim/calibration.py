@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgesim.cluster import Device, EfficiencyCurve
 from edgesim.errors import ProfileError
 from edgesim.model import Block, Model
-from edgesim.profile import FORWARD, UPDATE, Point, roofline_s
+from edgesim.profile import FORWARD, UPDATE, Point, estimated_s
 
 ANY = "any"
 _MOST_CANDIDATES = 16  # knots to choose from; more cost time and find no better curve
@@ -84,9 +84,9 @@ def fit_efficiency(points: Sequence[Point], model: Model, device: Device, *, kno
 
 
 def prediction_errors(points: Sequence[Point], model: Model, device: Device) -> tuple[float, ...]:
-    """How far the device's roofline is from each point's seconds, relative to these."""
+    """How far the device's estimate is from each point's seconds, relative to these."""
     guesses = [
-        sum(roofline_s(device, block, point.op, point.samples, point.tokens) for block in _blocks(point, model))
+        sum(estimated_s(device, block, point.op, point.samples, point.tokens) for block in _blocks(point, model))
         for point in points
     ]
     return tuple(abs(guess / point.seconds - 1) for guess, point in zip(guesses, points, strict=True))
@@ -113,14 +113,12 @@ def _work(point: Point, model: Model, device: Device) -> _Work | str:
     flops = [_flop(block, point) for block in blocks]
     if not (total := sum(flops)):
         return "no FLOP, so bound by memory"
-    moved_s, touched_s = 0.0, 0.0  # of blocks without arithmetic, and of the others
-    for block, flop in zip(blocks, flops, strict=True):
-        touched = (block.forward_bytes if point.op == FORWARD else block.backward_bytes)(point.samples, point.tokens)
-        if flop:
-            touched_s += touched / device.memory_bytes_per_s
-        else:
-            moved_s += touched / device.memory_bytes_per_s
-    if point.seconds - moved_s <= touched_s:
+    touched = (
+        (block.forward_bytes if point.op == FORWARD else block.backward_bytes)(point.samples, point.tokens)
+        for block in blocks
+    )
+    moved_s = sum(touched) / device.memory_bytes_per_s
+    if point.seconds <= moved_s:
         return "as fast as memory_bytes_per_s allows, or faster"
     fraction = total / (device.flop_per_s * (point.seconds - moved_s))
     if fraction > 1 + _ROUNDING:

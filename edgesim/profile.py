@@ -148,10 +148,13 @@ class Profile:
         return cls.from_json(Path(path).read_text())
 
 
-def roofline_s(device: Device, block: Block, op: str, samples: int, tokens: int) -> float:
-    """Seconds of a block: the slower of arithmetic and memory (Williams et al., CACM 2009).
+def estimated_s(device: Device, block: Block, op: str, samples: int, tokens: int) -> float:
+    """Seconds of a block: its arithmetic, and then what it moves.
 
-    ``max(FLOP / (efficiency(FLOP) flop_per_s), bytes / memory_bytes_per_s)``
+    ``FLOP / (efficiency(FLOP) flop_per_s) + bytes / memory_bytes_per_s``
+
+    A single kernel takes the longer of the two (Williams et al., CACM 2009). A block is several, one after the other:
+    products bound by arithmetic; norms, activations and copies by memory.
     """
     if op == UPDATE:
         trainable = block.parameter_bytes if block.trainable else 0
@@ -160,7 +163,7 @@ def roofline_s(device: Device, block: Block, op: str, samples: int, tokens: int)
         flop, touched = block.forward_flop(samples, tokens), block.forward_bytes(samples, tokens)
     else:
         flop, touched = block.backward_flop(samples, tokens), block.backward_bytes(samples, tokens)
-    return max(flop / (device.flop_per_s * device.efficiency_at(block.kind, flop)), touched / device.memory_bytes_per_s)
+    return flop / (device.flop_per_s * device.efficiency_at(block.kind, flop)) + touched / device.memory_bytes_per_s
 
 
 def estimate(model: Model, devices: Sequence[Device], *, samples: Sequence[int], tokens: int) -> Profile:
@@ -172,7 +175,7 @@ def estimate(model: Model, devices: Sequence[Device], *, samples: Sequence[int],
                 name = f"{layer.name}/{block.name}"
                 for op, counts in ((FORWARD, samples), (BACKWARD, samples), (UPDATE, (0,))):
                     for count in counts:
-                        seconds = roofline_s(device, block, op, count, tokens)
+                        seconds = estimated_s(device, block, op, count, tokens)
                         points.append(
                             Point(
                                 block=name,
@@ -185,7 +188,8 @@ def estimate(model: Model, devices: Sequence[Device], *, samples: Sequence[int],
                             )
                         )
     names = ", ".join(sorted({device.name for device in devices}))
-    return Profile(model=model.name, origin=Origin.ESTIMATED, source=f"roofline on {names}", points=tuple(points))
+    source = f"FLOPs and bytes on {names}"
+    return Profile(model=model.name, origin=Origin.ESTIMATED, source=source, points=tuple(points))
 
 
 def mix(profiles: Mapping[str, Profile]) -> Profile:

@@ -214,7 +214,7 @@ def build(cfg: Config) -> Any:
 
 
 def estimated(*, model: Model, cluster: Cluster, workload: Workload) -> Profile:
-    """A roofline profile for every sample count that a micro-batch can be cut into."""
+    """An estimated profile for every sample count that a micro-batch can be cut into."""
     return _estimated(model, cluster.devices, workload)
 
 

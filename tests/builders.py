@@ -45,7 +45,7 @@ def device(name: str = "board", *, flop_per_s: float = 1e9, memory_bytes: float 
     """A board of 1 GFLOP/s that can use any memory; ``more`` overrides any other field."""
     rest = {
         "installed_bytes": inf,
-        "memory_bytes_per_s": 1e12,
+        "memory_bytes_per_s": inf,
         "disk_bytes_per_s": 1e6,
         "power": power(),
         "origin": Origin.ASSUMED,

@@ -47,7 +47,7 @@ class FakeTestbed:
         return replace(trace, **stretched, player="measured", profile_hash=None)
 
     def profile_blocks(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
-        """The roofline, as if timed."""
+        """The estimate, as if timed."""
         return list(estimate(model, self.cluster.devices, samples=samples, tokens=workload.tokens).points)
 
     def measure_network(self) -> Network:

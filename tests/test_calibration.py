@@ -197,9 +197,9 @@ def test_a_device_fitted_to_one_model_predicts_another() -> None:
     sizes = {"layers": 1, "heads": 8, "vocabulary": 512, "positions": 64}
     small = bert(name="small", hidden=128, columns=512, **sizes)  # type: ignore[arg-type]
     large = bert(name="large", hidden=192, columns=768, **sizes)  # type: ignore[arg-type]
-    truth = device(flop_per_s=1e10, efficiency=(curve((1e6, 1e10), (0.2, 0.9)),))
+    truth = device(flop_per_s=1e10, memory_bytes_per_s=1e12, efficiency=(curve((1e6, 1e10), (0.2, 0.9)),))
     points = [p for p in estimate(small, [truth], samples=(1, 2, 4, 8, 16, 32), tokens=64).points]
-    fit = fit_efficiency(points, small, device(flop_per_s=1e10))
+    fit = fit_efficiency(points, small, device(flop_per_s=1e10, memory_bytes_per_s=1e12))
     asked = [p for p in estimate(large, [truth], samples=(1, 3, 10), tokens=64).points if p.op != "UPDATE"]
     assert max(prediction_errors(asked, large, fit.device)) < 1e-6
 

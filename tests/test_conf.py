@@ -277,7 +277,7 @@ def test_a_mixed_profile_measures_some_devices_and_estimates_those_that_are_name
         assert own == {point for point in mixed.points if point.device in devices}
     assert re.fullmatch(
         r"measured \(netns, 5 repeats, leave-one-out error [\d.]+%\) for demo-fast, demo-medium; "
-        r"estimated \(roofline on demo-slow\) for demo-slow",
+        r"estimated \(FLOPs and bytes on demo-slow\) for demo-slow",
         mixed.source,
     )
 

@@ -1,6 +1,7 @@
-"""A profile answers between its points and refuses outside them; the roofline fills it from a device's description."""
+"""A profile answers between its points and refuses outside them; an estimate fills it from a device's description."""
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from edgesim.cluster import EfficiencyCurve, Origin
 from edgesim.errors import ProfileError
 from edgesim.model import Cost
-from edgesim.profile import Point, Profile, estimate, leave_one_out_error, mix, profile_from_rows, roofline_s
+from edgesim.profile import Point, Profile, estimate, estimated_s, leave_one_out_error, mix, profile_from_rows
 
 
 def points(*samples_seconds: tuple[int, float], block: str = "l0", op: str = "F") -> Profile:
@@ -103,27 +104,29 @@ def test_negative_seconds_are_refused() -> None:
         points((1, float("nan")))
 
 
-def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
+def test_an_estimate_is_arithmetic_and_then_memory() -> None:
     part = block()
-    assert roofline_s(device(flop_per_s=1e9, memory_bytes_per_s=1e12), part, "F", 2, 1) == pytest.approx(2e6 / 1e9)
-    assert roofline_s(device(flop_per_s=1e9, memory_bytes_per_s=1e12), part, "B", 2, 1) == pytest.approx(4e6 / 1e9)
-    assert roofline_s(device(flop_per_s=1e15, memory_bytes_per_s=1e6), part, "F", 2, 1) == pytest.approx(2e3 / 1e6)
-    assert roofline_s(device(flop_per_s=1e15, memory_bytes_per_s=1e6), part, "B", 2, 1) == pytest.approx(4e3 / 1e6)
+    arithmetic, memory = {"flop_per_s": 1e9, "memory_bytes_per_s": inf}, {"flop_per_s": inf, "memory_bytes_per_s": 1e6}
+    assert estimated_s(device(**arithmetic), part, "F", 2, 1) == pytest.approx(2e6 / 1e9)
+    assert estimated_s(device(**arithmetic), part, "B", 2, 1) == pytest.approx(4e6 / 1e9)
+    assert estimated_s(device(**memory), part, "F", 2, 1) == pytest.approx(2e3 / 1e6)
+    assert estimated_s(device(**memory), part, "B", 2, 1) == pytest.approx(4e3 / 1e6)
+    assert estimated_s(device(**arithmetic | {"memory_bytes_per_s": 1e6}), part, "F", 2, 1) == pytest.approx(4e-3)
 
 
-def test_the_roofline_pays_for_inefficiency() -> None:
+def test_an_estimate_pays_for_inefficiency() -> None:
     half = EfficiencyCurve(kind="any", work_flop=(1.0,), fraction=(0.5,), source="test")
-    assert roofline_s(device(efficiency=(half,)), block(), "F", 1, 1) == pytest.approx(2e6 / 1e9)
+    assert estimated_s(device(efficiency=(half,)), block(), "F", 1, 1) == pytest.approx(2e6 / 1e9)
 
 
 @given(flop=st.floats(1e3, 1e12), nbytes=st.floats(1e3, 1e12), fraction=st.floats(0.01, 1))
 @settings(derandomize=True, deadline=None, database=None)
-def test_a_block_takes_as_long_as_the_roof_that_it_reaches_first(flop: float, nbytes: float, fraction: float) -> None:
+def test_a_block_computes_and_then_moves_its_bytes(flop: float, nbytes: float, fraction: float) -> None:
     part = replace(block(), forward_flop=Cost(per_sample=flop), forward_bytes=Cost(per_sample=nbytes))
     curve = EfficiencyCurve(kind="mlp", work_flop=(1.0,), fraction=(fraction,), source="test")
     board = device(flop_per_s=1e9, memory_bytes_per_s=1e8, efficiency=(curve,))
-    seconds = roofline_s(board, part, "F", 1, 1)
-    assert seconds == pytest.approx(max(flop / (1e9 * fraction), nbytes / 1e8))
+    seconds = estimated_s(board, part, "F", 1, 1)
+    assert seconds == pytest.approx(flop / (1e9 * fraction) + nbytes / 1e8)
 
 
 def test_an_estimate_takes_the_curve_of_each_block_kind_at_its_work() -> None:
@@ -139,8 +142,8 @@ def test_an_estimate_takes_the_curve_of_each_block_kind_at_its_work() -> None:
 
 def test_an_update_touches_each_parameter_three_times_and_does_two_flop() -> None:
     part = block(parameter_bytes=4000)
-    assert roofline_s(device(memory_bytes_per_s=1e3), part, "UPDATE", 0, 1) == pytest.approx(3 * 4000 / 1e3)
-    assert roofline_s(device(flop_per_s=1.0), part, "UPDATE", 0, 1) == pytest.approx(2 * 1000)
+    assert estimated_s(device(memory_bytes_per_s=1e3), part, "UPDATE", 0, 1) == pytest.approx(3 * 4000 / 1e3)
+    assert estimated_s(device(flop_per_s=1.0), part, "UPDATE", 0, 1) == pytest.approx(2 * 1000)
 
 
 def test_an_estimate_has_every_block_op_and_sample_count_and_says_that_it_is_one() -> None:
@@ -185,7 +188,7 @@ def test_a_mixture_takes_each_device_from_its_own_profile_and_says_so() -> None:
     guessed = estimate(chain(2), [device("d0"), device("d1")], samples=(1, 64), tokens=1)
     table = mix({"d0": replace(measured, origin=Origin.MEASURED), "d1": guessed})
     assert table.origin is Origin.MIXED
-    assert table.source == "measured (test) for d0; estimated (roofline on d0, d1) for d1"
+    assert table.source == "measured (test) for d0; estimated (FLOPs and bytes on d0, d1) for d1"
     layers = chain(2).layers
     for device_name, profile in (("d0", measured), ("d1", guessed)):
         seconds = [

@@ -18,6 +18,8 @@ PUBLISHED = ROOT / "results" / "published" / "published.csv"
 PAC = "PAC (arXiv 2408.10746)"
 # Of every fine-tuning row of PAC's paper: mini-batch 16, encoder length 128; decoder length 1 is in the models' files.
 SAMPLES, TOKENS = 16, 128
+_DEVICES = 8
+WITH_CACHE = "Parallel Adapters + cache"
 MODELS = {"T5-Base": "t5_base", "BART-Large": "bart_large", "T5-Large": "t5_large"}
 
 
@@ -67,6 +69,11 @@ def numbers(*, item: str, source: str = PAC) -> Mapping[tuple[str, str, str], tu
     }
 
 
+def samples_per_device(method: str) -> int:
+    """A pipeline passes the whole mini-batch on; with the cache, training is data parallel."""
+    return SAMPLES // _DEVICES if method == WITH_CACHE else SAMPLES
+
+
 @cache
 def model(title: str, method: str) -> Model:
     """A model of the paper under one of its techniques, in training, as the PyTorch 1 of a Jetson Nano runs it."""
@@ -78,5 +85,5 @@ def model(title: str, method: str) -> Model:
         "Adapters": houlsby,
         "LoRA": lambda plain: lora(plain, dropout=True),  # as the technique's usual library has it
         "Parallel Adapters": parallel_adapters,
-        "Parallel Adapters + cache": lambda plain: cached(parallel_adapters(plain)),
+        WITH_CACHE: lambda plain: cached(parallel_adapters(plain)),
     }[method](plain)

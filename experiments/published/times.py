@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from edgesim.cluster import Device, EfficiencyCurve
-from edgesim.profile import BACKWARD, FORWARD, roofline_s
+from edgesim.profile import BACKWARD, FORWARD, estimated_s
 from experiments.compose import build
 from experiments.front_door import composed
-from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, Role, model, numbers
+from experiments.published.claims import PAC, TOKENS, Claim, Role, model, numbers
 
 ITEM = "Fig. 8a"
 _FITTED_TO = "T5-Base"
@@ -61,4 +61,4 @@ def seconds(device: Device, title: str, method: str, metric: str) -> float:
     """Of one sample of sixteen: the sum over all blocks, as over the stages of a pipeline."""
     ops = (FORWARD,) if metric == "forward per sample" else (FORWARD, BACKWARD)
     blocks = [block for layer in model(title, method).layers for block in layer.blocks]
-    return sum(roofline_s(device, block, op, SAMPLES, TOKENS) for block in blocks for op in ops) / SAMPLES
+    return sum(estimated_s(device, block, op, SAMPLES, TOKENS) for block in blocks for op in ops) / SAMPLES
