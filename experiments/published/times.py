@@ -11,7 +11,7 @@ from edgesim.cluster import Device, EfficiencyCurve
 from edgesim.profile import BACKWARD, FORWARD, estimated_s
 from experiments.compose import build
 from experiments.front_door import composed
-from experiments.published.claims import PAC, TOKENS, Claim, Role, model, numbers
+from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, Role, model, numbers
 
 ITEM = "Fig. 8a"
 _FITTED_TO = "T5-Base"
