@@ -9,7 +9,7 @@ from typing import Any
 from edgesim.cluster import Cluster, Device
 from edgesim.errors import PlanError
 from edgesim.memory import Memory, held_bytes
-from edgesim.model import Model
+from edgesim.model import BlockKind, Model
 from edgesim.units import show
 from edgesim.workload import Purpose, Workload
 
@@ -186,7 +186,8 @@ class Plan:
                 if block.tied_to not in place:
                     raise PlanError(f"{model.name}: layer {layer.name} is tied to {block.tied_to!r}, which it lacks")
                 owner = model.layers[place[block.tied_to]]
-                trained = block.trainable or owner.trainable_bytes > 0
+                # What a fine-tuning technique adds to the owner's layer is not what is shared.
+                trained = any(part.trainable for part in (block, *owner.blocks) if part.kind is not BlockKind.SIDE)
                 if trained and self._stage_of(place[layer.name]) != self._stage_of(place[owner.name]):
                     return (
                         f"layers {owner.name} and {layer.name} share {show(block.tied_bytes, 'B')} of trained weights "

@@ -27,6 +27,20 @@ TECHNIQUES = [houlsby, lora, parallel_adapters]
 repeatable = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 
+WORK = Workload(
+    purpose="train", batch_samples=8, micro_batch_samples=4, tokens=TOKENS, optimiser="sgd", learning_rate=0.1
+)
+
+
+def two_stages(model: Model) -> Plan:
+    """Two ranks in a pipeline, cut behind the second layer."""
+    stages = make_stages(
+        cuts=(0, 2, len(model.layers)), groups=((0,), (1,)), samples=((4,), (4,)), depth=Depth.ONE_F_ONE_B,
+        micro_batches=2,
+    )  # fmt: skip
+    return Plan(model=model.name, stages=stages, micro_batches=2, micro_batch_samples=4, planner="test", proof=proof())
+
+
 def total(model: Model, cost: str) -> float:
     return sum(getattr(part, cost)(SAMPLES, TOKENS) for layer in model.layers for part in layer.blocks)
 
@@ -98,14 +112,7 @@ def test_no_gradient_goes_back_to_where_nothing_is_trained() -> None:
 @pytest.mark.parametrize(("technique", "sent_back"), [(full, H), (houlsby, H), (parallel_adapters, H // 8)])
 def test_a_pipeline_sends_back_what_is_trained(technique: object, sent_back: int) -> None:
     tuned = technique(BERT)  # type: ignore[operator]
-    work = Workload(
-        purpose="train", batch_samples=8, micro_batch_samples=4, tokens=TOKENS, optimiser="sgd", learning_rate=0.1
-    )
-    stages = make_stages(
-        cuts=(0, 2, 5), groups=((0,), (1,)), samples=((4,), (4,)), depth=Depth.ONE_F_ONE_B, micro_batches=2
-    )
-    plan = Plan(model=tuned.name, stages=stages, micro_batches=2, micro_batch_samples=4, planner="test", proof=proof())
-    tasks = list(hybrid_pipeline(plan, tuned, work))
+    tasks = list(hybrid_pipeline(two_stages(tuned), tuned, WORK))
     (nbytes,) = {task.nbytes for task in tasks if task.payload is Payload.GRADIENT}
     assert nbytes == 4 * 4 * TOKENS * sent_back
 
@@ -196,3 +203,9 @@ def test_with_the_cache_the_side_network_and_the_head_are_left() -> None:
 def test_what_cannot_be_tuned_that_way_is_refused(technique: object, model: Model, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         technique(model)  # type: ignore[operator]
+
+
+def test_a_model_with_tied_weights_may_be_cut_where_they_are_frozen() -> None:
+    tuned = parallel_adapters(T5)
+    assert two_stages(T5).tied_apart(T5, WORK) != ""
+    assert two_stages(tuned).tied_apart(tuned, WORK) == ""
