@@ -216,6 +216,13 @@ def test_every_run_is_in_one_panel_and_no_panel_has_two_of_a_method_at_one_place
         assert not part.duplicated(["method", "bandwidth_bit_per_s"]).any()
 
 
+def test_two_planners_of_one_method_are_two_panels_and_one_each_are_none() -> None:
+    both = table({"planner": "even"}, {"planner": "exhaustive", "samples_per_s": 20.0})
+    assert list(panels(both)) == ["even", "exhaustive"]
+    one_each = table({"planner": "even"}, {"planner": "exhaustive", "method": "pipeline"})
+    assert list(panels(one_each)) == ["bert_small, demo"]
+
+
 @repeatable
 @given(st.sets(st.sampled_from([*METHODS, *(f"method {i}" for i in range(14))])))
 def test_methods_are_told_apart_without_colour_and_keep_their_look(names: set[str]) -> None:

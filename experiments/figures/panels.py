@@ -22,7 +22,7 @@ _PANEL_IN, _LEGEND_IN = 1.6, 0.5  # heights
 _SINGLE_IN = 2.3
 _ENTRIES_IN = 1.15  # an entry of the legend takes about this width
 # Never a panel of its own: who made the study, what the method is, and where the number comes from.
-_WITHIN = frozenset({"study", "method", "strategy", "planner", "player"})
+_WITHIN = frozenset({"study", "method", "player"})
 
 Panels = Mapping[str, DataFrame]
 
