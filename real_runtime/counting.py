@@ -90,7 +90,7 @@ class _Counter:
 
     def __enter__(self) -> "_Counter":
         self._flops = FlopCounterMode(display=False, custom_mapping=_CORRECTED)
-        self._touched = _Touched()
+        self._touched = Touched()
         self._flops.__enter__()
         self._touched.__enter__()
         return self
@@ -107,7 +107,7 @@ class _Counter:
 _LOOKUPS = {_aten.embedding.default, _aten.index_select.default, _aten.gather.default, _aten.index.Tensor}
 
 
-class _Touched(TorchDispatchMode):
+class Touched(TorchDispatchMode):
     """Adds up the bytes of every operation's inputs and outputs."""
 
     def __init__(self) -> None:

@@ -10,8 +10,10 @@ from unittest.mock import patch
 import torch
 import transformers
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from edgesim.model import Model
+from real_runtime.counting import Touched
 
 RATE = 0.1  # of dropout where it is on: that of the published checkpoints
 
@@ -140,11 +142,8 @@ def stashed_bytes(reference: Reference, samples: int, tokens: int) -> dict[str, 
             kept[now][place] = tensor  # held, so that no other tensor takes its place
         return tensor
 
-    def native(tensor: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        return torch.native_dropout(tensor, p, training)[0] if training and p else tensor
-
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with patch("torch.nn.functional.dropout", native), watched(reference, enter), hooks:
+    with patch("torch.nn.functional.dropout", _fused_dropout), watched(reference, enter), hooks:
         reference.loss(samples, tokens, "cpu")
     return {name: sum(t.untyped_storage().nbytes() for t in tensors.values()) for name, tensors in kept.items()}
 
@@ -303,3 +302,20 @@ _BUILD: dict[str, Callable[[Mapping[str, Any], str], Built]] = {
     "bart": _bart,
 }
 ARCHITECTURES = frozenset(_BUILD)
+
+
+def _fused_dropout(tensor: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Dropout as CUDA has it: a mask of a byte per number."""
+    return torch.native_dropout(tensor, p, training)[0] if training and p else tensor
+
+
+def touched_bytes(model: Model, samples: int, tokens: int) -> tuple[int, int]:
+    """What the operations of a forward and a backward pass read and write, on fake tensors of a CPU."""
+    attention = "eager" if model.architecture == "t5" or not model.hyper.get("fused", True) else "sdpa"
+    with FakeTensorMode(allow_non_fake_inputs=True), patch("torch.nn.functional.dropout", _fused_dropout):
+        built = reference(model, attention, "cpu")
+        with Touched() as forward:
+            loss = built.loss(samples, tokens, "cpu")
+        with Touched() as backward:
+            loss.backward()  # type: ignore[no-untyped-call]
+    return forward.nbytes, backward.nbytes

@@ -107,5 +107,6 @@ def _head(hidden: int, vocabulary: int, tied: bool) -> Block:
         output=TOKENS * vocabulary, stash=floats(TOKENS * (4 * hidden + 2 + vocabulary)),
         split_by=SplitBy.COLUMNS, splits=vocabulary,
         weights=TOKENS * (2 * hidden * hidden + 2 * matrix), weight_stash=floats(TOKENS * (2 * hidden)),
+        moved=TOKENS * (7 * hidden + 3 * vocabulary), moved_back=TOKENS * (13 * hidden + 8 * vocabulary),
         tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "",
     )  # fmt: skip

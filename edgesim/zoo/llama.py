@@ -35,7 +35,7 @@ def llama(
         raise ValueError(f"{name}: heads={heads} is no multiple of groups={groups}")
     decoder = (
         rms_norm("norm_attention", hidden=hidden),
-        attention(hidden=hidden, heads=heads, head_size=size, groups=groups, biases=False),
+        attention(hidden=hidden, heads=heads, head_size=size, groups=groups, biases=False, positions=True),
         rms_norm("norm_mlp", hidden=hidden),
         mlp(hidden=hidden, columns=columns, activation=Activation.SWIGLU, biases=False),
     )

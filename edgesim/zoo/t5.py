@@ -79,7 +79,7 @@ def _layer(
     """A layer over ``length`` tokens, with cross-attention where ``keys`` are given."""
     attend = partial(
         attention, hidden=hidden, heads=heads, head_size=head_size, queries=length, biases=False, fused=False,
-        dropout=dropout,
+        positions=True, dropout=dropout,
     )  # fmt: skip
     own = (
         rms_norm("norm_attention", hidden=hidden, length=length),

@@ -65,6 +65,9 @@ def _patches(hidden: int, patches: int, numbers: int, dropout: bool) -> Block:
         EMBEDDING, BlockKind.EMBEDDING, parameters=numbers * hidden + hidden + hidden + (patches + 1) * hidden,
         output=output, stash=image + output * dropout, split_by=SplitBy.TOKENS,
         weights=always(patches) * (2 * numbers * hidden), weight_stash=image,
+        # The convolution, the class token put before it, positions added.
+        moved=always(patches) * (numbers + hidden) + output * (5 + 2.25 * dropout),
+        moved_back=always(patches) * (numbers + hidden) + output * (3 + 2.25 * dropout),
     )  # fmt: skip
     return replace(part, backward_flop=part.weight_flop)
 
@@ -78,4 +81,5 @@ def _head(hidden: int, classes: int, length: Cost) -> Block:
         "head", BlockKind.HEAD, parameters=hidden * classes + classes, output=always(classes),
         stash=floats(length * hidden + always(classes)), split_by=SplitBy.COLUMNS, splits=classes,
         weights=always(2 * hidden * classes), weight_stash=floats(length * hidden),
+        moved=always(hidden + 3 * classes), moved_back=always(2 * hidden + 7 * classes) + length * hidden,
     )  # fmt: skip
