@@ -30,7 +30,8 @@ def full(model: Model) -> Model:
 def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
     """Adapters of so many numbers behind every attention and every MLP; nothing else is trained.
 
-    Each maps hidden to bottleneck and back, with GELU between and a residual: ``4 h m`` FLOP per token.
+    Each maps hidden to bottleneck and back, with GELU between and a residual: ``4 h m`` FLOP per token. 64 is what
+    PAC's memory table implies (0.05 GiB of gradients for T5-Large).
     """
     hidden = _hidden(model)
 
@@ -46,7 +47,8 @@ def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
 def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
     """Two matrices of this rank beside each attention's Q and V, ``4 h r`` FLOP per token; nothing else is trained.
 
-    ``dropout`` drops from what enters them, for Q and V apart, as the technique's library offers.
+    ``dropout`` drops from what enters them, for Q and V apart, as the technique's library offers. A rank of 32 is what
+    PAC's memory table implies (0.04 GiB of gradients for T5-Large).
     """
     hidden = _hidden(model)
 

@@ -8,8 +8,9 @@ and ``out`` bytes (0 at the model's ends):
     gradient     as large as what is trained
     optimiser    0, 1 or 2 times that: SGD, momentum, Adam
     cache        activations of a frozen backbone, where they are kept in memory (PAC, arXiv 2408.10746)
-    message      M in + K out activations received and sent, M out + M in gradients received and sent
-    stash        K times what the backward pass keeps (Asteroid's Mem_p, arXiv 2408.08015) beyond the received input
+    message      M in + K out activations received and sent, M out + M in gradients received and sent, where any travel
+    stash        K times what the backward pass keeps (Asteroid's Mem_p, arXiv 2408.08015) beyond the received input;
+                 what frozen blocks keep is what edgesim.finetuning made of them
     transient    inference keeps no stash: the input and the output of its largest block
     ring         the spare part of an all-reduce among n replicas: the n-th part of the gradients
 
@@ -25,7 +26,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from math import ceil
 
-from edgesim.model import Block, BlockKind, Layer, Model
+from edgesim.model import BlockKind, Layer, Model
 from edgesim.units import BYTES_PER_FLOAT32
 from edgesim.workload import Purpose, Workload
 
@@ -147,14 +148,8 @@ def _held_parameters(layers: tuple[Layer, ...], *, trained_only: bool) -> Iterab
 
 def _stash_bytes(layers: Iterable[Layer], entering: int, samples: int, workload: Workload) -> float:
     """Of one micro-batch, without the input that was received: it stands among the messages."""
-    kept = sum(_stashed(block, samples, workload.tokens) for layer in layers for block in layer.blocks)
+    kept = sum(layer.stash_bytes(samples, workload.tokens) for layer in layers)
     return kept - min(entering, kept)
-
-
-def _stashed(block: Block, samples: int, tokens: int) -> float:
-    """Frozen weights need no stash of their own."""
-    frozen = 0.0 if block.trainable else block.weight_stash_bytes(samples, tokens)
-    return block.stash_bytes(samples, tokens) - frozen
 
 
 def _transient_bytes(layers: Iterable[Layer], entering: int, samples: int, tokens: int) -> float:

@@ -21,13 +21,13 @@ from experiments.results import write_text
 from experiments.rows import FIGURES, OPTIONAL_FIGURES
 from experiments.run_table import RunTable
 from experiments.studies import table_path
-from experiments.tables.tidy import IDENTITY
+from experiments.tables.tidy import IDENTITY, records, telling
 
 WHICH = tuple(name for name in IDENTITY if name not in {"plan", "kind", "player"})
 OUTCOME = ("iterations", *FIGURES, "makespan_low_s", "makespan_high_s")
 OPTIONAL = (*OPTIONAL_FIGURES, "carbon_source")  # columns only where a run has them
 PROVENANCE = ("placement", "profile_hash", "profile_origin", "energy_source", "status", "reason")
-# Overrides that these columns tell already.
+# Overrides that these columns usually tell.
 _TOLD = {
     "study", "cluster", "cluster.count", "model", "workload", "data", "strategy", "planner", "method", "profile",
     "network.rate", "network.calibrated",
@@ -51,11 +51,19 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:
-    """Columns for the overrides that differ between runs and that no other column tells."""
+    """Columns for the overrides that differ between runs, unless other columns tell them apart already."""
     given = [dict(word.split("=", 1) for word in json.loads(words)) for words in runs["overrides"]]
-    names = sorted({name for words in given for name in words if name not in _TOLD})
-    columns = {name: [words.get(name) for words in given] for name in names}
-    return {name: values for name, values in columns.items() if len(set(values)) > 1}
+    columns = {
+        name: [words.get(name) for words in given] for name in sorted({name for words in given for name in words})
+    }
+    varied = {name: values for name, values in columns.items() if len(set(values)) > 1}
+    kept = [name for name in varied if name not in _TOLD]
+    same = [*WHICH, *kept]
+    more = telling(
+        records(runs.assign(**varied)), [name for name in varied if name in _TOLD and name not in WHICH],
+        same=lambda row: tuple(row[name] for name in same),
+    )  # fmt: skip
+    return {name: varied[name] for name in sorted([*kept, *more])}
 
 
 def collect(name: str, results: Path) -> pd.DataFrame:

@@ -11,9 +11,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from edgesim.metrics import Metrics
-from edgesim.trace import Trace
 from edgesim.units import bit_per_s, si
 from experiments.compose import Nouns, Prepared, Shelf, nouns, prepare
+from experiments.execution import executed
 from experiments.front_door import USERS, sentence
 from experiments.points import Composer, Overrides, flat, key
 from experiments.results import versions
@@ -76,7 +76,8 @@ class Runner:
         row = which(config, words) | made_of(prepared)
         row |= figures([words.measure(words.simulate(prepared.schedule))])
         if config["execute"]:
-            measured = figures([words.measure(trace) for trace in _execute(config, prepared)])
+            traces = executed(OmegaConf.create(dict(config)), prepared, lambda description: None).traces
+            measured = figures([words.measure(trace) for trace in traces])
             row |= {f"measured.{name}": value for name, value in measured.items()}
         return row
 
@@ -137,10 +138,3 @@ def figures(iterations: Sequence[Metrics]) -> Row:
             "carbon_source": iterations[0].carbon_source,
         }
     )
-
-
-def _execute(config: Mapping[str, Any], prepared: Prepared) -> tuple[Trace, ...]:
-    # PyTorch takes seconds to load, and most sweeps only simulate.
-    from experiments.jobs import execute_once
-
-    return execute_once(OmegaConf.create(dict(config)), prepared, lambda description: None).traces

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -29,16 +28,14 @@ from edgesim.metrics import Metrics
 from edgesim.plan import Plan
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
-from experiments.compose import Prepared, prepare
+from experiments.compose import prepare
+from experiments.execution import executed
 from experiments.front_door import run_command
 from experiments.network_file import save_network
 from experiments.results import versions, whole_folder
 from experiments.series import series
 from experiments.sweep import hydra_sweeps, sweep_command
 from experiments.tables.metrics import metrics_table
-
-if TYPE_CHECKING:
-    from real_runtime.job import Execution
 
 _LONGEST_NAME = 120
 
@@ -50,7 +47,10 @@ def run(cfg: DictConfig) -> float:
     words, plan, schedule = prepared.words, prepared.plan, prepared.schedule
     simulated = words.simulate(schedule)
     print(f"{words.model}\n{words.cluster}\n{words.profile}\nplan: {plan}\nscenario: {words.scenario}")
-    execution = _execute(cfg, prepared, console) if cfg.execute else None
+    execution = None
+    if cfg.execute:
+        with console.status("opening the testbed, executing"):
+            execution = executed(cfg, prepared, print)
     traces = (simulated, *(execution.traces if execution else ()))
     metrics = [words.measure(trace) for trace in traces]
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
@@ -62,15 +62,6 @@ def run(cfg: DictConfig) -> float:
     console.print(metrics_table(metrics))
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
     return metrics[-1].makespan_s
-
-
-def _execute(cfg: DictConfig, prepared: Prepared, console: Console) -> "Execution":
-    """The schedule for real."""
-    # PyTorch takes seconds to load, and every worker of a sweep loads this module.
-    from experiments.jobs import execute_once
-
-    with console.status("opening the testbed, executing"):
-        return execute_once(cfg, prepared, print)
 
 
 def _write(

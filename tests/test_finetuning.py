@@ -3,14 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from builders import block, chain, proof
+from builders import block, chain, homogeneous, proof
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.finetuning import cached, full, houlsby, lora, parallel_adapters, with_gradients
+from edgesim.metrics import measure
 from edgesim.model import BlockKind, Cost, Layer, Model
 from edgesim.plan import Depth, Plan, make_stages
+from edgesim.profile import estimate
 from edgesim.schedule import Payload
+from edgesim.simulator import simulate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
@@ -209,3 +212,14 @@ def test_a_model_with_tied_weights_may_be_cut_where_they_are_frozen() -> None:
     tuned = parallel_adapters(T5)
     assert two_stages(T5).tied_apart(T5, WORK) != ""
     assert two_stages(tuned).tied_apart(tuned, WORK) == ""
+
+
+@pytest.mark.parametrize("technique", [full, houlsby, lora, parallel_adapters])
+def test_a_tuned_pipeline_holds_what_its_plan_was_checked_for(technique: object) -> None:
+    tuned = technique(BERT)  # type: ignore[operator]
+    cluster, plan = homogeneous(2), two_stages(tuned)
+    profile = estimate(tuned, cluster.devices, samples=(4,), tokens=TOKENS)
+    trace = simulate(hybrid_pipeline(plan, tuned, WORK), cluster=cluster, model=tuned, profile=profile, tokens=TOKENS)
+    held = measure(trace, cluster=cluster, model=tuned, workload=WORK).peak_bytes
+    wanted = [memory.total_bytes for _, memory in sorted(plan.memory(tuned, cluster, WORK).items())]
+    assert held == pytest.approx(wanted)

@@ -86,11 +86,6 @@ def test_a_stash_is_kept_for_each_sample_of_each_micro_batch_in_flight() -> None
     assert memory.total_bytes == memory.resting_bytes + memory.stash_bytes == 30
 
 
-def test_frozen_weights_need_no_stash_of_their_own() -> None:
-    stash = {"stash_bytes": Cost(per_sample=5), "weight_stash_bytes": Cost(per_sample=2)}
-    assert only(held(middle(**stash, trainable=False))) == {"stash_bytes": 3 * 2 * (5 - 2)}
-
-
 def test_activations_are_received_ahead_and_their_gradients_kept_to_the_end() -> None:
     """Of all four micro-batches, 2 samples of 7 B each."""
     model = replace(SILENT, layers=(Layer(name="l0", blocks=(block(output_bytes=7),)), *SILENT.layers[1:]))

@@ -18,7 +18,7 @@ from fake_testbed import open_fake
 from processes import alive
 
 from experiments import jobs, run
-from experiments.collect import collect
+from experiments.collect import collect, tidy
 from experiments.collect import main as collect_main
 from experiments.figures.__main__ import main as figures
 from experiments.front_door import CONF, ROOT, composed
@@ -164,6 +164,16 @@ def test_batteries_and_carbon_are_columns_only_where_a_run_has_them(sweep: Calla
     assert with_them["carbon_g"].tolist() == pytest.approx((with_them["energy_j"] / 3.6e6 * 480).tolist())
     assert (with_them["samples_per_charge"] > 0).all()
     assert (table["energy_per_sample_j"] * table["batch_samples"]).tolist() == pytest.approx(table["energy_j"].tolist())
+
+
+def test_what_the_usual_columns_tell_has_no_column_of_its_own_unless_it_tells_runs_apart() -> None:
+    def runs(*overrides: list[str], **columns: list[object]) -> pd.DataFrame:
+        return pd.DataFrame({"overrides": [json.dumps(words) for words in overrides], **columns})
+
+    told = runs(["cluster=a", "profile=x"], ["cluster=b", "profile=y"], cluster=["a", "b"])
+    assert "profile" not in tidy(told).columns
+    alike = runs(["profile=x"], ["profile=y"], cluster=["a", "a"])
+    assert list(tidy(alike)["profile"]) == ["x", "y"]
 
 
 def test_an_executed_run_is_one_row_and_two_in_the_tidy_table(

@@ -3,6 +3,7 @@
 from functools import partial
 
 from edgesim.model import Block, Cost, Model
+from edgesim.zoo.chains import encoder_decoder
 from edgesim.zoo.parts import (
     TOKENS,
     Activation,
@@ -10,7 +11,6 @@ from edgesim.zoo.parts import (
     at_least_one,
     attention,
     embedding,
-    encoder_decoder,
     head_size_of,
     language_head,
     layer_norm,
@@ -37,7 +37,7 @@ def bart(
 ) -> Model:
     """BART as ``transformers.BartForConditionalGeneration``, with both embeddings and the head tied, as published.
 
-    The chain is that of :func:`edgesim.zoo.parts.encoder_decoder`. Encoder and decoder have their own positions and
+    The chain is that of :func:`edgesim.zoo.chains.encoder_decoder`. Encoder and decoder have their own positions and
     norms behind the embedding; in the encoder each sample has its own position ids. Attention is ``fused`` as the
     library has it by default; PyTorch before 2.0, the newest that a Jetson Nano runs, keeps the probabilities.
     """

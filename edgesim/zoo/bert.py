@@ -1,6 +1,7 @@
 """What do BERT and DistilBERT cost? Post-norm encoders for masked-language modelling (Devlin et al., 2019)."""
 
 from edgesim.model import Block, BlockKind, Layer, Model, SplitBy
+from edgesim.zoo.chains import chain
 from edgesim.zoo.parts import (
     EMBEDDING,
     TOKENS,
@@ -33,7 +34,7 @@ def bert(
     Untied unless told, as the runtime builds it: embedding and decoder may live on different devices. The published
     checkpoints are tied.
     """
-    chain = _chain(
+    made = _chain(
         name, layers=layers, hidden=hidden, heads=heads, columns=columns, vocabulary=vocabulary,
         rows=vocabulary + positions + token_types, tied=tied, dropout=dropout, attention_dropout=dropout,
     )  # fmt: skip
@@ -41,7 +42,7 @@ def bert(
         "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
         "positions": positions, "token_types": token_types, "tied": tied, "dropout": dropout,
     }  # fmt: skip
-    return Model(name=name, architecture="bert", hyper=hyper, layers=chain)
+    return Model(name=name, architecture="bert", hyper=hyper, layers=made)
 
 
 def distilbert(
@@ -60,7 +61,7 @@ def distilbert(
 
     BERT without token types; nothing drops what attention puts out.
     """
-    chain = _chain(
+    made = _chain(
         name, layers=layers, hidden=hidden, heads=heads, columns=columns, vocabulary=vocabulary,
         rows=vocabulary + positions, tied=tied, dropout=dropout, attention_dropout=False,
     )  # fmt: skip
@@ -68,7 +69,7 @@ def distilbert(
         "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
         "positions": positions, "tied": tied, "dropout": dropout,
     }  # fmt: skip
-    return Model(name=name, architecture="distilbert", hyper=hyper, layers=chain)
+    return Model(name=name, architecture="distilbert", hyper=hyper, layers=made)
 
 
 def _chain(
@@ -91,11 +92,8 @@ def _chain(
         mlp(hidden=hidden, columns=columns, activation=Activation.GELU, dropout=dropout),
         layer_norm("norm_mlp", hidden=hidden),
     )
-    return (
-        Layer(name=EMBEDDING, blocks=(embedding(hidden=hidden, rows=rows, norm=True, dropout=dropout),)),
-        *(Layer(name=f"encoder.{i}", blocks=encoder) for i in range(layers)),
-        Layer(name="head", blocks=(_head(hidden, vocabulary, tied),)),
-    )
+    ids = embedding(hidden=hidden, rows=rows, norm=True, dropout=dropout)
+    return chain(ids, encoder=[encoder] * layers, head=[_head(hidden, vocabulary, tied)])
 
 
 def _head(hidden: int, vocabulary: int, tied: bool) -> Block:

@@ -1,8 +1,8 @@
 """What does GPT-2 cost? Pre-norm decoders that predict the next token (Radford et al., 2019)."""
 
-from edgesim.model import Layer, Model
+from edgesim.model import Model
+from edgesim.zoo.chains import chain
 from edgesim.zoo.parts import (
-    EMBEDDING,
     Activation,
     attention,
     embedding,
@@ -41,9 +41,6 @@ def gpt2(
         "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
         "positions": positions, "tied": tied, "dropout": dropout,
     }  # fmt: skip
-    chain = (
-        Layer(name=EMBEDDING, blocks=(embedding(hidden=hidden, rows=vocabulary + positions, dropout=dropout),)),
-        *(Layer(name=f"decoder.{i}", blocks=decoder) for i in range(layers)),
-        Layer(name="head", blocks=head),
-    )
-    return Model(name=name, architecture="gpt2", hyper=hyper, layers=chain)
+    ids = embedding(hidden=hidden, rows=vocabulary + positions, dropout=dropout)
+    made = chain(ids, decoder=[decoder] * layers, head=head)
+    return Model(name=name, architecture="gpt2", hyper=hyper, layers=made)

@@ -1,8 +1,8 @@
 """What does Llama cost? Decoders with RMS norms, rotary positions and gated MLPs (Touvron et al., 2023)."""
 
-from edgesim.model import Layer, Model
+from edgesim.model import Model
+from edgesim.zoo.chains import chain
 from edgesim.zoo.parts import (
-    EMBEDDING,
     Activation,
     attention,
     embedding,
@@ -44,9 +44,6 @@ def llama(
         "layers": layers, "hidden": hidden, "heads": heads, "groups": groups, "columns": columns,
         "vocabulary": vocabulary, "positions": positions, "tied": tied,
     }  # fmt: skip
-    chain = (
-        Layer(name=EMBEDDING, blocks=(embedding(hidden=hidden, rows=vocabulary),)),
-        *(Layer(name=f"decoder.{i}", blocks=decoder) for i in range(layers)),
-        Layer(name="head", blocks=head),
-    )
-    return Model(name=name, architecture="llama", hyper=hyper, layers=chain)
+    ids = embedding(hidden=hidden, rows=vocabulary)
+    made = chain(ids, decoder=[decoder] * layers, head=head)
+    return Model(name=name, architecture="llama", hyper=hyper, layers=made)

@@ -1,8 +1,8 @@
 """What does OPT cost? Pre-norm decoders with ReLU that predict the next token (Zhang et al., 2022)."""
 
-from edgesim.model import Layer, Model
+from edgesim.model import Model
+from edgesim.zoo.chains import chain
 from edgesim.zoo.parts import (
-    EMBEDDING,
     Activation,
     attention,
     embedding,
@@ -46,9 +46,6 @@ def opt(
         "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
         "positions": positions, "tied": tied, "dropout": dropout,
     }  # fmt: skip
-    chain = (
-        Layer(name=EMBEDDING, blocks=(embedding(hidden=hidden, rows=rows, ids=2),)),
-        *(Layer(name=f"decoder.{i}", blocks=decoder) for i in range(layers)),
-        Layer(name="head", blocks=head),
-    )
-    return Model(name=name, architecture="opt", hyper=hyper, layers=chain)
+    ids = embedding(hidden=hidden, rows=rows, ids=2)
+    made = chain(ids, decoder=[decoder] * layers, head=head)
+    return Model(name=name, architecture="opt", hyper=hyper, layers=made)

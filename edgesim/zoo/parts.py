@@ -15,11 +15,9 @@ Bytes touched are what every operation of these modules reads and writes, as if 
 its two sides and its result, weights once forward and, with their gradients, twice backward.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 
-from edgesim.model import Block, BlockKind, Cost, Layer, SplitBy
+from edgesim.model import Block, BlockKind, Cost, SplitBy
 from edgesim.units import BYTES_PER_FLOAT32
 
 TOKENS = Cost(per_token=1.0)
@@ -173,6 +171,7 @@ def _attention_moves(
     if dropout:
         there, back = there + queries * (2.25 * hidden), back + queries * (2.25 * hidden)
     if fused:
+        # Q and K by their positions: halves swapped and one negated, two products, a sum; counted both ways.
         turned = queries * width + keys * shared if positions else _NOTHING
         there = there + queries * (2 * width) + keys * (2 * shared) + turned * 14
         return there, back + queries * (4 * width) + keys * (4 * shared) + turned * 14
@@ -274,39 +273,6 @@ def language_head(*, hidden: int, vocabulary: int, tied: bool, length: Cost = TO
         # Cross-entropy makes log-probabilities of the logits, and backward a gradient of both.
         moved=length * (hidden + 3 * vocabulary), moved_back=length * (2 * hidden + 7 * vocabulary),
         tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "",
-    )  # fmt: skip
-
-
-def encoder_decoder(
-    *,
-    hidden: int,
-    embedding: Block,
-    encoder: Sequence[Sequence[Block]],
-    decoder: Sequence[Sequence[Block]],
-    head: Sequence[Block],
-) -> tuple[Layer, ...]:
-    """The chain of an encoder and a decoder; the workload's tokens are the encoder's.
-
-    The first decoder layer holds the decoder's ids and embeds them. A boundary in the encoder is [samples, tokens,
-    hidden]; between decoder layers it is the encoder's output and the decoder's hidden states as one tensor [samples,
-    tokens + decoder tokens, hidden], so each decoder layer stashes the encoder's output; the last one passes on
-    [samples, decoder tokens, hidden].
-    """
-    passing_on = [(*part[:-1], carrying(part[-1], hidden=hidden)) for part in decoder[:-1]]
-    return (
-        Layer(name=EMBEDDING, blocks=(embedding,)),
-        *(Layer(name=f"encoder.{i}", blocks=tuple(part)) for i, part in enumerate(encoder)),
-        *(Layer(name=f"decoder.{i}", blocks=tuple(part)) for i, part in enumerate((*passing_on, decoder[-1]))),
-        Layer(name="head", blocks=tuple(head)),
-    )
-
-
-def carrying(part: Block, *, hidden: int) -> Block:
-    """The part as it passes the encoder's output on beside its own, as one tensor [samples, tokens + its own, h]."""
-    carried = floats(TOKENS * hidden)
-    return replace(
-        part, output_bytes=part.output_bytes + carried,
-        forward_bytes=part.forward_bytes + carried, backward_bytes=part.backward_bytes + carried * 2,
     )  # fmt: skip
 
 

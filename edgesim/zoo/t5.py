@@ -3,6 +3,7 @@
 from functools import partial
 
 from edgesim.model import Block, Cost, Model
+from edgesim.zoo.chains import encoder_decoder
 from edgesim.zoo.parts import (
     TOKENS,
     Activation,
@@ -10,7 +11,6 @@ from edgesim.zoo.parts import (
     at_least_one,
     attention,
     embedding,
-    encoder_decoder,
     language_head,
     mlp,
     rms_norm,
@@ -33,11 +33,11 @@ def t5(
 ) -> Model:
     """T5 (1.0) as ``transformers.T5ForConditionalGeneration``, which ties both embeddings and the head, always.
 
-    The chain is that of :func:`edgesim.zoo.parts.encoder_decoder`; the last encoder layer ends with the encoder's final
-    norm. The first layer of each stack holds the table of relative positions (``buckets`` x ``heads``); other stages
-    need a copy of that tiny table, which is a matter of the runtime. Attention is the library's eager one, which
-    stashes the probabilities. So does its default, for self-attention on the CPU: the fused kernel there takes no
-    trained bias.
+    The chain is that of :func:`edgesim.zoo.chains.encoder_decoder`; the last encoder layer ends with the encoder's
+    final norm. The first layer of each stack holds the table of relative positions (``buckets`` x ``heads``); other
+    stages need a copy of that tiny table, which is a matter of the runtime. Attention is the library's eager one,
+    which stashes the probabilities. So does its default, for self-attention on the CPU: the fused kernel there
+    takes no trained bias.
     """
     at_least_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
     decoding = always(decoder_tokens)

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
+from edgesim.model import Block, BlockKind, Cost, Model, SplitBy
+from edgesim.zoo.chains import chain
 from edgesim.zoo.parts import (
     EMBEDDING,
     Activation,
@@ -50,12 +51,9 @@ def vit(
         "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "resolution": resolution,
         "patch": patch, "channels": channels, "classes": classes, "dropout": dropout,
     }  # fmt: skip
-    chain = (
-        Layer(name=EMBEDDING, blocks=(_patches(hidden, patches, channels * patch * patch, dropout),)),
-        *(Layer(name=f"encoder.{i}", blocks=encoder) for i in range(layers)),
-        Layer(name="head", blocks=head),
-    )
-    return Model(name=name, architecture="vit", hyper=hyper, layers=chain)
+    patched = _patches(hidden, patches, channels * patch * patch, dropout)
+    made = chain(patched, encoder=[encoder] * layers, head=head)
+    return Model(name=name, architecture="vit", hyper=hyper, layers=made)
 
 
 def _patches(hidden: int, patches: int, numbers: int, dropout: bool) -> Block:

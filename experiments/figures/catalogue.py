@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import pandas as pd
@@ -65,11 +66,7 @@ def load_figure(name: str, folders: Sequence[Path] = (HERE,)) -> Drawing:
     known = {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("[!_]*.py"))}
     if name not in known:
         raise ValueError(f"unknown figure {name!r}{suggestion(name, figure_names(folders))}")
-    spec = importlib.util.spec_from_file_location(f"figure_{name}", known[name])
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _module(known[name])
     if not hasattr(module, "draw"):
         raise ValueError(f"{known[name]} has no function draw(rows, ax), which a figure needs")
     return cast(Drawing, module)
@@ -78,7 +75,17 @@ def load_figure(name: str, folders: Sequence[Path] = (HERE,)) -> Drawing:
 def figure_names(folders: Sequence[Path] = (HERE,)) -> list[str]:
     """Figures that draw a table: of ours those that say which columns they need."""
     paths = sorted(path for folder in folders for path in folder.glob("[!_]*.py"))
-    return [path.stem for path in paths if path.parent != HERE or "\nNEEDS = " in path.read_text()]
+    return [path.stem for path in paths if path.parent != HERE or hasattr(_module(path), "NEEDS")]
+
+
+def _module(path: Path) -> ModuleType:
+    """The file, run anew: it need not lie in a package."""
+    spec = importlib.util.spec_from_file_location(f"figure_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _drawn(drawing: Drawing, path: Path, beside: Sequence[Path]) -> Figure:

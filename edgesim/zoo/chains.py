@@ -1,0 +1,55 @@
+"""How do blocks become a model's chain of layers? An embedding, encoder and decoder layers, and a head."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edgesim.model import Block, Layer
+from edgesim.zoo.parts import EMBEDDING, TOKENS, floats
+
+
+def chain(
+    embedding: Block,
+    *,
+    encoder: Sequence[Sequence[Block]] = (),
+    decoder: Sequence[Sequence[Block]] = (),
+    head: Sequence[Block],
+) -> tuple[Layer, ...]:
+    """Layers by these blocks: ``embedding``, ``encoder.0`` .., ``decoder.0`` .., ``head``."""
+    stacks = {"encoder": encoder, "decoder": decoder}
+    return (
+        Layer(name=EMBEDDING, blocks=(embedding,)),
+        *(
+            Layer(name=f"{name}.{i}", blocks=tuple(part))
+            for name, stack in stacks.items()
+            for i, part in enumerate(stack)
+        ),
+        Layer(name="head", blocks=tuple(head)),
+    )
+
+
+def encoder_decoder(
+    *,
+    hidden: int,
+    embedding: Block,
+    encoder: Sequence[Sequence[Block]],
+    decoder: Sequence[Sequence[Block]],
+    head: Sequence[Block],
+) -> tuple[Layer, ...]:
+    """The chain of an encoder and a decoder; the workload's tokens are the encoder's.
+
+    The first decoder layer holds the decoder's ids and embeds them. A boundary in the encoder is [samples, tokens,
+    hidden]; between decoder layers it is the encoder's output and the decoder's hidden states as one tensor [samples,
+    tokens + decoder tokens, hidden], so each decoder layer stashes the encoder's output; the last one passes on
+    [samples, decoder tokens, hidden].
+    """
+    passing_on = [(*part[:-1], carrying(part[-1], hidden=hidden)) for part in decoder[:-1]]
+    return chain(embedding, encoder=encoder, decoder=(*passing_on, decoder[-1]), head=head)
+
+
+def carrying(part: Block, *, hidden: int) -> Block:
+    """The part as it passes the encoder's output on beside its own, as one tensor [samples, tokens + its own, h]."""
+    carried = floats(TOKENS * hidden)
+    return replace(
+        part, output_bytes=part.output_bytes + carried,
+        forward_bytes=part.forward_bytes + carried, backward_bytes=part.backward_bytes + carried * 2,
+    )  # fmt: skip
