@@ -56,6 +56,7 @@ class Payload(StrEnum):
     GRADIENT = "gradient"
     KV = "kv"
     TILE = "tile"
+    PARTIAL = "partial"
     WEIGHTS = "weights"
     CACHE = "cache"
 
@@ -72,6 +73,7 @@ CHANNEL = {
     Payload.ACTIVATION: Channel.FORWARD,
     Payload.KV: Channel.FORWARD,
     Payload.TILE: Channel.FORWARD,
+    Payload.PARTIAL: Channel.FORWARD,
     Payload.GRADIENT: Channel.BACKWARD,
     Payload.WEIGHTS: Channel.WEIGHTS,
     Payload.CACHE: Channel.WEIGHTS,
@@ -83,9 +85,12 @@ class Task:
     """One thing that one rank does.
 
     Attributes:
-        layers: half-open range computed; of a message, the boundary (b, b) it crosses.
-        block: a part of one layer, where a strategy works on blocks.
+        layers: half-open range computed; of a message, the boundary (b, b) it crosses, or the layer of its block.
+        block: ``layer/block`` or ``layer/block.part``, where a strategy works on blocks.
+        tile: whose part of the tokens it is, as a position among the ranks of the stage.
         samples: half-open range of the micro-batch.
+        tokens: half-open range of the sequence; (0, 0) where it is all of it.
+        units: half-open range of the block's heads or columns; (0, 0) where it is all of them.
         peers: SEND: the receiver. RECV: the sender. Collective: all members in ring order.
         nbytes: bytes of the message; of a collective, bytes of the whole tensor; 0 for computation.
         needs: names of tasks of this rank that must be done before.
@@ -99,6 +104,8 @@ class Task:
     micro_batch: int | None = None
     tile: int | None = None
     samples: tuple[int, int] = (0, 0)
+    tokens: tuple[int, int] = (0, 0)
+    units: tuple[int, int] = (0, 0)
     payload: Payload | None = None
     peers: tuple[int, ...] = ()
     nbytes: int = 0
@@ -119,8 +126,8 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Unique within a schedule: ``1F3@2``, ``1SEND_activation3@2>4``, ``2RECV_activation3@4<2``."""
-        what = f"{self.stage}{self.op}{f'_{self.payload}' if self.op in MESSAGE else ''}"
+        """Unique within a schedule: ``1F3@2``, ``1SEND_activation3@2>4``, ``0F0.encoder.1/mlp.in#2@1``."""
+        what = f"{self.stage}{self.op}{'' if self.payload is None else f'_{self.payload}'}"
         part = "" if self.micro_batch is None else str(self.micro_batch)
         part += f".{self.block}" if self.block else ""
         part += "" if self.tile is None else f"#{self.tile}"
@@ -155,8 +162,9 @@ class Task:
     def line(self) -> str:
         """The task as one line of text; :meth:`parse` reads it back."""
         words = [self.name, f"layers={self.layers[0]}:{self.layers[1]}", f"samples={self.samples[0]}:{self.samples[1]}"]
-        if self.payload is not None and self.op not in MESSAGE:
-            words.append(f"payload={self.payload}")
+        for name, (start, stop) in (("tokens", self.tokens), ("units", self.units)):
+            if stop:
+                words.append(f"{name}={start}:{stop}")
         if self.op in COLLECTIVE:
             words.append(f"peers={','.join(map(str, self.peers))}")
         if self.nbytes:
@@ -179,11 +187,12 @@ class Task:
         if (found := _NAME.fullmatch(name)) is None:
             raise ValueError(f"{name} is no task's name")
         value = dict(word.split("=", 1) for word in words)
-        payload, peers = found["payload"] or value.get("payload"), found["peer"] or value.get("peers", "")
+        peers = found["peer"] or value.get("peers", "")
         return cls(
             op=Op(found["op"]), rank=int(found["rank"]), stage=int(found["stage"]), layers=_pair(value["layers"]),
             block=found["block"] or "", micro_batch=_int(found["micro_batch"]), tile=_int(found["tile"]),
-            samples=_pair(value["samples"]), payload=Payload(payload) if payload else None,
+            samples=_pair(value["samples"]), tokens=_pair(value.get("tokens", "0:0")),
+            units=_pair(value.get("units", "0:0")), payload=Payload(found["payload"]) if found["payload"] else None,
             peers=tuple(int(peer) for peer in peers.split(",") if peer), nbytes=int(value.get("bytes", 0)),
             needs=tuple(value["needs"].split(",")) if "needs" in value else (),
         )  # fmt: skip
