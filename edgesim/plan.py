@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from edgesim.apportion import largest_remainder, ranges
 from edgesim.cluster import Cluster, Device
 from edgesim.errors import PlanError
 from edgesim.memory import Memory, held_bytes
-from edgesim.model import BlockKind, Model
+from edgesim.model import Block, BlockKind, Model, SplitBy
 from edgesim.units import show
 from edgesim.workload import Purpose, Workload
 
@@ -45,12 +46,18 @@ class Proof:
 class Stage:
     """Consecutive layers held together by one or more ranks.
 
+    What ranks divide are the samples of a micro-batch; or, where ``heads``, ``columns`` or ``tokens`` are given, the
+    blocks: then all compute the same samples. Tensor parallelism gives heads and columns, sequence parallelism tokens,
+    their hybrid all three.
+
     Attributes:
         layers: half-open range of layer indices.
         ranks: who holds them, in order of their samples.
         samples: [rank] samples of every micro-batch that each rank computes.
         in_flight: micro-batches forwarded before the first backward (the depth K_p).
-        heads, columns, tokens: [rank] uneven shares of tensor and sequence parallelism; empty where not split.
+        heads: [rank] of attention; where heads share K and V, the groups that do.
+        columns: [rank] of the MLP's inner matrix; the head's vocabulary is divided in proportion.
+        tokens: [rank] of the sequence.
     """
 
     layers: tuple[int, int]
@@ -72,17 +79,39 @@ class Stage:
                 f"got {self.samples} (leave a rank out instead of giving it nothing)"
             )
         for name in ("heads", "columns", "tokens"):
-            if getattr(self, name) and len(getattr(self, name)) != len(self.ranks):
+            if (given := getattr(self, name)) and (len(given) != len(self.ranks) or min(given) < 1):
                 raise PlanError(
-                    f"stage {self.layers}: needs {name} for each of the ranks {self.ranks}, got {getattr(self, name)}"
+                    f"stage {self.layers}: needs at least one of the {name} for each of the ranks {self.ranks}, "
+                    f"got {given} (leave a rank out instead of giving it nothing)"
                 )
+        if bool(self.heads) != bool(self.columns):
+            raise PlanError(f"stage {self.layers}: heads and columns are divided together, or neither")
         if self.in_flight < 1:
             raise PlanError(f"stage {self.layers}: in_flight must be at least 1, got {self.in_flight}")
+
+    @property
+    def divides_blocks(self) -> bool:
+        """Whether ranks divide blocks; else they divide samples."""
+        return bool(self.heads or self.tokens)
 
     def sample_range(self, rank: int) -> tuple[int, int]:
         """The half-open range of a micro-batch's samples that the rank computes."""
         i = self.ranks.index(rank)
-        return sum(self.samples[:i]), sum(self.samples[: i + 1])
+        return (0, self.samples[i]) if self.divides_blocks else ranges(self.samples)[i]
+
+    def token_range(self, rank: int) -> tuple[int, int]:
+        """The half-open range of the sequence that is the rank's own; (0, 0) where tokens are not divided."""
+        return ranges(self.tokens)[self.ranks.index(rank)] if self.tokens else (0, 0)
+
+    def unit_range(self, block: Block, rank: int) -> tuple[int, int]:
+        """The half-open range of the block's heads or columns that is the rank's; (0, 0) where it has all of them.
+
+        A vocabulary is divided as ``columns`` are, in whole columns by largest remainders.
+        """
+        if not self.heads or block.split_by not in (SplitBy.HEADS, SplitBy.COLUMNS):
+            return (0, 0)
+        shares = self.heads if block.split_by is SplitBy.HEADS else self.columns
+        return ranges(largest_remainder(block.splits, shares))[self.ranks.index(rank)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +140,13 @@ class Plan:
         if len(set(self.ranks)) != len(self.ranks):
             raise PlanError(f"plan for {self.model}: a rank holds two stages: {self.ranks}")
         for stage in self.stages:
-            if sum(stage.samples) != self.micro_batch_samples:
+            if stage.divides_blocks:
+                if set(stage.samples) != {self.micro_batch_samples}:
+                    raise PlanError(
+                        f"plan for {self.model}: where blocks are divided every rank computes all "
+                        f"{self.micro_batch_samples} samples of a micro-batch, stage {stage.layers} has {stage.samples}"
+                    )
+            elif sum(stage.samples) != self.micro_batch_samples:
                 raise PlanError(
                     f"plan for {self.model}: stage {stage.layers} shares {sum(stage.samples)} samples, "
                     f"a micro-batch has {self.micro_batch_samples}"
@@ -120,7 +155,7 @@ class Plan:
     def __str__(self) -> str:
         return " | ".join(
             f"layers {s.layers[0]}-{s.layers[1] - 1} on "
-            + " ".join(f"r{r}:{n}" for r, n in zip(s.ranks, s.samples, strict=True))
+            + " ".join(f"r{r}:{_share_text(s, i)}" for i, r in enumerate(s.ranks))
             + f" K={s.in_flight}"
             for s in self.stages
         )
@@ -150,6 +185,8 @@ class Plan:
             )
         if apart := self.tied_apart(model, workload):
             raise PlanError(apart)
+        for stage in self.stages:
+            _check_shares(stage, model, workload)
         for rank, held in self.memory(model, cluster, workload).items():
             self._check_memory(rank, held, cluster.devices[rank], head_room)
 
@@ -223,6 +260,31 @@ class Plan:
         proof = Proof(**{**data["proof"], "status": Status(data["proof"]["status"])})
         stages = tuple(_read_stage(stage) for stage in data["stages"])
         return cls(**{**data, "stages": stages, "proof": proof})
+
+
+def _share_text(stage: Stage, i: int) -> str:
+    """``5`` samples; or ``4h 512c 95t``: heads, columns and tokens."""
+    if not stage.divides_blocks:
+        return str(stage.samples[i])
+    parts = ((stage.heads, "h"), (stage.columns, "c"), (stage.tokens, "t"))
+    return " ".join(f"{shares[i]}{letter}" for shares, letter in parts if shares)
+
+
+def _check_shares(stage: Stage, model: Model, workload: Workload) -> None:
+    """Raise PlanError unless heads, columns and tokens add up to what there is."""
+    if stage.tokens and sum(stage.tokens) != workload.tokens:
+        raise PlanError(f"stage {stage.layers} divides {sum(stage.tokens)} tokens, the workload has {workload.tokens}")
+    for layer in model.layers[slice(*stage.layers)] if stage.heads else ():
+        for block in layer.blocks:
+            for kind, name, shares in (
+                (BlockKind.ATTENTION, "heads", stage.heads),
+                (BlockKind.MLP, "columns", stage.columns),
+            ):
+                if block.kind is kind and block.splits != sum(shares):
+                    raise PlanError(
+                        f"stage {stage.layers} divides {sum(shares)} {name}, {layer.name}/{block.name} of {model.name} "
+                        f"has {block.splits}"
+                    )
 
 
 def _read_stage(data: dict[str, Any]) -> Stage:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgesim.apportion import largest_remainder
 from edgesim.cluster import Cluster
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan, Status
@@ -19,7 +20,7 @@ from edgesim.planners.even import even
 from edgesim.planners.exhaustive import exhaustive
 from edgesim.planners.given import given as given_plan
 from edgesim.planners.proportional import proportional
-from edgesim.planners.shares import even_cuts, fastest_cuts, largest_remainder, move_from_stragglers
+from edgesim.planners.shares import even_cuts, fastest_cuts, move_from_stragglers
 from edgesim.simulator import simulate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Purpose

@@ -1,8 +1,9 @@
 """Where should a model live if all devices were equal? Layers and samples shared evenly: the baseline to beat."""
 
+from edgesim.apportion import largest_remainder
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners import Groups, Problem
-from edgesim.planners.shares import even_cuts, largest_remainder
+from edgesim.planners.shares import even_cuts
 
 
 def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:

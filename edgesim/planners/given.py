@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from edgesim.apportion import largest_remainder
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners import Groups, Problem
-from edgesim.planners.shares import even_cuts, largest_remainder
+from edgesim.planners.shares import even_cuts
 
 
 def given(

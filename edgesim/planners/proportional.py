@@ -2,10 +2,11 @@
 
 from itertools import pairwise
 
+from edgesim.apportion import largest_remainder
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners import Groups, Problem
-from edgesim.planners.shares import fastest_cuts, largest_remainder, move_from_stragglers
+from edgesim.planners.shares import fastest_cuts, move_from_stragglers
 
 
 def proportional(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:

@@ -1,23 +1,11 @@
-"""How is a whole number of layers or samples shared out? Largest remainders, straggler moves, and exact cuts."""
+"""How are layers cut and samples moved? Even cuts, straggler moves, and cuts that are exactly best."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate
-from math import floor, inf
+from math import inf
 
-
-def largest_remainder(total: int, weights: Sequence[float]) -> tuple[int, ...]:
-    """Whole shares in proportion to the weights; what is left goes to the largest remainders, the first of equals.
-
-    >>> largest_remainder(7, [1, 1, 1]), largest_remainder(10, [6, 3, 1.5])
-    ((3, 2, 2), (6, 3, 1))
-    """
-    exact = [total * weight / sum(weights) for weight in weights]
-    shares = [floor(share) for share in exact]
-    by_remainder = sorted(range(len(shares)), key=lambda i: (shares[i] - exact[i], i))
-    for i in by_remainder[: total - sum(shares)]:
-        shares[i] += 1
-    return tuple(shares)
+from edgesim.apportion import largest_remainder
 
 
 def even_cuts(layers: int, stages: int) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from edgesim.simulator.changes import ChangingFabric, lasts_s
 from edgesim.simulator.clock import after
 from edgesim.simulator.network import Fabric, Route
 from edgesim.trace import Trace
+from edgesim.work import work_of
 
 NOTHING_HAPPENS = Scenario()
 AT_FULL_SPEED = NOTHING_HAPPENS.speeds(0)
@@ -59,7 +60,7 @@ class Durations:
         self.known: dict[tuple[object, ...], float] = {}
 
     def __call__(self, task: Task) -> float:
-        key = (task.op, task.rank, task.layers, task.block, task.samples, task.nbytes)
+        key = (task.op, task.rank, task.layers, task.block, task.samples, task.tokens, task.units, task.nbytes)
         if (seconds := self.known.get(key)) is None:
             seconds = self.known[key] = self._seconds(task)
         return seconds
@@ -68,11 +69,14 @@ class Durations:
         device = self.cluster.devices[task.rank]
         if task.op not in COMPUTE:
             return task.nbytes / device.disk_bytes_per_s
+        if task.block:
+            work = work_of(task, self.model, self.tokens)
+            return self.profile.block_s(
+                device=device.name, block=work.block, op=work.op, samples=work.samples, tokens=work.tokens,
+                share=work.share, keys=work.keys,
+            )  # fmt: skip
         samples = 0 if task.op is Op.UPDATE else task.samples[1] - task.samples[0]
         layers = self.model.layers[slice(*task.layers)]
-        if task.block:
-            name = f"{layers[0].name}/{task.block}"
-            return self.profile.block_s(device=device.name, block=name, op=task.op, samples=samples, tokens=self.tokens)
         return self.profile.layers_s(device=device.name, layers=layers, op=task.op, samples=samples, tokens=self.tokens)
 
 

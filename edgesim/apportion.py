@@ -1,0 +1,46 @@
+"""How is a whole number shared out in proportion? Largest remainders: samples, heads, columns, tokens."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from math import floor
+
+
+def largest_remainder(total: int, weights: Sequence[float]) -> tuple[int, ...]:
+    """Whole shares in proportion to the weights; what is left goes to the largest remainders, the first of equals.
+
+    >>> largest_remainder(7, [1, 1, 1]), largest_remainder(10, [6, 3, 1.5])
+    ((3, 2, 2), (6, 3, 1))
+    """
+    exact = [total * weight / sum(weights) for weight in weights]
+    shares = [floor(share) for share in exact]
+    by_remainder = sorted(range(len(shares)), key=lambda i: (shares[i] - exact[i], i))
+    for i in by_remainder[: total - sum(shares)]:
+        shares[i] += 1
+    return tuple(shares)
+
+
+def at_least_one(total: int, weights: Sequence[float]) -> tuple[int, ...]:
+    """The same, but nobody goes without: the largest share gives to who would get nothing.
+
+    Raises ValueError if there is too little for everybody.
+
+    >>> at_least_one(12, [100, 1, 1])
+    (10, 1, 1)
+    """
+    if total < len(weights):
+        raise ValueError(f"{total} cannot be shared by {len(weights)} with at least one each (leave some out)")
+    shares = list(largest_remainder(total, weights))
+    while 0 in shares:
+        shares[shares.index(max(shares))] -= 1
+        shares[shares.index(0)] += 1
+    return tuple(shares)
+
+
+def ranges(shares: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Half-open ranges of consecutive shares.
+
+    >>> ranges((3, 2))
+    ((0, 3), (3, 5))
+    """
+    stops = tuple(accumulate(shares))
+    return tuple(zip((0, *stops[:-1]), stops, strict=True))

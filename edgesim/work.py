@@ -1,0 +1,42 @@
+"""How much is a computation of a part of a layer? The size by which a profile knows its seconds."""
+
+from dataclasses import dataclass
+
+from edgesim.model import BlockKind, Model
+from edgesim.profile import UPDATE
+from edgesim.schedule import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a profile is asked for: a block or part of one, an operation, and how much of it.
+
+    ``share`` is the part of the block's heads or columns; ``keys`` are the tokens that attention looks at, None where
+    they are as many as the tokens that look.
+    """
+
+    block: str
+    op: str
+    samples: int
+    tokens: int
+    share: float
+    keys: int | None
+
+
+def work_of(task: Task, model: Model, tokens: int) -> Work:
+    """The work of a task of one block, in a sequence of so many tokens."""
+    layer = model.layers[task.layers[0]]
+    name = task.block.removeprefix(f"{layer.name}/").partition(".")[0]
+    block = next(block for block in layer.blocks if block.name == name)
+    first, stop = task.tokens
+    units = task.units[1] - task.units[0]
+    update = task.op == UPDATE
+    looks_around = block.kind is BlockKind.ATTENTION and stop > 0 and task.block.partition(".")[2] in ("", "core")
+    return Work(
+        block=task.block,
+        op=task.op,
+        samples=0 if update else task.samples[1] - task.samples[0],
+        tokens=stop - first if stop and not update else tokens,
+        share=units / block.splits if units else 1.0,
+        keys=max(tokens, stop) if looks_around and not update else None,
+    )
