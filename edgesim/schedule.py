@@ -50,13 +50,18 @@ DISK = frozenset({Op.CACHE_READ, Op.CACHE_WRITE})
 
 
 class Payload(StrEnum):
-    """What a message carries."""
+    """What a message carries.
+
+    A tile is some rank's tokens, complete; a partial sum lacks other ranks' heads or columns; a vocabulary message says
+    what a rank's columns of it make of tokens: the best of them, or the sums that a loss needs.
+    """
 
     ACTIVATION = "activation"
     GRADIENT = "gradient"
     KV = "kv"
     TILE = "tile"
     PARTIAL = "partial"
+    VOCABULARY = "vocabulary"
     WEIGHTS = "weights"
     CACHE = "cache"
 
@@ -74,6 +79,7 @@ CHANNEL = {
     Payload.KV: Channel.FORWARD,
     Payload.TILE: Channel.FORWARD,
     Payload.PARTIAL: Channel.FORWARD,
+    Payload.VOCABULARY: Channel.FORWARD,
     Payload.GRADIENT: Channel.BACKWARD,
     Payload.WEIGHTS: Channel.WEIGHTS,
     Payload.CACHE: Channel.WEIGHTS,

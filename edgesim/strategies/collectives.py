@@ -1,0 +1,67 @@
+"""Which messages gather tiles from all ranks, or add partial sums up for their owners? Rings and stars.
+
+Ranks are positions 0..n-1 in a stage, and every rank owns one tile. A ring pays n - 1 latencies and loads all links
+alike; a star pays two, and its hub, position 0, carries everything. Both ends of a connection read the same list of
+hops, so their messages have the same order.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Exchange(StrEnum):
+    """By which way ranks exchange."""
+
+    RING = "ring"
+    STAR = "star"
+
+
+class Hop(NamedTuple):
+    """A tile, or the partial sum of one, goes from a position to another."""
+
+    tile: int
+    source: int
+    destination: int
+
+
+def gather(ranks: int, exchange: Exchange) -> Iterator[Hop]:
+    """Every tile to everyone: an all-gather.
+
+    Ring: in step i position d passes on tile d - i (Galaxy, arXiv 2405.17245: what entering products wait for).
+
+    >>> [tuple(hop) for hop in gather(2, Exchange.STAR)]
+    [(1, 1, 0), (0, 0, 1)]
+    """
+    if exchange is Exchange.RING:
+        for step in range(ranks - 1):
+            for d in range(ranks):
+                yield Hop((d - step) % ranks, d, (d + 1) % ranks)
+        return
+    for tile in range(1, ranks):
+        yield Hop(tile, tile, 0)
+    for tile in range(ranks):
+        for d in range(1, ranks):
+            if d != tile:
+                yield Hop(tile, 0, d)
+
+
+def scatter(ranks: int, exchange: Exchange) -> Iterator[Hop]:
+    """Partial sums of every tile, each adding its own on the way, to the tile's owner: a reduce-scatter.
+
+    Ring: in step i position d passes on the sum for owner d - 1 - i (Galaxy: what exiting products feed).
+
+    >>> [tuple(hop) for hop in scatter(2, Exchange.STAR)]
+    [(0, 1, 0), (1, 0, 1)]
+    """
+    if exchange is Exchange.RING:
+        for step in range(ranks - 1):
+            for d in range(ranks):
+                yield Hop((d - 1 - step) % ranks, d, (d + 1) % ranks)
+        return
+    for tile in range(ranks):
+        for d in range(1, ranks):
+            if d != tile:
+                yield Hop(tile, d, 0)
+    for tile in range(1, ranks):
+        yield Hop(tile, 0, tile)
