@@ -32,6 +32,7 @@ from edgesim.workload import Purpose, Workload
 
 _DIVIDED = (BlockKind.ATTENTION, BlockKind.MLP)
 _KNOWN = (*_DIVIDED, BlockKind.EMBEDDING, BlockKind.CONNECTIVE, BlockKind.HEAD)
+Span = tuple[int, int]
 # A rank's best token of its columns and how good it is; of a loss, a log-sum-exp and the target's logit. FP32 or int32.
 _NUMBERS_OF_VOCABULARY = 2
 
@@ -129,11 +130,11 @@ class _Writer:
         )
         return not self.tiles or self.now != (0, 0) or reads_encoder or after_decoder
 
-    def span(self, layer: Layer) -> tuple[int, int]:
+    def span(self, layer: Layer) -> Span:
         """The tokens that this rank holds in this layer."""
         return self.now if self.whole(layer) else self.tiles[self.me]
 
-    def unit_range(self, block: Block) -> tuple[int, int]:
+    def unit_range(self, block: Block) -> Span:
         return self.stage.unit_range(block, self.rank) if self.units else (0, 0)
 
     def tile_bytes(self, block: Block) -> list[int]:
@@ -173,7 +174,7 @@ class _Writer:
             else:
                 self.compute(Op.F, i, name, m, tokens=self.span(layer))
 
-    def compute(self, op: Op, i: int, name: str, m: int, **how: object) -> str:
+    def compute(self, op: Op, i: int, name: str, m: int | None, **how: object) -> str:
         """A computation that waits for what was exchanged before."""
         done = self.program.compute(op, i, name, m, needs=self.ready, **how)  # type: ignore[arg-type]
         self.ready = ()
@@ -182,15 +183,20 @@ class _Writer:
     def make_whole(self, i: int, name: str, m: int) -> None:
         """Gather all tokens of what the layer before gave; the decoder then reads it whole."""
         before = self.model.layers[i - 1].blocks[-1]
-        own = {self.me: (self.program.last,)}
-        self.ready = self.gathered(Payload.TILE, i, name, m, self.tile_bytes(before), own, self.program.posted)
+        self.ready = self.gathered(
+            Payload.TILE, i, name, m,
+            nbytes=self.tile_bytes(before), tokens=self.tiles, done=self.program.last, posted=self.program.posted,
+        )  # fmt: skip
 
     def gathered(
-        self, payload: Payload, i: int, name: str, m: int, nbytes: Sequence[int], own: dict[int, Names], posted: Names
-    ) -> Names:
+        self, payload: Payload, i: int, name: str, m: int, *,
+        nbytes: Sequence[int], tokens: Sequence[Span], done: str, posted: Names,
+    ) -> Names:  # fmt: skip
         """Everybody's tile to everybody; what to wait for."""
         hops = gather(self.n, self.exchange)
-        received = self.program.exchange(hops, payload, i, name, m, nbytes=nbytes, own=own, posted=posted)
+        received = self.program.exchange(
+            hops, payload, i, name, m, nbytes=nbytes, tokens=tokens, own={self.me: (done,)}, posted=posted
+        )
         return tuple(task for names in received.values() for task in names)
 
     def attend_to_all(self, i: int, name: str, block: Block, m: int) -> None:
@@ -199,7 +205,9 @@ class _Writer:
         posted, span = self.program.posted, self.tiles[self.me]
         done = self.compute(Op.F, i, f"{name}.in", m, tokens=span)
         nbytes = [kv_bytes(entering, core, self.samples, stop - start) for start, stop in self.tiles]
-        self.ready = self.gathered(Payload.KV, i, f"{name}.core", m, nbytes, {self.me: (done,)}, posted)
+        self.ready = self.gathered(
+            Payload.KV, i, f"{name}.core", m, nbytes=nbytes, tokens=self.tiles, done=done, posted=posted
+        )
         self.compute(Op.F, i, f"{name}.core", m, tokens=span)
         self.compute(Op.F, i, f"{name}.out", m, tokens=span)
 
@@ -220,16 +228,18 @@ class _Writer:
         if self.exchange is Exchange.RING:
             return (self.program.all_reduce(payload, (i, i + 1), name, m, nbytes=nbytes, done=done),)
         forward = payload is Payload.ACTIVATION
-        sizes, posted = [nbytes] * self.n, self.program.posted
+        sizes, spans, posted = [nbytes] * self.n, [self.now] * self.n, self.program.posted
         to_hub = [hop for hop in scatter(self.n, self.exchange) if hop.tile == 0]
         block = f"{name}.out" if forward else f"{name}.in"
         sums = self.program.exchange(
-            to_hub, Payload.PARTIAL, i, block, m, nbytes=sizes, own={0: (done,)}, posted=posted
+            to_hub, Payload.PARTIAL, i, block, m, nbytes=sizes, tokens=spans, own={0: (done,)}, posted=posted
         )
         from_hub = [hop for hop in gather(self.n, self.exchange) if hop.tile == 0]
         complete = Payload.TILE if forward else Payload.GRADIENT
         own = {0: (done, *sums.get(0, ()))}
-        received = self.program.exchange(from_hub, complete, i, block, m, nbytes=sizes, own=own, posted=posted)
+        received = self.program.exchange(
+            from_hub, complete, i, block, m, nbytes=sizes, tokens=spans, own=own, posted=posted
+        )
         return sums.get(0, ()) if self.me == 0 else received[0]
 
     def scattered(self, i: int, name: str, block: Block, m: int) -> None:
@@ -237,12 +247,14 @@ class _Writer:
         nbytes, units, posted = self.tile_bytes(block), self.unit_range(block), self.program.posted
         own = {self.me: (self.program.last,)}
         hops = gather(self.n, self.exchange)
-        entered = self.program.exchange(hops, Payload.TILE, i, f"{name}.in", m, nbytes=nbytes, own=own, posted=posted)
+        entered = self.program.exchange(
+            hops, Payload.TILE, i, f"{name}.in", m, nbytes=nbytes, tokens=self.tiles, own=own, posted=posted
+        )
         if self.overlap:
             posted, left = (self.program.last,), self.by_tiles(i, name, block, m, entered)
             hops = scatter(self.n, self.exchange)
             received = self.program.exchange(
-                hops, Payload.PARTIAL, i, f"{name}.out", m, nbytes=nbytes, own=left, posted=posted
+                hops, Payload.PARTIAL, i, f"{name}.out", m, nbytes=nbytes, tokens=self.tiles, own=left, posted=posted
             )
             self.ready = received.get(self.me, ())
         else:
@@ -273,14 +285,19 @@ class _Writer:
         if self.whole(layer):
             self.compute(Op.F, i, name, m, tokens=self.asked, units=units)
         else:
-            nbytes = self.tile_bytes(self.entering_head())
-            own, hops = {self.me: (self.program.last,)}, list(gather(self.n, self.exchange))
+            hops, nbytes, tokens = (
+                list(gather(self.n, self.exchange)),
+                self.tile_bytes(self.entering_head()),
+                self.tiles,
+            )
             if self.workload.new_tokens:
                 hops = [hop for hop in hops if hop.tile == self.n - 1]
                 nbytes = [whole_bytes(self.entering_head(), self.samples, 1)] * self.n
+                tokens = (self.asked,) * self.n
             entered = self.program.exchange(
-                hops, Payload.TILE, i, name, m, nbytes=nbytes, own=own, posted=self.program.posted
-            )
+                hops, Payload.TILE, i, name, m,
+                nbytes=nbytes, tokens=tokens, own={self.me: (self.program.last,)}, posted=self.program.posted,
+            )  # fmt: skip
             if self.overlap and not self.workload.new_tokens:
                 for step in range(self.n):
                     tile = (self.me - step) % self.n
@@ -293,7 +310,7 @@ class _Writer:
             self.told_of[m] = self.told(i, name, m, self.workload.tokens)
 
     @property
-    def asked(self) -> tuple[int, int]:
+    def asked(self) -> Span:
         """The tokens whose logits are wanted: all, or only what predicts the next token."""
         if self.now != (0, 0) or not self.workload.new_tokens:
             return self.now
@@ -307,8 +324,10 @@ class _Writer:
     def told(self, i: int, name: str, m: int, tokens: int) -> Names:
         """Tell each other what the own columns say of so many tokens; what to wait for."""
         nbytes = [_NUMBERS_OF_VOCABULARY * BYTES_PER_FLOAT32 * self.samples * tokens] * self.n
-        own = {self.me: (self.program.last,)}
-        return self.gathered(Payload.VOCABULARY, i, name, m, nbytes, own, self.program.posted)
+        return self.gathered(
+            Payload.VOCABULARY, i, name, m,
+            nbytes=nbytes, tokens=[self.asked] * self.n, done=self.program.last, posted=self.program.posted,
+        )  # fmt: skip
 
     def next_token(self, m: int) -> None:
         """What the ranks' columns say of the next token; or who has the prompt's last one tells who goes on alone."""
@@ -320,7 +339,8 @@ class _Writer:
             nbytes = [_NUMBERS_OF_VOCABULARY * BYTES_PER_FLOAT32 * self.samples] * self.n
             received = self.program.exchange(
                 [hop], Payload.VOCABULARY, i, name, m,
-                nbytes=nbytes, own={hop.tile: (self.program.last,)}, posted=self.program.posted,
+                nbytes=nbytes, tokens=[self.asked] * self.n, own={hop.tile: (self.program.last,)},
+                posted=self.program.posted,
             )  # fmt: skip
             self.ready = received.get(hop.tile, ())
 
@@ -358,7 +378,7 @@ class _Writer:
         """Partial sums of all tiles, which ``done`` has computed, to their owners; what to wait for."""
         received = self.program.exchange(
             scatter(self.n, self.exchange), Payload.PARTIAL, i, name, m,
-            nbytes=nbytes, own=dict.fromkeys(range(self.n), (done,)), posted=posted,
+            nbytes=nbytes, tokens=self.tiles, own=dict.fromkeys(range(self.n), (done,)), posted=posted,
         )  # fmt: skip
         return received.get(self.me, ())
 
@@ -369,8 +389,11 @@ class _Writer:
             done = self.compute(Op.B, i, name, m, units=units)
             self.ready = self.summed(Payload.GRADIENT, i, name, m, entering, done)
             return
-        nbytes, own = self.tile_bytes(block), {self.me: (self.program.last,)}
-        self.ready = self.gathered(Payload.GRADIENT, i, f"{name}.out", m, nbytes, own, self.program.posted)
+        nbytes = self.tile_bytes(block)
+        self.ready = self.gathered(
+            Payload.GRADIENT, i, f"{name}.out", m,
+            nbytes=nbytes, tokens=self.tiles, done=self.program.last, posted=self.program.posted,
+        )  # fmt: skip
         posted = (self.program.last,)
         done = self.compute(Op.B, i, name, m, units=units)
         self.ready = self.own_sum(i, f"{name}.in", m, nbytes, done, posted)

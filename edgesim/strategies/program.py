@@ -57,13 +57,14 @@ class Program:
         m: int,
         *,
         nbytes: Sequence[int],
+        tokens: Sequence[tuple[int, int]],
         own: Mapping[int, Names],
         posted: Names,
     ) -> dict[int, Names]:
         """Write this rank's ends of the hops; return, of each tile, the receives that bring it or its sums.
 
-        ``nbytes`` are those of each tile, ``own`` says which computations its own part of a tile waits for: a tile is
-        sent on when that and all that was received of it are there.
+        ``nbytes`` and ``tokens`` are those of each tile; ``own`` says which computations its own part of a tile waits
+        for: a tile is sent on when that and all that was received of it are there.
         """
         received: defaultdict[int, Names] = defaultdict(tuple)
         for hop in hops:
@@ -73,8 +74,8 @@ class Program:
             peer = self.stage.ranks[hop.destination if sends else hop.source]
             task = Task(
                 op=Op.SEND if sends else Op.RECV, rank=self.rank, stage=0, layers=(layer, layer + 1), block=block,
-                micro_batch=m, tile=hop.tile, samples=self.stage.sample_range(self.rank), payload=payload,
-                peers=(peer,), nbytes=nbytes[hop.tile],
+                micro_batch=m, tile=hop.tile, samples=self.stage.sample_range(self.rank), tokens=tokens[hop.tile],
+                payload=payload, peers=(peer,), nbytes=nbytes[hop.tile],
                 needs=(*own.get(hop.tile, ()), *received[hop.tile]) if sends else posted,
             )  # fmt: skip
             self.tasks.append(task)
