@@ -12,8 +12,9 @@ fall away with the first, everything with both.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
-from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
+from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy, Unsplit
 from edgesim.units import BYTES_PER_FLOAT32
 from edgesim.zoo.architectures import rebuilt
 from edgesim.zoo.parts import TOKENS, block, floats
@@ -90,23 +91,33 @@ def with_gradients(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 
 def passing(part: Block) -> Block:
     """A frozen block through which gradients travel to earlier ones."""
-    return replace(
-        part,
-        trainable=False,
-        backward_flop=part.backward_flop + part.weight_flop * -1,
-        backward_bytes=part.backward_bytes * _INPUT_SIDE,
-        stash_bytes=part.stash_bytes + part.weight_stash_bytes * -1,
-        weight_flop=Cost(),
-        weight_stash_bytes=Cost(),
-    )
+    return _frozen(part, _without_weights)
 
 
 def resting(part: Block) -> Block:
     """A frozen block with nothing to train before it: no backward pass, nothing kept."""
+    return _frozen(part, _without_backward)
+
+
+def _frozen(part: Block, left: Callable[[Block | Unsplit], dict[str, Any]]) -> Block:
+    """The block, what of it is unsplit, and its parts, each with what is left of its backward pass."""
     return replace(
-        part, trainable=False, backward_flop=Cost(), backward_bytes=Cost(), stash_bytes=Cost(), weight_flop=Cost(),
-        weight_stash_bytes=Cost(),
+        part, **left(part), trainable=False, unsplit=replace(part.unsplit, **left(part.unsplit)),
+        parts=tuple(_frozen(inner, left) for inner in part.parts),
     )  # fmt: skip
+
+
+def _without_weights(part: Block | Unsplit) -> dict[str, Any]:
+    return _without_backward(part) | {
+        "backward_flop": part.backward_flop + part.weight_flop * -1,
+        "backward_bytes": part.backward_bytes * _INPUT_SIDE,
+        "stash_bytes": part.stash_bytes + part.weight_stash_bytes * -1,
+    }
+
+
+def _without_backward(part: Block | Unsplit) -> dict[str, Any]:
+    names = ("backward_flop", "backward_bytes", "stash_bytes", "weight_flop", "weight_stash_bytes")
+    return dict.fromkeys(names, Cost())
 
 
 def _adapter(name: str, behind: Block, length: Cost, hidden: int, bottleneck: int) -> Block:
@@ -214,12 +225,16 @@ def _with_side(layer: Layer, small: Layer, hidden: int, width: int) -> Layer:
     *others, last = (gated, *parts)
     # What the side network passes on travels beside the layer's own output; a gradient comes back for it alone.
     aside = small.blocks[-1].output_bytes
-    last = replace(last, output_bytes=layer.blocks[-1].output_bytes + aside, gradient_bytes=aside)
+    beside = layer.blocks[-1].output_bytes
+    last = replace(
+        last, output_bytes=beside + aside, gradient_bytes=aside, unsplit=last.unsplit + Unsplit(output_bytes=beside)
+    )
     return replace(layer, blocks=(*(resting(part) for part in layer.blocks), *others, last))
 
 
 def _as_side(part: Block) -> Block:
-    return replace(part, name=f"side_{part.name}", kind=BlockKind.SIDE)
+    parts = tuple(_as_side(inner) for inner in part.parts)
+    return replace(part, name=f"side_{part.name}", kind=BlockKind.SIDE, parts=parts)
 
 
 def _map(name: str, length: Cost, entering: int, leaving: int) -> Block:

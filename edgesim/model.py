@@ -6,7 +6,7 @@ FLOPs count a multiply-add as two, as torch's FlopCounterMode does. Bytes are FP
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from importlib.resources import files
@@ -40,21 +40,46 @@ class SplitBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """``fixed + samples (per_sample + per_token t + per_token_squared t²)``, in FLOP or bytes."""
+    """``fixed + samples (per_sample + per_token t + per_key k + per_token_squared t k)``, in FLOP or bytes.
+
+    ``t`` tokens look at ``k`` keys: as many as tokens, unless attention sees more than it computes.
+    """
 
     fixed: float = 0.0
     per_sample: float = 0.0
     per_token: float = 0.0
     per_token_squared: float = 0.0
+    per_key: float = 0.0
 
-    def __call__(self, samples: float, tokens: int) -> float:
-        return self.fixed + samples * (self.per_sample + tokens * (self.per_token + tokens * self.per_token_squared))
+    def __call__(self, samples: float, tokens: int, keys: int | None = None) -> float:
+        seen = tokens if keys is None else keys
+        per_token = self.per_token + seen * self.per_token_squared
+        return self.fixed + samples * (self.per_sample + tokens * per_token + seen * self.per_key)
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(**{name: value + asdict(other)[name] for name, value in asdict(self).items()})
 
     def __mul__(self, factor: float) -> "Cost":
         return Cost(**{name: value * factor for name, value in asdict(self).items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsplit:
+    """What of a block's costs every rank has in full, whatever its share of heads or columns; names as in Block."""
+
+    forward_flop: Cost = Cost()
+    backward_flop: Cost = Cost()
+    forward_bytes: Cost = Cost()
+    backward_bytes: Cost = Cost()
+    parameter_bytes: int = 0
+    output_bytes: Cost = Cost()
+    stash_bytes: Cost = Cost()
+    weight_flop: Cost = Cost()
+    weight_stash_bytes: Cost = Cost()
+
+    def __add__(self, other: "Unsplit") -> "Unsplit":
+        names = [field.name for field in fields(self)]
+        return Unsplit(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +97,10 @@ class Block:
 
     ``gradient_bytes`` is what the backward pass sends back over the boundary behind the block; None where it is as much
     as ``output_bytes``, nothing where nothing before the boundary is trained.
+
+    ``parts`` are the matrices before and behind the inner work, and that work itself, where ranks talk in between:
+    ``attention.in``, ``attention.core`` and ``attention.out``; ``mlp.in`` and ``mlp.out``. Their FLOPs, parameters,
+    stashes and bytes touched add up to the block's.
     """
 
     name: str
@@ -92,6 +121,36 @@ class Block:
     tied_bytes: int = 0
     tied_to: str = ""
     gradient_bytes: Cost | None = None
+    unsplit: Unsplit = Unsplit()
+    parts: tuple["Block", ...] = ()
+
+
+def divided(block: Block, share: float) -> Block:
+    """The block at a share of its heads or columns: ``unsplit + share (whole - unsplit)`` for each of its costs.
+
+    The gradient that goes back over a boundary stays whole. Raises ValueError for a share outside (0, 1], or below 1
+    for a block that is split by neither.
+    """
+    if share == 1:
+        return block
+    if block.split_by not in (SplitBy.HEADS, SplitBy.COLUMNS):
+        raise ValueError(f"{block.name} is split by {block.split_by}, not by heads or columns: no share of {share:g}")
+    if not 0 < share < 1:
+        raise ValueError(f"{block.name}: a share of its {block.split_by} must lie in (0, 1], got {share:g}")
+
+    def at_share(name: str) -> Any:
+        whole, alike = getattr(block, name), getattr(block.unsplit, name)
+        return alike + (whole + alike * -1) * share
+
+    costs = {field.name: at_share(field.name) for field in fields(Unsplit)}
+    return replace(
+        block,
+        **costs | {"parameter_bytes": round(costs["parameter_bytes"])},
+        splits=round(block.splits * share),
+        score_flop=block.score_flop * share,
+        tied_bytes=round(block.tied_bytes * share),
+        parts=tuple(divided(part, share) for part in block.parts),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +223,17 @@ class Model:
         """Bytes of all parameters."""
         return sum(layer.parameter_bytes for layer in self.layers)
 
+    def block(self, name: str) -> Block:
+        """The block ``layer/block``, or its part ``layer/block.part``. Raises ValueError for an unknown name."""
+        where, _, which = name.partition("/")
+        layers = {layer.name: layer for layer in self.layers}
+        if where not in layers:
+            raise ValueError(f"{self.name} has no layer {where!r} for block {name!r} (it has: {', '.join(layers)})")
+        found = {part.name: part for block in layers[where].blocks for part in (block, *block.parts)}
+        if which not in found:
+            raise ValueError(f"layer {where} of {self.name} has no block {which!r} (it has: {', '.join(found)})")
+        return found[which]
+
 
 def from_table(*, table: str) -> Model:
     """Read a traced layer table: one of ``edgesim/tables`` by its name, or any other by its path, which ends in .json.
@@ -200,13 +270,35 @@ def model_from_dict(data: Mapping[str, Any]) -> Model:
 
 
 def _read_block(data: Mapping[str, Any]) -> Block:
-    costs = {key: Cost(**value) for key, value in data.items() if isinstance(value, Mapping)}
-    return Block(**{**data, **costs, "kind": BlockKind(data["kind"]), "split_by": SplitBy(data["split_by"])})
+    costs = _read_costs({key: value for key, value in data.items() if key != "unsplit"})
+    unsplit = Unsplit(**_read_costs(data.get("unsplit", {})))
+    parts = tuple(_read_block(part) for part in data.get("parts", ()))
+    kinds = {"kind": BlockKind(data["kind"]), "split_by": SplitBy(data["split_by"])}
+    return Block(**costs | kinds | {"unsplit": unsplit, "parts": parts})
+
+
+def _read_costs(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: Cost(**value) if isinstance(value, Mapping) else value for key, value in data.items()}
 
 
 def model_to_dict(model: Model) -> dict[str, Any]:
-    """The model as plain JSON data."""
-    return asdict(model) | {"hyper": dict(model.hyper)}
+    """The model as plain JSON data, without ``parts``, ``unsplit`` and ``per_key`` where they are empty."""
+    data: dict[str, Any] = _plain(model)
+    return data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return dict(value)
+    if not is_dataclass(value):
+        return value
+    items = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: _plain(item) for name, item in items.items() if (name, item) not in _LEFT_OUT}
+
+
+_LEFT_OUT = (("parts", ()), ("unsplit", Unsplit()), ("per_key", 0.0))
 
 
 def layer_names(layers: Iterable[Layer]) -> str:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgesim.model import BlockKind, Cost, Model, SplitBy, model_from_dict, model_to_dict
+from edgesim.finetuning import houlsby, lora, parallel_adapters
+from edgesim.model import Block, BlockKind, Cost, Model, SplitBy, divided, model_from_dict, model_to_dict
 from edgesim.zoo.bart import bart
 from edgesim.zoo.bert import bert, distilbert
 from edgesim.zoo.gpt2 import gpt2
@@ -229,6 +230,104 @@ def test_splits_divide_a_block_into_equal_parts(name: str) -> None:
                 assert block.weight_flop(1, 8) % block.splits == 0
 
 
+SUMMED = (
+    "forward_flop", "backward_flop", "forward_bytes", "backward_bytes", "stash_bytes", "weight_flop", "score_flop",
+    "weight_stash_bytes",
+)  # fmt: skip
+SPLIT = (BlockKind.ATTENTION, BlockKind.MLP, BlockKind.HEAD)
+
+
+def blocks_of(model: Model, *kinds: BlockKind) -> list[Block]:
+    return [block for part in model.layers for block in part.blocks if block.kind in kinds]
+
+
+def carried(block: Block) -> Cost:
+    """What the block passes on beside its own output."""
+    return block.output_bytes + block.parts[-1].output_bytes * -1
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_the_parts_of_attention_and_of_an_mlp_are_all_of_it(name: str) -> None:
+    inner = {BlockKind.ATTENTION: ("in", "core", "out"), BlockKind.MLP: ("in", "out")}
+    for block in blocks_of(configured(name), *inner):
+        assert [part.name for part in block.parts] == [f"{block.name}.{what}" for what in inner[block.kind]]
+        assert {(part.kind, part.split_by, part.splits) for part in block.parts} == {
+            (block.kind, block.split_by, block.splits)
+        }
+        aside = {"forward_bytes": carried(block), "backward_bytes": carried(block) * 2}
+        for cost in SUMMED:
+            total = sum((getattr(part, cost) for part in block.parts), aside.get(cost, Cost()))
+            assert total == getattr(block, cost), cost
+        assert sum(part.parameter_bytes for part in block.parts) == block.parameter_bytes
+
+
+def test_attention_makes_q_k_and_v_and_then_the_heads_outputs_and_then_hidden_vectors() -> None:
+    """Three of 128 numbers each; where two heads share K and V, twice 64 of them."""
+    for name, made in (("bert", 3 * 128), ("llama, grouped", 128 + 2 * 64)):
+        (block, *_) = blocks_of(SMALL[name](), BlockKind.ATTENTION)
+        assert [part.output_bytes(2, 10) for part in block.parts] == [2 * 10 * n * 4 for n in (made, 128, 128)]
+
+
+def test_parts_have_the_matrices_that_their_names_say() -> None:
+    model = SMALL["bert"]()
+    sizes = {"in": 3 * (128 * 128 + 128), "core": 0, "out": 128 * 128 + 128}
+    for what, numbers in sizes.items():
+        assert model.block(f"encoder.0/attention.{what}").parameter_bytes == 4 * numbers
+    assert model.block("encoder.0/mlp.in").parameter_bytes == 4 * (128 * 512 + 512)
+    assert model.block("encoder.0/mlp.out").forward_flop(2, 10) == 2 * 10 * 2 * 512 * 128
+
+
+def test_a_rank_with_half_the_columns_reads_the_whole_input_and_adds_the_whole_bias() -> None:
+    model = SMALL["bert"]()
+    half = divided(model.block("encoder.0/mlp"), 0.5)
+    assert half.forward_flop(2, 10) == model.block("encoder.0/mlp").forward_flop(2, 10) / 2
+    assert half.parameter_bytes == 4 * (2 * 128 * 256 + 256 + 128)
+    assert half.output_bytes(2, 10) == 2 * 10 * 128 * 4
+    # Weights; the input, its 256 columns in and out of GELU and again into the last product, and the output.
+    assert half.forward_bytes(2, 10) == half.parameter_bytes + 4 * 2 * 10 * (128 + 4 * 256 + 128)
+
+
+def test_a_rank_with_half_the_words_has_the_whole_transform_of_berts_head() -> None:
+    half = divided(SMALL["bert"](tied=False).block("head/head"), 0.5)
+    assert half.parameter_bytes == 4 * (128 * 128 + 3 * 128 + 250 * 128 + 250)
+    assert half.forward_flop(1, 10) == 10 * 2 * (128 * 128 + 128 * 250)
+    assert half.output_bytes(1, 10) == 10 * 250 * 4
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_shares_add_up_to_the_whole_and_what_each_rank_has_again(name: str) -> None:
+    """At a quarter and three quarters, as where one of two ranks is three times as fast."""
+    for block in blocks_of(configured(name), *SPLIT):
+        for part in (block, *block.parts):
+            small, large = divided(part, 0.25), divided(part, 0.75)
+            assert small.parameter_bytes + large.parameter_bytes == pytest.approx(
+                part.parameter_bytes + part.unsplit.parameter_bytes, abs=4
+            )
+            for cost in ("forward_flop", "backward_flop", "forward_bytes", "backward_bytes", "stash_bytes"):
+                whole, alike = (getattr(of, cost)(2, 32) for of in (part, part.unsplit))
+                assert 0 <= alike <= whole
+                both = getattr(small, cost)(2, 32) + getattr(large, cost)(2, 32)
+                assert both == pytest.approx(whole + alike), (part.name, cost)
+
+
+def test_own_tokens_that_look_at_all_tokens_cost_their_part_of_the_whole() -> None:
+    """Sequence parallelism: a quarter of the queries, all keys; K and V of all tokens are read and kept."""
+    attention = SMALL["gpt2"]().block("decoder.0/attention")
+    assert 4 * attention.forward_flop(1, 8, 32) == attention.forward_flop(1, 32)
+    core = attention.parts[1]
+    assert core.forward_bytes(1, 8, 32) == 4 * (8 * 2 * 128 + 32 * 2 * 128)
+    assert core.stash_bytes(1, 8, 32) == 4 * (8 * (128 + 128 + 2) + 32 * 2 * 128)
+
+
+@pytest.mark.parametrize("technique", [lora, houlsby, parallel_adapters])
+def test_parts_of_frozen_blocks_keep_what_the_block_keeps(technique) -> None:
+    for block in blocks_of(technique(SMALL["t5"]()), BlockKind.ATTENTION, BlockKind.MLP):
+        for cost in ("backward_flop", "stash_bytes"):
+            assert sum(getattr(part, cost)(2, 32) for part in block.parts) == getattr(block, cost)(2, 32)
+            assert getattr(block.unsplit, cost)(2, 32) <= getattr(block, cost)(2, 32)
+            assert getattr(divided(block, 0.5), cost)(2, 32) >= 0
+
+
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_tied_parameters_are_counted_in_the_embedding_alone(name: str) -> None:
     model = configured(name)
@@ -312,8 +411,10 @@ def test_dropout_adds_to_stashes_alone(family: str, hidden: int, samples: int, t
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(1, 50))
 @laws
 def test_pairs_are_the_product_of_two_lengths(a: int, b: int, c: int, d: int, tokens: int) -> None:
-    queries, keys = Cost(per_sample=a, per_token=b), Cost(per_sample=c, per_token=d)
-    assert pairs(queries, keys)(1, tokens) == queries(1, tokens) * keys(1, tokens)
+    queries = Cost(per_sample=a, per_token=b)
+    for keys in (Cost(per_sample=c, per_token=d), Cost(per_sample=c, per_key=d)):
+        assert pairs(queries, keys)(1, tokens) == queries(1, tokens) * keys(1, tokens)
+    assert pairs(queries, keys)(1, tokens, 7) == queries(1, tokens) * keys(1, tokens, 7)
     assert always(a)(2, tokens) == 2 * a
 
 

@@ -13,6 +13,7 @@ from edgesim.zoo.parts import (
     head_size_of,
     layer_norm,
     mlp,
+    unsplit,
 )
 
 
@@ -97,14 +98,21 @@ def _chain(
 
 
 def _head(hidden: int, vocabulary: int, tied: bool) -> Block:
-    """Dense, GELU, layer norm, decoder, cross-entropy: saves the input of each, and the log-probabilities."""
-    matrix = hidden * vocabulary
+    """Dense, GELU, layer norm, decoder, cross-entropy: saves the input of each, and the log-probabilities.
+
+    The vocabulary can be split; each rank then has all that comes before the decoder.
+    """
+    matrix, dense = hidden * vocabulary, hidden * hidden
+    transform = unsplit(
+        parameters=dense + hidden + 2 * hidden, stash=floats(TOKENS * (4 * hidden + 2)), weights=TOKENS * (2 * dense),
+        weight_stash=floats(TOKENS * (2 * hidden)), moved=TOKENS * (7 * hidden), moved_back=TOKENS * (13 * hidden),
+    )  # fmt: skip
     return block(
         "head", BlockKind.HEAD,
-        parameters=hidden * hidden + hidden + 2 * hidden + vocabulary + (0 if tied else matrix),
+        parameters=dense + hidden + 2 * hidden + vocabulary + (0 if tied else matrix),
         output=TOKENS * vocabulary, stash=floats(TOKENS * (4 * hidden + 2 + vocabulary)),
         split_by=SplitBy.COLUMNS, splits=vocabulary,
-        weights=TOKENS * (2 * hidden * hidden + 2 * matrix), weight_stash=floats(TOKENS * (2 * hidden)),
+        weights=TOKENS * (2 * dense + 2 * matrix), weight_stash=floats(TOKENS * (2 * hidden)),
         moved=TOKENS * (7 * hidden + 3 * vocabulary), moved_back=TOKENS * (13 * hidden + 8 * vocabulary),
-        tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "",
+        tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "", unsplit=transform,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgesim.model import Block, Layer
+from edgesim.model import Block, Layer, Unsplit
 from edgesim.zoo.parts import EMBEDDING, TOKENS, floats
 
 
@@ -47,9 +47,14 @@ def encoder_decoder(
 
 
 def carrying(part: Block, *, hidden: int) -> Block:
-    """The part as it passes the encoder's output on beside its own, as one tensor [samples, tokens + its own, h]."""
+    """The part as it passes the encoder's output on beside its own, as one tensor [samples, tokens + its own, h].
+
+    Its parts stay as they are.
+    """
     carried = floats(TOKENS * hidden)
+    more = Unsplit(output_bytes=carried, forward_bytes=carried, backward_bytes=carried * 2)
     return replace(
         part, output_bytes=part.output_bytes + carried,
         forward_bytes=part.forward_bytes + carried, backward_bytes=part.backward_bytes + carried * 2,
+        unsplit=part.unsplit + more,
     )  # fmt: skip

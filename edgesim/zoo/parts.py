@@ -15,17 +15,22 @@ Bytes touched are what every operation of these modules reads and writes, as if 
 its two sides and its result, weights once forward and, with their gradients, twice backward.
 """
 
+from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
-from edgesim.model import Block, BlockKind, Cost, SplitBy
+from edgesim.model import Block, BlockKind, Cost, SplitBy, Unsplit
 from edgesim.units import BYTES_PER_FLOAT32
 
 TOKENS = Cost(per_token=1.0)
 """As many tokens as the workload says."""
+KEYS = Cost(per_key=1.0)
+"""As many keys as these tokens look at: their own number, unless a rank computes fewer than it sees."""
 EMBEDDING = "embedding"
 """The layer that tied parameters are counted in."""
 _BYTES_PER_ID = 8  # int64
 _NOTHING = Cost()
+_ALL_SPLIT = Unsplit()
 
 
 def always(tokens: int) -> Cost:
@@ -34,11 +39,12 @@ def always(tokens: int) -> Cost:
 
 
 def pairs(queries: Cost, keys: Cost) -> Cost:
-    """The product of two lengths: how many scores there are per head."""
+    """The product of two lengths, the second of ``KEYS`` or not of: how many scores there are per head."""
     return Cost(
         per_sample=queries.per_sample * keys.per_sample,
         per_token=queries.per_sample * keys.per_token + queries.per_token * keys.per_sample,
-        per_token_squared=queries.per_token * keys.per_token,
+        per_key=queries.per_sample * keys.per_key,
+        per_token_squared=queries.per_token * (keys.per_token + keys.per_key),
     )
 
 
@@ -81,6 +87,7 @@ def block(
     tied: int = 0,
     tied_to: str = "",
     lookup: bool = False,
+    unsplit: Unsplit = _ALL_SPLIT,
 ) -> Block:
     """Fill in what follows from the rest.
 
@@ -99,8 +106,47 @@ def block(
         backward_bytes=floats(moved_back + held * (1 if lookup else 2)), parameter_bytes=parameters * BYTES_PER_FLOAT32,
         output_bytes=output_bytes, stash_bytes=stash, split_by=split_by, splits=splits,
         weight_flop=weights, weight_stash_bytes=weight_stash, score_flop=scores,
-        tied_bytes=tied * BYTES_PER_FLOAT32, tied_to=tied_to,
+        tied_bytes=tied * BYTES_PER_FLOAT32, tied_to=tied_to, unsplit=unsplit,
     )  # fmt: skip
+
+
+def unsplit(
+    *,
+    parameters: int = 0,
+    output: Cost = _NOTHING,
+    stash: Cost = _NOTHING,
+    weights: Cost = _NOTHING,
+    moved: Cost = _NOTHING,
+    moved_back: Cost = _NOTHING,
+    weight_stash: Cost = _NOTHING,
+) -> Unsplit:
+    """Of what :func:`block` is told, that which every rank has in full; nothing else unless told."""
+    held = Cost(fixed=parameters)
+    return Unsplit(
+        forward_flop=weights, backward_flop=weights * 2,
+        forward_bytes=floats(moved + held), backward_bytes=floats(moved_back + held * 2),
+        parameter_bytes=parameters * BYTES_PER_FLOAT32, output_bytes=floats(output), stash_bytes=stash,
+        weight_flop=weights, weight_stash_bytes=weight_stash,
+    )  # fmt: skip
+
+
+def joined(name: str, *parts: Block) -> Block:
+    """The block that these parts make, one after the other; it puts out what the last one does."""
+    first, *others = parts
+    sums = {cost: getattr(first, cost) for cost in _SUMMED}
+    for part in others:
+        sums = {cost: sums[cost] + getattr(part, cost) for cost in _SUMMED}
+    inner = [replace(part.unsplit, output_bytes=_NOTHING) for part in parts[:-1]]
+    last = parts[-1]
+    return replace(
+        first, **sums, name=name, output_bytes=last.output_bytes, unsplit=sum(inner, last.unsplit), parts=parts
+    )  # fmt: skip
+
+
+_SUMMED = (
+    "forward_flop", "backward_flop", "forward_bytes", "backward_bytes", "parameter_bytes", "stash_bytes",
+    "weight_flop", "score_flop", "weight_stash_bytes",
+)  # fmt: skip
 
 
 def attention(
@@ -120,65 +166,99 @@ def attention(
 ) -> Block:
     """Multi-head attention; with ``keys`` from elsewhere it is cross-attention, with ``groups`` heads share K and V.
 
-    FLOP, for q queries and k keys: ``4 q h i + 4 k h g`` with weights (i, g: all heads' and groups' width), and
-    ``4 q k i`` for Q Kᵀ and P V. A split takes whole groups.
+    Its parts make Q, K and V; weigh V by the scores, with ``more_parameters`` for these; and map the heads' output
+    back. FLOP, for q queries and k keys: ``2 q h i + 4 k h g``, ``4 q k i`` (Q Kᵀ and P V) and ``2 q h i`` (i, g: all
+    heads' and groups' width). A split takes whole groups; each rank reads the input, and writes an output, in full.
 
-    Saved: the input(s), for the weights; Q, K, V; the heads' output. Fused kernels need that output themselves, with a
-    log-sum-exp per head and query; they draw dropped scores anew. Otherwise the output is for the weights, and the
-    probabilities are saved; with dropout also their mask and the probabilities that are left. With dropout of what
-    attention puts out: its mask.
-    """
-    groups, crossed = groups or heads, keys is not None
-    keys = keys or queries
-    width, shared, scores = heads * head_size, groups * head_size, pairs(queries, keys)
-    entered = queries * hidden + (keys * hidden if crossed else _NOTHING)
-    moved, moved_back = _attention_moves(
-        hidden, width, shared, queries, keys, scores * heads,
-        crossed=crossed, biases=biases, fused=fused, dropout=dropout, positions=positions,
-    )  # fmt: skip
-    if fused:
-        kept, for_weights, masks = queries * (width + heads), entered, _NOTHING
-    else:
-        kept, for_weights = scores * (heads * (2 if dropout else 1)), entered + queries * width
-        masks = scores * heads if dropout else _NOTHING
-    return block(
-        name, BlockKind.ATTENTION,
-        parameters=2 * hidden * (width + shared) + (width + 2 * shared + hidden) * biases + more_parameters,
-        output=queries * hidden,
-        stash=floats(for_weights + kept + queries * width + keys * (2 * shared))
-        + masks + (queries * hidden if dropout else _NOTHING),
-        split_by=SplitBy.HEADS, splits=groups,
-        weights=queries * (4 * hidden * width) + keys * (4 * hidden * shared), scores=scores * (4 * width),
-        weight_stash=floats(for_weights), moved=moved, moved_back=moved_back,
-    )  # fmt: skip
-
-
-def _attention_moves(
-    hidden: int, width: int, shared: int, queries: Cost, keys: Cost, scores: Cost,
-    *, crossed: bool, biases: bool, fused: bool, dropout: bool, positions: bool,
-) -> tuple[Cost, Cost]:  # fmt: skip
-    """Numbers that attention reads and writes, forward and backward, beside weights; ``scores`` are of all heads.
-
-    Four projections: both sides of each, backward for either gradient; the input's gradients are added up. A fused
-    kernel reads Q, K and V and writes its output; backward it reads these and a gradient, writes three. Otherwise Q,
-    K, V and the output are copied into place, and scores are written, scaled, made probabilities and read, and so back.
     ``positions`` are added to the scores, or with a fused kernel turn Q and K, in Python.
     """
-    there = queries * (2 * hidden + 2 * width) + keys * (2 * hidden + 2 * shared)
-    back = there * 2 + (keys if crossed else queries) * (6 * hidden)
-    if biases:
-        back = back + queries * (width + hidden) + keys * (2 * shared)
-    if dropout:
-        there, back = there + queries * (2.25 * hidden), back + queries * (2.25 * hidden)
+    groups, crossed = groups or heads, keys is not None
+    width, shared = heads * head_size, groups * head_size
+    seen = keys or (KEYS if queries == TOKENS else queries)
+    common = {"kind": BlockKind.ATTENTION, "split_by": SplitBy.HEADS, "splits": groups}
+    return joined(
+        name,
+        _projections(
+            f"{name}.in", common, hidden, width, shared, queries, keys or queries,
+            crossed=crossed, biases=biases, turned=fused and positions,
+        ),
+        _weighing(
+            f"{name}.core", common, width, shared, heads, queries, seen,
+            parameters=more_parameters, fused=fused, dropout=dropout, positions=positions,
+        ),
+        _exiting(
+            f"{name}.out", common, width, hidden, queries, biases=biases, dropout=dropout,
+            kept=_NOTHING if fused else queries * width,
+        ),
+    )  # fmt: skip
+
+
+def _projections(
+    name: str, common: dict[str, Any], hidden: int, width: int, shared: int, queries: Cost, keys: Cost,
+    *, crossed: bool, biases: bool, turned: bool,
+) -> Block:  # fmt: skip
+    """Q, K and V. Saved: the input(s), for the weights.
+
+    Moved: both sides of each product, backward for either gradient; the input's gradients are added up. Q and K by
+    their positions: halves swapped and one negated, two products, a sum; counted both ways.
+    """
+    made, read = queries * width + keys * (2 * shared), queries * hidden + keys * (2 * hidden)
+    summed = (keys if crossed else queries) * (6 * hidden)
+    entered = floats(queries * hidden + (keys * hidden if crossed else _NOTHING))
+    turns = (queries * width + keys * shared) * (14 * turned)
+    return block(
+        name, **common, parameters=(hidden + biases) * (width + 2 * shared), output=made,
+        stash=entered, weight_stash=entered, weights=made * (2 * hidden),
+        moved=read + made + turns, moved_back=(read + made) * 2 + summed + made * biases + turns,
+        unsplit=unsplit(stash=entered, weight_stash=entered, moved=read, moved_back=read * 2 + summed),
+    )  # fmt: skip
+
+
+def _weighing(
+    name: str, common: dict[str, Any], width: int, shared: int, heads: int, queries: Cost, seen: Cost,
+    *, parameters: int, fused: bool, dropout: bool, positions: bool,
+) -> Block:  # fmt: skip
+    """Scores, softmax, and the sum of V by them: split by heads in full.
+
+    Saved: Q, K, V. Fused kernels save their output as well, with a log-sum-exp per head and query; they draw dropped
+    scores anew. Otherwise the probabilities are saved; with dropout also their mask and what it leaves of them.
+
+    A fused kernel reads Q, K and V and writes its output; backward it reads these and a gradient, writes three.
+    Otherwise Q, K, V and the output are copied into place, and scores are written, scaled, made probabilities and read,
+    and so back.
+    """
+    scores, touched = pairs(queries, seen) * heads, queries * (2 * width) + seen * (2 * shared)
+    inputs = queries * width + seen * (2 * shared)
     if fused:
-        # Q and K by their positions: halves swapped and one negated, two products, a sum; counted both ways.
-        turned = queries * width + keys * shared if positions else _NOTHING
-        there = there + queries * (2 * width) + keys * (2 * shared) + turned * 14
-        return there, back + queries * (4 * width) + keys * (4 * shared) + turned * 14
-    copies = queries * (2 * width) + keys * (2 * shared)
-    dropped = 2.25 if dropout else 0.0  # read, written, and a mask of a byte
-    moved = there + copies * 3 + scores * (6 + 2 * positions + dropped)
-    return moved, back + copies * 4 + scores * (9 + positions + dropped)
+        kept, moved, moved_back = floats(queries * (width + heads)), touched, touched * 2
+    else:
+        dropped = 2.25 * dropout  # read, written, and a mask of a byte
+        kept = floats(scores * (1 + dropout)) + scores * dropout
+        moved = touched * 3 + scores * (6 + 2 * positions + dropped)
+        moved_back = touched * 4 + scores * (9 + positions + dropped)
+    return block(
+        name, **common, parameters=parameters, output=queries * width, stash=floats(inputs) + kept,
+        scores=pairs(queries, seen) * (4 * width), moved=moved, moved_back=moved_back,
+    )  # fmt: skip
+
+
+def _exiting(
+    name: str, common: dict[str, Any], inner: int, hidden: int, length: Cost,
+    *, biases: bool, dropout: bool, kept: Cost,
+) -> Block:  # fmt: skip
+    """The matrix back to the hidden size. Saved: ``kept``, the numbers only its weights need; a dropout's mask."""
+    mask, dropped = length * (hidden * dropout), length * (2.25 * hidden * dropout)
+    written = length * hidden
+    return block(
+        name, **common, parameters=(inner + biases) * hidden, output=written,
+        stash=floats(kept) + mask, weight_stash=floats(kept), weights=length * (2 * inner * hidden),
+        moved=written + length * inner + dropped,
+        moved_back=(written + length * inner) * 2 + written * biases + dropped,
+        unsplit=unsplit(
+            parameters=hidden * biases, output=written, stash=mask,
+            moved=written + dropped, moved_back=written * (2 + biases) + dropped,
+        ),
+    )  # fmt: skip
 
 
 def mlp(
@@ -193,26 +273,39 @@ def mlp(
 ) -> Block:
     """Two matrices, or three where the activation is gated: ``2 h f`` FLOP each per token.
 
-    Saved: the input, for the weights, and what the activation's table above says. Dropout behind the last matrix adds
-    its mask; ``inner_dropout``, behind the activation, adds its mask and what it leaves, in place of the activation's
-    output unless the activation needs that itself.
+    Its parts are the matrix or matrices onto the columns with the activation, and the matrix back. Each rank reads the
+    input, and writes an output, in full.
     """
-    matrices = 3 if activation is Activation.SWIGLU else 2
-    own, behind = _KEPT[activation]
-    for_weights = length * hidden + length * (columns * (1 if inner_dropout else behind))
-    masks = length * (hidden * dropout + columns * inner_dropout)
-    there, back = _MOVED[activation]
-    dropped = 2.25 * (hidden * dropout + columns * inner_dropout)
-    return block(
-        "mlp", BlockKind.MLP, parameters=matrices * hidden * columns + ((matrices - 1) * columns + hidden) * biases,
-        output=length * hidden, stash=floats(for_weights + length * (columns * own)) + masks,
-        split_by=SplitBy.COLUMNS, splits=columns,
-        weights=length * (2 * matrices * hidden * columns), weight_stash=floats(for_weights),
-        moved=length * (matrices * (hidden + columns) + there * columns + dropped),
-        moved_back=length * (
-            2 * matrices * (hidden + columns) + back * columns + dropped
-            + biases * ((matrices - 1) * columns + hidden) + (3 * hidden if matrices > 2 else 0)
+    common = {"kind": BlockKind.MLP, "split_by": SplitBy.COLUMNS, "splits": columns}
+    behind = 1 if inner_dropout else _KEPT[activation][1]
+    return joined(
+        "mlp",
+        _onto_columns(common, hidden, columns, activation, length, biases=biases, dropout=inner_dropout),
+        _exiting(
+            "mlp.out", common, columns, hidden, length, biases=biases, dropout=dropout, kept=length * (columns * behind)
         ),
+    )  # fmt: skip
+
+
+def _onto_columns(
+    common: dict[str, Any], hidden: int, columns: int, activation: Activation, length: Cost,
+    *, biases: bool, dropout: bool,
+) -> Block:  # fmt: skip
+    """Saved: the input, for the weights; what the activation's table above says; a mask of what is dropped.
+
+    What the activation, or the dropout behind it, leaves for the next matrix is among what that one saves.
+    """
+    matrices = 2 if activation is Activation.SWIGLU else 1
+    (own, _), (there, back) = _KEPT[activation], _MOVED[activation]
+    made, read, dropped = length * (matrices * columns), length * (matrices * hidden), 2.25 * columns * dropout
+    summed = length * (3 * hidden if matrices > 1 else 0)
+    entered = floats(length * hidden)
+    return block(
+        "mlp.in", **common, parameters=matrices * columns * (hidden + biases), output=length * columns,
+        stash=entered + floats(length * (columns * own)) + length * (columns * dropout), weight_stash=entered,
+        weights=made * (2 * hidden), moved=read + made + length * (there * columns + dropped),
+        moved_back=(read + made) * 2 + length * (back * columns + dropped) + made * biases + summed,
+        unsplit=unsplit(stash=entered, weight_stash=entered, moved=read, moved_back=read * 2 + summed),
     )  # fmt: skip
 
 
@@ -273,6 +366,10 @@ def language_head(*, hidden: int, vocabulary: int, tied: bool, length: Cost = TO
         # Cross-entropy makes log-probabilities of the logits, and backward a gradient of both.
         moved=length * (hidden + 3 * vocabulary), moved_back=length * (2 * hidden + 7 * vocabulary),
         tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "",
+        unsplit=unsplit(
+            stash=floats(length * hidden), weight_stash=floats(length * hidden),
+            moved=length * hidden, moved_back=length * (2 * hidden),
+        ),
     )  # fmt: skip
 
 

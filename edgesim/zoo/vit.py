@@ -14,6 +14,7 @@ from edgesim.zoo.parts import (
     head_size_of,
     layer_norm,
     mlp,
+    unsplit,
 )
 
 
@@ -80,4 +81,8 @@ def _head(hidden: int, classes: int, length: Cost) -> Block:
         stash=floats(length * hidden + always(classes)), split_by=SplitBy.COLUMNS, splits=classes,
         weights=always(2 * hidden * classes), weight_stash=floats(length * hidden),
         moved=always(hidden + 3 * classes), moved_back=always(2 * hidden + 7 * classes) + length * hidden,
+        unsplit=unsplit(
+            stash=floats(length * hidden), weight_stash=floats(length * hidden),
+            moved=always(hidden), moved_back=always(2 * hidden) + length * hidden,
+        ),
     )  # fmt: skip
