@@ -99,8 +99,8 @@ class Block:
     as ``output_bytes``, nothing where nothing before the boundary is trained.
 
     ``parts`` are the matrices before and behind the inner work, and that work itself, where ranks talk in between:
-    ``attention.in``, ``attention.core`` and ``attention.out``; ``mlp.in`` and ``mlp.out``. Their FLOPs, parameters,
-    stashes and bytes touched add up to the block's.
+    ``attention.in``, ``attention.core`` and ``attention.out``; ``mlp.in`` and ``mlp.out``; of some heads, what leads to
+    the vocabulary and the product onto it. Their FLOPs, parameters, stashes and bytes touched add up to the block's.
     """
 
     name: str
@@ -124,6 +124,11 @@ class Block:
     unsplit: Unsplit = Unsplit()
     parts: tuple["Block", ...] = ()
 
+    @property
+    def divisible(self) -> bool:
+        """Whether ranks can divide its heads or columns."""
+        return self.split_by in (SplitBy.HEADS, SplitBy.COLUMNS)
+
 
 def divided(block: Block, share: float) -> Block:
     """The block at a share of its heads or columns: ``unsplit + share (whole - unsplit)`` for each of its costs.
@@ -133,7 +138,7 @@ def divided(block: Block, share: float) -> Block:
     """
     if share == 1:
         return block
-    if block.split_by not in (SplitBy.HEADS, SplitBy.COLUMNS):
+    if not block.divisible:
         raise ValueError(f"{block.name} is split by {block.split_by}, not by heads or columns: no share of {share:g}")
     if not 0 < share < 1:
         raise ValueError(f"{block.name}: a share of its {block.split_by} must lie in (0, 1], got {share:g}")
@@ -149,7 +154,7 @@ def divided(block: Block, share: float) -> Block:
         splits=round(block.splits * share),
         score_flop=block.score_flop * share,
         tied_bytes=round(block.tied_bytes * share),
-        parts=tuple(divided(part, share) for part in block.parts),
+        parts=tuple(divided(part, share) if part.divisible else part for part in block.parts),
     )
 
 

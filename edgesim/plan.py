@@ -108,7 +108,7 @@ class Stage:
 
         A vocabulary is divided as ``columns`` are, in whole columns by largest remainders.
         """
-        if not self.heads or block.split_by not in (SplitBy.HEADS, SplitBy.COLUMNS):
+        if not self.heads or not block.divisible:
             return (0, 0)
         shares = self.heads if block.split_by is SplitBy.HEADS else self.columns
         return ranges(largest_remainder(block.splits, shares))[self.ranks.index(rank)]

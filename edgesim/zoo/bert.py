@@ -1,19 +1,22 @@
 """What do BERT and DistilBERT cost? Post-norm encoders for masked-language modelling (Devlin et al., 2019)."""
 
+from dataclasses import replace
+
 from edgesim.model import Block, BlockKind, Layer, Model, SplitBy
 from edgesim.zoo.chains import chain
 from edgesim.zoo.parts import (
-    EMBEDDING,
     TOKENS,
     Activation,
     attention,
     block,
     embedding,
+    everything,
     floats,
     head_size_of,
+    joined,
+    language_head,
     layer_norm,
     mlp,
-    unsplit,
 )
 
 
@@ -100,19 +103,18 @@ def _chain(
 def _head(hidden: int, vocabulary: int, tied: bool) -> Block:
     """Dense, GELU, layer norm, decoder, cross-entropy: saves the input of each, and the log-probabilities.
 
-    The vocabulary can be split; each rank then has all that comes before the decoder.
+    Only the decoder can be split, by its columns; its parts are what leads to it, and itself.
     """
-    matrix, dense = hidden * vocabulary, hidden * hidden
-    transform = unsplit(
-        parameters=dense + hidden + 2 * hidden, stash=floats(TOKENS * (4 * hidden + 2)), weights=TOKENS * (2 * dense),
-        weight_stash=floats(TOKENS * (2 * hidden)), moved=TOKENS * (7 * hidden), moved_back=TOKENS * (13 * hidden),
+    dense = hidden * hidden
+    transform = block(
+        "head.in", BlockKind.HEAD, parameters=dense + hidden + 2 * hidden, output=TOKENS * hidden,
+        stash=floats(TOKENS * (3 * hidden + 2)), split_by=SplitBy.TOKENS,
+        weights=TOKENS * (2 * dense), weight_stash=floats(TOKENS * hidden),
+        moved=TOKENS * (6 * hidden), moved_back=TOKENS * (11 * hidden),
     )  # fmt: skip
-    return block(
-        "head", BlockKind.HEAD,
-        parameters=dense + hidden + 2 * hidden + vocabulary + (0 if tied else matrix),
-        output=TOKENS * vocabulary, stash=floats(TOKENS * (4 * hidden + 2 + vocabulary)),
-        split_by=SplitBy.COLUMNS, splits=vocabulary,
-        weights=TOKENS * (2 * dense + 2 * matrix), weight_stash=floats(TOKENS * (2 * hidden)),
-        moved=TOKENS * (7 * hidden + 3 * vocabulary), moved_back=TOKENS * (13 * hidden + 8 * vocabulary),
-        tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "", unsplit=transform,
+    decoder = language_head(name="head.out", hidden=hidden, vocabulary=vocabulary, tied=tied, biases=True)
+    whole = joined("head", transform, decoder)
+    return replace(
+        whole, split_by=decoder.split_by, splits=decoder.splits, tied_bytes=decoder.tied_bytes, tied_to=decoder.tied_to,
+        unsplit=everything(transform) + decoder.unsplit,
     )  # fmt: skip

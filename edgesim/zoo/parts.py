@@ -15,7 +15,7 @@ Bytes touched are what every operation of these modules reads and writes, as if 
 its two sides and its result, weights once forward and, with their gradients, twice backward.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -128,6 +128,12 @@ def unsplit(
         parameter_bytes=parameters * BYTES_PER_FLOAT32, output_bytes=floats(output), stash_bytes=stash,
         weight_flop=weights, weight_stash_bytes=weight_stash,
     )  # fmt: skip
+
+
+def everything(part: Block) -> Unsplit:
+    """Of a part that is not split: all of it, but what it hands on within its block."""
+    names = {field.name: getattr(part, field.name) for field in fields(Unsplit)}
+    return Unsplit(**names | {"output_bytes": _NOTHING})
 
 
 def joined(name: str, *parts: Block) -> Block:
@@ -356,15 +362,17 @@ def embedding(
     )  # fmt: skip
 
 
-def language_head(*, hidden: int, vocabulary: int, tied: bool, length: Cost = TOKENS) -> Block:
+def language_head(
+    *, hidden: int, vocabulary: int, tied: bool, length: Cost = TOKENS, name: str = "head", biases: bool = False
+) -> Block:
     """A matrix onto the vocabulary, and cross-entropy. Saved: the input, for the weights, and the log-probabilities."""
     matrix = hidden * vocabulary
     return block(
-        "head", BlockKind.HEAD, parameters=0 if tied else matrix, output=length * vocabulary,
+        name, BlockKind.HEAD, parameters=(0 if tied else matrix) + vocabulary * biases, output=length * vocabulary,
         stash=floats(length * (hidden + vocabulary)), split_by=SplitBy.COLUMNS, splits=vocabulary,
         weights=length * (2 * matrix), weight_stash=floats(length * hidden),
         # Cross-entropy makes log-probabilities of the logits, and backward a gradient of both.
-        moved=length * (hidden + 3 * vocabulary), moved_back=length * (2 * hidden + 7 * vocabulary),
+        moved=length * (hidden + 3 * vocabulary), moved_back=length * (2 * hidden + (7 + biases) * vocabulary),
         tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "",
         unsplit=unsplit(
             stash=floats(length * hidden), weight_stash=floats(length * hidden),
