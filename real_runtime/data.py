@@ -12,10 +12,10 @@ from torch import Tensor
 
 from edgesim.model import Model
 from edgesim.workload import Workload
+from real_runtime.language import IGNORED, masked_tokens
+from real_runtime.models import is_causal
 
 PAD, MASK, SEPARATOR, BYTE_VOCABULARY = 256, 257, 258, 259
-IGNORED = -100  # the label that torch's cross-entropy leaves out
-MASKED_SHARE = 0.15  # Devlin et al., 2019
 _CORPUS_BYTES = 4_000_000
 _DIGITS_MAXIMUM = 16.0
 # What a model of this hyper-parameter reads: token ids, or images.
@@ -64,6 +64,7 @@ class Source:
         if spec.kind == "digits":
             self.images, self.labels = _digits(int(model.hyper["resolution"]))
         else:
+            self.causal = is_causal(model)
             self.corpus = _corpus(Path(spec.folder or sysconfig.get_paths()["stdlib"]))
             if self.corpus.size <= workload.tokens:
                 raise ValueError(
@@ -72,28 +73,28 @@ class Source:
         self.kind = spec.kind
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """One iteration's inputs and targets: ids and labels [batch, tokens], or images and classes [batch]."""
+        """One iteration's inputs and targets: ids and labels [batch, tokens], or images and classes [batch].
+
+        Labels are the bytes that are hidden; those of a causal model, the next byte for every token.
+        """
         random = np.random.default_rng([self.seed, iteration])
         if self.kind == "digits":
             chosen = torch.from_numpy(random.integers(len(self.labels), size=self.workload.batch_samples))
             return self.images[chosen], self.labels[chosen]
-        return self._masked_text(random)
-
-    def _masked_text(self, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Every sample hides the same number of bytes, so that the mean over samples is the mean over hidden bytes."""
-        samples, tokens = self.workload.batch_samples, self.workload.tokens
-        starts = random.integers(self.corpus.size - tokens, size=samples)
-        ids = torch.from_numpy(np.stack([self.corpus[s : s + tokens] for s in starts]).astype(np.int64))
-        hidden = torch.from_numpy(
-            np.argsort(random.random((samples, tokens)), axis=1)[:, : masked_tokens(tokens)].copy()
-        )
-        labels = torch.full_like(ids, IGNORED).scatter(1, hidden, ids.gather(1, hidden))
-        return ids.scatter(1, hidden, MASK), labels
+        tokens = self.workload.tokens
+        starts = random.integers(self.corpus.size - tokens, size=self.workload.batch_samples)
+        text = torch.from_numpy(np.stack([self.corpus[s : s + tokens + 1] for s in starts]).astype(np.int64))
+        if self.causal:
+            return text[:, :-1].contiguous(), text[:, 1:].contiguous()
+        return _hide(text[:, :-1], random)
 
 
-def masked_tokens(tokens: int) -> int:
-    """Tokens hidden per sample."""
-    return max(1, round(MASKED_SHARE * tokens))
+def _hide(ids: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Every sample hides the same number of bytes, so that the mean over samples is the mean over hidden bytes."""
+    order = np.argsort(random.random(tuple(ids.shape)), axis=1)
+    hidden = torch.from_numpy(order[:, : masked_tokens(ids.shape[1])].copy())
+    labels = torch.full_like(ids, IGNORED).scatter(1, hidden, ids.gather(1, hidden))
+    return ids.scatter(1, hidden, MASK), labels
 
 
 def _corpus(folder: Path) -> np.ndarray:

@@ -433,7 +433,7 @@ def test_shapes_that_do_not_divide_are_refused(make, message: str) -> None:
         make()
 
 
-@pytest.mark.parametrize("what", ["tied", "dropout"])
-def test_the_runtime_refuses_what_it_would_build_otherwise(what: str) -> None:
-    with pytest.raises(ValueError, match=f"the runtime builds BERT without {what} .set model.{what}=false."):
+@pytest.mark.parametrize(("what", "who"), [("tied", "small"), ("dropout", "BERT")])
+def test_the_runtime_refuses_what_it_would_build_otherwise(what: str, who: str) -> None:
+    with pytest.raises(ValueError, match=rf"the runtime builds {who} without {what} .*\(set model.{what}=false\)"):
         build_layers(SMALL["bert"](**{"tied": False, what: True}), [0], seed=0)

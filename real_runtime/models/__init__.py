@@ -2,7 +2,9 @@
 
 An architecture's file offers ``layer(hyper, index)``, ``sample(hyper, tokens)`` (one input, for shapes) and
 ``loss(hyper, tokens, output, target)``, the sum over samples of the mean loss of a sample; one whose costs are traced
-also ``layer_names(hyper)``.
+also ``layer_names(hyper)``. A language model's file offers ``labelled(tokens)``, how many tokens of a sample have a
+label, and ``CAUSAL``, whether each token predicts the next; for checkpoints ``WHOLE``, the library's whole model,
+``layer_of(whole, index)``, ``hyper_of(config)``, the zoo's hyper-parameters of it, and ``DROPOUTS``, settings to zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesim.model import Model
+from real_runtime.checkpoints import read_whole
 
 
 class Architecture(Protocol):
@@ -26,6 +29,10 @@ class Architecture(Protocol):
     def sample(self, hyper: Mapping[str, Any], tokens: int) -> Tensor: ...
 
     def loss(self, hyper: Mapping[str, Any], tokens: int, output: Tensor, target: Tensor) -> Tensor: ...
+
+    def labelled(self, tokens: int) -> int: ...
+
+    def layer_of(self, whole: nn.Module, index: int) -> nn.Module: ...
 
 
 def known_architectures() -> list[str]:
@@ -49,14 +56,50 @@ def architecture(model: Model) -> Architecture:
     return cast(Architecture, import_module(f"{__name__}.{model.architecture}"))
 
 
-def build_layers(model: Model, layers: Sequence[int], *, seed: int) -> nn.Sequential:
-    """The named layers with random weights, each drawn from its own seed, so that every cut agrees."""
+def is_causal(model: Model) -> bool:
+    """Whether every token predicts the next one and sees only those before it."""
+    return getattr(architecture(model), "CAUSAL", False)
+
+
+def build_layers(model: Model, layers: Sequence[int], *, seed: int, checkpoint: str | None = None) -> nn.Sequential:
+    """The named layers with random weights, each drawn from its own seed, so that every cut agrees.
+
+    With a ``checkpoint``, a local folder, they hold its weights instead. Raises ValueError if it is not of this model,
+    and for a part of a tied model: only where all its layers live together is the head's weight the embedding's.
+    """
+    tied = bool(model.hyper.get("tied"))
+    if tied and list(layers) != list(range(len(model.layers))):
+        raise ValueError(
+            f"the runtime builds {model.name} without tied weights where a stage holds only some of its layers "
+            f"(set model.tied=false)"
+        )
     arch = architecture(model)
-    built: list[nn.Module] = []
-    for index in layers:
-        torch.manual_seed(seed * 1000 + index)
-        built.append(arch.layer(model.hyper, index))
+    if checkpoint is None:
+        built = [_drawn(arch, model, index, seed) for index in layers]
+    else:
+        whole = read_whole(arch, model, checkpoint)
+        built = [arch.layer_of(whole, index) for index in layers]
+        _untie(built)
+    if tied:
+        tie(built)
     return nn.Sequential(*built)
+
+
+def _drawn(arch: Architecture, model: Model, index: int, seed: int) -> nn.Module:
+    torch.manual_seed(seed * 1000 + index)
+    return arch.layer(model.hyper, index)
+
+
+def tie(layers: Sequence[nn.Module]) -> None:
+    """Make the last layer's matrix onto the vocabulary the very weight of the first one's word embedding."""
+    layers[-1].decoder.weight = layers[0].word_embeddings.weight
+
+
+def _untie(layers: Sequence[nn.Module]) -> None:
+    """Give the last layer a matrix of its own, with the same numbers, where a tied checkpoint was read."""
+    words, decoder = getattr(layers[0], "word_embeddings", None), getattr(layers[-1], "decoder", None)
+    if words is not None and decoder is not None and decoder.weight is words.weight:
+        decoder.weight = nn.Parameter(words.weight.detach().clone())
 
 
 def boundary_shapes(model: Model, tokens: int) -> list[tuple[int, ...]]:

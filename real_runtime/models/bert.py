@@ -1,22 +1,48 @@
-"""BERT's layers from Hugging Face transformers: embedding, encoder, masked-language head (decoder untied)."""
+"""BERT's layers from Hugging Face transformers: embedding, encoder, masked-language head."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from transformers import BertConfig
+from torch import nn
+from transformers import BertConfig, BertForMaskedLM
 from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer, BertLMPredictionHead
 
-from real_runtime.data import IGNORED, masked_tokens
+from real_runtime.language import OneTensor, masked_loss, masked_tokens, refuse_dropout, token_ids
+
+WHOLE = BertForMaskedLM
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+CAUSAL = False
+labelled, loss, sample = masked_tokens, masked_loss, token_ids
 
 
 def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the encoder, last the head. Dropout is off: runs must agree."""
-    for what in ("tied", "dropout"):
-        if hyper[what]:
-            raise ValueError(f"the runtime builds BERT without {what} (set model.{what}=false)")
-    config = BertConfig(
+    refuse_dropout(hyper, "BERT")
+    config = _config(hyper)
+    if index == 0:
+        return BertEmbeddings(config)
+    if index <= hyper["layers"]:
+        return OneTensor(BertLayer(config))
+    return _one_bias(BertLMPredictionHead(config))
+
+
+def layer_of(whole: BertForMaskedLM, index: int) -> nn.Module:
+    """The same layer of a whole model."""
+    if index == 0:
+        return whole.bert.embeddings
+    if index <= len(whole.bert.encoder.layer):
+        return OneTensor(whole.bert.encoder.layer[index - 1])
+    return _one_bias(whole.cls.predictions)
+
+
+def _one_bias(head: BertLMPredictionHead) -> BertLMPredictionHead:
+    """The library ties the head's two biases where it ties the embedding; only the decoder's is used."""
+    head.bias = head.decoder.bias
+    return head
+
+
+def _config(hyper: Mapping[str, Any]) -> BertConfig:
+    return BertConfig(
         vocab_size=hyper["vocabulary"],
         hidden_size=hyper["hidden"],
         num_hidden_layers=hyper["layers"],
@@ -24,37 +50,22 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
         intermediate_size=hyper["columns"],
         max_position_embeddings=hyper["positions"],
         type_vocab_size=hyper["token_types"],
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
         attn_implementation="sdpa",
+        **dict.fromkeys(DROPOUTS, 0.0),
     )
-    if index == 0:
-        return BertEmbeddings(config)
-    if index <= hyper["layers"]:
-        return _Encoder(config)
-    head = BertLMPredictionHead(config)
-    head.bias = head.decoder.bias  # the library ties the two when it builds the whole model
-    return head
 
 
-class _Encoder(nn.Module):
-    """One encoder layer that takes and gives one tensor, whatever else the library's layer returns."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.layer = BertLayer(config)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        output = self.layer(hidden)
-        return output if isinstance(output, Tensor) else output[0]
-
-
-def sample(hyper: Mapping[str, Any], tokens: int) -> Tensor:
-    """Token ids [1, tokens]."""
-    return torch.zeros(1, tokens, dtype=torch.long)
-
-
-def loss(hyper: Mapping[str, Any], tokens: int, output: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of the hidden tokens: sum over samples of each sample's mean."""
-    total = nn.functional.cross_entropy(output.flatten(0, 1), target.flatten(), ignore_index=IGNORED, reduction="sum")
-    return total / masked_tokens(tokens)
+def hyper_of(config: BertConfig) -> dict[str, Any]:
+    """The zoo's hyper-parameters of a checkpoint. Raises ValueError for one that is no plain BERT."""
+    if config.is_decoder:
+        raise ValueError("is_decoder=true: the zoo's BERT is an encoder")
+    return {
+        "layers": config.num_hidden_layers,
+        "hidden": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "columns": config.intermediate_size,
+        "vocabulary": config.vocab_size,
+        "positions": config.max_position_embeddings,
+        "token_types": config.type_vocab_size,
+        "tied": config.tie_word_embeddings,
+    }

@@ -1,0 +1,101 @@
+"""Llama's layers from Hugging Face transformers: words, decoder layers with rotary positions, final norm and head."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
+
+from real_runtime.language import NormedHead, causal_loss, every_token, token_ids
+
+WHOLE = LlamaForCausalLM
+DROPOUTS = ("attention_dropout",)
+CAUSAL = True
+labelled, loss, sample = every_token, causal_loss, token_ids
+# Frequencies that do not depend on the sequence's length, so that a part of it can be turned alone.
+_ROTARY = ("default", "linear", "llama3")
+
+
+class Embedding(nn.Module):
+    """Words alone: positions turn Q and K in every layer."""
+
+    def __init__(self, words: nn.Embedding) -> None:
+        super().__init__()
+        self.word_embeddings = words
+
+    def forward(self, ids: Tensor) -> Tensor:
+        hidden: Tensor = self.word_embeddings(ids)
+        return hidden
+
+
+class Decoder(nn.Module):
+    """A decoder layer that computes its rotary positions itself, from the length."""
+
+    def __init__(self, layer: LlamaDecoderLayer, rotary: LlamaRotaryEmbedding) -> None:
+        super().__init__()
+        self.layer, self.rotary = layer, rotary
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        places = torch.arange(hidden.shape[1], device=hidden.device)[None]
+        output: Tensor = self.layer(hidden, position_embeddings=self.rotary(hidden, places))
+        return output
+
+
+def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
+    """Layer ``index``: 0 the embedding, then the decoder, last norm and head."""
+    config, hidden = _config(hyper), hyper["hidden"]
+    if index == 0:
+        return Embedding(nn.Embedding(hyper["vocabulary"], hidden))
+    if index <= hyper["layers"]:
+        return Decoder(LlamaDecoderLayer(config, layer_idx=index - 1), LlamaRotaryEmbedding(config))
+    norm = LlamaRMSNorm(hidden, eps=config.rms_norm_eps)
+    return NormedHead(norm, nn.Linear(hidden, hyper["vocabulary"], bias=False))
+
+
+def layer_of(whole: LlamaForCausalLM, index: int) -> nn.Module:
+    """The same layer of a whole model."""
+    body = whole.model
+    if index == 0:
+        return Embedding(body.embed_tokens)
+    if index <= len(body.layers):
+        return Decoder(body.layers[index - 1], body.rotary_emb)
+    return NormedHead(body.norm, whole.lm_head)
+
+
+def _config(hyper: Mapping[str, Any]) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=hyper["vocabulary"],
+        hidden_size=hyper["hidden"],
+        num_hidden_layers=hyper["layers"],
+        num_attention_heads=hyper["heads"],
+        num_key_value_heads=hyper["groups"],
+        intermediate_size=hyper["columns"],
+        max_position_embeddings=hyper["positions"],
+        attn_implementation="sdpa",
+        **dict.fromkeys(DROPOUTS, 0.0),
+    )
+
+
+def hyper_of(config: LlamaConfig) -> dict[str, Any]:
+    """The zoo's hyper-parameters of a checkpoint. Raises ValueError for one that is no plain Llama."""
+    rotary = config.rope_parameters["rope_type"]
+    if rotary not in _ROTARY:
+        raise ValueError(f"rotary positions of type {rotary} change with the length (known: {', '.join(_ROTARY)})")
+    if config.head_dim * config.num_attention_heads != config.hidden_size:
+        raise ValueError(
+            f"head_dim={config.head_dim}: the zoo's Llama has heads that are as wide as the model together"
+        )
+    if config.attention_bias or config.mlp_bias:
+        raise ValueError("the zoo's Llama has no biases")
+    return {
+        "layers": config.num_hidden_layers,
+        "hidden": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "groups": config.num_key_value_heads,
+        "columns": config.intermediate_size,
+        "vocabulary": config.vocab_size,
+        "positions": config.max_position_embeddings,
+        "tied": config.tie_word_embeddings,
+    }

@@ -1,0 +1,197 @@
+"""Are the runtime's layers the very models of Hugging Face? One after the other, from a seed or from a checkpoint."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from hugging_face import reference
+from torch import Tensor
+
+from edgesim.model import Model
+from edgesim.workload import Optimiser, Purpose, Workload
+from edgesim.zoo.architectures import BUILDERS, rebuilt
+from real_runtime.data import DataSpec, Source
+from real_runtime.language import IGNORED
+from real_runtime.models import architecture, boundary_shapes, build_layers, is_causal
+
+SIZES: Mapping[str, Any] = {"layers": 2, "hidden": 20, "heads": 5, "columns": 37, "vocabulary": 41, "positions": 24}
+MORE: Mapping[str, Mapping[str, Any]] = {"llama": {"hidden": 24, "heads": 6, "groups": 3}}
+LANGUAGE = ("bert", "distilbert", "gpt2", "opt", "llama")
+CAUSAL = ("gpt2", "opt", "llama")
+TOLERANCE = 1e-5
+
+
+def tiny(architecture: str, **more: Any) -> Model:
+    """A model whose sizes do not divide evenly."""
+    return BUILDERS[architecture](
+        name=f"tiny-{architecture}", **{**SIZES, "tied": False, **MORE.get(architecture, {}), **more}
+    )
+
+
+def ids(model: Model, samples: int = 3, tokens: int = 13) -> Tensor:
+    return torch.randint(model.hyper["vocabulary"], (samples, tokens), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def saved(model: Model, folder: Path) -> transformers.PreTrainedModel:
+    """A random whole model of Hugging Face, saved; norms and biases are not left at ones and zeros."""
+    whole = reference(model, "sdpa", "cpu").module
+    if model.architecture == "bert" and not model.hyper["tied"]:  # as the library saves it, with a spare bias
+        whole.cls.predictions.bias = torch.nn.Parameter(torch.zeros(model.hyper["vocabulary"]))
+    with torch.no_grad():
+        for parameter in whole.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    whole.save_pretrained(folder)
+    return whole
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_layers_in_sequence_are_the_whole_model_of_a_checkpoint(name: str, tied: bool, tmp_path: Path) -> None:
+    model = tiny(name, tied=tied)
+    whole = saved(model, tmp_path)
+    layers = build_layers(model, range(len(model.layers)), seed=0, checkpoint=str(tmp_path))
+    torch.testing.assert_close(layers(ids(model)), whole(ids(model)).logits, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_any_cut_of_a_checkpoint_holds_the_same_weights(name: str, tmp_path: Path) -> None:
+    model = tiny(name)
+    saved(model, tmp_path)
+    build = partial(build_layers, model, seed=0, checkpoint=str(tmp_path))
+    whole, first, last = build(range(4)), build(range(2)), build([2, 3])
+    assert torch.equal(whole(ids(model)), last(first(ids(model))))
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_a_tied_checkpoint_fills_an_untied_model_whose_head_gets_a_copy(name: str, tmp_path: Path) -> None:
+    tied = saved(tiny(name, tied=True), tmp_path)
+    model = tiny(name)
+    layers = build_layers(model, range(4), seed=0, checkpoint=str(tmp_path))
+    torch.testing.assert_close(layers(ids(model)), tied(ids(model)).logits, rtol=TOLERANCE, atol=TOLERANCE)
+    assert layers[-1].decoder.weight is not layers[0].word_embeddings.weight
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_a_model_has_as_many_parameters_as_the_zoo_counts(name: str) -> None:
+    for tied in (False, True):
+        model = tiny(name, tied=tied)
+        numbers = sum(p.numel() for p in build_layers(model, range(4), seed=0).parameters())
+        assert numbers * 4 == model.parameter_bytes
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_a_token_sees_what_comes_after_it_unless_the_model_is_causal(name: str) -> None:
+    model = tiny(name)
+    layers, text = build_layers(model, range(4), seed=0), ids(model)
+    other = text.clone()
+    other[:, -1] = (other[:, -1] + 1) % model.hyper["vocabulary"]
+    same = torch.equal(layers(text)[:, :-1], layers(other)[:, :-1])
+    assert same is is_causal(model) is (name in CAUSAL)
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_boundaries_are_as_wide_as_the_model_and_the_last_is_the_vocabulary(name: str) -> None:
+    model = tiny(name)
+    hidden, vocabulary = model.hyper["hidden"], model.hyper["vocabulary"]
+    assert boundary_shapes(model, 13) == [(13, hidden)] * 3 + [(13, vocabulary)]
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_the_loss_is_the_sum_over_samples_of_means_and_slices_of_tokens_add_up_to_it(name: str) -> None:
+    model = tiny(name, vocabulary=259)
+    arch, tokens = architecture(model), 16
+    work = Workload(
+        purpose=Purpose.TRAIN, batch_samples=3, micro_batch_samples=3, tokens=tokens, optimiser=Optimiser.SGD,
+        learning_rate=0.1,
+    )  # fmt: skip
+    _, labels = Source(DataSpec(kind="text"), model, work, 0).batch(0)
+    assert ((labels != IGNORED).sum(dim=1) == arch.labelled(tokens)).all()
+    logits = torch.randn(3, tokens, 259)
+    loss = arch.loss(model.hyper, tokens, logits, labels)
+    means = [torch.nn.functional.cross_entropy(row, target) for row, target in zip(logits, labels, strict=True)]
+    assert float(loss) == pytest.approx(float(sum(means)), rel=TOLERANCE)
+    slices = [arch.loss(model.hyper, tokens, logits[:, a:b], labels[:, a:b]) for a, b in ((0, 5), (5, 16))]
+    assert float(sum(slices)) == pytest.approx(float(loss), rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_causal_model_learns_the_next_byte_of_every_token(name: str) -> None:
+    model = tiny(name, vocabulary=259)
+    work = Workload(
+        purpose=Purpose.TRAIN, batch_samples=4, micro_batch_samples=4, tokens=16, optimiser=Optimiser.SGD,
+        learning_rate=0.1,
+    )  # fmt: skip
+    text, labels = Source(DataSpec(kind="text"), model, work, 5).batch(3)
+    assert text.shape == labels.shape == (4, 16)
+    assert torch.equal(text[:, 1:], labels[:, :-1])
+    assert labels.max() < 256
+
+
+def test_a_text_of_just_one_sample_and_the_byte_after_it_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(bytes(range(65, 82)))
+    work = Workload(
+        purpose=Purpose.TRAIN, batch_samples=1, micro_batch_samples=1, tokens=16, optimiser=Optimiser.SGD,
+        learning_rate=0.1,
+    )  # fmt: skip
+    text, labels = Source(DataSpec(kind="text", folder=str(tmp_path)), tiny("gpt2", vocabulary=259), work, 0).batch(0)
+    assert text.tolist() == [list(range(65, 81))]
+    assert labels.tolist() == [list(range(66, 82))]
+
+
+def test_a_tied_head_is_the_embedding_where_all_layers_live_together_and_learns_as_one_weight() -> None:
+    model = tiny("gpt2", tied=True)
+    layers = build_layers(model, range(4), seed=0)
+    assert layers[-1].decoder.weight is layers[0].word_embeddings.weight
+    with pytest.raises(ValueError, match=r"builds tiny-gpt2 without tied weights .* \(set model.tied=false\)"):
+        build_layers(model, range(3), seed=0)
+
+
+@pytest.mark.parametrize("name", [name for name in LANGUAGE if name != "llama"])
+def test_dropout_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match=r"without dropout \(set model.dropout=false\)"):
+        build_layers(tiny(name, dropout=True), [0], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": 3}, "has layers=2, tiny-gpt2 has layers=3"),
+        ({"heads": 4}, "has heads=5, tiny-gpt2 has heads=4"),
+        ({"columns": 80}, "has columns=37, tiny-gpt2 has columns=80"),
+        ({"vocabulary": 259}, "has vocabulary=41, tiny-gpt2 has vocabulary=259"),
+        ({"tied": True}, "has tied=False, tiny-gpt2 has tied=True"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused_by_what_differs(
+    changes: Mapping[str, Any], message: str, tmp_path: Path
+) -> None:
+    model = tiny("gpt2")
+    saved(model, tmp_path)
+    asked = rebuilt(model, **changes)
+    with pytest.raises(ValueError, match=message):
+        build_layers(asked, range(len(asked.layers)), seed=0, checkpoint=str(tmp_path))
+
+
+def test_a_checkpoint_of_another_family_or_none_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no checkpoint, config\.json is missing"):
+        build_layers(tiny("opt"), range(4), seed=0, checkpoint=str(tmp_path))
+    saved(tiny("gpt2"), tmp_path)
+    with pytest.raises(ValueError, match="is a checkpoint of gpt2, tiny-opt is opt"):
+        build_layers(tiny("opt"), range(4), seed=0, checkpoint=str(tmp_path))
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    """Without the refusal the library would draw them at random."""
+    saved(tiny("bert"), tmp_path / "whole")
+    transformers.BertModel.from_pretrained(tmp_path / "whole", add_pooling_layer=False).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"lacks cls\.predictions\..* \(save the whole BertForMaskedLM\)"):
+        build_layers(tiny("bert"), range(4), seed=0, checkpoint=str(tmp_path))
