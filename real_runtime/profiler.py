@@ -50,8 +50,8 @@ def profile_blocks(
     The first repeat warms up and is not counted. ``row`` says what of the others a row is (ROWS).
     """
     layers = [build_layers(model, [i], seed=0) for i in range(len(model.layers))]
-    flats = [flatten_gradients(layer) for layer in layers]
-    optimisers = [make_optimiser(layer, workload) for layer in layers]
+    flats = [flatten_gradients(layer.parameters()) for layer in layers]
+    optimisers = [make_optimiser(layer.parameters(), workload) for layer in layers]
     seconds: dict[tuple[int, str, int], list[float]] = defaultdict(list)
 
     def timed(index: int, op: Op, count: int, work: Any) -> Any:

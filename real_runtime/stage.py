@@ -1,6 +1,6 @@
 """What does one rank compute? The layers of its stage, their gradients in one flat buffer, and the optimiser."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -29,8 +29,8 @@ class StageModule:
         self.first, self.last = layers[0] == 0, layers[1] == len(model.layers)
         self.arch = architecture(model)
         self.module = build_layers(model, range(*layers), seed=seed)
-        self.flat_gradients = flatten_gradients(self.module)
-        self.optimiser = make_optimiser(self.module, workload)
+        self.flat_gradients = flatten_gradients(self.module.parameters())
+        self.optimiser = make_optimiser(self.module.parameters(), workload)
         self.stash: dict[int, Stash] = {}
         self.loss = 0.0
 
@@ -63,9 +63,9 @@ class StageModule:
         self.flat_gradients.zero_()
 
 
-def flatten_gradients(module: nn.Module) -> Tensor:
+def flatten_gradients(weights: Iterable[nn.Parameter]) -> Tensor:
     """Make every parameter's gradient a view of one buffer, so that an all-reduce is one message; return the buffer."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    parameters = [p for p in weights if p.requires_grad]
     flat = torch.zeros(sum(p.numel() for p in parameters))
     start = 0
     for p in parameters:
@@ -74,9 +74,9 @@ def flatten_gradients(module: nn.Module) -> Tensor:
     return flat
 
 
-def make_optimiser(module: nn.Module, workload: Workload) -> torch.optim.Optimizer:
-    """The workload's optimiser over the module's parameters."""
-    parameters: Sequence[nn.Parameter] = [p for p in module.parameters() if p.requires_grad]
+def make_optimiser(weights: Iterable[nn.Parameter], workload: Workload) -> torch.optim.Optimizer:
+    """The workload's optimiser over what of the weights is trained."""
+    parameters = [p for p in weights if p.requires_grad]
     if workload.optimiser is Optimiser.ADAM:
         return torch.optim.Adam(parameters, lr=workload.learning_rate)
     momentum = _MOMENTUM if workload.optimiser is Optimiser.MOMENTUM else 0.0

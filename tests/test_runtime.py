@@ -110,7 +110,7 @@ def test_gradients_are_views_of_one_buffer_that_update_clears() -> None:
     stage.update()
     assert float(stage.flat_gradients.abs().sum()) == 0
     assert any(not torch.equal(a, b) for a, b in zip(before, stage.module.parameters(), strict=True))
-    assert flatten_gradients(stage.module).nbytes == BERT.parameter_bytes
+    assert flatten_gradients(stage.module.parameters()).nbytes == BERT.parameter_bytes
 
 
 def test_every_rank_draws_the_same_batch_and_every_sample_hides_as_many_bytes() -> None:

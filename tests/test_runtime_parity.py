@@ -51,8 +51,8 @@ def trained_on_one_device(model: Model, plan: Plan, work: Workload) -> tuple[dic
         for stage, p in zip(stages, plan.stages, strict=True)
     ]
     modules = {id(module): module for stage in replicas for module in stage}
-    flats = {key: flatten_gradients(module) for key, module in modules.items()}
-    optimisers = [make_optimiser(module, work) for module in modules.values()]
+    flats = {key: flatten_gradients(module.parameters()) for key, module in modules.items()}
+    optimisers = [make_optimiser(module.parameters(), work) for module in modules.values()]
     source = Source(data(model), model, work, SEED)
     losses = []
     for iteration in range(ITERATIONS):
