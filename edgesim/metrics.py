@@ -229,8 +229,8 @@ def _lives(spans: Iterable[Span], model: Model, *, kept: bool) -> Iterable[tuple
     return lives.values()
 
 
-def _share_of(tasks: Iterable[Task], model: Model) -> Share:
-    """What of its stage a rank has, by the units and tokens of its first tasks of each kind.
+def _share_of(tasks: Sequence[Task], model: Model) -> Share:
+    """What of its stage a rank has, by the units and tokens of its first micro-batch, or of the prompt.
 
     Raises ValueError for a task of a block that the model lacks.
     """
@@ -238,6 +238,8 @@ def _share_of(tasks: Iterable[Task], model: Model) -> Share:
     tokens: int | None = None
     for task in tasks:
         block = model.block(task.block)
+        if task.micro_batch != tasks[0].micro_batch:
+            continue
         if task.units[1]:
             shares.setdefault(block.kind, (task.units[1] - task.units[0]) / block.splits)
         if task.tokens[1] and tokens is None and block.split_by is SplitBy.TOKENS:
