@@ -86,7 +86,12 @@ def fit_efficiency(points: Sequence[Point], model: Model, device: Device, *, kno
 def prediction_errors(points: Sequence[Point], model: Model, device: Device) -> tuple[float, ...]:
     """How far the device's estimate is from each point's seconds, relative to these."""
     guesses = [
-        sum(estimated_s(device, block, point.op, point.samples, point.tokens) for block in _blocks(point, model))
+        sum(
+            estimated_s(
+                device, block, point.op, point.samples, point.tokens, share=point.share, keys=point.keys or None
+            )
+            for block in _blocks(point, model)
+        )
         for point in points
     ]
     return tuple(abs(guess / point.seconds - 1) for guess, point in zip(guesses, points, strict=True))
@@ -114,7 +119,9 @@ def _work(point: Point, model: Model, device: Device) -> _Work | str:
     if not (total := sum(flops)):
         return "no FLOP, so bound by memory"
     touched = (
-        (block.forward_bytes if point.op == FORWARD else block.backward_bytes)(point.samples, point.tokens)
+        (block.forward_bytes if point.op == FORWARD else block.backward_bytes)(
+            point.samples, point.tokens, point.keys or None
+        )
         for block in blocks
     )
     moved_s = sum(touched) / device.memory_bytes_per_s
@@ -135,14 +142,20 @@ def _work(point: Point, model: Model, device: Device) -> _Work | str:
 
 
 def _flop(block: Block, point: Point) -> float:
-    return (block.forward_flop if point.op == FORWARD else block.backward_flop)(point.samples, point.tokens)
+    cost = block.forward_flop if point.op == FORWARD else block.backward_flop
+    return cost(point.samples, point.tokens, point.keys or None)
 
 
 def _blocks(point: Point, model: Model) -> tuple[Block, ...]:
-    """The blocks that a point's ``layer`` or ``layer/block`` names."""
+    """The blocks that a point's ``layer`` names, or the one that is its ``layer/block`` or ``layer/block.part``."""
     name, _, wanted = point.block.partition("/")
     found = [
-        block for layer in model.layers if layer.name == name for block in layer.blocks if wanted in ("", block.name)
+        part
+        for layer in model.layers
+        if layer.name == name
+        for block in layer.blocks
+        for part in ((block, *block.parts) if wanted else (block,))
+        if wanted in ("", part.name)
     ]
     if not found:
         raise ProfileError(f"{model.name} has no block {point.block!r} (take a profile of this model)")

@@ -11,8 +11,14 @@ and ``out`` bytes (0 at the model's ends):
     message      M in + K out activations received and sent, M out + M in gradients received and sent, where any travel
     stash        K times what the backward pass keeps (Asteroid's Mem_p, arXiv 2408.08015) beyond the received input;
                  what frozen blocks keep is what edgesim.finetuning made of them
+    kv           K and V of the prompt and of what is generated, of every attention (Workload.new_tokens)
     transient    inference keeps no stash: the input and the output of its largest block
     ring         the spare part of an all-reduce among n replicas: the n-th part of the gradients
+
+A rank that has only a Share of a stage holds its part of what is split by heads or columns, and all else in full. What
+is not split is computed for its own tokens. Where these are all that is divided (sequence parallelism), its attention
+keeps K and V of all tokens. Where all three are (Galaxy), what is split sees all tokens: their gathered input is
+transient, beside the own tokens' that it was gathered from.
 
 The messages are what the runtime holds: it posts every receive before an iteration begins, and lets go of received
 tensors and sent gradients when it ends; an output lives as long as its micro-batch is in flight (in inference until the
@@ -26,7 +32,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from math import ceil
 
-from edgesim.model import BlockKind, Layer, Model
+from edgesim.model import Block, BlockKind, Layer, Model, SplitBy, divided
 from edgesim.units import BYTES_PER_FLOAT32
 from edgesim.workload import Purpose, Workload
 
@@ -41,6 +47,7 @@ class Memory:
     optimiser_bytes: float
     cache_bytes: float
     message_bytes: float
+    kv_bytes: float
     stash_bytes: float
     transient_bytes: float
     ring_bytes: float
@@ -53,7 +60,7 @@ class Memory:
     @property
     def resting_bytes(self) -> float:
         """What is held from an iteration's first task to its last."""
-        return self.static_bytes + self.message_bytes
+        return self.static_bytes + self.message_bytes + self.kv_bytes
 
     @property
     def static_bytes(self) -> float:
@@ -68,6 +75,36 @@ class Memory:
         return max(terms.items(), key=lambda term: term[1])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What of a stage a rank has: shares of attention's heads and of the MLP's and the head's columns; own tokens.
+
+    ``tokens`` is None where the rank computes all of them.
+    """
+
+    heads: float = 1.0
+    columns: float = 1.0
+    tokens: int | None = None
+
+    @property
+    def splits_blocks(self) -> bool:
+        """Whether blocks are cut by heads or columns."""
+        return self.heads != 1 or self.columns != 1
+
+    def of(self, block: Block) -> Block:
+        """The block as the rank holds it."""
+        return divided(block, {SplitBy.HEADS: self.heads, SplitBy.COLUMNS: self.columns}.get(block.split_by, 1.0))
+
+    def computed(self, block: Block, tokens: int) -> int:
+        """How many of all tokens the rank computes in this block."""
+        everywhere = self.splits_blocks and block.split_by in (SplitBy.HEADS, SplitBy.COLUMNS)
+        return tokens if self.tokens is None or everywhere else self.tokens
+
+
+WHOLE = Share()
+"""All of it: the rank is alone, or a replica."""
+
+
 def held_bytes(
     model: Model,
     layers: tuple[int, int],
@@ -78,23 +115,32 @@ def held_bytes(
     replicas: int,
     context_bytes: float,
     workload: Workload,
+    share: Share = WHOLE,
 ) -> Memory:
-    """Memory of a rank that holds a half-open range of layers, alone or with as many ``replicas`` as share a stage."""
-    held, training = model.layers[slice(*layers)], workload.purpose is not Purpose.INFER
+    """Memory of a rank that holds a half-open range of layers, or a ``share`` of it.
+
+    ``replicas`` are how many ranks add up their gradients of it. Raises ValueError for own tokens that the workload
+    does not have, and for an attention without parts where its K and V are asked for.
+    """
+    training = workload.purpose is not Purpose.INFER
+    held = model.layers[slice(*layers)]
+    needs = [nbytes for _, nbytes in block_bytes(model, layers, samples=samples, workload=workload, share=share)]
     entering, leaving = boundary_bytes(model, layers, samples=samples, tokens=workload.tokens)
-    trained = sum(_held_parameters(held, trained_only=True)) if training else 0
+    trained = sum(_held_parameters(held, share, trained_only=True)) if training else 0
     activations = micro_batches * entering + (in_flight if training else micro_batches) * leaving
     gradients = micro_batches * sum(_gradients_bytes(model, layers, samples, workload.tokens)) if training else 0
     cached = workload.cached_in_memory_samples
+    parameters = sum(_held_parameters(held, share, trained_only=False)) // BYTES_PER_FLOAT32
     return Memory(
         context_bytes=context_bytes,
-        parameter_bytes=sum(_held_parameters(held, trained_only=False)),
+        parameter_bytes=parameters * workload.weight_bytes,
         gradient_bytes=trained,
         optimiser_bytes=trained * workload.optimiser.state_per_parameter,
         cache_bytes=_outputs_bytes(held, samples=cached, tokens=workload.tokens) if cached else 0,
         message_bytes=activations + gradients,
-        stash_bytes=in_flight * _stash_bytes(held, entering, samples, workload) if training else 0,
-        transient_bytes=0 if training else _transient_bytes(held, entering, samples, workload.tokens),
+        kv_bytes=_cached_kv_bytes(held, share, samples, workload) if workload.new_tokens else 0,
+        stash_bytes=in_flight * sum(needs) if training else 0,
+        transient_bytes=0 if training else max(needs),
         ring_bytes=ring_bytes(trained, replicas=replicas),
     )
 
@@ -135,28 +181,80 @@ def _outputs_bytes(layers: Iterable[Layer], *, samples: int, tokens: int) -> int
     return sum(layer.output_bytes(samples, tokens) for layer in backbone)
 
 
-def _held_parameters(layers: tuple[Layer, ...], *, trained_only: bool) -> Iterable[int]:
+def _held_parameters(layers: tuple[Layer, ...], share: Share, *, trained_only: bool) -> Iterable[int]:
     """Bytes of parameters, block by block; a block's tied weights count unless the layer that owns them is here too."""
     names = {layer.name for layer in layers}
     for layer in layers:
-        for block in layer.blocks:
+        for block in map(share.of, layer.blocks):
             if block.trainable or not trained_only:
                 yield block.parameter_bytes
                 if block.tied_bytes and block.tied_to not in names:
                     yield block.tied_bytes
 
 
-def _stash_bytes(layers: Iterable[Layer], entering: int, samples: int, workload: Workload) -> float:
-    """Of one micro-batch, without the input that was received: it stands among the messages."""
-    kept = sum(layer.stash_bytes(samples, workload.tokens) for layer in layers)
-    return kept - min(entering, kept)
+def block_bytes(
+    model: Model, layers: tuple[int, int], *, samples: int, workload: Workload, share: Share = WHOLE
+) -> list[tuple[str, float]]:
+    """For each ``layer/block``, what it needs for one micro-batch: in training its stash, else the transient.
+
+    The input that was received stands among the messages, not in the stash; but it is transient again, where the first
+    block is largest.
+    """
+    tokens = workload.tokens
+    if share.tokens is not None and not 0 < share.tokens <= tokens:
+        raise ValueError(f"a share of {share.tokens} tokens must lie in 1..{tokens}, the workload's tokens")
+    entering, _ = boundary_bytes(model, layers, samples=samples, tokens=tokens)
+    held = model.layers[slice(*layers)]
+    needs = _transients_bytes if workload.purpose is Purpose.INFER else _stashes_bytes
+    nbytes = needs([block for layer in held for block in layer.blocks], entering, share, samples, workload)
+    return list(zip((f"{layer.name}/{block.name}" for layer in held for block in layer.blocks), nbytes, strict=True))
 
 
-def _transient_bytes(layers: Iterable[Layer], entering: int, samples: int, tokens: int) -> float:
-    """The largest block's input and output; the received input is counted again, where the first block is largest."""
-    largest, before = 0.0, float(entering)
+def _stashes_bytes(
+    blocks: Iterable[Block], entering: float, share: Share, samples: int, workload: Workload
+) -> Iterable[float]:
+    """Block by block, without the input that was received."""
+    for block in blocks:
+        kept = share.of(block).stash_bytes(samples, share.computed(block, workload.tokens), workload.tokens)
+        received = min(entering, kept)
+        entering -= received
+        yield kept - received
+
+
+def _transients_bytes(
+    blocks: Iterable[Block], entering: float, share: Share, samples: int, workload: Workload
+) -> Iterable[float]:
+    """Block by block, the input and the output; with own tokens, what is gathered of the others' as well."""
+    own = whole = entering  # what enters a block, of the own tokens and of all
+    for block in blocks:
+        computed = share.computed(block, workload.tokens)
+        gathered = whole if share.tokens is not None and computed > share.tokens else 0.0
+        if block.kind is BlockKind.ATTENTION and computed < workload.tokens and not workload.new_tokens:
+            gathered = kv_bytes(block, samples=samples, tokens=workload.tokens)
+        yield own + gathered + share.of(block).output_bytes(samples, computed)
+        own, whole = (
+            block.output_bytes(samples, count) for count in (share.tokens or workload.tokens, workload.tokens)
+        )
+
+
+def kv_bytes(block: Block, *, samples: int, tokens: int) -> float:
+    """K and V of an attention: what it makes of its input beside Q, which is as large as what its heads put out.
+
+    Raises ValueError for an attention without parts.
+    """
+    if not block.parts:
+        raise ValueError(f"{block.name} has no parts, so its K and V are unknown (take a transformer of edgesim.zoo)")
+    making, weighing, _ = block.parts
+    return making.output_bytes(samples, tokens) - weighing.output_bytes(samples, tokens)
+
+
+def _cached_kv_bytes(layers: Iterable[Layer], share: Share, samples: int, workload: Workload) -> float:
+    """Of the prompt and of all that is generated, for the own heads of every attention."""
+    tokens, total = workload.tokens + workload.new_tokens, 0.0
     for layer in layers:
         for block in layer.blocks:
-            after = block.output_bytes(samples, tokens)
-            largest, before = max(largest, before + after), after
-    return largest
+            if block.kind is BlockKind.ATTENTION:
+                if layer.name.startswith("encoder."):
+                    raise ValueError(f"{layer.name} is an encoder, which generates nothing (say workload.new_tokens=0)")
+                total += kv_bytes(share.of(block), samples=samples, tokens=tokens)
+    return total

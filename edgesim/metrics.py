@@ -25,11 +25,11 @@ from typing import Any
 
 from edgesim.cluster import Cluster, Device, Grid, PowerModel
 from edgesim.energy import energy_by_state_j, wire_bytes
-from edgesim.memory import Memory, held_bytes
-from edgesim.model import Model
+from edgesim.memory import Memory, Share, block_bytes, held_bytes, ring_bytes
+from edgesim.model import BlockKind, Model, SplitBy
 from edgesim.schedule import COMPUTE, Op, Task
 from edgesim.trace import Span, Trace
-from edgesim.workload import Workload
+from edgesim.workload import Purpose, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,11 @@ def memory_over_time(
     It begins and ends with what is held through the whole iteration (Memory.resting_bytes). A micro-batch's stash lives
     from its F to its B, the transient of inference during its F, the ring's part during its all-reduce. The spans stand
     in the order of the rank's program, which is the order in which its compute stream plays them.
+
+    Where tasks are of blocks, so are stashes and transients: of a block, from the first of its tasks to the last.
     """
+    if any(span.task.block for span in spans if span.task.op in (Op.F, Op.B)):
+        return _blocks_over_time(spans, model, workload, device)
     parts = _parts(spans, model, workload, device)
     changes: list[tuple[float, float]] = []
     for span in spans:
@@ -127,9 +131,15 @@ def memory_over_time(
             changes.append((span.end_s, -held.stash_bytes / in_flight))
         elif span.task.op is Op.ALL_REDUCE:
             changes.extend([(span.start_s, held.ring_bytes), (span.end_s, -held.ring_bytes)])
-    now = sum(held.resting_bytes for held, _ in parts.values())
-    steps = [(at_s, now) for at_s, _ in changes[:1]]
+    return _steps(sum(held.resting_bytes for held, _ in parts.values()), changes)
+
+
+def _steps(now: float, changes: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """From changes of bytes at seconds to what is held from there on."""
+    steps: list[tuple[float, float]] = []
     for at_s, change in changes:
+        if not steps:
+            steps.append((at_s, now))
         now += change
         steps.append((at_s, now))
     return steps
@@ -169,4 +179,86 @@ def _most_in_flight(tasks: Iterable[Task]) -> int:
     for task in tasks:
         now += {Op.F: 1, Op.B: -1}.get(task.op, 0)
         most = max(most, now)
+    return most
+
+
+def _blocks_over_time(
+    spans: Sequence[Span], model: Model, workload: Workload, device: Device
+) -> list[tuple[float, float]]:
+    """As :func:`memory_over_time`, of a rank whose tasks are blocks or their parts, or tiles of these."""
+    mine = [span for span in spans if span.task.op in (Op.F, Op.B)]
+    rings = [span for span in spans if span.task.op is Op.ALL_REDUCE and span.task.payload is None]
+    tasks = [span.task for span in mine]
+    layers = min(task.layers[0] for task in tasks), max(task.layers[1] for task in tasks)
+    share, samples = _share_of(tasks, model), tasks[0].samples[1] - tasks[0].samples[0]
+    held = held_bytes(
+        model,
+        layers,
+        samples=samples,
+        in_flight=_most_at_once([task.micro_batch for task in tasks]),
+        micro_batches=len({task.micro_batch for task in tasks}),
+        replicas=max((len(span.task.peers) for span in rings), default=1),
+        context_bytes=device.context_bytes,
+        workload=workload,
+        share=share,
+    )
+    needs = dict(block_bytes(model, layers, samples=samples, workload=workload, share=share))
+    changes: list[tuple[float, float]] = []
+    for block, start_s, end_s in _lives(mine, model, kept=workload.purpose is not Purpose.INFER):
+        changes += [(start_s, needs[block]), (end_s, -needs[block])]
+    for span in rings:
+        spare = ring_bytes(span.task.nbytes, replicas=len(span.task.peers))
+        changes += [(span.start_s, spare), (span.end_s, -spare)]
+    return _steps(held.resting_bytes, sorted(changes, key=lambda change: change[0]))
+
+
+def _lives(spans: Iterable[Span], model: Model, *, kept: bool) -> Iterable[tuple[str, float, float]]:
+    """From when to when each block's bytes are held: task by task, or ``kept`` over all of a micro-batch's tasks."""
+    whole = {
+        f"{layer.name}/{part.name}": f"{layer.name}/{block.name}"
+        for layer in model.layers
+        for block in layer.blocks
+        for part in (block, *block.parts)
+    }
+    lives: dict[object, tuple[str, float, float]] = {}
+    for number, span in enumerate(spans):
+        block = whole[span.task.block]
+        key = (span.task.micro_batch, block) if kept else number
+        first_s = lives[key][1] if key in lives else span.start_s
+        lives[key] = (block, first_s, span.end_s)
+    return lives.values()
+
+
+def _share_of(tasks: Sequence[Task], model: Model) -> Share:
+    """What of its stage a rank has, by the units and tokens of its first micro-batch, or of the prompt.
+
+    Raises ValueError for a task of a block that the model lacks.
+    """
+    shares: dict[BlockKind, float] = {}
+    tokens: int | None = None
+    for task in tasks:
+        block = model.block(task.block)
+        if task.micro_batch != tasks[0].micro_batch:
+            continue
+        if task.units[1]:
+            shares.setdefault(block.kind, (task.units[1] - task.units[0]) / block.splits)
+        if task.tokens[1] and tokens is None and block.split_by is SplitBy.TOKENS:
+            tokens = task.tokens[1] - task.tokens[0]
+    return Share(
+        heads=shares.get(BlockKind.ATTENTION, 1.0),
+        columns=shares.get(BlockKind.MLP, shares.get(BlockKind.HEAD, 1.0)),
+        tokens=tokens,
+    )
+
+
+def _most_at_once(micro_batches: Sequence[int | None]) -> int:
+    """How many micro-batches are at most between the first and the last of their tasks."""
+    last = {micro_batch: i for i, micro_batch in enumerate(micro_batches)}
+    started: set[int | None] = set()
+    most = 0
+    for i, micro_batch in enumerate(micro_batches):
+        started.add(micro_batch)
+        most = max(most, len(started))
+        if last[micro_batch] == i:
+            started.remove(micro_batch)
     return most

@@ -6,9 +6,10 @@ FLOPs count a multiply-add as two, as torch's FlopCounterMode does. Bytes are FP
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -57,10 +58,22 @@ class Cost:
         return self.fixed + samples * (self.per_sample + tokens * per_token + seen * self.per_key)
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(**{name: value + asdict(other)[name] for name, value in asdict(self).items()})
+        return Cost(
+            fixed=self.fixed + other.fixed,
+            per_sample=self.per_sample + other.per_sample,
+            per_token=self.per_token + other.per_token,
+            per_token_squared=self.per_token_squared + other.per_token_squared,
+            per_key=self.per_key + other.per_key,
+        )
 
     def __mul__(self, factor: float) -> "Cost":
-        return Cost(**{name: value * factor for name, value in asdict(self).items()})
+        return Cost(
+            fixed=self.fixed * factor,
+            per_sample=self.per_sample * factor,
+            per_token=self.per_token * factor,
+            per_token_squared=self.per_token_squared * factor,
+            per_key=self.per_key * factor,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +143,7 @@ class Block:
         return self.split_by in (SplitBy.HEADS, SplitBy.COLUMNS)
 
 
+@lru_cache(maxsize=4096)  # planners weigh the memory of the same few shares again and again
 def divided(block: Block, share: float) -> Block:
     """The block at a share of its heads or columns: ``unsplit + share (whole - unsplit)`` for each of its costs.
 

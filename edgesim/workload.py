@@ -31,6 +31,10 @@ class Workload:
 
     ``tokens`` is the sequence length; 1 for models without sequences. ``cache`` keeps activations of a frozen backbone
     between epochs (PAC): on disk, but for those of ``cached_in_memory_samples``, which every rank keeps in memory.
+
+    ``new_tokens`` are generated one by one behind the ``tokens`` of the prompt. ``weight_bytes`` is what a parameter
+    takes in memory: 2 are weights kept in half precision and computed with in FP32, as Galaxy's published budgets count
+    them (arXiv 2405.17245). Both are for inference.
     """
 
     purpose: Purpose
@@ -42,6 +46,8 @@ class Workload:
     epochs: int = 1
     cache: bool = False
     cached_in_memory_samples: int = 0
+    new_tokens: int = 0
+    weight_bytes: int = 4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "purpose", Purpose(self.purpose))
@@ -52,6 +58,15 @@ class Workload:
         if self.cached_in_memory_samples < 0 or (self.cached_in_memory_samples and not self.cache):
             raise ValueError(
                 f"workload: cached_in_memory_samples={self.cached_in_memory_samples} needs cache: true, and at least 0"
+            )
+        if self.new_tokens < 0 or (self.new_tokens and self.purpose is not Purpose.INFER):
+            raise ValueError(
+                f"workload: new_tokens={self.new_tokens} must be at least 0, and 0 to {self.purpose} "
+                "(say purpose: infer)"
+            )
+        if self.weight_bytes not in (2, 4) or (self.weight_bytes != 4 and self.purpose is not Purpose.INFER):
+            raise ValueError(
+                f"workload: weight_bytes={self.weight_bytes} must be 4, or 2 where purpose is infer, not {self.purpose}"
             )
         if self.batch_samples % self.micro_batch_samples:
             raise ValueError(

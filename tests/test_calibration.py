@@ -15,7 +15,7 @@ from edgesim.calibration import fit_efficiency, held_out_error, prediction_error
 from edgesim.cluster import Device, EfficiencyCurve
 from edgesim.errors import ProfileError
 from edgesim.model import Block, BlockKind, Cost, Layer, Model
-from edgesim.profile import Point, Profile, estimate
+from edgesim.profile import Point, Profile, estimate, estimated_s
 from edgesim.zoo.bert import bert
 from experiments.compose import build, nouns
 from experiments.fit_device import fit_device
@@ -227,3 +227,20 @@ def test_fitted_devices_are_written_and_meet_what_was_measured(
 def test_a_fit_to_an_estimate_is_refused() -> None:
     with pytest.raises(ValueError, match="profile is estimated, and only measured seconds say"):
         fit_device(composed("profile=estimated"))
+
+
+def test_parts_that_were_timed_alone_tell_about_their_kind_as_well() -> None:
+    """A part, and new tokens that look at many keys: the curve that made their seconds comes back."""
+    model = bert(name="small", layers=1, hidden=64, heads=4, columns=256, vocabulary=99, positions=64)
+    board, core = device(efficiency=(curve([1.0], [0.5], "attention"),)), model.block("encoder.0/attention.core")
+    points = [
+        point(
+            estimated_s(board, core, "F", samples, 1, keys=keys), block="encoder.0/attention.core", samples=samples,
+            keys=keys,
+        )
+        for samples in (1, 2, 4)
+        for keys in (16, 64)
+    ]  # fmt: skip
+    fit = fit_efficiency(points, model, device())
+    assert fit.device.efficiency_at("attention", 1e6) == pytest.approx(0.5)
+    assert max(fit.errors) < 1e-9

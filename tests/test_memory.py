@@ -7,10 +7,11 @@ from builders import block, chain, workload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.memory import Memory, boundary_bytes, cache_bytes, held_bytes, ring_bytes
+from edgesim.memory import WHOLE, Memory, Share, boundary_bytes, cache_bytes, held_bytes, kv_bytes, ring_bytes
 from edgesim.model import BlockKind, Cost, Layer, Model
 from edgesim.workload import Optimiser, Purpose, Workload
 from edgesim.zoo.bert import bert
+from edgesim.zoo.gpt2 import gpt2
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -135,6 +136,105 @@ def test_inference_needs_the_input_and_the_output_of_its_largest_block() -> None
     memory = held(model, (0, 1), workload=workload(purpose=Purpose.INFER))
     assert only(memory) == {"transient_bytes": 2 * (40 + 30)}
     assert memory.total_bytes == 140
+
+
+# --- shares of a stage ------------------------------------------------------------------------------------------------
+
+GPT = gpt2(name="small", layers=2, hidden=64, heads=4, columns=256, vocabulary=100, positions=64, tied=True)
+INFERRING = workload(purpose=Purpose.INFER, tokens=32)
+H, F, V, P, T = 64, 256, 100, 64, 32  # hidden, columns, vocabulary, positions, tokens
+# Numbers in all ranks: embedding, norms, and the biases behind attention and MLP.
+REPLICATED = (V + P) * H + 2 * (2 * 2 * H + 2 * H) + 2 * H
+SPLIT_NUMBERS = 2 * (4 * H * H + 3 * H + 2 * H * F + F)
+PREFILL = {"samples": 1, "in_flight": 1, "micro_batches": 1}
+
+
+def of_gpt(share: Share, asked: Workload = INFERRING, **more: object) -> Memory:
+    return held(GPT, (0, 4), workload=asked, share=share, **PREFILL | more)
+
+
+def test_a_share_of_heads_and_columns_holds_its_part_of_the_matrices_and_all_else() -> None:
+    """The tied head reads its words from the embedding, which every rank has."""
+    assert of_gpt(WHOLE).parameter_bytes == 4 * (REPLICATED + SPLIT_NUMBERS) == GPT.parameter_bytes
+    assert of_gpt(Share(heads=0.25, columns=0.25)).parameter_bytes == 4 * (REPLICATED + SPLIT_NUMBERS // 4)
+    attention, mlp = 2 * (4 * H * H + 3 * H), 2 * (2 * H * F + F)
+    assert of_gpt(Share(heads=0.5, columns=0.25)).parameter_bytes == 4 * (REPLICATED + attention // 2 + mlp // 4)
+
+
+def test_weights_in_half_precision_take_half_the_bytes() -> None:
+    half = of_gpt(Share(heads=0.25, columns=0.25), replace(INFERRING, weight_bytes=2))
+    assert half.parameter_bytes == 2 * (REPLICATED + SPLIT_NUMBERS // 4)
+
+
+def test_a_rank_with_its_own_tokens_alone_holds_every_weight() -> None:
+    assert of_gpt(Share(tokens=8)).parameter_bytes == GPT.parameter_bytes
+
+
+@pytest.mark.parametrize(
+    ("share", "numbers"),
+    [
+        (WHOLE, T * H + T * V),  # the head: a hidden vector and words per token
+        (Share(heads=0.25, columns=0.25), 2 * T * H),  # a norm: vectors of all tokens in and out
+        (Share(tokens=8), 2 * 8 * H + 2 * T * H),  # attention: its own in and out, K and V of all
+        (Share(heads=0.25, columns=0.25, tokens=8), 8 * H + T * H + T * H),  # attention: own, gathered, and all out
+    ],
+)
+def test_inference_at_a_share_needs_what_its_largest_block_reads_gathers_and_writes(share: Share, numbers: int) -> None:
+    assert of_gpt(share).transient_bytes == 4 * numbers
+
+
+def test_keys_and_values_of_prompt_and_answer_are_kept_for_the_own_heads() -> None:
+    asked = replace(INFERRING, new_tokens=10)
+    assert of_gpt(WHOLE).kv_bytes == 0
+    assert of_gpt(WHOLE, asked).kv_bytes == 2 * 2 * (T + 10) * H * 4
+    assert of_gpt(Share(heads=0.25, columns=0.5), asked).kv_bytes == 2 * 2 * (T + 10) * H
+    assert of_gpt(WHOLE, asked, samples=3).resting_bytes == GPT.parameter_bytes + 3 * 2 * 2 * (T + 10) * H * 4
+
+
+def test_what_is_gathered_of_keys_and_values_is_not_counted_beside_their_cache() -> None:
+    own, words = 2 * 8 * H, 8 * H + 8 * V
+    assert of_gpt(Share(tokens=8), replace(INFERRING, new_tokens=1)).transient_bytes == 4 * max(own, words)
+
+
+def test_encoders_generate_nothing() -> None:
+    with pytest.raises(ValueError, match=r"encoder\.0 is an encoder, which generates nothing"):
+        held(BERT, (0, 6), workload=replace(INFERRING, new_tokens=1))
+
+
+def test_own_tokens_keep_their_own_stash_and_keys_and_values_of_all() -> None:
+    """Training by sequence: a quarter of everything, but all of K and V; weights and their gradients in full."""
+    asked = workload(tokens=T)
+    whole, quarter = (of_gpt(share, asked, in_flight=3) for share in (WHOLE, Share(tokens=8)))
+    keys_and_values = 3 * 2 * 2 * T * H * 4
+    assert quarter.stash_bytes - keys_and_values == (whole.stash_bytes - keys_and_values) / 4
+    assert quarter.gradient_bytes == whole.gradient_bytes
+
+
+def test_own_heads_keep_their_stash_and_the_whole_input() -> None:
+    """Of half the heads and columns, all but the inputs of attention, MLP and head, and the blocks between them."""
+    asked = workload(tokens=T)
+    whole, half = (of_gpt(share, asked).stash_bytes for share in (WHOLE, Share(heads=0.5, columns=0.5)))
+    blocks = [block for layer in GPT.layers for block in layer.blocks]
+    shared = sum((b.unsplit if b.splits else b).stash_bytes(1, T) for b in blocks)
+    assert 0 < shared < half < whole
+    assert half - shared == (whole - shared) / 2
+
+
+def test_one_stage_of_many_ranks_exchanges_no_boundary() -> None:
+    for share in (Share(heads=0.5), Share(tokens=8), Share(heads=0.5, columns=0.5, tokens=8)):
+        assert of_gpt(share, workload(tokens=T), replicas=4).message_bytes == 0
+
+
+@pytest.mark.parametrize("tokens", [0, 33])
+def test_more_own_tokens_than_there_are_are_refused(tokens: int) -> None:
+    with pytest.raises(ValueError, match=rf"a share of {tokens} tokens must lie in 1\.\.32"):
+        of_gpt(Share(tokens=tokens))
+
+
+def test_keys_and_values_of_an_attention_without_parts_are_unknown() -> None:
+    attention = replace(GPT.block("decoder.0/attention"), parts=())
+    with pytest.raises(ValueError, match="attention has no parts, so its K and V are unknown"):
+        kv_bytes(attention, samples=1, tokens=1)
 
 
 # --- the activation cache ---------------------------------------------------------------------------------------------

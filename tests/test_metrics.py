@@ -22,11 +22,14 @@ from builders import (
 
 from edgesim.cluster import Cluster
 from edgesim.energy import wire_bytes
+from edgesim.memory import WHOLE, Memory, Share, held_bytes
 from edgesim.metrics import Metrics, measure, memory_over_time
+from edgesim.model import Block, divided
 from edgesim.plan import Depth
-from edgesim.schedule import Op, Task
-from edgesim.trace import Trace
-from edgesim.workload import Purpose
+from edgesim.schedule import Op, Payload, Task
+from edgesim.trace import Span, Trace
+from edgesim.workload import Purpose, Workload
+from edgesim.zoo.bert import bert
 
 F_S, B_S = 0.010, 0.020
 
@@ -160,6 +163,120 @@ def test_a_rank_of_two_stages_holds_the_parameters_of_both() -> None:
     )  # layer 0 sends an output and gets its gradient; layer 1 alike: these bytes never leave the rank
     assert first == (0, 7 + 16000 + 2 * boundary)
     assert last[1] == first[1]
+
+
+# --- memory of blocks -------------------------------------------------------------------------------------------------
+
+TWO = bert(name="two", layers=2, hidden=64, heads=4, columns=256, vocabulary=100, positions=64)
+LAYERS = (0, len(TWO.layers))
+T = 32
+# Of rank 1 in a stage of four: what it computes of heads (1 of 4), of columns (64 of 256) and of tokens (8 of 32).
+SCHEMES = {
+    "tensor": Share(heads=0.25, columns=0.25),
+    "sequence": Share(tokens=8),
+    "hybrid_model": Share(heads=0.25, columns=0.25, tokens=8),
+}
+
+
+def task_of(op: Op, micro_batch: int, layer: int, block: Block, share: Share, *, part: str = "", **more) -> Task:
+    """A block's task on rank 1, with the units and tokens of its share."""
+    cut = share.splits_blocks and block.splits
+    own = share.tokens is not None and not cut
+    return Task(
+        op=op, rank=1, stage=0, layers=(layer, layer + 1), micro_batch=micro_batch, samples=(0, 2),
+        block=f"{TWO.layers[layer].name}/{part or block.name}",
+        units=(block.splits // 4, block.splits // 2) if cut else (0, 0), tokens=(8, 16) if own else (0, 0), **more,
+    )  # fmt: skip
+
+
+def forward(micro_batch: int, share: Share) -> list[Task]:
+    """Attention and MLP by their parts."""
+    return [
+        task_of(Op.F, micro_batch, i, block, share, part=part)
+        for i, layer in enumerate(TWO.layers)
+        for block in layer.blocks
+        for part in [part.name for part in block.parts] or [block.name]
+    ]
+
+
+def backward(micro_batch: int, share: Share) -> list[Task]:
+    return [replace(task, op=Op.B) for task in reversed(forward(micro_batch, share))]
+
+
+def one_after_the_other(tasks: list[Task]) -> list[Span]:
+    """A second each."""
+    return [Span(task=task, start_s=float(i), end_s=float(i + 1)) for i, task in enumerate(tasks)]
+
+
+def held_of(share: Share, asked: Workload, **more: int) -> Memory:
+    numbers = {"samples": 2, "in_flight": 2, "micro_batches": 2, "replicas": 1} | more
+    return held_bytes(TWO, LAYERS, context_bytes=5.0, workload=asked, share=share, **numbers)
+
+
+@pytest.mark.parametrize("share", SCHEMES.values(), ids=SCHEMES)
+def test_training_block_by_block_rises_to_what_the_share_needs_and_returns(share: Share) -> None:
+    """Two micro-batches forwarded before the first goes back: every block's stash of both is there at once."""
+    asked = workload(tokens=T)
+    tasks = [*forward(0, share), *forward(1, share), *backward(0, share), *backward(1, share)]
+    steps = memory_over_time(one_after_the_other(tasks), TWO, asked, device(context_bytes=5.0))
+    held = held_of(share, asked)
+    amounts = [nbytes for _, nbytes in steps]
+    assert amounts[0] == pytest.approx(held.resting_bytes)
+    assert amounts[-1] == pytest.approx(held.resting_bytes)
+    assert max(amounts) == pytest.approx(held.total_bytes)
+    top = amounts.index(max(amounts))
+    assert amounts[:top] == sorted(amounts[:top])
+    assert amounts[top:] == sorted(amounts[top:], reverse=True)
+
+
+def test_a_block_is_kept_from_the_first_of_its_parts_until_the_last_has_gone_back() -> None:
+    share, asked = SCHEMES["tensor"], workload(tokens=T)
+    attention = TWO.block("encoder.0/attention")
+    parts = [task_of(Op.F, 0, 1, attention, share, part=part.name) for part in attention.parts]
+    tasks = [*parts, *(replace(task, op=Op.B) for task in reversed(parts))]
+    steps = memory_over_time(one_after_the_other(tasks), TWO, asked, device())
+    kept = divided(attention, 0.25).stash_bytes(2, T)
+    entered = min(kept, TWO.layers[0].output_bytes(2, T))  # received from the layer before, by its plan
+    rest = steps[0][1]
+    assert steps == [(0, rest), (0, rest + kept - entered), (6, rest)]
+
+
+@pytest.mark.parametrize("share", SCHEMES.values(), ids=SCHEMES)
+def test_inference_block_by_block_holds_inputs_and_outputs_while_it_computes(share: Share) -> None:
+    asked = workload(tokens=T, purpose=Purpose.INFER, weight_bytes=2)
+    spans = one_after_the_other(forward(0, share))
+    steps = memory_over_time(spans, TWO, asked, device(context_bytes=5.0))
+    held = held_of(share, asked, in_flight=1, micro_batches=1)
+    assert steps[0][1] == steps[-1][1] == held.resting_bytes
+    assert max(nbytes for _, nbytes in steps) == pytest.approx(held.total_bytes)
+    assert len(steps) == 1 + 2 * len(spans)
+
+
+def test_tokens_that_are_generated_one_by_one_are_no_share_of_the_prompt() -> None:
+    share, asked = SCHEMES["tensor"], workload(tokens=T, purpose=Purpose.INFER)
+    generated = [replace(task, tokens=(T, T + 1)) for task in forward(1, share)]
+    steps = memory_over_time(one_after_the_other([*forward(0, share), *generated]), TWO, asked, device())
+    held = held_of(share, asked, micro_batches=1)
+    assert max(nbytes for _, nbytes in steps) - steps[0][1] == pytest.approx(held.transient_bytes)
+
+
+def test_sums_of_gradients_take_their_part_and_partial_sums_of_activations_none() -> None:
+    share, asked = SCHEMES["sequence"], workload(tokens=T)
+    ring = replace(collective(Op.ALL_REDUCE, range(4), TWO.parameter_bytes)[1], layers=LAYERS)
+    partial = replace(ring, payload=Payload.PARTIAL, block="encoder.0/attention", micro_batch=0)
+    computed = one_after_the_other([*forward(0, share), *backward(0, share)])
+    end_s = computed[-1].end_s
+    spans = [*computed, *(Span(task=task, start_s=end_s, end_s=end_s + 9) for task in (partial, ring))]
+    steps = memory_over_time(spans, TWO, asked, device())
+    spare = held_of(share, asked, replicas=4).ring_bytes
+    rest = steps[0][1]
+    assert steps[-2:] == [(end_s, pytest.approx(rest + spare)), (end_s + 9, pytest.approx(rest))]
+
+
+def test_a_task_of_an_unknown_block_is_refused() -> None:
+    task = replace(forward(0, WHOLE)[0], block="encoder.0/convolution")
+    with pytest.raises(ValueError, match=r"layer encoder\.0 of two has no block 'convolution'"):
+        memory_over_time(one_after_the_other([task]), TWO, workload(), device())
 
 
 # --- the verdict does not know the player -----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A profile answers between its points and refuses outside them; an estimate fills it from a device's description."""
 
+import pickle
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgesim.cluster import EfficiencyCurve, Origin
 from edgesim.errors import ProfileError
 from edgesim.model import Cost
 from edgesim.profile import Point, Profile, estimate, estimated_s, leave_one_out_error, mix, profile_from_rows
+from edgesim.zoo.bert import bert
 
 
 def points(*samples_seconds: tuple[int, float], block: str = "l0", op: str = "F") -> Profile:
@@ -56,6 +58,61 @@ def test_between_two_token_counts_the_table_is_linear_too() -> None:
     table = grid((16, 1, 1.0), (16, 3, 3.0), (32, 1, 2.0), (32, 3, 10.0))
     assert [ask(table, 2, tokens=t) for t in (16, 20, 32)] == pytest.approx([2.0, 2.0 + 0.25 * 4.0, 6.0])
     assert ask(table, 3, tokens=24) == pytest.approx(6.5)
+
+
+def of_shares(*share_keys_seconds: tuple[float, int, float], tokens: int = 8) -> Profile:
+    return Profile(
+        model="chain1", origin=Origin.MEASURED, source="test",
+        points=tuple(
+            Point(
+                block="l0", device="board", op="F", samples=1, tokens=tokens, share=share, keys=keys, seconds=seconds
+            )
+            for share, keys, seconds in share_keys_seconds
+        ),
+    )  # fmt: skip
+
+
+def test_between_two_shares_the_table_is_linear_as_well() -> None:
+    table = of_shares((0.25, 0, 1.0), (0.5, 0, 3.0), (1.0, 0, 4.0))
+    assert [ask(table, 1, tokens=8, share=share) for share in (0.25, 0.375, 0.5, 0.75, 1.0)] == [1, 2, 3, 3.5, 4]
+
+
+def test_between_two_key_counts_the_table_is_linear_as_well() -> None:
+    """Keys that are not told are the tokens themselves."""
+    table = of_shares((1.0, 0, 1.0), (1.0, 16, 2.0), (1.0, 32, 6.0))
+    assert [ask(table, 1, tokens=8, keys=keys) for keys in (None, 8, 12, 16, 24, 32)] == [1, 1, 1.5, 2, 4, 6]
+
+
+def test_between_tokens_that_look_at_themselves_keys_grow_with_them() -> None:
+    eight, sixteen = of_shares((1.0, 0, 1.0), (1.0, 16, 3.0)), of_shares((1.0, 0, 5.0), (1.0, 8, 4.0), tokens=16)
+    table = replace(eight, points=eight.points + sixteen.points)
+    assert ask(table, 1, tokens=12) == 3  # half way from 8 of 8 to 16 of 16
+    assert ask(table, 1, tokens=12, keys=16) == 4  # half way from 8 of 16 to 16 of 16
+    assert ask(table, 1, tokens=12, keys=8) == 2.5  # half way from 8 of 8 to 16 of 8
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ({"share": 0.2}, r"has no F of 'l0' on board with share 0.2 \(it has \[0.25, 1.0\]; profile more shares\)"),
+        ({"keys": 40}, r"for \[8, 32\] keys of 8 tokens, asked for 40 in F of 'l0' on board \(profile more keys\)"),
+        ({"keys": 4}, r"asked for 4"),
+    ],
+)
+def test_outside_its_shares_and_keys_the_table_refuses(asked: dict[str, object], answer: str) -> None:
+    with pytest.raises(ProfileError, match=answer):
+        ask(of_shares((0.25, 0, 1.0), (1.0, 0, 2.0), (1.0, 32, 4.0)), 1, tokens=8, **asked)
+
+
+def test_keys_survive_the_file_and_stand_in_it_only_where_there_are_any() -> None:
+    table = of_shares((1.0, 0, 1.0), (1.0, 16, 2.0))
+    assert Profile.from_json(table.to_json()) == table
+    assert table.to_json().count("keys") == 1
+
+
+def test_leaving_out_a_share_or_a_key_count_counts_as_well() -> None:
+    assert leave_one_out_error(of_shares((0.25, 0, 1.0), (0.5, 0, 4.0), (0.75, 0, 3.0))) == pytest.approx(0.5)
+    assert leave_one_out_error(of_shares((1.0, 0, 1.0), (1.0, 16, 4.0), (1.0, 24, 3.0))) == pytest.approx(0.5)
 
 
 def test_a_layer_is_measured_for_the_tokens_between_as_well() -> None:
@@ -151,6 +208,80 @@ def test_an_estimate_has_every_block_op_and_sample_count_and_says_that_it_is_one
     assert table.origin is Origin.ESTIMATED
     assert len(table.points) == 2 * (2 + 2 + 1)
     assert table.block_s(device="board", block="l1/only", op="F", samples=2, tokens=1) == pytest.approx(2e6 / 1e9)
+
+
+BERT = bert(name="small", layers=1, hidden=64, heads=4, columns=256, vocabulary=99, positions=64)
+
+
+def guess() -> Profile:
+    return estimate(BERT, [device("board", memory_bytes_per_s=1e7)], samples=(1, 4), tokens=32)
+
+
+def of_block(profile: Profile, block: str, **more: object) -> float:
+    asked = {"device": "board", "op": "F", "samples": 2, "tokens": 32} | more
+    return profile.block_s(block=f"encoder.0/{block}", **asked)  # type: ignore[arg-type]
+
+
+def test_twice_the_share_takes_twice_the_time_but_for_what_each_rank_does() -> None:
+    """The input is read and the output written in full: 128 numbers per token at 1e7 bytes a second, and one bias."""
+    alike_s = (2 * 32 * 128 + 64) * 4 / 1e7
+    quarter, half = (of_block(guess(), "mlp", share=share) - alike_s for share in (0.25, 0.5))
+    assert half == pytest.approx(2 * quarter)
+    assert half + alike_s == pytest.approx(of_block(guess(), "mlp") / 2 + alike_s / 2)
+
+
+def test_an_estimate_answers_for_any_share_part_tokens_keys_and_samples() -> None:
+    parts = [of_block(guess(), f"attention.{part}", share=0.75) for part in ("in", "core", "out")]
+    assert sum(parts) == pytest.approx(of_block(guess(), "attention", share=0.75))
+    board, attention = device("board", memory_bytes_per_s=1e7), BERT.block("encoder.0/attention")
+    assert of_block(guess(), "attention", tokens=8, keys=32) == estimated_s(board, attention, "F", 2, 8, keys=32)
+    assert of_block(guess(), "attention", samples=99) == estimated_s(board, attention, "F", 99, 32)
+
+
+def test_keys_cost_their_scores_and_their_reading() -> None:
+    """Each key more: 4 h FLOP for every query at 1 GFLOP/s; K and V, of 64 numbers each."""
+    few, many = (of_block(guess(), "attention.core", samples=1, tokens=1, keys=keys) for keys in (10, 20))
+    assert many - few == pytest.approx(10 * (4 * 64 / 1e9 + 2 * 64 * 4 / 1e7))
+
+
+def test_an_update_of_half_the_columns_writes_half_the_weights_and_the_whole_bias() -> None:
+    half, whole = (of_block(guess(), "mlp.out", op="UPDATE", samples=0, share=share) for share in (0.5, 1.0))
+    assert half / whole == pytest.approx((64 * 128 + 64) / (64 * 256 + 64))
+
+
+@pytest.mark.parametrize(
+    ("block", "share", "message"),
+    [
+        ("norm_mlp", 0.5, "encoder.0/norm_mlp on board: norm_mlp is split by tokens, not by heads or columns"),
+        ("mlp.up", 1.0, r"no estimate of encoder.0/mlp.up on board: layer encoder.0 of small has no block 'mlp.up'"),
+    ],
+)
+def test_an_estimate_refuses_what_the_model_has_not(block: str, share: float, message: str) -> None:
+    with pytest.raises(ProfileError, match=message):
+        of_block(guess(), block, share=share)
+
+
+def test_the_formula_behind_an_estimate_is_no_part_of_what_it_is_known_by() -> None:
+    again = Profile.from_json(guess().to_json())
+    assert (again, again.hash, again.estimates) == (guess(), guess().hash, None)
+    with pytest.raises(ProfileError, match=r"has no F of 'encoder\.0/mlp' on board with share 0\.5"):
+        of_block(again, "mlp", share=0.5)
+
+
+def test_an_estimated_profile_can_be_handed_to_another_process() -> None:
+    table = guess()
+    expected = of_block(table, "mlp", share=0.5)
+    assert of_block(pickle.loads(pickle.dumps(table)), "mlp", share=0.5) == expected
+
+
+def test_of_a_mixture_only_what_is_estimated_answers_beyond_its_table() -> None:
+    boards = [device("board"), device("other")]
+    both = estimate(BERT, boards, samples=(1, 4), tokens=32)
+    measured = replace(both, origin=Origin.MEASURED, estimates=None)
+    table = mix({"board": both, "other": measured})
+    assert of_block(table, "mlp", share=0.5) == of_block(both, "mlp", share=0.5)
+    with pytest.raises(ProfileError, match=r"has no F of 'encoder\.0/mlp' on other with share 0\.5"):
+        of_block(table, "mlp", share=0.5, device="other")
 
 
 def test_a_profile_survives_its_file_and_keeps_its_hash(tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""A workload refuses what does not fit together."""
+
+import pytest
+from builders import workload
+
+from edgesim.workload import Purpose
+
+
+def test_inference_may_generate_and_keep_weights_in_half_precision() -> None:
+    asked = workload(purpose=Purpose.INFER, new_tokens=5, weight_bytes=2)
+    assert (asked.new_tokens, asked.weight_bytes) == (5, 2)
+    assert (workload().new_tokens, workload().weight_bytes) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"new_tokens": 1}, r"new_tokens=1 must be at least 0, and 0 to train \(say purpose: infer\)"),
+        ({"new_tokens": 1, "purpose": "fine_tune"}, "new_tokens=1 must be at least 0, and 0 to fine_tune"),
+        ({"new_tokens": -1, "purpose": "infer"}, "new_tokens=-1 must be at least 0"),
+        ({"weight_bytes": 2}, "weight_bytes=2 must be 4, or 2 where purpose is infer, not train"),
+        ({"weight_bytes": 1, "purpose": "infer"}, "weight_bytes=1 must be 4, or 2 where purpose is infer"),
+    ],
+)
+def test_training_neither_generates_nor_halves_its_weights(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        workload(**fields)  # type: ignore[arg-type]
