@@ -1,7 +1,7 @@
 """How is a whole number shared out in proportion? Largest remainders: samples, heads, columns, tokens."""
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import floor
 
 
@@ -42,5 +42,4 @@ def ranges(shares: Sequence[int]) -> tuple[tuple[int, int], ...]:
     >>> ranges((3, 2))
     ((0, 3), (3, 5))
     """
-    stops = tuple(accumulate(shares))
-    return tuple(zip((0, *stops[:-1]), stops, strict=True))
+    return tuple(pairwise(accumulate(shares, initial=0)))

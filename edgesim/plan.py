@@ -9,7 +9,7 @@ from typing import Any
 from edgesim.apportion import largest_remainder, ranges
 from edgesim.cluster import Cluster, Device
 from edgesim.errors import PlanError
-from edgesim.memory import Memory, held_bytes
+from edgesim.memory import WHOLE, Memory, Share, held_bytes
 from edgesim.model import Block, BlockKind, Model, SplitBy
 from edgesim.units import show
 from edgesim.workload import Purpose, Workload
@@ -102,6 +102,14 @@ class Stage:
     def token_range(self, rank: int) -> tuple[int, int]:
         """The half-open range of the sequence that is the rank's own; (0, 0) where tokens are not divided."""
         return ranges(self.tokens)[self.ranks.index(rank)] if self.tokens else (0, 0)
+
+    def share(self, rank: int) -> Share:
+        """The rank's shares of heads and columns, and how many tokens are its own."""
+        if not self.divides_blocks:
+            return WHOLE
+        i = self.ranks.index(rank)
+        heads, columns = ((of[i] / sum(of) if of else 1.0) for of in (self.heads, self.columns))
+        return Share(heads=heads, columns=columns, tokens=self.tokens[i] if self.tokens else None)
 
     def unit_range(self, block: Block, rank: int) -> tuple[int, int]:
         """The half-open range of the block's heads or columns that is the rank's; (0, 0) where it has all of them.
@@ -202,6 +210,7 @@ class Plan:
                 replicas=len(stage.ranks),
                 context_bytes=cluster.devices[rank].context_bytes,
                 workload=workload,
+                share=stage.share(rank),
             )
             for stage in self.stages
             for rank, samples in zip(stage.ranks, stage.samples, strict=True)
