@@ -56,7 +56,9 @@ class BlockPart:
         own = (task.tile for task in tasks if task.op is Op.SEND and task.payload in _COMPLETE)
         self.me = next(own, 0) or 0  # a rank's first complete tile is its own
         self.first_tokens = {
-            task.micro_batch: task.tokens[0] for task in tasks if task.op is Op.F and task.block.startswith("embedding/")
+            task.micro_batch: task.tokens[0]
+            for task in tasks
+            if task.op is Op.F and task.block.startswith("embedding/")
         }
         self.source = Source(job.data, job.model, job.workload, job.seed)
         self.samples = next(task.samples[1] for task in tasks if task.op is Op.F)
@@ -250,9 +252,7 @@ class BlockPart:
         m = pass_of(task)
         flow = self.flows[m]
         assert flow.branch_gradient is not None
-        gradient = self.exchanged.in_order(
-            m, f"{block}.out", Payload.GRADIENT, flow.branch_gradient, self.own_first(m)
-        )
+        gradient = self.exchanged.in_order(m, f"{block}.out", Payload.GRADIENT, flow.branch_gradient, self.own_first(m))
         (entered,) = self.back(task, gradient)
         self.put_back(task, f"{block}.in", entered)
 
@@ -328,7 +328,8 @@ class BlockPart:
                 (self.inner[block][None],) = self.back(task, self.flows[m].branch_gradient)
             case "core":
                 q, k, v = self.back(task, self.inner[block][None])
-                assert k is not None and v is not None
+                assert k is not None
+                assert v is not None
                 self.inner[block][None] = q
                 self.exchanged.keep(m, f"{block}.core", Payload.PARTIAL, torch.stack([k, v]))
             case "in":
@@ -339,7 +340,7 @@ class BlockPart:
     # Head, loss, choice
 
     def head(self, task: Task, module: Head, part: str) -> None:
-        """What leads to the vocabulary, or the logits of own words, with what they say of the loss or the next token."""
+        """What leads to the vocabulary; or the logits of own words, and what they say of the loss or the next token."""
         m = pass_of(task)
         flow = self.flows[m]
         if part == "in":
@@ -409,7 +410,7 @@ class BlockPart:
     # Messages
 
     def reduced(self, task: Task) -> Tensor:
-        """What an all-reduce adds up, in place: a partial output or input gradient, or the gradients of shared weights."""
+        """What an all-reduce adds up, in place: a partial output or input gradient, or shared weights' gradients."""
         if task.payload is None:
             return self.flat_gradients
         block, _ = block_of(task.block)
@@ -420,7 +421,8 @@ class BlockPart:
 
     def outgoing(self, task: Task) -> Tensor:
         """The tensor that a SEND carries."""
-        assert task.payload is not None and task.tile is not None
+        assert task.payload is not None
+        assert task.tile is not None
         m = pass_of(task)
         if task.payload is Payload.PARTIAL:
             dimension = _KV_TOKENS if task.block.endswith(".core") else 1

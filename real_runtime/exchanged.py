@@ -1,4 +1,4 @@
-"""What has been received of other ranks' tokens, and what of it still matters? Tiles and partial sums, by their block."""
+"""What came of other ranks' tokens, what goes to them, and what of it still matters? Tensors by their block."""
 
 from collections import defaultdict, deque
 
@@ -24,7 +24,8 @@ class Exchanged:
     def buffer(self, task: Task, shape: tuple[int, ...]) -> Tensor:
         """Where a receive puts what arrives; a partial sum stands beside the others of its tile."""
         place, tensor = place_of(task), torch.empty(shape)
-        assert task.tile is not None and task.payload is not None
+        assert task.tile is not None
+        assert task.payload is not None
         tile = self.received[place].setdefault(task.tile, [])
         if task.payload is not Payload.PARTIAL:
             tile.clear()

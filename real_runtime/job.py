@@ -14,8 +14,9 @@ from real_runtime.data import DataSpec
 class Job:
     """Play a schedule for some iterations on real data.
 
-    ``pause_s`` rests between iterations. ``parameters_folder`` receives each rank's parameters after the last iteration
-    (``rank<r>.pt``, names as in the layer list); None keeps them nowhere.
+    ``pause_s`` rests between iterations. ``results_folder`` receives what each rank has after the last iteration
+    (``rank<r>.pt``): trained parameters, by layer or block; of inference its logits and the tokens it chose. None keeps
+    them nowhere. ``checkpoint`` is a local folder of weights as the library saves them; None draws random ones.
     """
 
     schedule: Schedule
@@ -25,7 +26,8 @@ class Job:
     iterations: int
     seed: int
     pause_s: float = 0.0
-    parameters_folder: str | None = None
+    results_folder: str | None = None
+    checkpoint: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data; the schedule travels as text with its hash."""
@@ -33,7 +35,8 @@ class Job:
             "iterations": self.iterations,
             "seed": self.seed,
             "pause_s": self.pause_s,
-            "parameters_folder": self.parameters_folder,
+            "results_folder": self.results_folder,
+            "checkpoint": self.checkpoint,
         }
         nouns = {"model": model_to_dict(self.model), "workload": asdict(self.workload), "data": asdict(self.data)}
         return rest | nouns | {"schedule": self.schedule.to_text(), "hash": self.schedule.hash}
@@ -52,7 +55,8 @@ class Job:
             iterations=data["iterations"],
             seed=data["seed"],
             pause_s=data["pause_s"],
-            parameters_folder=data["parameters_folder"],
+            results_folder=data["results_folder"],
+            checkpoint=data["checkpoint"],
         )
 
 

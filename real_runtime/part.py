@@ -23,7 +23,7 @@ class Part:
         self.stage: StageModule | None = None
         if held:
             (self.layers,) = held
-            self.stage = StageModule(job.model, job.workload, self.layers, seed=job.seed)
+            self.stage = StageModule(job.model, job.workload, self.layers, seed=job.seed, checkpoint=job.checkpoint)
             self.source = Source(job.data, job.model, job.workload, job.seed)
             self.shapes = boundary_shapes(job.model, job.workload.tokens)
             self.samples = next(task.samples for task in program if task.op is Op.F)
@@ -41,9 +41,20 @@ class Part:
         """This rank's part of the batch's loss; 0 but on the last stage."""
         return 0.0 if self.stage is None else self.stage.loss
 
-    def parameters(self) -> dict[str, Tensor]:
-        """The stage's parameters by name, ``<layer>.<name in the layer>``."""
+    def reduced(self, task: Task) -> Tensor:
+        """What an all-reduce adds up, in place: the stage's gradients."""
         assert self.stage is not None
+        return self.stage.flat_gradients
+
+    def results(self) -> dict[str, Tensor]:
+        """The stage's parameters by name, ``<layer>.<name in the layer>``; of inference, the last stage's logits."""
+        assert self.stage is not None
+        if not self.stage.training:
+            return (
+                {"logits": torch.cat([self.stage.outputs[m] for m in sorted(self.stage.outputs)])}
+                if self.stage.last
+                else {}
+            )
         named = self.stage.module.named_parameters()
         return {f"{self.layers[0] + int(name.split('.')[0])}.{name.split('.', 1)[1]}": p.detach() for name, p in named}
 

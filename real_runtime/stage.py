@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesim.model import Model
-from edgesim.workload import Optimiser, Workload
+from edgesim.workload import Optimiser, Purpose, Workload
 from real_runtime.models import architecture, build_layers
 
 _MOMENTUM = 0.9
@@ -24,18 +24,27 @@ class Stash:
 class StageModule:
     """Consecutive layers on this rank; samples are dimension 0 of every tensor."""
 
-    def __init__(self, model: Model, workload: Workload, layers: tuple[int, int], *, seed: int) -> None:
+    def __init__(
+        self, model: Model, workload: Workload, layers: tuple[int, int], *, seed: int, checkpoint: str | None = None
+    ) -> None:
         self.model, self.workload = model, workload
         self.first, self.last = layers[0] == 0, layers[1] == len(model.layers)
         self.arch = architecture(model)
-        self.module = build_layers(model, range(*layers), seed=seed)
-        self.flat_gradients = flatten_gradients(self.module.parameters())
-        self.optimiser = make_optimiser(self.module.parameters(), workload)
+        self.module = build_layers(model, range(*layers), seed=seed, checkpoint=checkpoint)
+        self.training = workload.purpose is not Purpose.INFER
+        self.outputs: dict[int, Tensor] = {}  # of inference, by micro-batch
+        if self.training:
+            self.flat_gradients = flatten_gradients(self.module.parameters())
+            self.optimiser = make_optimiser(self.module.parameters(), workload)
         self.stash: dict[int, Stash] = {}
         self.loss = 0.0
 
     def forward(self, micro_batch: int, entered: Tensor, target: Tensor | None) -> None:
         """Compute the output, or on the last stage the loss divided by the samples of the whole batch."""
+        if not self.training:
+            with torch.no_grad():
+                self.outputs[micro_batch] = self.module(entered)
+            return
         if not self.first:  # what the first stage reads is data
             entered.requires_grad_()
         output = self.module(entered)
@@ -49,6 +58,8 @@ class StageModule:
 
     def output(self, micro_batch: int) -> Tensor:
         """The boundary tensor to send on."""
+        if not self.training:
+            return self.outputs[micro_batch]
         return self.stash[micro_batch].output.detach()
 
     def backward(self, micro_batch: int, gradient: Tensor | None) -> Tensor | None:

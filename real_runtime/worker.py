@@ -8,15 +8,18 @@ import gc
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from edgesim.model import Block
 from edgesim.schedule import CHANNEL, COMPUTE, Op, Task
+from edgesim.work import work_of
+from real_runtime.block_part import BlockPart
 from real_runtime.job import Job
 from real_runtime.pacing import Dilation
 from real_runtime.part import Part
@@ -51,7 +54,8 @@ class Worker:
         self.compare_hashes(job.schedule.hash)
         programs = job.schedule.programs
         program = programs[self.rank] if self.rank < len(programs) else ()
-        part = Part(job, program)
+        part = make_part(job, program)
+        self.kinds = Kinds(job)
         self.dilation.forget()
         freeze_garbage()
         for iteration in range(job.iterations):
@@ -63,8 +67,8 @@ class Worker:
             times = player.play()
             report({"iteration": iteration, "times": times, "loss": part.loss()})
             time.sleep(job.pause_s)
-        if job.parameters_folder is not None and part.stage is not None:
-            torch.save(part.parameters(), Path(job.parameters_folder) / f"rank{self.rank}.pt")
+        if job.results_folder is not None and program:
+            torch.save(part.results(), Path(job.results_folder) / f"rank{self.rank}.pt")
         self.now = "idle"
 
     def compare_hashes(self, own: str) -> None:
@@ -84,10 +88,32 @@ def freeze_garbage() -> None:
     gc.disable()
 
 
+class Kinds:
+    """Which computations are alike: the same operation, on as much, in layers that cost the same."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        first: dict[tuple[Block, ...], str] = {}
+        self.alike = {layer.name: first.setdefault(layer.blocks, layer.name) for layer in job.model.layers}
+
+    def __call__(self, task: Task) -> Hashable:
+        if not task.block:
+            return (task.op, task.layers, task.samples[1] - task.samples[0])
+        work = work_of(task, self.job.model, self.job.workload.tokens)
+        layer, _, block = work.block.partition("/")
+        return replace(work, block=f"{self.alike[layer]}/{block}")
+
+
+def make_part(job: Job, program: Iterable[Task]) -> Part | BlockPart:
+    """What the rank's tasks are of: whole layers, or blocks."""
+    tasks = list(program)
+    return BlockPart(job, tasks) if any(task.block for task in tasks) else Part(job, tasks)
+
+
 class Player:
     """One iteration of one rank."""
 
-    def __init__(self, worker: Worker, part: Part, program: Iterable[Task]) -> None:
+    def __init__(self, worker: Worker, part: Part | BlockPart, program: Iterable[Task]) -> None:
         self.worker, self.part, self.transport = worker, part, worker.transport
         self.streams: dict[str, list[Task]] = defaultdict(list)
         for task in program:
@@ -149,7 +175,7 @@ class Player:
         match task.op:
             case Op.F | Op.B | Op.UPDATE:
                 self.worker.now = str(task)
-                kind = (task.op, task.layers, task.block, task.samples[1] - task.samples[0])
+                kind = self.worker.kinds(task)
                 _, ready_s, end_s = self.worker.dilation.run(lambda: self.part.compute(task), kind)
                 self.times[task.name] = Times(ready_s, end_s)
                 return
@@ -165,9 +191,9 @@ class Player:
                     ready_s = self.times[task.name].ready_s
                 self.posted[task.name].wait()
             case Op.ALL_REDUCE:
-                assert self.part.stage is not None
-                check_bytes(task, self.part.stage.flat_gradients)
-                self.transport.all_reduce(self.part.stage.flat_gradients, task.peers, task.rank)
+                tensor = self.part.reduced(task)
+                check_bytes(task, tensor)
+                self.transport.all_reduce(tensor.reshape(-1), task.peers, task.rank)
             case _:
                 raise NotImplementedError(f"{task}: the runtime has no {task.op} yet")
         self.times[task.name] = Times(ready_s, time.monotonic())

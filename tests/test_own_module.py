@@ -57,7 +57,7 @@ def executed(cfg: DictConfig, folder: Path) -> tuple[Job, dict[str, torch.Tensor
     """Plays the configured job in both players, holds them to be one, and returns what all ranks have learnt."""
     prepared = prepare(cfg)
     simulated = prepared.words.simulate(prepared.schedule)
-    job = replace(make_job(cfg, prepared.words, prepared.schedule, iterations=0), parameters_folder=str(folder))
+    job = replace(make_job(cfg, prepared.words, prepared.schedule, iterations=0), results_folder=str(folder))
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         (measured,) = testbed.execute(job).traces
     assert measured.order() == simulated.order()

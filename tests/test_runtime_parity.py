@@ -118,7 +118,7 @@ def test_both_players_play_the_same_tasks_and_learn_what_one_device_would(
         data=data(model),
         iterations=ITERATIONS,
         seed=SEED,
-        parameters_folder=str(tmp_path),
+        results_folder=str(tmp_path),
     )
     execution = testbed.execute(job)
 

@@ -16,9 +16,16 @@ from edgesim.workload import Purpose, Workload
 
 
 def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
-    """The schedule of one training iteration of any plan of stages; checked. Raises PlanError, ScheduleError."""
-    if workload.purpose is Purpose.INFER:
-        raise PlanError("hybrid_pipeline writes training iterations; the workload's purpose is infer")
+    """The schedule of one iteration of any plan of stages, of training or of inference; checked.
+
+    Raises PlanError where ranks divide blocks or tokens are to be generated, and ScheduleError.
+    """
+    if any(stage.divides_blocks for stage in plan.stages):
+        raise PlanError(
+            f"a pipeline's ranks divide samples, the plan says {plan} (take tensor, sequence, hybrid_model)"
+        )
+    if workload.new_tokens:
+        raise PlanError("a pipeline generates no tokens (take tensor, sequence or hybrid_model, or new_tokens=0)")
     if plan.stages[-1].layers[1] != len(model.layers):
         raise PlanError(f"plan covers {plan.stages[-1].layers[1]} layers, {model.name} has {len(model.layers)}")
     writer = _Writer(plan, model, workload)
@@ -33,9 +40,14 @@ class _Writer:
 
     def __init__(self, plan: Plan, model: Model, workload: Workload) -> None:
         self.plan, self.model, self.tokens = plan, model, workload.tokens
+        self.infers = workload.purpose is Purpose.INFER
 
     def program(self, s: int, rank: int) -> Iterator[Task]:
         stage, micro_batches = self.plan.stages[s], self.plan.micro_batches
+        if self.infers:
+            for m in range(micro_batches):
+                yield from self.forward(s, rank, m)
+            return
         for op, m in one_forward_one_backward(micro_batches=micro_batches, in_flight=stage.in_flight):
             yield from self.forward(s, rank, m) if op is Op.F else self.backward(s, rank, m)
         done = f"{s}B{micro_batches - 1}@"
