@@ -75,10 +75,10 @@ class Program:
 
     def gather(
         self, payload: Payload, layer: int, block: str, m: int, *,
-        nbytes: Sequence[int], tokens: Sequence[Span], done: str = "", posted: Names | None = None,
+        nbytes: Sequence[int], tokens: Sequence[Span], posted: Names | None = None,
     ) -> dict[int, Names]:  # fmt: skip
-        """Everybody's tile to everybody, the own one once ``done`` is: the last computation unless told."""
-        own = {self.me: (done or self.last,)}
+        """Everybody's tile to everybody: the own one is what the last computation gave."""
+        own = {self.me: (self.last,)}
         hops = gather(self.n, self.kind)
         return self.exchange(hops, payload, layer, block, m, nbytes=nbytes, tokens=tokens, own=own, posted=posted)
 
