@@ -75,10 +75,8 @@ def update(view: RankView, program: Program) -> None:
 
 def _shared_bytes(view: RankView) -> int:
     """Of weights that all ranks hold and each used for its own tokens; none where all used them for all tokens."""
-    if not view.tiles:
-        return 0
     return sum(
         block.parameter_bytes if view.unit_range(block) == (0, 0) else block.unsplit.parameter_bytes
-        for _, _, block in view.blocks()
-        if block.trainable
+        for _, layer, block in view.blocks()
+        if block.trainable and not view.whole(layer)
     )

@@ -20,7 +20,7 @@ sequence whole; where weights are not divided (sequence) by one rank alone, sinc
 from collections.abc import Sequence
 
 from edgesim.errors import PlanError
-from edgesim.model import BlockKind, Model
+from edgesim.model import Block, BlockKind, Layer, Model
 from edgesim.plan import Plan, Stage
 from edgesim.schedule import Op, Schedule, Task
 from edgesim.strategies.backward import backward, update
@@ -86,13 +86,34 @@ def _checked(plan: Plan, model: Model, workload: Workload, strategy: str, units:
     if (bool(stage.heads), bool(stage.tokens)) != (units, tokens):
         wanted = " and ".join([*(["heads and columns"] if units else []), *(["tokens"] if tokens else [])])
         raise PlanError(f"{strategy} divides {wanted}; the plan says {plan} (take a planner that divides these)")
+    trains_units = units and workload.purpose is not Purpose.INFER
     for layer in model.layers:
         for block in layer.blocks:
-            if block.kind not in _KNOWN or (block.kind in DIVIDED and not block.parts):
-                raise PlanError(f"{strategy} divides transformers; {model.name} has {layer.name}/{block.name}")
-            if block.tied_bytes and block.trainable and units and workload.purpose is not Purpose.INFER:
-                raise PlanError(
-                    f"{strategy}: {layer.name} of {model.name} trains weights tied to {block.tied_to}, of which each "
-                    "rank would change its columns only (untie them: model.tied=false)"
-                )
+            _check_block(strategy, model, layer, block, trains_units=trains_units)
+    if workload.new_tokens:
+        _check_generation(strategy, plan, model)
     return stage
+
+
+def _check_block(strategy: str, model: Model, layer: Layer, block: Block, *, trains_units: bool) -> None:
+    if block.kind not in _KNOWN or (block.kind in DIVIDED and not block.parts):
+        raise PlanError(f"{strategy} divides transformers; {model.name} has {layer.name}/{block.name}")
+    if block.tied_bytes and block.trainable and trains_units:
+        raise PlanError(
+            f"{strategy}: {layer.name} of {model.name} trains weights tied to {block.tied_to}, of which each "
+            "rank would change its columns only (untie them: model.tied=false)"
+        )
+
+
+def _check_generation(strategy: str, plan: Plan, model: Model) -> None:
+    for layer in model.layers:
+        if layer.name.startswith("encoder."):
+            raise PlanError(
+                f"{strategy}: {model.name} has {layer.name}, and only models of decoders alone generate token by token "
+                "(say workload.new_tokens=0)"
+            )
+    if plan.micro_batches > 1:
+        raise PlanError(
+            f"{strategy}: tokens are generated for one micro-batch, the plan has {plan.micro_batches} "
+            f"(say workload.micro_batch_samples={plan.batch_samples})"
+        )
