@@ -42,7 +42,8 @@ def _own_sum(view: RankView, program: Program, i: int, name: str, m: int, nbytes
 def _reduced_back(view: RankView, program: Program, i: int, name: str, block: Block, m: int) -> None:
     """The gradient of what was reduced is whole; that of what entered is a sum over all ranks."""
     program.compute(Op.B, i, name, m, units=view.unit_range(block))
-    program.ready = program.all_reduce(Payload.GRADIENT, i, name, m, nbytes=view.entering_bytes(block))
+    nbytes = view.entering_bytes(block)
+    program.ready = program.all_reduce(Payload.GRADIENT, i, name, m, part=f"{name}.in", nbytes=nbytes)
 
 
 def _scattered_back(view: RankView, program: Program, i: int, name: str, block: Block, m: int) -> None:
@@ -59,7 +60,8 @@ def _vocabulary_back(view: RankView, program: Program, i: int, layer: Layer, blo
     program.ready = (*program.ready, *told)
     program.compute(Op.B, i, name, m, units=view.unit_range(block))
     if view.whole(layer):
-        program.ready = program.all_reduce(Payload.GRADIENT, i, name, m, nbytes=view.nbytes(before))
+        nbytes = view.nbytes(before)
+        program.ready = program.all_reduce(Payload.GRADIENT, i, name, m, part=name, nbytes=nbytes)
     else:
         program.ready = _own_sum(view, program, i, name, m, view.tile_bytes(before), posted)
 

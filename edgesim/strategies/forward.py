@@ -55,7 +55,9 @@ def _attend_to_all(view: RankView, program: Program, i: int, name: str, block: B
 def _reduced(view: RankView, program: Program, i: int, name: str, block: Block, m: int) -> None:
     """Own heads or columns of the whole sequence, then the sum over all ranks."""
     program.compute(Op.F, i, name, m, tokens=view.now, units=view.unit_range(block))
-    program.ready = program.all_reduce(Payload.ACTIVATION, i, name, m, nbytes=view.nbytes(block), tokens=view.now)
+    program.ready = program.all_reduce(
+        Payload.ACTIVATION, i, name, m, part=f"{name}.out", nbytes=view.nbytes(block), tokens=view.now
+    )
 
 
 def _scattered(view: RankView, program: Program, i: int, name: str, block: Block, m: int) -> None:

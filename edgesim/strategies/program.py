@@ -94,18 +94,18 @@ class Program:
         return received.get(self.me, ())
 
     def all_reduce(
-        self, payload: Payload, layer: int, block: str, m: int, *, nbytes: int, tokens: Span = (0, 0)
+        self, payload: Payload, layer: int, block: str, m: int, *, part: str, nbytes: int, tokens: Span = (0, 0)
     ) -> Names:
         """The sum over all ranks of what the last computation gave; return what brings it.
 
-        A ring's is one task. A star's sums go to the hub, and from there to all.
+        A ring's is one task of the block. A star's sums go to the hub, and from there to all: messages of its part.
         """
         if self.n == 1:
             return ()
         if self.kind is Exchange.RING:
             return (self.ring(payload, (layer, layer + 1), block, m, nbytes=nbytes),)
-        forward, done, posted = payload is Payload.ACTIVATION, (self.last,), self.posted
-        part, complete = (f"{block}.out", Payload.TILE) if forward else (f"{block}.in", Payload.GRADIENT)
+        done, posted = (self.last,), self.posted
+        complete = Payload.TILE if payload is Payload.ACTIVATION else payload
         sizes, spans = [nbytes] * self.n, [tokens] * self.n
         to_hub = [hop for hop in scatter(self.n, self.kind) if hop.tile == 0]
         sums = self.exchange(
