@@ -57,7 +57,7 @@ def _scattered_back(view: RankView, program: Program, i: int, name: str, block: 
 def _vocabulary_back(view: RankView, program: Program, i: int, layer: Layer, block: Block, m: int, told: Names) -> None:
     """The loss needs all columns' sums; the gradient of what entered is partial."""
     name, posted, before = f"{layer.name}/{block.name}", (program.last,), view.entering_head()
-    program.ready = (*program.ready, *told)
+    program.ready = told
     program.compute(Op.B, i, name, m, units=view.unit_range(block))
     if view.whole(layer):
         nbytes = view.nbytes(before)
