@@ -358,7 +358,9 @@ def test_whatever_travels_between_blocks_has_a_look_of_its_own() -> None:
 
 def test_a_bar_tells_its_tile_or_its_block_where_there_is_room() -> None:
     """Exiting products and MLPs take all the time here."""
-    seconds = Seconds(lambda block, _op, tokens, _share: tokens * (".out" in block or block.endswith("/mlp")))
+    seconds = Seconds(
+        lambda block, _op, tokens, _share: tokens * (block[:3] == "enc" and block.endswith((".out", "/mlp")))
+    )
     for overlap, expected in ((True, {"0", "1", "2"}), (False, {"mlp"})):
         trace = played(infer(BERT, "hybrid_model", 3, overlap=overlap), BERT, boards(3), seconds)
         (ax,) = gantt_figure([("hybrid", [trace])]).axes
