@@ -1,0 +1,143 @@
+"""Does our tensor parallelism lose to PyTorch's? One forward pass of the same BERT-like layers on two equal processes.
+
+Ours are the strategy's schedule and our worker; theirs is ``parallelize_module``. Both run on gloo with one thread and
+on the same hosts, in turn, a few passes each; the median of the rounds' ratios counts: a busy machine slows both.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+import pytest
+from builders import homogeneous, proof, switched
+
+from edgesim.plan import Plan, Stage
+from edgesim.strategies.tensor import tensor
+from edgesim.trace import Trace
+from edgesim.units import si
+from edgesim.workload import Workload
+from edgesim.zoo.bert import bert
+from real_runtime.coordinator import Coordinator
+from real_runtime.data import BYTE_VOCABULARY, DataSpec
+from real_runtime.job import Job
+from real_runtime.testbeds import Hosts, Testbed, TestbedSpec, loopback, netns
+
+RANKS, LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS = 2, 4, 768, 12, 3072, 1, 128
+ROUNDS, PASSES, WARM_UP = 9, 5, 2
+AT_MOST = 1.05  # of PyTorch's time; what two medians of this machine differ by from run to run
+MODEL = bert(
+    name="layers", layers=LAYERS, hidden=HIDDEN, heads=HEADS, columns=COLUMNS, vocabulary=BYTE_VOCABULARY,
+    positions=TOKENS,
+)  # fmt: skip
+PEER = Path(__file__).with_name("torch_tensor_parallel.py")
+
+pytestmark = [pytest.mark.timeout(600)]
+
+
+def our_job() -> Job:
+    stage = Stage(
+        layers=(0, len(MODEL.layers)), ranks=tuple(range(RANKS)), samples=(SAMPLES,) * RANKS, in_flight=1,
+        heads=(HEADS // RANKS,) * RANKS, columns=(COLUMNS // RANKS,) * RANKS,
+    )  # fmt: skip
+    plan = Plan(
+        model=MODEL.name, stages=(stage,), micro_batches=1, micro_batch_samples=SAMPLES, planner="by hand",
+        proof=proof(),
+    )  # fmt: skip
+    work = Workload(
+        purpose="infer", batch_samples=SAMPLES, micro_batch_samples=SAMPLES, tokens=TOKENS, optimiser="sgd",
+        learning_rate=0.0,
+    )  # fmt: skip
+    return Job(
+        schedule=tensor(plan, MODEL, work), model=MODEL, workload=work, data=DataSpec(kind="text"),
+        iterations=PASSES + WARM_UP, seed=0,
+    )  # fmt: skip
+
+
+def layers_s(trace: Trace) -> float:
+    """From the first task of the first layer to the end of the last one's: without embedding and head."""
+    spans = [span for span in trace if span.task.block.startswith("encoder.")]
+    return max(span.end_s for span in spans) - min(span.start_s for span in spans)
+
+
+@contextmanager
+def our_ranks(hosts: Hosts, folder: Path) -> Iterator[Testbed]:
+    """Ranks of the runtime that neither pace messages nor stretch computation."""
+    coordinator = Coordinator([hosts.command(rank, [sys.executable, "-m", "real_runtime"]) for rank in range(RANKS)])
+    with ExitStack() as stack:
+        stack.callback(coordinator.close)
+        common = {"do": "join", "world": RANKS, "store": str(folder / "ours"), "interface": hosts.interface}
+        free = {"deadline_s": 60.0, "nic_bytes_per_s": None, "limited": False, "memory_bytes": None}
+        coordinator.ask({rank: common | free | {"rank": rank} for rank in range(RANKS)})
+        cluster = homogeneous(RANKS, network=switched(RANKS))
+        yield Testbed(TestbedSpec(), cluster, coordinator, hosts, name="benchmark", why="no emulated speed")
+
+
+class PyTorch:
+    """Its ranks, on the same hosts."""
+
+    def __init__(self, hosts: Hosts, folder: Path) -> None:
+        sizes = (LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS)
+        self.ranks = [
+            subprocess.Popen(
+                hosts.command(
+                    rank,
+                    [sys.executable, str(PEER), str(rank), str(RANKS), str(folder / "theirs"), hosts.interface,
+                     *map(str, sizes)],
+                ),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )
+            for rank in range(RANKS)
+        ]  # fmt: skip
+        for process in self.ranks:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n", "PyTorch's rank did not come up"
+
+    def __enter__(self) -> "PyTorch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.ranks:
+            process.communicate(timeout=60)  # closes its input, which ends it
+
+    def passes_s(self, count: int) -> list[float]:
+        """Seconds of each pass, from the first rank's start to the last one's end."""
+        for process in self.ranks:
+            assert process.stdin is not None
+            process.stdin.write(f"{count}\n")
+            process.stdin.flush()
+        times = [json.loads(process.stdout.readline()) for process in self.ranks if process.stdout is not None]
+        return [max(end for _, end in both) - min(start for start, _ in both) for both in zip(*times, strict=True)]
+
+
+def compare(hosts: Hosts, folder: Path, where: str) -> float:
+    """The median over all rounds of our seconds over theirs; prints both."""
+    job, ratios, ours_s, theirs_s = our_job(), [], [], []
+    with our_ranks(hosts, folder) as ours, PyTorch(hosts, folder) as theirs:
+        for _ in range(ROUNDS):
+            ours_s.append(median([layers_s(trace) for trace in ours.execute(job).traces][WARM_UP:]))
+            theirs_s.append(median(theirs.passes_s(PASSES + WARM_UP)[WARM_UP:]))
+            ratios.append(ours_s[-1] / theirs_s[-1])
+    print(
+        f"\n{where}: ours {median(ours_s) * 1e3:.1f} ms ({min(ours_s) * 1e3:.1f} .. {max(ours_s) * 1e3:.1f}), "
+        f"PyTorch {median(theirs_s) * 1e3:.1f} ms ({min(theirs_s) * 1e3:.1f} .. {max(theirs_s) * 1e3:.1f}), "
+        f"ratio {median(ratios):.3f} ({min(ratios):.3f} .. {max(ratios):.3f})"
+    )
+    return median(ratios)
+
+
+def test_our_tensor_parallelism_is_no_slower_than_pytorchs_on_loopback(tmp_path: Path) -> None:
+    with loopback.hosts() as hosts:
+        assert compare(hosts, tmp_path, "loopback") <= AT_MOST
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("rate", ["100 Mbit/s", "1000 Mbit/s"])
+def test_our_tensor_parallelism_is_no_slower_than_pytorchs_on_shaped_links(rate: str, tmp_path: Path) -> None:
+    if (problem := netns.problem()) is not None:
+        pytest.skip(problem)
+    with netns.hosts([si(rate)] * RANKS) as hosts:
+        assert compare(hosts, tmp_path, rate) <= AT_MOST
