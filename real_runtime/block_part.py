@@ -435,18 +435,17 @@ class BlockPart:
 
     def own_tile(self, task: Task, m: int) -> Tensor:
         """This rank's own complete tile; or what it has added up for all, as the hub of a star."""
-        flow, is_head = self.flows.get(m), isinstance(self.parts[block_of(task.block)[0]], Head)
+        is_head = isinstance(self.parts[block_of(task.block)[0]], Head)
+        left = task.block.endswith(".out") and not is_head
         if task.payload in (Payload.KV, Payload.VOCABULARY):
             return self.exchanged.of_own(m, task.block, task.payload, None)
-        assert flow is not None
+        if left == (task.payload is Payload.TILE):  # what left forward or entered backward was partial: a hub's sum
+            return self.sum(m, task.block, task.tokens)
+        flow = self.flows[m]
         if task.payload is Payload.TILE:
-            if task.block.endswith(".out") and not is_head:
-                return self.sum(m, task.block, task.tokens)
             return flow.normed[:, -1:] if is_head and self.workload.new_tokens else flow.normed
-        if task.block.endswith(".out") and not is_head:
-            assert flow.branch_gradient is not None
-            return flow.branch_gradient
-        return self.sum(m, task.block, task.tokens)
+        assert flow.branch_gradient is not None
+        return flow.branch_gradient
 
     def incoming(self, task: Task) -> Tensor:
         """Where a RECV puts what arrives."""

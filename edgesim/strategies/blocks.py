@@ -230,7 +230,8 @@ class _Writer:
         forward = payload is Payload.ACTIVATION
         sizes, spans, posted = [nbytes] * self.n, [self.now] * self.n, self.program.posted
         to_hub = [hop for hop in scatter(self.n, self.exchange) if hop.tile == 0]
-        block = f"{name}.out" if forward else f"{name}.in"
+        head = self.model.layers[i].blocks[-1].kind is BlockKind.HEAD  # sums nothing forward
+        block = f"{name}.out" if forward else name if head else f"{name}.in"
         sums = self.program.exchange(
             to_hub, Payload.PARTIAL, i, block, m, nbytes=sizes, tokens=spans, own={0: (done,)}, posted=posted
         )
