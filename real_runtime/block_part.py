@@ -50,9 +50,8 @@ class BlockPart:
         tasks = list(program)
         self.units = {block_of(task.block)[0]: task.units for task in tasks if task.op is Op.F}
         self.parts = self._cut()
-        self.vocabulary = next(
-            t.block for t in tasks if t.op is Op.F and t.block.startswith("head/head") and not t.block.endswith(".in")
-        )
+        heads = (t.block for t in tasks if t.op is Op.F and t.block.startswith("head/head") and t.block[-3:] != ".in")
+        self.vocabulary = next(heads, "")  # the product onto it, where this rank has a part in that
         own = (task.tile for task in tasks if task.op is Op.SEND and task.payload in _COMPLETE)
         self.me = next(own, 0) or 0  # a rank's first complete tile is its own
         self.first_tokens = {
@@ -120,8 +119,12 @@ class BlockPart:
         if self.training:
             return {f"{block}.{name}": p.detach() for block in self.parts for name, p in self._named(block)}
         found = {}
-        if self.logits:
-            found["logits"] = torch.cat([self.logits[key] for key in sorted(self.logits) if key[0] == 0], dim=1)
+        by_pass: dict[int, list[Tensor]] = defaultdict(list)
+        for m, first in sorted(self.logits):
+            if m == 0 or not self.workload.new_tokens:
+                by_pass[m].append(self.logits[m, first])
+        if by_pass:
+            found["logits"] = torch.cat([torch.cat(pieces, dim=1) for pieces in by_pass.values()])
         if self.workload.new_tokens and len(self.chosen) == self.workload.new_tokens - 1:
             self.choose(self.workload.new_tokens - 1)
             found["chosen"] = torch.cat(self.chosen, dim=1)

@@ -6,16 +6,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgesim.cluster import Cluster, Network, Topology
+from edgesim.cluster import Cluster, Network, Origin, Topology
 from edgesim.errors import RunError
 from edgesim.model import Model, model_to_dict
-from edgesim.profile import Point
+from edgesim.profile import Point, Profile
+from edgesim.schedule import COMPUTE
 from edgesim.units import mbit_per_s, show
+from edgesim.work import Work, work_of
 from edgesim.workload import Optimiser, Purpose, Workload
 from real_runtime.coordinator import Coordinator
 from real_runtime.data import DataSpec
@@ -130,6 +132,28 @@ class Testbed:
             for rank, device in enumerate(self.cluster.devices)
             for row in self.coordinator.ask({rank: command | {"row": self._row(rank)}})[0]["rows"]
         ]
+
+    def rehearse(self, job: Job, *, repeats: int) -> Profile:
+        """Measured seconds of what each rank computes in a job's schedule of blocks, one host after the other.
+
+        Hosts of one device that compute alike are asked once. Raises RunError.
+        """
+        points: dict[Point, float] = {}
+        asked: set[tuple[str, frozenset[Work]]] = set()
+        for rank, program in enumerate(job.schedule.programs):
+            device = self.cluster.devices[rank].name
+            works = {work_of(t, job.model, job.workload.tokens) for t in program if t.op in COMPUTE}
+            if not works or (device, frozenset(works)) in asked:
+                continue
+            asked.add((device, frozenset(works)))
+            command = {"do": "rehearse", "job": job.to_dict(), "repeats": repeats, "row": self._row(rank)}
+            for row in self.coordinator.ask({rank: command})[0]["rows"]:
+                seconds = row["seconds"] / self.spec.slow_motion
+                point = Point(device=device, **row | {"seconds": 0.0})
+                points[point] = min(seconds, points.get(point, seconds))
+        source = f"rehearsals of the plan on {self.name}, {repeats} repeats"
+        made = tuple(replace(point, seconds=seconds) for point, seconds in points.items())
+        return Profile(model=job.model.name, origin=Origin.MEASURED, source=source, points=made)
 
     def _row(self, rank: int) -> str:
         """What of a layer's repeats the profile keeps: what the host takes for it in a run (profiler.ROWS)."""
