@@ -77,12 +77,9 @@ class Worker:
         """Play the program's computations alone, on whatever is in the buffers; rows of seconds for every block.
 
         What is timed is what a run does, in its order, without waiting for others. The first repeat warms up and is not
-        counted; ``row`` says what of all computations that are alike a row is (profiler.ROWS). Raises ValueError for
-        tasks of whole layers, which are profiled layer by layer.
+        counted; ``row`` says what of all computations that are alike a row is (profiler.ROWS).
         """
         program = job.schedule.programs[self.rank]
-        if any(task.op in COMPUTE and not task.block for task in program):
-            raise ValueError("only schedules of blocks are rehearsed (calibrate layers with experiments.calibrate)")
         part, kinds = make_part(job, program), Kinds(job)
         self.dilation.forget()
         freeze_garbage()

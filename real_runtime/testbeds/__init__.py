@@ -136,8 +136,13 @@ class Testbed:
     def rehearse(self, job: Job, *, repeats: int) -> Profile:
         """Measured seconds of what each rank computes in a job's schedule of blocks, one host after the other.
 
-        Hosts of one device that compute alike are asked once. Raises RunError.
+        Hosts of one device that compute alike are asked once. Raises RunError, and ValueError for a schedule of whole
+        layers: these are timed layer by layer (profile_blocks).
         """
+        if any(task.op in COMPUTE and not task.block for task in job.schedule):
+            raise ValueError(
+                "only schedules of blocks are rehearsed (rehearsals=0; time layers by experiments.calibrate)"
+            )
         points: dict[Point, float] = {}
         asked: set[tuple[str, frozenset[Work]]] = set()
         for rank, program in enumerate(job.schedule.programs):
