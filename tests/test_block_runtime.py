@@ -256,7 +256,8 @@ def library_model(model: Model) -> transformers.PreTrainedModel:
         return transformers.OPTForCausalLM(config)
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=40, intermediate_size=COLUMNS, num_hidden_layers=2,
-        num_key_value_heads=HEADS, num_attention_heads=2 * HEADS, max_position_embeddings=32, initializer_range=0.5, **special,
+        num_key_value_heads=HEADS, num_attention_heads=2 * HEADS, max_position_embeddings=32, initializer_range=0.5,
+        **special,
     )  # fmt: skip
     return transformers.LlamaForCausalLM(config)
 

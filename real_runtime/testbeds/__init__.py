@@ -11,9 +11,9 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgesim.cluster import Cluster, Network, Origin, Topology
+from edgesim.cluster import Cluster, Device, Network, Origin, Topology
 from edgesim.errors import RunError
-from edgesim.model import Model, model_to_dict
+from edgesim.model import BlockKind, Model, model_to_dict
 from edgesim.profile import Point, Profile
 from edgesim.schedule import COMPUTE
 from edgesim.units import mbit_per_s, show
@@ -23,7 +23,7 @@ from real_runtime.coordinator import Coordinator
 from real_runtime.data import DataSpec
 from real_runtime.job import Execution, Job
 from real_runtime.merging import merge
-from real_runtime.profiler import fit_network, message_schedule
+from real_runtime.profiler import MATRIX_FLOP, fit_network, message_schedule
 from real_runtime.testbeds import cgroups, loopback, netns
 
 KINDS = ("auto", "netns", "loopback")
@@ -43,7 +43,8 @@ class TestbedSpec:
 
     Attributes:
         kind: netns, loopback, or auto: the best that works here.
-        fractions: [rank] speed of each host as a fraction of one core of this machine; None takes the devices' FLOP/s.
+        fractions: [rank] speed of each host as a fraction of one core of this machine; None takes what the
+            devices sustain: their FLOP/s, and of these what a large matrix product reaches.
         slow_motion: slows computation and links alike, so that fast boards are imitated true to ratio; traces are told
             in the board's own seconds.
         deadline_s: no wait takes longer.
@@ -281,7 +282,7 @@ def _fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float) -
     """Each host's share of one core. Raises ValueError if this machine is too slow or too small."""
     if spec.fractions is not None and len(spec.fractions) != len(cluster.devices):
         raise ValueError(f"testbed: {len(spec.fractions)} fractions for {len(cluster.devices)} devices")
-    wanted = spec.fractions or tuple(device.flop_per_s / machine_flop_per_s for device in cluster.devices)
+    wanted = spec.fractions or tuple(_sustained_flop_per_s(device) / machine_flop_per_s for device in cluster.devices)
     fractions = tuple(fraction / spec.slow_motion for fraction in wanted)
     cores = (
         _CORES_SHARE * len(os.sched_getaffinity(0))
@@ -296,6 +297,11 @@ def _fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float) -
             f"set testbed.slow_motion={need * 1.05:.2g} or more"
         )
     return fractions
+
+
+def _sustained_flop_per_s(device: Device) -> float:
+    """What the device reaches in a matrix product like that by which this machine is measured."""
+    return device.flop_per_s * device.efficiency_at(BlockKind.MLP, MATRIX_FLOP)
 
 
 def _nic_rates(cluster: Cluster, slow_motion: float) -> list[float]:
