@@ -38,10 +38,8 @@ def test_memory_on_one_device_is_within_8_per_cent(claims: list[Claim]) -> None:
     assert beyond(worst(claims, item="Table 1", metric="total memory"), 0.08) == set()
 
 
-def test_memory_of_a_device_is_within_12_per_cent_but_for_one_row_within_16(claims: list[Claim]) -> None:
-    errors = worst(claims, item="Fig. 8b", metric="total")
-    assert beyond(errors, 0.12) == {("BART-Large", "Parallel Adapters + cache", "total")}
-    assert beyond(errors, 0.16) == set()
+def test_memory_of_a_device_is_within_12_per_cent(claims: list[Claim]) -> None:
+    assert beyond(worst(claims, item="Fig. 8b", metric="total"), 0.12) == set()
 
 
 def test_seconds_of_bart_follow_from_t5_within_15_per_cent(claims: list[Claim]) -> None:
