@@ -76,15 +76,15 @@ class Worker:
     def rehearse(self, job: Job, repeats: int, row: str) -> list[dict[str, Any]]:
         """Play the program's computations alone, on whatever is in the buffers; rows of seconds for every block.
 
-        What is timed is what a run does, in its order, without waiting for others. The first repeat warms up and is not
-        counted; ``row`` says what of all computations that are alike a row is (profiler.ROWS).
+        What is timed is what a run does, in its order, without waiting for others. Of those that are alike the first
+        warms up, and counts only where it is alone; ``row`` says what of the others a row is (profiler.ROWS).
         """
         program = job.schedule.programs[self.rank]
         part, kinds = make_part(job, program), Kinds(job)
         self.dilation.forget()
         freeze_garbage()
         seconds: dict[Work, list[float]] = defaultdict(list)
-        for repeat in range(repeats + 1):
+        for repeat in range(repeats):
             part.begin(repeat)
             for task in program:
                 self.now = f"rehearsing {task}"
@@ -93,12 +93,11 @@ class Worker:
                 elif task.op in COMPUTE:
                     kind = kinds.work(task)
                     _, start_s, end_s = self.dilation.run(partial(part.compute, task), kind)
-                    if repeat:
-                        seconds[kind].append(end_s - start_s)
+                    seconds[kind].append(end_s - start_s)
         self.now = "idle"
         return [
             asdict(work) | {"block": f"{layer}/{work.block.partition('/')[2]}", "keys": work.keys or 0}
-            | {"seconds": ROWS[row](values)}
+            | {"seconds": ROWS[row](values[1:] or values)}
             for work, values in seconds.items()
             for layer in kinds.layers_like(work.block.partition("/")[0])
         ]  # fmt: skip
