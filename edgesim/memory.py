@@ -13,7 +13,7 @@ and ``out`` bytes (0 at the model's ends):
                  what frozen blocks keep is what edgesim.finetuning made of them
     kv           K and V of the prompt and of what is generated, of every attention (Workload.new_tokens)
     transient    inference keeps no stash: the input and the output of its largest block
-    ring         the spare part of an all-reduce among n replicas: the n-th part of the gradients
+    ring         the spare part of an all-reduce among n replicas: the n-th part of the gradients that it adds up
 
 A rank that has only a Share of a stage holds its part of what is split by heads or columns, and all else in full. What
 is not split is computed for its own tokens. Where these are all that is divided (sequence parallelism), its attention
@@ -141,7 +141,7 @@ def held_bytes(
         kv_bytes=_cached_kv_bytes(held, share, samples, workload) if workload.new_tokens else 0,
         stash_bytes=in_flight * sum(needs) if training else 0,
         transient_bytes=0 if training else max(needs),
-        ring_bytes=ring_bytes(trained, replicas=replicas),
+        ring_bytes=ring_bytes(_added_up(held, share) if training else 0, replicas=replicas),
     )
 
 
@@ -190,6 +190,16 @@ def _held_parameters(layers: tuple[Layer, ...], share: Share, *, trained_only: b
                 yield block.parameter_bytes
                 if block.tied_bytes and block.tied_to not in names:
                     yield block.tied_bytes
+
+
+def _added_up(layers: tuple[Layer, ...], share: Share) -> int:
+    """Bytes of gradients that an all-reduce adds up: of weights that all have, and each used for its own samples or
+    tokens. Where blocks are split and tokens are not, all used them for all tokens.
+    """
+    if not share.splits_blocks:
+        return sum(_held_parameters(layers, share, trained_only=True))
+    blocks = [block for layer in layers for block in layer.blocks if block.trainable and share.tokens is not None]
+    return sum(block.unsplit.parameter_bytes if block.divisible else block.parameter_bytes for block in blocks)
 
 
 def block_bytes(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from edgesim.apportion import largest_remainder, ranges
+from edgesim.apportion import at_least_one, ranges
 from edgesim.cluster import Cluster, Device
 from edgesim.errors import PlanError
 from edgesim.memory import WHOLE, Memory, Share, held_bytes
@@ -114,12 +114,12 @@ class Stage:
     def unit_range(self, block: Block, rank: int) -> tuple[int, int]:
         """The half-open range of the block's heads or columns that is the rank's; (0, 0) where it has all of them.
 
-        A vocabulary is divided as ``columns`` are, in whole columns by largest remainders.
+        A vocabulary is divided as ``columns`` are, in whole columns by largest remainders, and nobody goes without.
         """
         if not self.heads or not block.divisible:
             return (0, 0)
         shares = self.heads if block.split_by is SplitBy.HEADS else self.columns
-        return ranges(largest_remainder(block.splits, shares))[self.ranks.index(rank)]
+        return ranges(at_least_one(block.splits, shares))[self.ranks.index(rank)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,12 +115,19 @@ def to_perfetto(traces: Iterable[Trace]) -> str:
                 "name": span.task.name, "cat": str(span.task.op), "ph": "X",
                 "pid": offset + rank, "tid": lanes[rank, stream],
                 "ts": (span.start_s - zero_s) * 1e6, "dur": span.seconds * 1e6,
-                "args": {"layers": span.task.layers, "samples": span.task.samples, "bytes": span.task.nbytes},
+                "args": _details(span.task),
             })  # fmt: skip
         for r in trace.readings:
             at_us = (r.at_s - zero_s) * 1e6
             events.append({"name": r.what, "ph": "C", "pid": offset + r.rank, "ts": at_us, "args": {r.what: r.value}})
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"})
+
+
+def _details(task: Task) -> dict[str, Any]:
+    """What a click on a task shows; tokens and units where it is of some of them."""
+    ranges = {"tokens": task.tokens, "units": task.units}
+    some = {name: found for name, found in ranges.items() if found[1]}
+    return {"layers": task.layers, "samples": task.samples, "bytes": task.nbytes, **some}
 
 
 def _label(what: str, pid: int, tid: int, name: str) -> dict[str, Any]:

@@ -26,12 +26,12 @@ class Work:
 def work_of(task: Task, model: Model, tokens: int) -> Work:
     """The work of a task of one block, in a sequence of so many tokens."""
     layer = model.layers[task.layers[0]]
-    name = task.block.removeprefix(f"{layer.name}/").partition(".")[0]
+    name, _, part = task.block.removeprefix(f"{layer.name}/").partition(".")
     block = next(block for block in layer.blocks if block.name == name)
     first, stop = task.tokens
     units = task.units[1] - task.units[0]
     update = task.op == UPDATE
-    looks_around = block.kind is BlockKind.ATTENTION and stop > 0 and task.block.partition(".")[2] in ("", "core")
+    looks_around = block.kind is BlockKind.ATTENTION and stop > 0 and part in ("", "core")
     return Work(
         block=task.block,
         op=task.op,

@@ -8,6 +8,8 @@ from shutil import copytree
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from block_builders import BERT, GPT2, Seconds, boards, infer, played, train
+from builders import switched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
@@ -20,11 +22,12 @@ from table_builders import made
 
 from experiments.figures.__main__ import main
 from experiments.figures.catalogue import Folders, figure_names, load_figure, requests
+from experiments.figures.gantt import gantt_figure
 from experiments.figures.marks import ranged
 from experiments.figures.memory_and_power import binned_max, binned_mean
 from experiments.figures.panels import figure_of, panels
 from experiments.figures.speedup_over_bandwidth import over
-from experiments.figures.style import METHODS, looks
+from experiments.figures.style import METHODS, OPS, looks
 from experiments.figures.time_energy import pareto
 from experiments.front_door import ROOT
 
@@ -332,3 +335,32 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     error = capsys.readouterr().err
     assert re.search(said, error), error
     assert error.count("\n") == 1
+
+
+# --- what ranks that divide blocks do ---
+
+
+def test_whatever_travels_between_blocks_has_a_look_of_its_own() -> None:
+    figure = gantt_figure([
+        (name, [played(schedule, GPT2, boards(3, switched(3, bytes_per_s=1e5)))])
+        for name, schedule in {
+            "tensor": infer(GPT2, "tensor", 3, new_tokens=2), "sequence": train(GPT2, "sequence", 3),
+            "hybrid": train(GPT2, "hybrid_model", 3),
+        }.items()
+    ])  # fmt: skip
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "forward", "backward", "update", "gradient", "tile", "partial sum", "keys and values", "vocabulary",
+        "all-reduce",
+    ]  # fmt: skip
+    assert len(set(OPS.values())) == len(OPS)
+
+
+def test_a_bar_tells_its_tile_or_its_block_where_there_is_room() -> None:
+    """Exiting products and MLPs take all the time here."""
+    seconds = Seconds(lambda block, _op, tokens, _share: tokens * (".out" in block or block.endswith("/mlp")))
+    for overlap, expected in ((True, {"0", "1", "2"}), (False, {"mlp"})):
+        trace = played(infer(BERT, "hybrid_model", 3, overlap=overlap), BERT, boards(3), seconds)
+        (ax,) = gantt_figure([("hybrid", [trace])]).axes
+        *labels, _ = (text.get_text() for text in ax.texts)
+        assert set(labels) == expected

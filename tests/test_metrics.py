@@ -180,11 +180,12 @@ SCHEMES = {
 
 def task_of(op: Op, micro_batch: int, layer: int, block: Block, share: Share, *, part: str = "", **more) -> Task:
     """A block's task on rank 1, with the units and tokens of its share."""
+    block = next((piece for piece in block.parts if piece.name == part), block)  # not all parts of a head are cut
     cut = share.splits_blocks and block.splits
     own = share.tokens is not None and not cut
     return Task(
         op=op, rank=1, stage=0, layers=(layer, layer + 1), micro_batch=micro_batch, samples=(0, 2),
-        block=f"{TWO.layers[layer].name}/{part or block.name}",
+        block=f"{TWO.layers[layer].name}/{block.name}",
         units=(block.splits // 4, block.splits // 2) if cut else (0, 0), tokens=(8, 16) if own else (0, 0), **more,
     )  # fmt: skip
 

@@ -95,7 +95,7 @@ def test_a_block_takes_the_time_of_its_own_point() -> None:
     model, cluster = chain(2), homogeneous(1)
     profile = constant_profile(model, cluster)
     points = (*profile.points, replace(profile.points[0], block="l0/only", seconds=7.0))
-    schedule = schedule_of([replace(compute(Op.F, 0), block="only")])
+    schedule = schedule_of([replace(compute(Op.F, 0), block="l0/only")])
     trace = simulate(
         schedule, cluster=cluster, model=model, profile=replace(profile, points=points), tokens=1
     )  # fmt: skip

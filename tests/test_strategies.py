@@ -140,8 +140,21 @@ def test_strategies_refuse_plans_of_another_shape() -> None:
         pipeline(group, model, asked(group))
     with pytest.raises(PlanError, match="plan covers 2 layers, chain3 has 3"):
         hybrid_pipeline(two, chain(3), asked(two))
-    with pytest.raises(PlanError, match="purpose is infer"):
-        hybrid_pipeline(two, model, workload(purpose=Purpose.INFER))
+    with pytest.raises(PlanError, match="a pipeline generates no tokens"):
+        hybrid_pipeline(two, model, workload(purpose=Purpose.INFER, new_tokens=3))
+    divided = plan_of(
+        model, [Stage(layers=(0, 2), ranks=(0,), samples=(1,), in_flight=1, tokens=(1,))], micro_batches=1
+    )
+    with pytest.raises(PlanError, match=r"a pipeline's ranks divide samples, the plan says .* \(take tensor, sequence"):
+        hybrid_pipeline(divided, model, asked(divided))
+
+
+def test_inference_goes_forward_only() -> None:
+    model = chain(2)
+    plan = pipeline_plan(model, micro_batches=2)
+    schedule = hybrid_pipeline(plan, model, workload(micro_batches=2, purpose=Purpose.INFER))
+    assert [task.op for task in schedule.programs[0]] == [Op.F, Op.SEND, Op.F, Op.SEND]
+    assert [task.op for task in schedule.programs[1]] == [Op.RECV, Op.F, Op.RECV, Op.F]
 
 
 def test_a_stage_that_waits_for_more_forwards_than_the_one_before_gives_is_a_deadlock() -> None:

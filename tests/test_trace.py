@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from block_builders import BERT, boards, infer, played
 from builders import chain, constant_profile, homogeneous, hybrid_plan, pipeline_plan, play, switched
 
 from edgesim.trace import Reading, Trace, save_perfetto, to_perfetto
@@ -84,3 +85,13 @@ def test_perfetto_shows_every_task_of_every_trace_in_its_own_lane_from_zero(tmp_
 
 def test_the_same_traces_give_the_same_bytes() -> None:
     assert to_perfetto([small()]) == to_perfetto([small()])
+
+
+def test_perfetto_tells_which_tokens_and_units_a_task_of_a_block_computes() -> None:
+    trace = played(infer(BERT, "hybrid_model", 2, tokens=(17, 7), heads=(8, 4)), BERT, boards(2))
+    details = {event["name"]: event.get("args") for event in json.loads(to_perfetto([trace]))["traceEvents"]}
+    product = details["0F0.encoder.0/attention.in#0@1"]
+    assert (product["tokens"], product["units"]) == ([0, 17], [8, 12])
+    assert details["0F0.embedding/embedding@1"] == {
+        "layers": [0, 1], "samples": [0, 2], "bytes": 0, "tokens": [17, 24],
+    }  # fmt: skip

@@ -1,6 +1,7 @@
 """What did each rank do, and when? Simulated above measured, on one axis of seconds.
 
-Each rank has a tall bar for computation and, below it, two thin ones for what it sends and receives.
+Each rank has a tall bar for computation and, below it, two thin ones for what it sends and receives. A computation of
+layers is labelled by its micro-batch; of a block, by its name or its tile, where there is room.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from matplotlib.patches import Patch, Rectangle
 
 from edgesim.schedule import COLLECTIVE, COMPUTE, Op, Schedule, Task
 from edgesim.trace import Span, Trace
+from edgesim.units import show
 from experiments.figures.style import OPS, PAPER, RC, SMALL_PT, TWO_COLUMNS_IN, meaning
 
 _RANK, _GAP = 1.0, 0.9  # heights in units of the y axis: one rank, and the space between two players
 # Of a rank's unit height: (bottom, height) from below, for receiving, sending, computing.
 _LANES = {"receive": (0.06, 0.15), "send": (0.23, 0.15), "compute": (0.40, 0.50)}
-_LABEL_SHARE = 0.016  # a bar is labelled if it takes this share of the axis
+_LABEL_SHARE = 0.016  # a bar is labelled if it takes this share of the axis for every digit,
+_LETTER_SHARE = 0.009  # or this for every letter
 
 
 def draw(traces: Sequence[Trace], ax: Axes, *, ranks: Sequence[str] = ()) -> None:
@@ -40,7 +43,7 @@ def draw(traces: Sequence[Trace], ax: Axes, *, ranks: Sequence[str] = ()) -> Non
         ax.text(
             0,
             top + 0.08,
-            f"{trace.player}: {trace.makespan_s:.2f} s",
+            f"{trace.player}: {_seconds(trace.makespan_s)}",
             fontsize=SMALL_PT,
             fontweight="bold",
             va="bottom",
@@ -66,12 +69,26 @@ def _draw_span(ax: Axes, span: Span, zero_s: float, bottom: float, axis_s: float
                 facecolor=colour, hatch=hatch, edgecolor="white" if lane == "compute" else "#444444", linewidth=0.3,
             )
         )  # fmt: skip
-    if task.op in (Op.F, Op.B) and task.micro_batch is not None and span.seconds > _LABEL_SHARE * axis_s:
+    if task.op in (Op.F, Op.B) and (text := _label(task, span.seconds / axis_s)):
         offset, height = _LANES["compute"]
         ax.text(
-            (span.start_s + span.end_s) / 2 - zero_s, bottom + offset + height / 2 - 0.02, str(task.micro_batch),
+            (span.start_s + span.end_s) / 2 - zero_s, bottom + offset + height / 2 - 0.02, text,
             ha="center", va="center", fontsize=SMALL_PT, color="white" if task.op is Op.F else "black", clip_on=True,
         )  # fmt: skip
+
+
+def _label(task: Task, share: float) -> str:
+    """What a bar with this share of the axis says; nothing where it is too short."""
+    if task.block and task.tile is None:
+        name = task.block.partition("/")[2]
+        return name if share > _LETTER_SHARE * (len(name) + 1) else ""
+    number = task.micro_batch if task.tile is None else task.tile
+    return "" if number is None or share <= _LABEL_SHARE else str(number)
+
+
+def _seconds(seconds: float) -> str:
+    """Two digits behind the point; three digits of milliseconds below a second."""
+    return f"{seconds:.2f} s" if seconds >= 1 else show(seconds, "s")
 
 
 def _lanes(task: Task) -> tuple[str, ...]:

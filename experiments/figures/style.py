@@ -34,6 +34,10 @@ OPS: Mapping[str, tuple[str, str]] = {
     "update": (BLACK, ""),
     "activation": (SKY, "////"),
     "gradient": (YELLOW, "\\\\\\\\"),
+    "tile": (PURPLE, "||||"),
+    "partial sum": (VERMILION, "----"),
+    "keys and values": (PURPLE, "++++"),
+    "vocabulary": (BLACK, "oooo"),
     "all-reduce": (GREEN, "xxxx"),
     "other": (GREY, "...."),
 }
@@ -110,7 +114,14 @@ RC = {
 
 
 _BY_OP = {Op.F: "forward", Op.B: "backward", Op.UPDATE: "update", Op.ALL_REDUCE: "all-reduce"}
-_BY_PAYLOAD = {Payload.ACTIVATION: "activation", Payload.GRADIENT: "gradient"}
+_BY_PAYLOAD = {
+    Payload.ACTIVATION: "activation",
+    Payload.GRADIENT: "gradient",
+    Payload.TILE: "tile",
+    Payload.PARTIAL: "partial sum",
+    Payload.KV: "keys and values",
+    Payload.VOCABULARY: "vocabulary",
+}
 
 
 def meaning(task: Task) -> str:

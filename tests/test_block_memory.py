@@ -1,0 +1,93 @@
+"""What a plan says a rank will need is what its schedule over blocks holds at its most, when it is played."""
+
+import pytest
+from block_builders import (
+    CHAINS,
+    DECODERS,
+    HEADS,
+    LAYERS,
+    MODELS,
+    SAMPLES,
+    STRATEGIES,
+    asked_of,
+    block_plan,
+    boards,
+    heads_of,
+    played,
+)
+from builders import switched
+
+from edgesim.memory import Memory, Share, held_bytes, ring_bytes
+from edgesim.metrics import measure, memory_over_time
+from edgesim.model import Model
+from edgesim.schedule import Op
+from edgesim.workload import Purpose, Workload
+from edgesim.zoo.bert import bert
+
+ASKED = {
+    "train": {},
+    "infer": {"purpose": Purpose.INFER},
+    "half": {"purpose": Purpose.INFER, "weight_bytes": 2},
+    "generate": {"purpose": Purpose.INFER, "new_tokens": 3},
+}
+ENCODER_DECODERS = {name: model for name, model in MODELS.items() if name not in CHAINS}
+
+
+def needed_and_held(
+    model: Model, strategy: str, asked: str, exchange: str
+) -> list[tuple[Memory, list[tuple[float, float]], float]]:
+    """Of each of three unequal ranks: the plan's terms, the steps of its memory, and the peak that is reported."""
+    micro_batches = 1 if asked == "generate" else 2
+    plan = block_plan(
+        model, strategy, 3, heads=(1, 3, heads_of(model) - 4), columns=(4, 10, 6), tokens=(5, 12, 7),
+        micro_batches=micro_batches, in_flight=micro_batches,
+    )  # fmt: skip
+    work: Workload = asked_of(plan, **ASKED[asked])
+    cluster = boards(3, switched(3, bytes_per_s=1e6))
+    trace = played(STRATEGIES[strategy](plan, model, work, exchange=exchange), model, cluster)
+    peaks = measure(trace, cluster=cluster, model=model, workload=work).peak_bytes
+    needs = plan.memory(model, cluster, work)
+    return [
+        (needs[rank], memory_over_time([s for s in trace if s.task.rank == rank], model, work, board), peaks[rank])
+        for rank, board in enumerate(cluster.devices)
+    ]
+
+
+@pytest.mark.parametrize("exchange", ["ring", "star"])
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_the_peak_is_what_the_plan_needs_and_all_is_given_back(
+    model: Model, strategy: str, asked: str, exchange: str
+) -> None:
+    by_units = asked == "train" and strategy != "sequence"
+    if (asked == "generate" and model.name not in DECODERS) or (by_units and model.name in ENCODER_DECODERS):
+        pytest.skip("refused: tests of the strategies say why")
+    for needs, steps, peak in needed_and_held(model, strategy, asked, exchange):
+        held = [nbytes for _, nbytes in steps]
+        assert peak == max(held) == pytest.approx(needs.total_bytes)
+        assert held[0] == needs.resting_bytes
+        assert held[-1] == pytest.approx(needs.resting_bytes)
+        assert min(held) >= needs.resting_bytes * (1 - 1e-12)
+
+
+WIDE = bert(name="wide", layers=LAYERS, hidden=384, heads=HEADS, columns=20, vocabulary=41, positions=64)
+SHARES = {
+    "tensor": Share(heads=0.5, columns=0.5),
+    "sequence": Share(tokens=12),
+    "hybrid_model": Share(heads=0.5, columns=0.5, tokens=12),
+}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_ring_of_gradients_takes_its_part_of_what_the_schedule_adds_up(strategy: str) -> None:
+    """Nothing in tensor parallelism, where all have seen all tokens; in the hybrid what is not cut; else all."""
+    plan = block_plan(WIDE, strategy, 2)
+    schedule = STRATEGIES[strategy](plan, WIDE, asked_of(plan))
+    summed = [task.nbytes for task in schedule.programs[0] if task.op is Op.ALL_REDUCE and task.payload is None]
+    held = held_bytes(
+        WIDE, (0, len(WIDE.layers)), samples=SAMPLES, in_flight=1, micro_batches=1, replicas=2, context_bytes=0,
+        workload=asked_of(plan), share=SHARES[strategy],
+    )  # fmt: skip
+    assert held.ring_bytes == ring_bytes(sum(summed), replicas=2)
+    assert bool(summed) == (strategy != "tensor")
