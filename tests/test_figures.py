@@ -171,11 +171,34 @@ def test_measured_points_carry_their_range_and_published_ones_are_hollow() -> No
     assert {"measured", "published"} <= set(ax.get_legend_handles_labels()[1])
 
 
-def test_a_failed_run_is_a_cross_and_no_bar_of_height_zero() -> None:
-    ax = drawn("throughput", {}, {"method": "pipeline", "status": "failed", "samples_per_s": None})
+@pytest.mark.parametrize(
+    ("reason", "marker", "said"),
+    [("no link", "+", "failed"), ("out of memory: rank 0 needs more", "x", "OOM: out of memory")],
+)
+def test_a_failed_run_is_marked_by_why_it_failed_and_no_bar_of_height_zero(reason: str, marker: str, said: str) -> None:
+    failed = {"method": "pipeline", "status": "failed", "samples_per_s": None, "reason": reason}
+    ax = drawn("throughput", {}, failed)
     assert heights(ax) == [16.0]
-    assert any(line.get_marker() == "x" and len(line.get_xdata()) == 1 for line in ax.lines)
-    assert "failed" in ax.get_legend_handles_labels()[1]
+    assert [line.get_marker() for line in ax.lines if len(line.get_xdata()) == 1] == [marker]
+    assert said in ax.get_legend_handles_labels()[1]
+
+
+def test_where_nothing_ran_there_is_nothing_to_read_off() -> None:
+    ax = drawn("throughput", {"status": "failed", "samples_per_s": None, "reason": "out of memory: rank 0"})
+    assert list(ax.get_yticks()) == []
+
+
+def test_what_is_simulated_is_said_and_only_where_something_is() -> None:
+    for figure, said in (("throughput", "bars: simulated"), ("scaling_over_devices", "lines: simulated")):
+        assert said in drawn(figure, {}).get_legend_handles_labels()[1]
+        assert said not in drawn(figure, {"player": "measured"}).get_legend_handles_labels()[1]
+
+
+def test_clusters_that_start_alike_say_so_once() -> None:
+    ax = drawn("latency", {"cluster": "galaxy-a"}, {"cluster": "galaxy-b"})
+    assert ([tick.get_text() for tick in ax.get_xticklabels()], ax.get_xlabel()) == (["a", "b"], "cluster galaxy-…")
+    ax = drawn("latency", {"cluster": "nanos"}, {"cluster": "demo"})
+    assert ([tick.get_text() for tick in ax.get_xticklabels()], ax.get_xlabel()) == (["demo", "nanos"], "cluster")
 
 
 def test_a_speed_up_is_over_the_first_method_at_the_same_bandwidth_by_the_same_player() -> None:
