@@ -22,6 +22,7 @@ from table_builders import made
 
 from experiments.figures.__main__ import main
 from experiments.figures.catalogue import Folders, figure_names, load_figure, requests
+from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure
 from experiments.figures.marks import ranged
 from experiments.figures.memory_and_power import binned_max, binned_mean
@@ -387,3 +388,18 @@ def test_a_bar_tells_its_tile_or_its_block_where_there_is_room() -> None:
         (ax,) = gantt_figure([("hybrid", [trace])]).axes
         *labels, _ = (text.get_text() for text in ax.texts)
         assert set(labels) == expected
+
+
+def test_published_curves_stand_hollow_beside_what_is_simulated_for_them() -> None:
+    table = curves(ROOT / "results" / "published" / "costs.csv")
+    rates = [125, 250, 500, 750, 1000]
+    assert {(row.method, row.player) for row in table.itertuples()} == {
+        (method, player) for method in ("tensor", "sequence") for player in ("simulated", "published")
+    }
+    for _, each in table.groupby(["method", "player"]):
+        assert sorted(each["mbit_per_s"]) == rates
+    figure = figure_of(load_figure("detransformer"), table)
+    assert layout_mistakes(figure) == []
+    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    published = {round(value, 2) for line in hollow for value in line.get_ydata()}
+    assert published == {0.43, 0.48, 0.59, 0.91, 1.56, 0.4, 0.44, 0.53, 0.78, 1.29}
