@@ -14,6 +14,10 @@ from edgesim.model import Block, BlockKind, Model, SplitBy
 from edgesim.units import show
 from edgesim.workload import Purpose, Workload
 
+OUT_OF_MEMORY = (
+    "out of memory"  # how the refusal of a plan that does not fit begins; tables and figures know it by that
+)
+
 
 class Status(StrEnum):
     """How good a plan is known to be."""
@@ -249,13 +253,16 @@ class Plan:
         budget = device.memory_bytes * (1 - head_room)
         if held.total_bytes <= budget:
             return
-        stage = next(stage for stage in self.stages if rank in stage.ranks)
-        samples, (term, most) = stage.samples[stage.ranks.index(rank)], held.largest
+        stage, (term, most) = next(stage for stage in self.stages if rank in stage.ranks), held.largest
+        share, ways_out = _share_text(stage, stage.ranks.index(rank)), "other shares, or more ranks"
+        if not stage.divides_blocks:
+            in_flight = min(stage.in_flight, self.micro_batches)
+            share, ways_out = f"{share} samples and {in_flight} in flight", "fewer layers, samples or in flight"
         kept_free = f" ({head_room:.4g} of it kept free)" if head_room else ""
         raise PlanError(
-            f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')} for layers {stage.layers}, {samples} "
-            f"samples and {min(stage.in_flight, self.micro_batches)} in flight (largest: {term}, {show(most, 'B')}), "
-            f"and has {show(budget, 'B')}{kept_free} (fewer layers, samples or in flight)"
+            f"{OUT_OF_MEMORY}: rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')} for layers "
+            f"{stage.layers}, {share} (largest: {term}, {show(most, 'B')}), "
+            f"and has {show(budget, 'B')}{kept_free} ({ways_out})"
         )
 
     def to_json(self) -> str:

@@ -2,6 +2,7 @@
 
     python -m experiments.calibrate testbed=netns
     python -m experiments.calibrate testbed=loopback model=mobilenet_v2 workload=images calibration.repeats=10
+    python -m experiments.calibrate testbed=netns "calibration.samples=[]"      # links only; no profile is written
 
 Writes results/profiles/<name>.profile.json (seconds per block, device, sample count) and <name>.network.json (rates and
 latencies). Use them with: python -m experiments.run profile=measured profile.path=... network.calibrated=...
@@ -34,10 +35,14 @@ def calibrate_command(cfg: DictConfig) -> None:
         name = cfg.calibration.name or testbed_name(testbed, words.cluster)
     folder = Path(cfg.results) / "profiles"
     paths = folder / f"{name}.profile.json", folder / f"{name}.network.json"
-    profile.save(paths[0])
     save_network(paths[1], network)
-    print(f"{profile}\nnetwork: {describe(network)}")
-    print(f"Use it: python -m experiments.run profile=measured profile.path={paths[0]} network.calibrated={paths[1]}")
+    print(f"network: {describe(network)}")
+    use = f"network.calibrated={paths[1]}"
+    if profile.points:
+        profile.save(paths[0])
+        print(profile)
+        use = f"profile=measured profile.path={paths[0]} {use}"
+    print(f"Use it: python -m experiments.run {use}")
 
 
 def calibrate(testbed: Testbed, words: Nouns, settings: DictConfig, progress: Progress) -> tuple[Profile, Network]:

@@ -1,6 +1,7 @@
 """What is executed? A schedule on the configured data; the first iteration warms up and is not counted."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from omegaconf import DictConfig
 
@@ -27,6 +28,7 @@ def make_job(cfg: DictConfig, words: Nouns, schedule: Schedule, iterations: int)
         data=data,
         iterations=iterations + 1,
         seed=cfg.seed,
+        checkpoint=cfg.checkpoint,
     )
 
 
@@ -41,4 +43,5 @@ def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], obje
     job = make_job(cfg, prepared.words, prepared.schedule, cfg.iterations)
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         tell(testbed.description)
-        return execute(testbed, job)
+        rehearsed = testbed.rehearse(job, repeats=cfg.rehearsals) if cfg.rehearsals else None
+        return replace(execute(testbed, job), rehearsed=rehearsed)

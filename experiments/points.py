@@ -30,7 +30,7 @@ Overrides = tuple[str, ...]
 # What says where and how a run is made or shown, not what it is.
 _BESIDE = ("results", "study", "sweep", "launcher", "search", "calibration", "fit", "validation", "demo")
 # What matters only to a run that is also executed.
-_REAL = ("testbed", "data", "iterations")
+_REAL = ("testbed", "data", "iterations", "rehearsals", "checkpoint")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -72,14 +73,15 @@ class Runner:
 
     def _facts(self, config: Mapping[str, Any]) -> Row:
         prepared = prepare(config, self.shelf)
-        words = prepared.words
+        words, measured = prepared.words, {}
+        if config["execute"]:
+            execution = executed(OmegaConf.create(dict(config)), prepared, lambda description: None)
+            measured = figures([words.measure(trace) for trace in execution.traces])
+            if execution.rehearsed is not None:
+                words = replace(words, profile=execution.rehearsed)
         row = which(config, words) | made_of(prepared)
         row |= figures([words.measure(words.simulate(prepared.schedule))])
-        if config["execute"]:
-            traces = executed(OmegaConf.create(dict(config)), prepared, lambda description: None).traces
-            measured = figures([words.measure(trace) for trace in traces])
-            row |= {f"measured.{name}": value for name, value in measured.items()}
-        return row
+        return row | {f"measured.{name}": value for name, value in measured.items()}
 
 
 def which(config: Mapping[str, Any], words: Nouns) -> Row:

@@ -17,6 +17,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -45,12 +46,15 @@ def run(cfg: DictConfig) -> float:
     console = Console()
     prepared = prepare(cfg)
     words, plan, schedule = prepared.words, prepared.plan, prepared.schedule
-    simulated = words.simulate(schedule)
     print(f"{words.model}\n{words.cluster}\n{words.profile}\nplan: {plan}\nscenario: {words.scenario}")
     execution = None
     if cfg.execute:
         with console.status("opening the testbed, executing"):
             execution = executed(cfg, prepared, print)
+        if execution.rehearsed is not None:
+            words = replace(words, profile=execution.rehearsed)
+            print(words.profile)
+    simulated = words.simulate(schedule)
     traces = (simulated, *(execution.traces if execution else ()))
     metrics = [words.measure(trace) for trace in traces]
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)

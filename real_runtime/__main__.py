@@ -60,6 +60,7 @@ class Rank:
             threading.Thread(target=work, daemon=True).start()
         actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "join": self.join, "dilate": self.dilate, "play": self.play, "profile": self.profile,
+            "rehearse": self.rehearse,
         }  # fmt: skip
         while True:
             command = self.commands.get()
@@ -93,6 +94,11 @@ class Rank:
         assert self.worker is not None
         self.worker.play(Job.from_dict(command["job"]), self.say)
         return {}
+
+    def rehearse(self, command: dict[str, Any]) -> dict[str, Any]:
+        assert self.worker is not None
+        job = Job.from_dict(command["job"])
+        return {"rows": self.worker.rehearse(job, command["repeats"], command["row"])}
 
     def profile(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self.worker is not None

@@ -50,9 +50,8 @@ class BlockPart:
         tasks = list(program)
         self.units = {block_of(task.block)[0]: task.units for task in tasks if task.op is Op.F}
         self.parts = self._cut()
-        self.vocabulary = next(
-            t.block for t in tasks if t.op is Op.F and t.block.startswith("head/head") and not t.block.endswith(".in")
-        )
+        heads = (t.block for t in tasks if t.op is Op.F and t.block.startswith("head/head") and t.block[-3:] != ".in")
+        self.vocabulary = next(heads, "")  # the product onto it, where this rank has a part in that
         own = (task.tile for task in tasks if task.op is Op.SEND and task.payload in _COMPLETE)
         self.me = next(own, 0) or 0  # a rank's first complete tile is its own
         self.first_tokens = {
@@ -120,8 +119,12 @@ class BlockPart:
         if self.training:
             return {f"{block}.{name}": p.detach() for block in self.parts for name, p in self._named(block)}
         found = {}
-        if self.logits:
-            found["logits"] = torch.cat([self.logits[key] for key in sorted(self.logits) if key[0] == 0], dim=1)
+        by_pass: dict[int, list[Tensor]] = defaultdict(list)
+        for m, first in sorted(self.logits):
+            if m == 0 or not self.workload.new_tokens:
+                by_pass[m].append(self.logits[m, first])
+        if by_pass:
+            found["logits"] = torch.cat([torch.cat(pieces, dim=1) for pieces in by_pass.values()])
         if self.workload.new_tokens and len(self.chosen) == self.workload.new_tokens - 1:
             self.choose(self.workload.new_tokens - 1)
             found["chosen"] = torch.cat(self.chosen, dim=1)
@@ -435,18 +438,17 @@ class BlockPart:
 
     def own_tile(self, task: Task, m: int) -> Tensor:
         """This rank's own complete tile; or what it has added up for all, as the hub of a star."""
-        flow, is_head = self.flows.get(m), isinstance(self.parts[block_of(task.block)[0]], Head)
+        is_head = isinstance(self.parts[block_of(task.block)[0]], Head)
+        left = task.block.endswith(".out") and not is_head
         if task.payload in (Payload.KV, Payload.VOCABULARY):
             return self.exchanged.of_own(m, task.block, task.payload, None)
-        assert flow is not None
+        if left == (task.payload is Payload.TILE):  # what left forward or entered backward was partial: a hub's sum
+            return self.sum(m, task.block, task.tokens)
+        flow = self.flows[m]
         if task.payload is Payload.TILE:
-            if task.block.endswith(".out") and not is_head:
-                return self.sum(m, task.block, task.tokens)
             return flow.normed[:, -1:] if is_head and self.workload.new_tokens else flow.normed
-        if task.block.endswith(".out") and not is_head:
-            assert flow.branch_gradient is not None
-            return flow.branch_gradient
-        return self.sum(m, task.block, task.tokens)
+        assert flow.branch_gradient is not None
+        return flow.branch_gradient
 
     def incoming(self, task: Task) -> Tensor:
         """Where a RECV puts what arrives."""

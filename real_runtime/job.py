@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgesim.model import Model, model_from_dict, model_to_dict
+from edgesim.profile import Profile
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace
 from edgesim.workload import Workload
@@ -62,7 +63,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What a job gave: a measured trace and a loss per iteration."""
+    """What a job gave: a measured trace and a loss per iteration; where it was rehearsed, also its seconds."""
 
     traces: tuple[Trace, ...]
     losses: tuple[float, ...]
+    rehearsed: Profile | None = None

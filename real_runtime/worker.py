@@ -9,7 +9,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from torch import Tensor
 
 from edgesim.model import Block
 from edgesim.schedule import CHANNEL, COMPUTE, Op, Task
-from edgesim.work import work_of
+from edgesim.work import Work, work_of
 from real_runtime.block_part import BlockPart
 from real_runtime.job import Job
 from real_runtime.pacing import Dilation
 from real_runtime.part import Part
+from real_runtime.profiler import ROWS
 from real_runtime.transport import Receive, Transport
 
 
@@ -71,6 +73,35 @@ class Worker:
             torch.save(part.results(), Path(job.results_folder) / f"rank{self.rank}.pt")
         self.now = "idle"
 
+    def rehearse(self, job: Job, repeats: int, row: str) -> list[dict[str, Any]]:
+        """Play the program's computations alone, on whatever is in the buffers; rows of seconds for every block.
+
+        What is timed is what a run does, in its order, without waiting for others. Of those that are alike the first
+        warms up, and counts only where it is alone; ``row`` says what of the others a row is (profiler.ROWS).
+        """
+        program = job.schedule.programs[self.rank]
+        part, kinds = make_part(job, program), Kinds(job)
+        self.dilation.forget()
+        freeze_garbage()
+        seconds: dict[Work, list[float]] = defaultdict(list)
+        for repeat in range(repeats):
+            part.begin(repeat)
+            for task in program:
+                self.now = f"rehearsing {task}"
+                if task.op is Op.RECV:
+                    part.incoming(task).zero_()
+                elif task.op in COMPUTE:
+                    kind = kinds.work(task)
+                    _, start_s, end_s = self.dilation.run(partial(part.compute, task), kind)
+                    seconds[kind].append(end_s - start_s)
+        self.now = "idle"
+        return [
+            asdict(work) | {"block": f"{layer}/{work.block.partition('/')[2]}", "keys": work.keys or 0}
+            | {"seconds": ROWS[row](values[1:] or values)}
+            for work, values in seconds.items()
+            for layer in kinds.layers_like(work.block.partition("/")[0])
+        ]  # fmt: skip
+
     def compare_hashes(self, own: str) -> None:
         """Raise ValueError unless all ranks hold the same schedule."""
         hashes = self.transport.gather(own)
@@ -97,11 +128,17 @@ class Kinds:
         self.alike = {layer.name: first.setdefault(layer.blocks, layer.name) for layer in job.model.layers}
 
     def __call__(self, task: Task) -> Hashable:
-        if not task.block:
-            return (task.op, task.layers, task.samples[1] - task.samples[0])
+        return self.work(task) if task.block else (task.op, task.layers, task.samples[1] - task.samples[0])
+
+    def work(self, task: Task) -> Work:
+        """That of a task of a block, as if it were in the first of the layers that cost the same."""
         work = work_of(task, self.job.model, self.job.workload.tokens)
         layer, _, block = work.block.partition("/")
         return replace(work, block=f"{self.alike[layer]}/{block}")
+
+    def layers_like(self, first: str) -> list[str]:
+        """The layers that cost the same as this one, the first of them."""
+        return [name for name, like in self.alike.items() if like == first]
 
 
 def make_part(job: Job, program: Iterable[Task]) -> Part | BlockPart:

@@ -10,13 +10,13 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from edgesim.cluster import Cluster, Device, Grid, Origin
-from edgesim.errors import ProfileError
+from edgesim.errors import PlanError, ProfileError
 from edgesim.model import Model
 from edgesim.scenario import Jitter, Scenario, Slowdown, Walk
 from edgesim.units import mbit_per_s as show_mbit_per_s
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
-from experiments.compose import build, nouns, prepare
+from experiments.compose import Prepared, build, nouns, prepare
 from experiments.front_door import CONF, composed
 from experiments.validate import make_plan, plans_of, strategy_named
 from real_runtime.data import DataSpec
@@ -237,14 +237,77 @@ def test_every_testbed_builds_and_keeps_its_name(name: str) -> None:
     assert spec.kind == name
 
 
+def divides_blocks(strategy: str) -> bool:
+    return "divides" in composed(f"strategy={strategy}")
+
+
 @pytest.mark.parametrize("planner", names("planner"))
 @pytest.mark.parametrize("strategy", names("strategy"))
-def test_every_planner_plans_for_every_strategy(planner: str, strategy: str) -> None:
-    cfg = composed(f"planner={planner}", f"strategy={strategy}", "model=bert_tiny_bytes", "workload.batch_samples=8")
+def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(planner: str, strategy: str) -> None:
+    small = ("model=bert_tiny_bytes", "model.heads=4", "workload.batch_samples=8")
+    cfg = composed(f"strategy={strategy}", f"planner={planner}", *small)
     words, when = nouns(cfg), build(cfg.strategy)
+    if planner.endswith("_blocks") != divides_blocks(strategy):
+        with pytest.raises(PlanError, match=r"forms no groups of ranks|neither units nor tokens"):
+            words.plan(build(cfg.planner), when)
+        return
     plan = words.plan(build(cfg.planner), when)
     assert plan.planner == planner
     assert words.seconds(plan, when) > 0
+
+
+@pytest.mark.parametrize("name", names("strategy"))
+def test_a_strategy_that_divides_blocks_chooses_a_planner_that_does_unless_told_another(name: str) -> None:
+    chosen = composed(f"strategy={name}").planner._target_.rpartition(".")[2]
+    assert chosen == ("even_blocks" if divides_blocks(name) else "proportional")
+    told = composed(f"strategy={name}", "planner=proportional_blocks").planner._target_
+    assert told.endswith("proportional_blocks")
+
+
+# In environment F, whose clocks are 1470, 825 and 403 MHz: 12 heads, 3072 columns and 284 tokens, even or by clock.
+METHODS = {
+    "megatron_tp": ("tensor", (4, 4, 4), (1024, 1024, 1024), ()),
+    "sequence_parallel": ("sequence", (), (), (95, 95, 94)),
+    "galaxy": ("hybrid_model", (6, 4, 2), (1674, 939, 459), (95, 95, 94)),
+    "galaxy_without_overlap": ("hybrid_model", (6, 4, 2), (1674, 939, 459), (95, 95, 94)),
+    "local": ("tensor", (12,), (3072,), ()),
+}
+
+
+def prepared_method(name: str, *more: str) -> Prepared:
+    return prepare(composed(f"method={name}", "model=distilbert", "cluster=galaxy_f", "workload=request", *more))
+
+
+@pytest.mark.parametrize("name", names("method"))
+def test_every_method_is_a_planner_and_a_strategy_and_serves_a_request(name: str) -> None:
+    cfg = composed(f"method={name}")
+    prepared = prepared_method(name)
+    (stage,) = prepared.plan.stages
+    strategy, heads, columns, tokens = METHODS[name]
+    assert (cfg.method, cfg.strategy._target_.rpartition(".")[2]) == (name, strategy)
+    assert (stage.heads, stage.tokens) == (heads, tokens)
+    assert stage.columns == pytest.approx(columns, abs=4)  # memory is as fast at every clock
+    assert prepared.words.simulate(prepared.schedule).makespan_s > 0
+
+
+@pytest.mark.parametrize("name", names("method"))
+def test_every_method_writes_an_answer_token_by_token(name: str) -> None:
+    few, more = (
+        prepared_method(name, "workload=generate", "model=gpt2_large", f"workload.new_tokens={count}", BIG)
+        for count in (2, 4)
+    )
+    seconds = [prepared.words.simulate(prepared.schedule).makespan_s for prepared in (few, more)]
+    assert 0 < seconds[0] < seconds[1]
+
+
+BIG = "cluster=detransformer"  # whose devices have memory for a model of 774 M parameters each
+
+
+def test_only_the_overlap_tells_galaxy_from_itself_without_it() -> None:
+    with_overlap, without = (prepared_method(name) for name in ("galaxy", "galaxy_without_overlap"))
+    assert with_overlap.plan == without.plan
+    slower = [prepared.words.simulate(prepared.schedule).makespan_s for prepared in (with_overlap, without)]
+    assert slower[0] < slower[1]
 
 
 def test_the_estimated_profile_is_marked_as_such() -> None:
@@ -354,6 +417,7 @@ def test_no_group_is_missing_from_these_tests() -> None:
         "testbed",
         "planner",
         "strategy",
+        "method",
         "profile",
         "experiment",
         "launcher",

@@ -22,6 +22,7 @@ from table_builders import made
 
 from experiments.figures.__main__ import main
 from experiments.figures.catalogue import Folders, figure_names, load_figure, requests
+from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure
 from experiments.figures.marks import ranged
 from experiments.figures.memory_and_power import binned_max, binned_mean
@@ -171,11 +172,34 @@ def test_measured_points_carry_their_range_and_published_ones_are_hollow() -> No
     assert {"measured", "published"} <= set(ax.get_legend_handles_labels()[1])
 
 
-def test_a_failed_run_is_a_cross_and_no_bar_of_height_zero() -> None:
-    ax = drawn("throughput", {}, {"method": "pipeline", "status": "failed", "samples_per_s": None})
+@pytest.mark.parametrize(
+    ("reason", "marker", "said"),
+    [("no link", "+", "failed"), ("out of memory: rank 0 needs more", "x", "OOM: out of memory")],
+)
+def test_a_failed_run_is_marked_by_why_it_failed_and_no_bar_of_height_zero(reason: str, marker: str, said: str) -> None:
+    failed = {"method": "pipeline", "status": "failed", "samples_per_s": None, "reason": reason}
+    ax = drawn("throughput", {}, failed)
     assert heights(ax) == [16.0]
-    assert any(line.get_marker() == "x" and len(line.get_xdata()) == 1 for line in ax.lines)
-    assert "failed" in ax.get_legend_handles_labels()[1]
+    assert [line.get_marker() for line in ax.lines if len(line.get_xdata()) == 1] == [marker]
+    assert said in ax.get_legend_handles_labels()[1]
+
+
+def test_where_nothing_ran_there_is_nothing_to_read_off() -> None:
+    ax = drawn("throughput", {"status": "failed", "samples_per_s": None, "reason": "out of memory: rank 0"})
+    assert list(ax.get_yticks()) == []
+
+
+def test_what_is_simulated_is_said_and_only_where_something_is() -> None:
+    for figure, said in (("throughput", "bars: simulated"), ("scaling_over_devices", "lines: simulated")):
+        assert said in drawn(figure, {}).get_legend_handles_labels()[1]
+        assert said not in drawn(figure, {"player": "measured"}).get_legend_handles_labels()[1]
+
+
+def test_clusters_that_start_alike_say_so_once() -> None:
+    ax = drawn("latency", {"cluster": "galaxy-a"}, {"cluster": "galaxy-b"})
+    assert ([tick.get_text() for tick in ax.get_xticklabels()], ax.get_xlabel()) == (["a", "b"], "cluster galaxy-…")
+    ax = drawn("latency", {"cluster": "nanos"}, {"cluster": "demo"})
+    assert ([tick.get_text() for tick in ax.get_xticklabels()], ax.get_xlabel()) == (["demo", "nanos"], "cluster")
 
 
 def test_a_speed_up_is_over_the_first_method_at_the_same_bandwidth_by_the_same_player() -> None:
@@ -366,3 +390,18 @@ def test_a_bar_tells_its_tile_or_its_block_where_there_is_room() -> None:
         (ax,) = gantt_figure([("hybrid", [trace])]).axes
         *labels, _ = (text.get_text() for text in ax.texts)
         assert set(labels) == expected
+
+
+def test_published_curves_stand_hollow_beside_what_is_simulated_for_them() -> None:
+    table = curves(ROOT / "results" / "published" / "costs.csv")
+    rates = [125, 250, 500, 750, 1000]
+    assert {(row.method, row.player) for row in table.itertuples()} == {
+        (method, player) for method in ("tensor", "sequence") for player in ("simulated", "published")
+    }
+    for _, each in table.groupby(["method", "player"]):
+        assert sorted(each["mbit_per_s"]) == rates
+    figure = figure_of(load_figure("detransformer"), table)
+    assert layout_mistakes(figure) == []
+    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    published = {round(value, 2) for line in hollow for value in line.get_ydata()}
+    assert published == {0.43, 0.48, 0.59, 0.91, 1.56, 0.4, 0.44, 0.53, 0.78, 1.29}

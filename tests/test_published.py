@@ -38,24 +38,31 @@ def test_memory_on_one_device_is_within_8_per_cent(claims: list[Claim]) -> None:
     assert beyond(worst(claims, item="Table 1", metric="total memory"), 0.08) == set()
 
 
-def test_memory_of_a_device_is_within_12_per_cent_but_for_one_row_within_16(claims: list[Claim]) -> None:
-    errors = worst(claims, item="Fig. 8b", metric="total")
-    assert beyond(errors, 0.12) == {("BART-Large", "Parallel Adapters + cache", "total")}
-    assert beyond(errors, 0.16) == set()
+def test_memory_of_a_device_is_within_12_per_cent(claims: list[Claim]) -> None:
+    assert beyond(worst(claims, item="Fig. 8b", metric="total"), 0.12) == set()
 
 
 def test_seconds_of_bart_follow_from_t5_within_15_per_cent(claims: list[Claim]) -> None:
     assert beyond(worst(claims, item="Fig. 8a", model="BART-Large"), 0.15) == set()
 
 
-def test_the_tensor_parallel_curve_is_within_8_per_cent_and_the_sequence_parallel_one_is_explained(
+def test_the_tensor_parallel_curve_is_within_8_per_cent_by_its_law_and_from_its_schedules(claims: list[Claim]) -> None:
+    errors = worst(claims, source="DeTransformer (DATE 2024)", method="TP")
+    assert len(errors) == 10
+    assert sum(metric.endswith("simulated") for _, _, metric in errors) == 5
+    assert beyond(errors, 0.08) == set()
+
+
+def test_the_sequence_parallel_curve_is_below_its_published_one_and_the_difference_is_explained(
     claims: list[Claim],
 ) -> None:
-    assert beyond(worst(claims, source="DeTransformer (DATE 2024)", method="TP"), 0.08) == set()
-    for claim in claims:
-        if claim.method == "SP":
-            assert claim.predicted < claim.published
-            assert "0.78" in claim.note
+    rows = [claim for claim in claims if claim.method == "SP"]
+    assert len(rows) == 10
+    for claim in rows:
+        assert claim.predicted < claim.published
+        assert "0.78" in claim.note
+    law, simulated = ([claim.predicted for claim in rows[start::2]] for start in (0, 1))
+    assert simulated == pytest.approx(law, rel=0.07)  # the schedules gather what the law says, and norms take time
 
 
 def test_nothing_of_bart_was_fitted_and_each_constant_has_its_rows(claims: list[Claim]) -> None:

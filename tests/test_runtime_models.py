@@ -147,12 +147,22 @@ def test_a_text_of_just_one_sample_and_the_byte_after_it_is_enough(tmp_path: Pat
     assert labels.tolist() == [list(range(66, 82))]
 
 
-def test_a_tied_head_is_the_embedding_where_all_layers_live_together_and_learns_as_one_weight() -> None:
-    model = tiny("gpt2", tied=True)
-    layers = build_layers(model, range(4), seed=0)
-    assert layers[-1].decoder.weight is layers[0].word_embeddings.weight
+def test_a_part_of_a_tied_model_is_refused() -> None:
     with pytest.raises(ValueError, match=r"builds tiny-gpt2 without tied weights .* \(set model.tied=false\)"):
-        build_layers(model, range(3), seed=0)
+        build_layers(tiny("gpt2", tied=True), range(3), seed=0)
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_a_tied_head_is_the_embedding_and_learns_as_one_weight(name: str, tmp_path: Path) -> None:
+    model = tiny(name, tied=True)
+    whole = saved(model, tmp_path)
+    layers = build_layers(model, range(4), seed=0, checkpoint=str(tmp_path))
+    words = layers[0].word_embeddings.weight
+    assert layers[-1].decoder.weight is words
+    layers(ids(model)).square().sum().backward()
+    whole(ids(model)).logits.square().sum().backward()
+    expected = whole.get_input_embeddings().weight.grad
+    torch.testing.assert_close(words.grad, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("name", [name for name in LANGUAGE if name != "llama"])

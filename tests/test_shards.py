@@ -48,10 +48,19 @@ UNEVEN = [
     Shares(heads=(5,), columns=(37,), vocabulary=(43,), tokens=(13,)),
     Shares(heads=(3, 2), columns=(20, 17), vocabulary=(23, 20), tokens=(9, 4)),
     Shares(heads=(1, 3, 1), columns=(30, 6, 1), vocabulary=(35, 7, 1), tokens=(1, 5, 7)),
-    Shares(heads=(1, 1, 2, 1), columns=(8, 9, 10, 10), vocabulary=(10, 11, 11, 11), tokens=(4, 3, 3, 3)),
+    Shares(heads=(1, 1, 2, 1), columns=(8, 9, 10, 10), vocabulary=(10, 11, 11, 11), tokens=(4, 3, 4, 2)),
 ]
 by_name = pytest.mark.parametrize("name", NAMES)
 by_ranks = pytest.mark.parametrize("shares", UNEVEN, ids=lambda shares: f"{len(shares.heads)} ranks")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Sums of a few numbers are not worth waking others for."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def ranges(shares: Sequence[int]) -> list[Range]:
@@ -77,6 +86,7 @@ def example(model: Model) -> SimpleNamespace:
     """Ids, labels (every third is IGNORED), and what the layers in sequence make of them: logits and gradients."""
     layers, random = built(model), torch.Generator().manual_seed(5)
     ids = torch.randint(VOCABULARY, (SAMPLES, TOKENS), generator=random)
+    ids[0, :2] = torch.tensor([0, 1])  # whose embeddings BERT and OPT do not train
     labels = torch.randint(VOCABULARY, (SAMPLES, TOKENS), generator=random)
     labels[:, ::3] = IGNORED
     logits = layers(ids)
@@ -233,31 +243,28 @@ def assert_same(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
 
 
-def assert_same_gradients(case: SimpleNamespace, shares: Shares | None, found: Sequence[Parts]) -> None:
-    """The layers' gradients, cut as weights are, are those of the parts."""
-    gradients = deepcopy(case.layers)
-    for to, of in zip(gradients.parameters(), case.layers.parameters(), strict=True):
+def assert_same_gradients(case: SimpleNamespace, ranks: Sequence[Parts], shares: Shares | None) -> None:
+    """The layers' gradients, cut as weights are, are the ranks' own; of what is not split, their sum."""
+    layers = deepcopy(case.layers)
+    for to, of in zip(layers.parameters(), case.layers.parameters(), strict=True):
         to.data = of.grad.clone()
-    expected = cut_for_all(case.model, gradients, shares) if shares else [whole(case.model, gradients)]
-    scale = max(float(p.grad.abs().max()) for p in case.layers.parameters())
-    for mine, theirs in zip(found, expected, strict=True):
-        for name, part in mine.items():
-            for key, parameter in part.named_parameters():
-                if parameter.grad is None:  # ranks beside the first, of what all do alike
-                    continue
-                wanted = theirs[name].get_parameter(key)
+    largest = max(float(p.detach().abs().max()) for p in layers.parameters())
+    expected = cut_for_all(case.model, layers, shares) if shares else [whole(case.model, layers)]
+    for name, part in expected[0].items():
+        for key, _ in part.named_parameters():
+            found = [parts[name].get_parameter(key).grad for parts in ranks]
+            wanted = [parts[name].get_parameter(key) for parts in expected]
+            if not shares or not (name.endswith(("/attention", "/mlp")) or key.startswith("decoder.")):
+                found, wanted = [sum(gradient for gradient in found if gradient is not None)], wanted[:1]
+            for mine, theirs in zip(found, wanted, strict=True):
+                scale = float(theirs.detach().abs().max()) + 0.1 * largest  # a key's bias has no gradient, but rounding
                 torch.testing.assert_close(
-                    parameter.grad, wanted, rtol=0, atol=TOLERANCE * scale, msg=lambda m, n=f"{name}.{key}": f"{n}: {m}"
+                    mine, theirs.data, rtol=0, atol=TOLERANCE * scale, msg=lambda m, n=f"{name}.{key}": f"{n}: {m}"
                 )
 
 
 def learn(case: SimpleNamespace, logits: Tensor) -> None:
     architecture(case.model).loss(case.model.hyper, TOKENS, logits, case.labels).backward()
-
-
-def assert_all_learn(parts: Parts) -> None:
-    missing = [f"{n}.{k}" for n, part in parts.items() for k, p in part.named_parameters() if p.grad is None]
-    assert not missing
 
 
 @by_name
@@ -268,8 +275,7 @@ def test_tensor_parallelism_computes_what_the_layers_do(name: str, shares: Share
     logits = tensor_parallel(case.model, ranks, case.ids)
     assert_same(logits, case.logits)
     learn(case, logits)
-    assert_all_learn(ranks[0])
-    assert_same_gradients(case, shares, ranks)
+    assert_same_gradients(case, ranks, shares)
 
 
 @by_name
@@ -280,16 +286,7 @@ def test_sequence_parallelism_computes_what_the_layers_do(name: str, shares: Sha
     logits = sequence_parallel(case.model, ranks, case.ids, ranges(shares.tokens))
     assert_same(logits, case.logits)
     learn(case, logits)
-    assert_same_gradients(case, None, [sum_of_gradients(ranks)])
-
-
-def sum_of_gradients(ranks: Sequence[Parts]) -> Parts:
-    """Rank 0's parts with the gradients of all: the all-reduce."""
-    for name, part in ranks[0].items():
-        for key, parameter in part.named_parameters():
-            every = [parts[name].get_parameter(key).grad for parts in ranks]
-            parameter.grad = torch.stack(every).sum(0)
-    return ranks[0]
+    assert_same_gradients(case, ranks, None)
 
 
 @by_name
@@ -300,10 +297,7 @@ def test_hybrid_parallelism_computes_what_the_layers_do(name: str, shares: Share
     logits = hybrid(case.model, ranks, case.ids, ranges(shares.tokens))
     assert_same(logits, case.logits)
     learn(case, logits)
-    by_units = [{n: part for n, part in parts.items() if n.endswith(("/attention", "/mlp"))} for parts in ranks]
-    for parts in by_units:
-        assert_all_learn(parts)
-    assert_same_gradients(case, shares, by_units)
+    assert_same_gradients(case, ranks, shares)
 
 
 @by_ranks
@@ -425,7 +419,7 @@ def test_the_ranks_loss_and_gradient_are_those_of_the_whole_vocabulary(
     everyone = [statistics(part, targets, first) for part, (first, _) in zip(own, ranges(words), strict=True)]
     found = [loss_gradient(part, targets, a, everyone) for part, (a, _) in zip(own, ranges(words), strict=True)]
     for loss, _ in found:
-        assert float(loss) == pytest.approx(float(expected), rel=1e-5, abs=1e-5)
+        assert float(loss) == pytest.approx(float(expected.detach()), rel=1e-5, abs=1e-5)
     torch.testing.assert_close(torch.cat([part for _, part in found], dim=-1), logits.grad, rtol=1e-4, atol=1e-5)
 
 
@@ -446,4 +440,4 @@ def test_the_split_loss_trains_the_parts_as_the_whole_loss_trains_the_layers(nam
     everyone = [statistics(part, case.labels, a) for part, (a, _) in zip(own, words, strict=True)]
     gradients = [loss_gradient(part, case.labels, a, everyone)[1] for part, (a, _) in zip(own, words, strict=True)]
     whole_logits.backward(torch.cat(gradients, dim=-1) / architecture(case.model).labelled(TOKENS))
-    assert_same_gradients(case, shares, ranks)
+    assert_same_gradients(case, ranks, shares)

@@ -5,18 +5,21 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import builders
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas import DataFrame
 from table_builders import made
 
+from edgesim.plan import Plan, Stage
 from experiments.tables import latex, markdown, number, tidy
 from experiments.tables.__main__ import main
 from experiments.tables.latex import bold, escape, latex_number
 from experiments.tables.methods import MethodsTable, methods_table
 from experiments.tables.number import one_unit
 from experiments.tables.paper import FORMATS, methods_latex, methods_markdown
+from experiments.tables.plans import in_words
 
 repeatable = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -284,3 +287,22 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert ended.value.code == 2
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_plan_in_words_tells_what_ranks_share() -> None:
+    def words(**shares: tuple[int, ...]) -> str:
+        ranks = tuple(range(len(next(iter(shares.values())))))
+        fields = {"samples": (4,) * len(ranks)} | shares
+        stage = Stage(layers=(0, 6), ranks=ranks, in_flight=1, **fields)  # type: ignore[arg-type]
+        plan = Plan(
+            model="m", stages=(stage,), micro_batches=1, planner="by hand", proof=builders.proof(),
+            micro_batch_samples=4 if len(shares) > 1 or "tokens" in shares else sum(stage.samples),
+        )  # fmt: skip
+        return in_words(plan, ["fast", "slow"])
+
+    assert words(samples=(5, 3)) == "layers 0–5 on fast (5), slow (3)"
+    assert words(samples=(4,)) == "layers 0–5 on fast"
+    assert words(tokens=(20, 12)) == "layers 0–5 on fast (20 tokens), slow (12 tokens)"
+    assert words(heads=(8, 4), columns=(300, 100), tokens=(16, 16)) == (
+        "layers 0–5 on fast (8 heads, 300 columns, 16 tokens), slow (4 heads, 100 columns, 16 tokens)"
+    )

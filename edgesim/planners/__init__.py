@@ -70,8 +70,10 @@ class Problem:
             return ranks[:middle], ranks[middle:]
         raise PlanError(f"unknown groups {groups!r} (try {_TRY})")
 
-    def group(self, groups: Groups) -> tuple[tuple[int, ...], ...]:
+    def group(self, groups: Groups | None) -> tuple[tuple[int, ...], ...]:
         """The ranks of every stage. Raises PlanError if there are more stages than layers, or ranks than samples."""
+        if groups is None:
+            raise PlanError("the strategy forms no groups of ranks (take planner even_blocks or proportional_blocks)")
         formed = self._form(groups) if isinstance(groups, str) else tuple(tuple(group) for group in groups)
         if not formed:
             raise PlanError(f"a plan without groups has no stages (try {_TRY})")

@@ -2,6 +2,7 @@
 
 STUDY/table.csv            the figures that conf/experiment/*.yaml names under ``study.figures``
 validation/TESTBED_*.csv   a parity plot per testbed
+published/costs.csv        DeTransformer's curves
 RUN/schedule.txt           a run's folder, kept: its Gantt chart, and its memory and power over time
 """
 
@@ -17,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.panels import Drawing, figure_of
 from experiments.figures.parity import parity_figure
@@ -48,6 +50,7 @@ class Folders:
 def requests(folders: Folders) -> Iterator[Request]:
     """Every figure that the results folder holds the table of. Raises ValueError for a figure that does not exist."""
     yield from _validations(folders.results / "validation")
+    yield from _published(folders.results / "published" / "costs.csv")
     for study in studies(folders.conf):
         table = table_path(folders.results, study.name)
         for name in study.figures if table.exists() else ():
@@ -109,6 +112,15 @@ def joined(path: Path, beside: Sequence[Path]) -> DataFrame:
 def _validations(folder: Path) -> Iterator[Request]:
     for testbed in sorted({path.stem.rpartition("_")[0] for path in folder.glob("*_*mbit.csv")}):
         yield Request(of="validation", stem=folder / f"parity_{testbed}", make=partial(parity_figure, folder, testbed))
+
+
+def _published(table: Path) -> Iterator[Request]:
+    if table.exists():
+        yield Request(of="published", stem=table.with_name("detransformer"), make=partial(_curves, table))
+
+
+def _curves(table: Path) -> Figure:
+    return figure_of(load_figure("detransformer"), curves(table), source=str(table))
 
 
 def _run(folder: Path) -> Iterator[Request]:

@@ -1,9 +1,10 @@
 """How is a method's number drawn? Simulated as a bar or line, measured as a marker with its range, published hollow.
 
 Rows have a column for the x axis, ``method``, ``player``, ``status``, and ``value`` with its range ``low`` to ``high``
-(missing where none is known). A failed run is a cross on the axis.
+(missing where none is known). On the axis, a cross is a plan that does not fit in memory, a plus another failed run.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from pandas import DataFrame
 
+from edgesim.plan import OUT_OF_MEMORY
 from experiments.figures.style import BLACK, Look, label, looks
 from experiments.tables.tidy import MBIT_PER_S
 
@@ -45,8 +47,11 @@ def _bars(rows: DataFrame, ax: Axes) -> None:
             )
         )  # fmt: skip
         _others(mine, ax, look)
+    _explain_simulated(rows, ax, "bars")
     ax.set_ylim(bottom=0)
     ax.tick_params(axis="x", length=0)
+    if not (rows["status"] == "done").any():
+        ax.set_yticks([])
 
 
 def lines(rows: DataFrame, ax: Axes, *, column: str) -> None:
@@ -60,6 +65,7 @@ def lines(rows: DataFrame, ax: Axes, *, column: str) -> None:
             markersize=_MARKER_PT - 1.5, label=label(method),
         )  # fmt: skip
         _others(mine, ax, look)
+    _explain_simulated(rows, ax, "lines")
 
 
 def _done(rows: DataFrame, player: str) -> DataFrame:
@@ -79,18 +85,27 @@ def _others(rows: DataFrame, ax: Axes, look: Look) -> None:
         )  # fmt: skip
         _explain(ax, player, marker="o", markerfacecolor="white" if face else BLACK, color=edge or BLACK)
     failed = rows[rows["status"] == "failed"]
-    if not failed.empty:
-        ax.plot(
-            failed["at"], [0.03] * len(failed), transform=ax.get_xaxis_transform(), marker="x", color=look.colour,
-            markersize=_MARKER_PT, linestyle="none", zorder=3,
-        )  # fmt: skip
-        _explain(ax, "failed", marker="x", color=BLACK)
+    reasons = failed.get("reason", pd.Series(index=failed.index, dtype=object)).astype(str)
+    too_large = reasons.str.startswith(OUT_OF_MEMORY)
+    for marker, text, mine in (("+", "failed", failed[~too_large]), ("x", "OOM: out of memory", failed[too_large])):
+        if not mine.empty:
+            ax.plot(
+                mine["at"], [0.03] * len(mine), transform=ax.get_xaxis_transform(), marker=marker, color=look.colour,
+                markersize=_MARKER_PT, linestyle="none", zorder=3,
+            )  # fmt: skip
+            _explain(ax, text, marker=marker, color=BLACK)
 
 
 def _explain(ax: Axes, text: str, **look: Any) -> None:
     """An entry of the legend for what all methods' markers of a kind mean."""
     if text not in ax.get_legend_handles_labels()[1]:
         ax.plot([], [], linestyle="none", markersize=_MARKER_PT, markeredgewidth=0.9, label=text, **look)
+
+
+def _explain_simulated(rows: DataFrame, ax: Axes, what: str) -> None:
+    """An entry of the legend in words alone: every bar or line is one."""
+    if not _done(rows, "simulated").empty:
+        ax.plot([], [], linestyle="none", label=f"{what}: simulated")
 
 
 def ranged(rows: DataFrame, column: str) -> DataFrame:
@@ -118,9 +133,20 @@ def bars_of(rows: DataFrame, ax: Axes, *, column: str) -> None:
     places = {None if pd.isna(value) else value: place for place, value in enumerate(groups)}
     at = [places[None if pd.isna(value) else value] for value in rows[by]]
     _bars(ranged(rows, column).assign(group=at), ax)
-    ax.set_xticks(range(len(groups)), [_named(by, value) for value in groups])
+    shared = "" if by == RATE else _shared_start(groups)
+    ax.set_xticks(range(len(groups)), [_named(by, value).removeprefix(shared) for value in groups])
     ax.set_xlim(-0.5, len(groups) - 0.5)
-    ax.set_xlabel(BANDWIDTH if by == RATE else by)
+    ax.set_xlabel(BANDWIDTH if by == RATE else f"{by} {shared}…" if shared else by)
+
+
+def _shared_start(names: Sequence[Any]) -> str:
+    """Words with which all names start: said once, on the axis.
+
+    >>> _shared_start(["galaxy-a", "galaxy-b"]), _shared_start(["nanos", "nanos-2"])
+    ('galaxy-', '')
+    """
+    starts = {"".join(str(name).rpartition("-")[:2]) for name in names}
+    return starts.pop() if len(starts) == 1 else ""
 
 
 def _named(column: str, value: Any) -> str:

@@ -114,7 +114,8 @@ def _legend(figure: Figure, across: int) -> None:
     order = {label(name): place for place, name in enumerate(METHODS)}
     names = sorted(entries, key=lambda name: order.get(name, len(order)))
     if names:
+        lines = math.ceil(len(names) / across)
         figure.legend(
-            [entries[name] for name in names], names, loc="outside upper center", ncols=min(across, len(names)),
+            [entries[name] for name in names], names, loc="outside upper center", ncols=math.ceil(len(names) / lines),
             handlelength=2.2, columnspacing=1.4, handletextpad=0.5,
         )  # fmt: skip

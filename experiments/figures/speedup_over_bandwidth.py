@@ -26,7 +26,7 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     rows = rows.assign(mbit_per_s=rows[RATE] / MBIT_PER_S)
     lines(over(ranged(rows, "samples_per_s"), first), ax, column="mbit_per_s")
     ax.axhline(1, color=GREY, linewidth=0.6, zorder=0)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.04 * ax.get_ylim()[1])
     ax.set_xscale("log")
     log_axis(ax.xaxis, ticks=sorted(rows["mbit_per_s"].dropna().unique()))
     ax.set_xlabel(BANDWIDTH)

@@ -53,7 +53,8 @@ class Look:
     hatch: str
 
 
-# Ways to share the model, in the order of legends; the first one in a table is what speed-ups are over.
+# Ways to share the model, then published systems, in the order of legends; the first one in a table is what speed-ups
+# are over.
 METHODS: Mapping[str, Look] = {
     "local": Look(colour=BLACK, marker="P", dashes=(0, (1, 1)), hatch=""),
     "data": Look(colour=VERMILION, marker="o", dashes="-", hatch="////"),
@@ -62,6 +63,10 @@ METHODS: Mapping[str, Look] = {
     "pipeline": Look(colour=BLUE, marker="s", dashes="--", hatch="\\\\\\\\"),
     "hybrid_pipeline": Look(colour=GREEN, marker="^", dashes="-.", hatch="...."),
     "hybrid_model": Look(colour=PURPLE, marker="X", dashes=(0, (6, 2)), hatch="xxxx"),
+    "megatron_tp": Look(colour=SKY, marker="d", dashes=(0, (3, 1, 1, 1)), hatch="++"),
+    "sequence_parallel": Look(colour=ORANGE, marker="h", dashes=(0, (5, 1)), hatch="--"),
+    "galaxy_without_overlap": Look(colour=GREEN, marker="p", dashes=(0, (1, 1)), hatch="oo"),
+    "galaxy": Look(colour=PURPLE, marker="8", dashes="-", hatch="xx"),
 }
 # For methods that are not listed: by a checksum of the name, so that each keeps its look from figure to figure.
 _FURTHER = tuple(

@@ -19,7 +19,7 @@ PAC = "PAC (arXiv 2408.10746)"
 # Of every fine-tuning row of PAC's paper: mini-batch 16, encoder length 128; decoder length 1 is in the models' files.
 SAMPLES, TOKENS = 16, 128
 _DEVICES = 8
-WITH_CACHE = "Parallel Adapters + cache"
+FILLS_CACHE, WITH_CACHE = "Parallel Adapters", "Parallel Adapters + cache"
 MODELS = {"T5-Base": "t5_base", "BART-Large": "bart_large", "T5-Large": "t5_large"}
 
 
@@ -84,6 +84,6 @@ def model(title: str, method: str) -> Model:
         "Inference": full,
         "Adapters": houlsby,
         "LoRA": lambda plain: lora(plain, dropout=True),  # as the technique's usual library has it
-        "Parallel Adapters": parallel_adapters,
+        FILLS_CACHE: parallel_adapters,
         WITH_CACHE: lambda plain: cached(parallel_adapters(plain)),
     }[method](plain)

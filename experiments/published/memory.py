@@ -4,6 +4,10 @@ Parameters, gradients and activations follow from the model. While a block's bac
 it kept exist beside it: the largest block's count once more. What a framework takes beside is one constant per device,
 fitted to T5-Base's rows of figure 8b. With the cache, training is data parallel: every device holds the whole side
 network and two of the sixteen samples; its activations are those of all layers.
+
+Two copies count among the activations of figure 8b, as what is neither weight nor gradient. Before the cache is full,
+what it takes of a micro-batch stands in memory once more on its way to the disk (assumed: "Parallel Adapters" is the
+epoch that fills it). And PyTorch's data parallelism copies gradients into buckets of the same size, by default.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +17,7 @@ from scipy.optimize import minimize_scalar
 from edgesim.model import Layer
 from edgesim.units import si
 from experiments.published.claims import (
+    FILLS_CACHE,
     PAC,
     SAMPLES,
     TOKENS,
@@ -65,10 +70,15 @@ def fitted_constant() -> float:
 
 def stage_parts(title: str, method: str) -> Mapping[str, float]:
     """Weights, activations and gradients of the device that needs most, in GiB."""
-    tuned = model(title, method)
+    tuned, plain = model(title, method), model(title, "Full").layers[_FIRST_STAGE]
     if method == WITH_CACHE:
-        return _parts(tuned.layers[:-1], tuned.layers[:-1], samples_per_device(method))
-    return _parts(tuned.layers[_FIRST_STAGE], model(title, "Full").layers[_FIRST_STAGE], SAMPLES)
+        parts = _parts(tuned.layers[:-1], tuned.layers[:-1], samples_per_device(method))
+        return parts | {"activations": parts["activations"] + parts["gradients"]}
+    parts = _parts(tuned.layers[_FIRST_STAGE], plain, SAMPLES)
+    if method == FILLS_CACHE:
+        leaving = sum(layer.output_bytes(SAMPLES, TOKENS) for layer in plain) / _GIB
+        parts["activations"] += leaving
+    return parts
 
 
 def _table() -> Iterator[Claim]:

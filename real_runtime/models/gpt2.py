@@ -59,6 +59,8 @@ def _config(hyper: Mapping[str, Any]) -> GPT2Config:
         n_head=hyper["heads"],
         n_inner=hyper["columns"],
         n_positions=hyper["positions"],
+        bos_token_id=None,  # the library's are of GPT-2's own vocabulary, and it warns where that is smaller
+        eos_token_id=None,
         attn_implementation="sdpa",
         **dict.fromkeys(DROPOUTS, 0.0),
     )

@@ -6,22 +6,24 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgesim.cluster import Cluster, Network, Topology
+from edgesim.cluster import Cluster, Device, Network, Origin, Topology
 from edgesim.errors import RunError
-from edgesim.model import Model, model_to_dict
-from edgesim.profile import Point
+from edgesim.model import BlockKind, Model, model_to_dict
+from edgesim.profile import Point, Profile
+from edgesim.schedule import COMPUTE
 from edgesim.units import mbit_per_s, show
+from edgesim.work import Work, work_of
 from edgesim.workload import Optimiser, Purpose, Workload
 from real_runtime.coordinator import Coordinator
 from real_runtime.data import DataSpec
 from real_runtime.job import Execution, Job
 from real_runtime.merging import merge
-from real_runtime.profiler import fit_network, message_schedule
+from real_runtime.profiler import MATRIX_FLOP, fit_network, message_schedule
 from real_runtime.testbeds import cgroups, loopback, netns
 
 KINDS = ("auto", "netns", "loopback")
@@ -41,7 +43,8 @@ class TestbedSpec:
 
     Attributes:
         kind: netns, loopback, or auto: the best that works here.
-        fractions: [rank] speed of each host as a fraction of one core of this machine; None takes the devices' FLOP/s.
+        fractions: [rank] speed of each host as a fraction of one core of this machine; None takes what the
+            devices sustain: their FLOP/s, and of these what a large matrix product reaches.
         slow_motion: slows computation and links alike, so that fast boards are imitated true to ratio; traces are told
             in the board's own seconds.
         deadline_s: no wait takes longer.
@@ -130,6 +133,33 @@ class Testbed:
             for rank, device in enumerate(self.cluster.devices)
             for row in self.coordinator.ask({rank: command | {"row": self._row(rank)}})[0]["rows"]
         ]
+
+    def rehearse(self, job: Job, *, repeats: int) -> Profile:
+        """Measured seconds of what each rank computes in a job's schedule of blocks, one host after the other.
+
+        Hosts of one device that compute alike are asked once. Raises RunError, and ValueError for a schedule of whole
+        layers: these are timed layer by layer (profile_blocks).
+        """
+        if any(task.op in COMPUTE and not task.block for task in job.schedule):
+            raise ValueError(
+                "only schedules of blocks are rehearsed (rehearsals=0; time layers by experiments.calibrate)"
+            )
+        points: dict[Point, float] = {}
+        asked: set[tuple[str, frozenset[Work]]] = set()
+        for rank, program in enumerate(job.schedule.programs):
+            device = self.cluster.devices[rank].name
+            works = {work_of(t, job.model, job.workload.tokens) for t in program if t.op in COMPUTE}
+            if not works or (device, frozenset(works)) in asked:
+                continue
+            asked.add((device, frozenset(works)))
+            command = {"do": "rehearse", "job": job.to_dict(), "repeats": repeats, "row": self._row(rank)}
+            for row in self.coordinator.ask({rank: command})[0]["rows"]:
+                seconds = row["seconds"] / self.spec.slow_motion
+                point = Point(device=device, **row | {"seconds": 0.0})
+                points[point] = min(seconds, points.get(point, seconds))
+        source = f"rehearsals of the plan on {self.name}, {repeats} repeats"
+        made = tuple(replace(point, seconds=seconds) for point, seconds in points.items())
+        return Profile(model=job.model.name, origin=Origin.MEASURED, source=source, points=made)
 
     def _row(self, rank: int) -> str:
         """What of a layer's repeats the profile keeps: what the host takes for it in a run (profiler.ROWS)."""
@@ -252,7 +282,7 @@ def _fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float) -
     """Each host's share of one core. Raises ValueError if this machine is too slow or too small."""
     if spec.fractions is not None and len(spec.fractions) != len(cluster.devices):
         raise ValueError(f"testbed: {len(spec.fractions)} fractions for {len(cluster.devices)} devices")
-    wanted = spec.fractions or tuple(device.flop_per_s / machine_flop_per_s for device in cluster.devices)
+    wanted = spec.fractions or tuple(_sustained_flop_per_s(device) / machine_flop_per_s for device in cluster.devices)
     fractions = tuple(fraction / spec.slow_motion for fraction in wanted)
     cores = (
         _CORES_SHARE * len(os.sched_getaffinity(0))
@@ -267,6 +297,11 @@ def _fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float) -
             f"set testbed.slow_motion={need * 1.05:.2g} or more"
         )
     return fractions
+
+
+def _sustained_flop_per_s(device: Device) -> float:
+    """What the device reaches in a matrix product like that by which this machine is measured."""
+    return device.flop_per_s * device.efficiency_at(BlockKind.MLP, MATRIX_FLOP)
 
 
 def _nic_rates(cluster: Cluster, slow_motion: float) -> list[float]:

@@ -1,0 +1,308 @@
+"""Do ranks that divide blocks compute what one device does, in real processes, and as the simulator's tasks say?"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from runtime_builders import three_hosts
+from torch import Tensor
+
+from edgesim import Model, Plan, Proof, Status, Workload, estimate
+from edgesim.apportion import at_least_one, largest_remainder, ranges
+from edgesim.cluster import Cluster, Network
+from edgesim.plan import Depth, Stage, make_stages
+from edgesim.schedule import Schedule
+from edgesim.simulator import simulate
+from edgesim.strategies.hybrid_model import hybrid_model
+from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from edgesim.strategies.sequence import sequence
+from edgesim.strategies.tensor import tensor
+from edgesim.trace import Trace
+from edgesim.zoo.architectures import BUILDERS
+from real_runtime.data import DataSpec, Source
+from real_runtime.job import Execution, Job
+from real_runtime.models import architecture, build_layers
+from real_runtime.shards import cut
+from real_runtime.testbeds import Testbed, TestbedSpec, open_testbed
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(300)]
+
+SEED, SAMPLES, TOKENS, TOLERANCE = 7, 2, 13, 1e-4
+HEADS, COLUMNS, VOCABULARY = 5, 67, 263  # prime: nothing divides them
+SPEEDS = (5.0, 3.0, 2.0, 1.0)
+NEW_TOKENS = 6
+Strategy = Callable[[Plan, Model, Workload], Schedule]
+
+
+def model_of(architecture: str, *, tied: bool = False) -> Model:
+    more = {"groups": HEADS} if architecture == "llama" else {}
+    return BUILDERS[architecture](
+        name=architecture, layers=2, hidden=40, heads=2 * HEADS if more else HEADS, columns=COLUMNS,
+        vocabulary=VOCABULARY, positions=32, tied=tied, **more,
+    )  # fmt: skip
+
+
+def workload(**more: object) -> Workload:
+    fields = {"purpose": "infer", "batch_samples": SAMPLES, "learning_rate": 0.0, "optimiser": "sgd"} | more
+    return Workload(micro_batch_samples=SAMPLES, tokens=TOKENS, **fields)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to divide blocks, and what its plans give shares of."""
+
+    name: str
+    strategy: Strategy
+    units: bool
+    tokens: bool
+
+    def plan(self, model: Model, ranks: int, micro_batches: int = 1) -> Plan:
+        speeds = SPEEDS[:ranks]
+        stage = Stage(
+            layers=(0, len(model.layers)), ranks=tuple(range(ranks)), samples=(SAMPLES,) * ranks, in_flight=1,
+            heads=at_least_one(HEADS, speeds) if self.units else (),
+            columns=at_least_one(COLUMNS, speeds) if self.units else (),
+            tokens=at_least_one(TOKENS, speeds[::-1]) if self.tokens else (),
+        )  # fmt: skip
+        return plan_of(model, (stage,), micro_batches)
+
+
+def plan_of(model: Model, stages: tuple[Stage, ...], micro_batches: int = 1) -> Plan:
+    proof = Proof(status=Status.HEURISTIC, method="by hand", objective="none")
+    samples = SAMPLES if stages[0].divides_blocks else sum(stages[0].samples)
+    return Plan(
+        model=model.name, stages=stages, micro_batches=micro_batches, micro_batch_samples=samples, planner="by hand",
+        proof=proof,
+    )  # fmt: skip
+
+
+TENSOR = Way("tensor", tensor, units=True, tokens=False)
+SEQUENCE = Way("sequence", sequence, units=False, tokens=True)
+HYBRID = Way("hybrid without overlap", partial(hybrid_model, overlap=False), units=True, tokens=True)
+OVERLAPPED = Way("hybrid with overlap", hybrid_model, units=True, tokens=True)
+STARS = [
+    Way("tensor, star", partial(tensor, exchange="star"), units=True, tokens=False),
+    Way("sequence, star", partial(sequence, exchange="star"), units=False, tokens=True),
+    Way("hybrid with overlap, star", partial(hybrid_model, exchange="star"), units=True, tokens=True),
+]
+RINGS = [TENSOR, SEQUENCE, HYBRID, OVERLAPPED]
+
+
+def hosts(ranks: int) -> Cluster:
+    three = three_hosts()
+    network = Network.switched(
+        transmit_bytes_per_s=[5e7] * ranks, latency_s=1e-4, goodput=0.956, origin="assumed", source="made up"
+    )
+    return Cluster(name=f"{ranks} hosts", devices=(*three.devices, three.devices[0])[:ranks], network=network)
+
+
+@pytest.fixture(scope="module", params=[2, 3, 4], ids=lambda ranks: f"{ranks} ranks")
+def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
+    spec = TestbedSpec(kind="loopback", deadline_s=30, fractions=(0.35,) * request.param)
+    with open_testbed(spec, hosts(request.param)) as testbed:
+        yield testbed
+
+
+def execute(
+    testbed: Testbed, schedule: Schedule, model: Model, work: Workload, folder: Path, iterations: int = 1,
+    checkpoint: Path | None = None,
+) -> tuple[Execution, list[dict[str, Tensor]]]:  # fmt: skip
+    """What was measured, and what each rank has at the end."""
+    job = Job(
+        schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=iterations, seed=SEED,
+        results_folder=str(folder), checkpoint=None if checkpoint is None else str(checkpoint),
+    )  # fmt: skip
+    execution = testbed.execute(job)
+    files = [folder / f"rank{rank}.pt" for rank in range(len(testbed.cluster.devices))]
+    return execution, [torch.load(file) if file.exists() else {} for file in files]
+
+
+def simulated(schedule: Schedule, cluster: Cluster, model: Model, work: Workload) -> Trace:
+    profile = estimate(model, cluster.devices, samples=[SAMPLES], tokens=TOKENS)
+    return simulate(schedule, cluster=cluster, model=model, profile=profile, tokens=TOKENS)
+
+
+def assert_played_as_simulated(
+    execution: Execution, schedule: Schedule, cluster: Cluster, model: Model, work: Workload
+) -> None:
+    """The same tasks in the same order on every stream, with the same bytes."""
+    expected = simulated(schedule, cluster, model, work)
+    for measured in execution.traces:
+        assert measured.order() == expected.order()
+        assert [span.task.nbytes for span in measured] == [span.task.nbytes for span in expected]
+
+
+def inputs(model: Model, work: Workload) -> tuple[Tensor, Tensor]:
+    return Source(DataSpec(kind="text"), model, work, SEED).batch(0)
+
+
+@pytest.mark.parametrize("way", [*RINGS, *STARS], ids=lambda way: way.name)
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "gpt2", "opt", "llama"])
+def test_ranks_put_out_what_one_device_does(architecture: str, way: Way, testbed: Testbed, tmp_path: Path) -> None:
+    model, work = model_of(architecture), workload(batch_samples=2 * SAMPLES)
+    plan = way.plan(model, len(testbed.cluster.devices), micro_batches=2)
+    schedule = way.strategy(plan, model, work)
+    execution, found = execute(testbed, schedule, model, work, tmp_path)
+    assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
+    with torch.no_grad():
+        expected = build_layers(model, range(len(model.layers)), seed=SEED)(inputs(model, work)[0])
+    logits = torch.cat([rank["logits"] for rank in found], dim=2 if way.units else 1)
+    torch.testing.assert_close(logits, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
+
+
+def trained(model: Model, work: Workload, iterations: int) -> tuple[torch.nn.Sequential, list[float]]:
+    """One device's layers and losses: plain PyTorch, the whole batch at once."""
+    layers, arch = build_layers(model, range(len(model.layers)), seed=SEED), architecture(model)
+    optimiser = torch.optim.SGD(layers.parameters(), lr=work.learning_rate, momentum=0.9)
+    source, losses = Source(DataSpec(kind="text"), model, work, SEED), []
+    for iteration in range(iterations):
+        ids, targets = source.batch(iteration)
+        optimiser.zero_grad()
+        loss = arch.loss(model.hyper, TOKENS, layers(ids), targets) / work.batch_samples
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return layers, losses
+
+
+@pytest.mark.parametrize("way", [TENSOR, SEQUENCE, HYBRID, *STARS], ids=lambda way: way.name)
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+def test_ranks_learn_what_one_device_does(name: str, way: Way, testbed: Testbed, tmp_path: Path) -> None:
+    """Weights after two steps with momentum: off by less than 10^-4 of what they have moved."""
+    model = model_of(name)
+    work = workload(purpose="train", batch_samples=2 * SAMPLES, optimiser="momentum", learning_rate=0.1)
+    plan = way.plan(model, len(testbed.cluster.devices), micro_batches=2)
+    schedule = way.strategy(plan, model, work)
+    execution, found = execute(testbed, schedule, model, work, tmp_path, iterations=2)
+    assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
+    layers, losses = trained(model, work, iterations=2)
+    assert execution.losses == pytest.approx(losses, rel=TOLERANCE)
+    before = build_layers(model, range(len(model.layers)), seed=SEED)
+    stage = plan.stages[0]
+    shares = {
+        name: ranges(values) if values else [None] * len(found)
+        for name, values in {
+            "heads": stage.heads,
+            "columns": stage.columns,
+            "vocabulary": largest_remainder(VOCABULARY, stage.columns) if stage.columns else (),
+        }.items()
+    }
+    for rank, weights in enumerate(found):
+        own = {name: pieces[rank] for name, pieces in shares.items()}
+        wanted, start = cut(model, layers, **own), cut(model, before, **own)
+        names = [f"{block}.{name}" for block, part in wanted.items() for name, _ in part.named_parameters()]
+        assert set(weights) == set(names)
+        for block, part in wanted.items():
+            first = dict(start[block].named_parameters())
+            for name, parameter in part.named_parameters():
+                moved = float((parameter - first[name]).detach().abs().max())
+                torch.testing.assert_close(
+                    weights[f"{block}.{name}"], parameter.detach(), rtol=0, atol=max(TOLERANCE * moved, 1e-6)
+                )
+
+
+def stages_of(kind: str, model: Model, ranks: int, samples: int) -> tuple[Stage, ...]:
+    """A pipeline with a stage per rank as far as layers go, or data parallelism."""
+    if kind == "data":
+        return make_stages(
+            cuts=(0, len(model.layers)), groups=[range(ranks)], samples=[at_least_one(samples, SPEEDS[:ranks])],
+            depth=Depth.ONE_F_ONE_B, micro_batches=1,
+        )  # fmt: skip
+    cuts = (*range(ranks), len(model.layers))
+    return make_stages(
+        cuts=cuts, groups=[[r] for r in range(ranks)], samples=[[samples]] * ranks, depth=Depth.ONE_F_ONE_B,
+        micro_batches=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["data", "pipeline"])
+@pytest.mark.parametrize("name", ["distilbert", "opt"])
+def test_replicas_and_stages_put_out_what_one_device_does(
+    name: str, kind: str, testbed: Testbed, tmp_path: Path
+) -> None:
+    model, samples = model_of(name), 5
+    work = Workload(
+        purpose="infer", batch_samples=samples, micro_batch_samples=samples, tokens=TOKENS, optimiser="sgd",
+        learning_rate=0,
+    )  # fmt: skip
+    plan = plan_of(model, stages_of(kind, model, len(testbed.cluster.devices), samples))
+    execution, found = execute(testbed, hybrid_pipeline(plan, model, work), model, work, tmp_path)
+    with torch.no_grad():
+        expected = build_layers(model, range(len(model.layers)), seed=SEED)(inputs(model, work)[0])
+    logits = torch.cat([rank["logits"] for rank in found if "logits" in rank])
+    torch.testing.assert_close(logits, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
+    assert execution.losses == (0.0,)
+
+
+def library_model(model: Model) -> transformers.PreTrainedModel:
+    """The same sizes as the library builds it; weights wide enough that no two tokens are nearly as likely."""
+    torch.manual_seed(SEED)
+    special = {"bos_token_id": 0, "eos_token_id": VOCABULARY - 1}
+    if model.architecture == "gpt2":
+        config = transformers.GPT2Config(
+            vocab_size=VOCABULARY, n_positions=32, n_embd=40, n_layer=2, n_head=HEADS, n_inner=COLUMNS,
+            initializer_range=0.5, **special,
+        )  # fmt: skip
+        return transformers.GPT2LMHeadModel(config)
+    if model.architecture == "opt":
+        config = transformers.OPTConfig(
+            vocab_size=VOCABULARY, hidden_size=40, num_hidden_layers=2, ffn_dim=COLUMNS, num_attention_heads=HEADS,
+            max_position_embeddings=32, word_embed_proj_dim=40, init_std=0.5, pad_token_id=1, **special,
+        )  # fmt: skip
+        return transformers.OPTForCausalLM(config)
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=40, intermediate_size=COLUMNS, num_hidden_layers=2,
+        num_key_value_heads=HEADS, num_attention_heads=2 * HEADS, max_position_embeddings=32, initializer_range=0.5,
+        **special,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config)
+
+
+@pytest.mark.parametrize("way", [*RINGS, *STARS], ids=lambda way: way.name)
+@pytest.mark.parametrize("name", ["gpt2", "opt", "llama"])
+def test_ranks_generate_the_library_s_greedy_tokens(name: str, way: Way, testbed: Testbed, tmp_path: Path) -> None:
+    """From a checkpoint folder, tied weights included."""
+    model, work = model_of(name, tied=name != "llama"), workload(new_tokens=NEW_TOKENS)
+    library = library_model(model).eval()
+    library.save_pretrained(tmp_path / "checkpoint")
+    ids, _ = inputs(model, work)
+    expected = library.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS,
+        min_new_tokens=NEW_TOKENS, eos_token_id=None, pad_token_id=1,
+    )[:, TOKENS:]  # fmt: skip
+    schedule = way.strategy(way.plan(model, len(testbed.cluster.devices)), model, work)
+    execution, found = execute(testbed, schedule, model, work, tmp_path, checkpoint=tmp_path / "checkpoint")
+    assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
+    chosen = [rank["chosen"] for rank in found if "chosen" in rank]
+    assert len(chosen) == (len(found) if way.units else 1)  # where weights are not divided, one rank goes on alone
+    for tokens in chosen:
+        assert torch.equal(tokens, expected)
+
+
+def test_a_rehearsal_knows_the_seconds_of_all_that_a_plan_computes(testbed: Testbed, tmp_path: Path) -> None:
+    model, work = model_of("gpt2"), workload(new_tokens=3)
+    schedule = OVERLAPPED.strategy(OVERLAPPED.plan(model, len(testbed.cluster.devices)), model, work)
+    job = Job(schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED)
+    profile = testbed.rehearse(job, repeats=2)
+    assert {point.device for point in profile.points} == {device.name for device in testbed.cluster.devices}
+    trace = simulate(schedule, cluster=testbed.cluster, model=model, profile=profile, tokens=TOKENS)
+    assert trace.makespan_s > 0
+    assert all(point.seconds > 0 for point in profile.points)
+
+
+def test_schedules_of_whole_layers_are_not_rehearsed(testbed: Testbed) -> None:
+    model = model_of("bert")
+    plan = plan_of(model, stages_of("data", model, len(testbed.cluster.devices), 5))
+    work = Workload(
+        purpose="infer", batch_samples=5, micro_batch_samples=5, tokens=TOKENS, optimiser="sgd", learning_rate=0
+    )
+    job = Job(
+        schedule=hybrid_pipeline(plan, model, work), model=model, workload=work, data=DataSpec(kind="text"),
+        iterations=1, seed=SEED,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="only schedules of blocks are rehearsed"):
+        testbed.rehearse(job, repeats=1)
