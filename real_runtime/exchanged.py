@@ -13,7 +13,10 @@ _BLOCKS_KEPT = 4
 
 
 class Exchanged:
-    """Tensors on their way from and to other ranks; those of blocks long past are let go of."""
+    """Tensors on their way from and to other ranks; those of blocks long past are let go of.
+
+    But what ranks tell of their vocabulary, a few numbers per token, is kept: a loss goes back passes later.
+    """
 
     def __init__(self) -> None:
         self.received: defaultdict[Place, dict[int, list[Tensor]]] = defaultdict(dict)
@@ -31,13 +34,18 @@ class Exchanged:
             tile.clear()
         tile.append(tensor)
         self.spans[place][task.tile] = task.tokens
-        self.blocks[-1].add(place)
+        self.used(place)
         return tensor
 
     def keep(self, m: int | None, block: str, payload: Payload, tensor: Tensor, tile: int | None = None) -> None:
         """Remember what this rank has computed, for its sends: of one tile, or of the whole sequence."""
         self.made[m, block, payload][tile] = tensor
-        self.blocks[-1].add((m, block, payload))
+        self.used((m, block, payload))
+
+    def used(self, place: Place) -> None:
+        """Keep a place for some blocks more."""
+        if place[2] is not Payload.VOCABULARY:
+            self.blocks[-1].add(place)
 
     def next_block(self) -> None:
         """A block is done: forget what is too old to be asked for."""

@@ -60,10 +60,10 @@ class Way:
     units: bool
     tokens: bool
 
-    def plan(self, model: Model, ranks: int, micro_batches: int = 1) -> Plan:
+    def plan(self, model: Model, ranks: int, micro_batches: int = 1, in_flight: int = 1) -> Plan:
         speeds = SPEEDS[:ranks]
         stage = Stage(
-            layers=(0, len(model.layers)), ranks=tuple(range(ranks)), samples=(SAMPLES,) * ranks, in_flight=1,
+            layers=(0, len(model.layers)), ranks=tuple(range(ranks)), samples=(SAMPLES,) * ranks, in_flight=in_flight,
             heads=at_least_one(HEADS, speeds) if self.units else (),
             columns=at_least_one(COLUMNS, speeds) if self.units else (),
             tokens=at_least_one(TOKENS, speeds[::-1]) if self.tokens else (),
@@ -172,10 +172,13 @@ def trained(model: Model, work: Workload, iterations: int) -> tuple[torch.nn.Seq
 @pytest.mark.parametrize("way", [TENSOR, SEQUENCE, HYBRID, *STARS], ids=lambda way: way.name)
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
 def test_ranks_learn_what_one_device_does(name: str, way: Way, testbed: Testbed, tmp_path: Path) -> None:
-    """Weights after two steps with momentum: off by less than 10^-4 of what they have moved."""
+    """Weights after two steps with momentum: off by less than 10^-4 of what they have moved.
+
+    GPT-2 forwards both micro-batches before the first goes back.
+    """
     model = model_of(name)
     work = workload(purpose="train", batch_samples=2 * SAMPLES, optimiser="momentum", learning_rate=0.1)
-    plan = way.plan(model, len(testbed.cluster.devices), micro_batches=2)
+    plan = way.plan(model, len(testbed.cluster.devices), micro_batches=2, in_flight=1 + (name == "gpt2"))
     schedule = way.strategy(plan, model, work)
     execution, found = execute(testbed, schedule, model, work, tmp_path, iterations=2)
     assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
