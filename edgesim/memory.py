@@ -29,7 +29,7 @@ that enter the first layer.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import ceil
 
 from edgesim.model import Block, BlockKind, Layer, Model, SplitBy, divided
@@ -141,7 +141,7 @@ def held_bytes(
         kv_bytes=_cached_kv_bytes(held, share, samples, workload) if workload.new_tokens else 0,
         stash_bytes=in_flight * sum(needs) if training else 0,
         transient_bytes=0 if training else max(needs),
-        ring_bytes=ring_bytes(_added_up(held, share) if training else 0, replicas=replicas),
+        ring_bytes=ring_bytes(_added_up(model, held, share) if training else 0, replicas=replicas),
     )
 
 
@@ -192,10 +192,12 @@ def _held_parameters(layers: tuple[Layer, ...], share: Share, *, trained_only: b
                     yield block.tied_bytes
 
 
-def _added_up(layers: tuple[Layer, ...], share: Share) -> int:
+def _added_up(model: Model, layers: tuple[Layer, ...], share: Share) -> int:
     """Bytes of gradients that an all-reduce adds up: of weights that all have, and each used for its own samples or
-    tokens. Where blocks are split and tokens are not, all used them for all tokens.
+    tokens. Where blocks are split and tokens are not, or in a decoder, all used them for all tokens.
     """
+    if share.tokens is not None:
+        layers = tuple(layer for layer in layers if not model.decodes(layer))
     if not share.splits_blocks:
         return sum(_held_parameters(layers, share, trained_only=True))
     blocks = [block for layer in layers for block in layer.blocks if block.trainable and share.tokens is not None]
@@ -216,15 +218,17 @@ def block_bytes(
     entering, _ = boundary_bytes(model, layers, samples=samples, tokens=tokens)
     held = model.layers[slice(*layers)]
     needs = _transients_bytes if workload.purpose is Purpose.INFER else _stashes_bytes
-    nbytes = needs([block for layer in held for block in layer.blocks], entering, share, samples, workload)
+    of = {layer.name: replace(share, tokens=None) if model.decodes(layer) else share for layer in held}
+    blocks = [(block, of[layer.name]) for layer in held for block in layer.blocks]
+    nbytes = needs(blocks, entering, samples, workload)
     return list(zip((f"{layer.name}/{block.name}" for layer in held for block in layer.blocks), nbytes, strict=True))
 
 
 def _stashes_bytes(
-    blocks: Iterable[Block], entering: float, share: Share, samples: int, workload: Workload
+    blocks: Iterable[tuple[Block, Share]], entering: float, samples: int, workload: Workload
 ) -> Iterable[float]:
     """Block by block, without the input that was received."""
-    for block in blocks:
+    for block, share in blocks:
         kept = share.of(block).stash_bytes(samples, share.computed(block, workload.tokens), workload.tokens)
         received = min(entering, kept)
         entering -= received
@@ -232,13 +236,13 @@ def _stashes_bytes(
 
 
 def _transients_bytes(
-    blocks: Iterable[Block], entering: float, share: Share, samples: int, workload: Workload
+    blocks: Iterable[tuple[Block, Share]], entering: float, samples: int, workload: Workload
 ) -> Iterable[float]:
     """Block by block, the input and the output; with own tokens, what is gathered of the others' as well."""
     own = whole = entering  # what enters a block, of the own tokens and of all
-    for block in blocks:
+    for block, share in blocks:
         computed = share.computed(block, workload.tokens)
-        gathered = whole if share.tokens is not None and computed > share.tokens else 0.0
+        gathered = whole if own < whole and computed == workload.tokens else 0.0
         if block.kind is BlockKind.ATTENTION and computed < workload.tokens and not workload.new_tokens:
             gathered = kv_bytes(block, samples=samples, tokens=workload.tokens)
         yield own + gathered + share.of(block).output_bytes(samples, computed)

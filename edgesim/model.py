@@ -17,6 +17,9 @@ from typing import Any
 
 from edgesim.units import BYTES_PER_FLOAT32, show
 
+CROSS_ATTENTION = "cross_attention"
+"""The name of the block by which a decoder reads an encoder's output."""
+
 
 class BlockKind(StrEnum):
     """What a block does; efficiency curves and splits depend on it."""
@@ -241,6 +244,14 @@ class Model:
     def parameter_bytes(self) -> int:
         """Bytes of all parameters."""
         return sum(layer.parameter_bytes for layer in self.layers)
+
+    def decodes(self, layer: Layer) -> bool:
+        """Whether the layer reads an encoder's output, or is the head behind such layers.
+
+        Ranks that divide the tokens of an encoder hold these layers' few tokens whole.
+        """
+        read_by = self.layers[-2] if layer is self.layers[-1] and len(self.layers) > 1 else layer
+        return any(block.name == CROSS_ATTENTION for block in read_by.blocks)
 
     def block(self, name: str) -> Block:
         """The block ``layer/block``, or its part ``layer/block.part``. Raises ValueError for an unknown name."""

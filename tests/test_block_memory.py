@@ -2,13 +2,19 @@
 
 import pytest
 from block_builders import (
+    BART,
     CHAINS,
+    DECODER_TOKENS,
     DECODERS,
+    FLOAT,
     HEADS,
+    HIDDEN,
     LAYERS,
     MODELS,
     SAMPLES,
     STRATEGIES,
+    T5,
+    TOKENS,
     asked_of,
     block_plan,
     boards,
@@ -17,7 +23,7 @@ from block_builders import (
 )
 from builders import switched
 
-from edgesim.memory import Memory, Share, held_bytes, ring_bytes
+from edgesim.memory import WHOLE, Memory, Share, block_bytes, held_bytes, ring_bytes
 from edgesim.metrics import measure, memory_over_time
 from edgesim.model import Model
 from edgesim.schedule import Op
@@ -79,15 +85,40 @@ SHARES = {
 }
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_ring_of_gradients_takes_its_part_of_what_the_schedule_adds_up(strategy: str) -> None:
-    """Nothing in tensor parallelism, where all have seen all tokens; in the hybrid what is not cut; else all."""
-    plan = block_plan(WIDE, strategy, 2)
-    schedule = STRATEGIES[strategy](plan, WIDE, asked_of(plan))
+@pytest.mark.parametrize(
+    ("model", "strategy"), [*((WIDE, strategy) for strategy in STRATEGIES), (T5, "sequence"), (BART, "sequence")]
+)
+def test_the_ring_of_gradients_takes_its_part_of_what_the_schedule_adds_up(model: Model, strategy: str) -> None:
+    """Nothing in tensor parallelism, where all have seen all tokens; in the hybrid what is not cut; else all.
+
+    But of an encoder-decoder the encoder's: all ranks compute the whole decoder.
+    """
+    plan = block_plan(model, strategy, 2)
+    schedule = STRATEGIES[strategy](plan, model, asked_of(plan))
     summed = [task.nbytes for task in schedule.programs[0] if task.op is Op.ALL_REDUCE and task.payload is None]
     held = held_bytes(
-        WIDE, (0, len(WIDE.layers)), samples=SAMPLES, in_flight=1, micro_batches=1, replicas=2, context_bytes=0,
+        model, (0, len(model.layers)), samples=SAMPLES, in_flight=1, micro_batches=1, replicas=2, context_bytes=0,
         workload=asked_of(plan), share=SHARES[strategy],
     )  # fmt: skip
     assert held.ring_bytes == ring_bytes(sum(summed), replicas=2)
     assert bool(summed) == (strategy != "tensor")
+
+
+def test_ranks_that_divide_an_encoders_tokens_hold_the_decoder_whole() -> None:
+    def stash(share: Share) -> dict[str, float]:
+        asked = asked_of(block_plan(T5, "sequence"))
+        return dict(block_bytes(T5, (0, len(T5.layers)), samples=SAMPLES, workload=asked, share=share))
+
+    whole, half = stash(WHOLE), stash(SHARES["sequence"])
+    for name, nbytes in whole.items():
+        if name.startswith(("decoder.", "head")):
+            assert half[name] == nbytes, name
+        elif not name.endswith("/attention"):  # which keeps K and V of all
+            assert half[name] == nbytes / 2, name
+
+
+def test_an_encoders_tokens_are_gathered_where_the_decoder_begins() -> None:
+    asked = asked_of(block_plan(T5, "sequence"), purpose=Purpose.INFER)
+    needs = dict(block_bytes(T5, (0, len(T5.layers)), samples=SAMPLES, workload=asked, share=SHARES["sequence"]))
+    hidden = SAMPLES * HIDDEN * FLOAT  # bytes per token
+    assert needs["decoder.0/embedding"] == hidden * (TOKENS // 2 + TOKENS + DECODER_TOKENS)

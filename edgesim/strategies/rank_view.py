@@ -5,13 +5,10 @@ from dataclasses import dataclass
 
 from edgesim.apportion import ranges
 from edgesim.memory import kv_bytes
-from edgesim.model import Block, BlockKind, Layer, Model
+from edgesim.model import CROSS_ATTENTION, Block, BlockKind, Layer, Model
 from edgesim.plan import Plan, Stage
 from edgesim.strategies.program import Span
 from edgesim.workload import Workload
-
-CROSS = "cross_attention"
-"""The block by which a decoder reads an encoder's output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +65,7 @@ class RankView:
 
     def whole(self, layer: Layer) -> bool:
         """Whether the rank holds the whole sequence in this layer: also in decoders that read an encoder's output."""
-        before_head = self.model.layers[-2] if layer is self.model.layers[-1] else layer
-        decodes = any(block.name == CROSS for block in before_head.blocks)
-        return not self.stage.tokens or self.now != (0, 0) or decodes
+        return not self.stage.tokens or self.now != (0, 0) or self.model.decodes(layer)
 
     def span(self, layer: Layer) -> Span:
         """The tokens that the rank holds in this layer; (0, 0) where it is all of them."""
@@ -109,7 +104,7 @@ class RankView:
 
     def entering_bytes(self, block: Block) -> int:
         """Of what enters an attention or MLP; of cross-attention also the encoder's output."""
-        encoded = self.nbytes(self.model.layers[0].blocks[-1]) if block.name == CROSS else 0
+        encoded = self.nbytes(self.model.layers[0].blocks[-1]) if block.name == CROSS_ATTENTION else 0
         return self.nbytes(block) + encoded
 
     @property
