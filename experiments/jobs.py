@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from omegaconf import DictConfig
 
+from edgesim.profile import Profile
 from edgesim.schedule import Schedule
 from experiments.compose import Nouns, Prepared, build, nominal_cluster, refuse_to_execute
 from real_runtime.data import DataSpec, refuse_other_data
@@ -32,10 +33,10 @@ def make_job(cfg: DictConfig, words: Nouns, schedule: Schedule, iterations: int)
     )
 
 
-def execute(testbed: Testbed, job: Job) -> Execution:
+def execute(testbed: Testbed, job: Job, rehearsed: Profile | None = None) -> Execution:
     """The iterations that count."""
-    execution = testbed.execute(job)
-    return Execution(traces=execution.traces[1:], losses=execution.losses[1:])
+    execution = testbed.execute(job, rehearsed)
+    return replace(execution, traces=execution.traces[1:], losses=execution.losses[1:])
 
 
 def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], object]) -> Execution:
@@ -44,4 +45,4 @@ def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], obje
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         tell(testbed.description)
         rehearsed = testbed.rehearse(job, repeats=cfg.rehearsals) if cfg.rehearsals else None
-        return replace(execute(testbed, job), rehearsed=rehearsed)
+        return execute(testbed, job, rehearsed)

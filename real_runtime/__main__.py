@@ -92,7 +92,7 @@ class Rank:
 
     def play(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self.worker is not None
-        self.worker.play(Job.from_dict(command["job"]), self.say)
+        self.worker.play(Job.from_dict(command["job"]), command["rehearsed"], self.say)
         return {}
 
     def rehearse(self, command: dict[str, Any]) -> dict[str, Any]:

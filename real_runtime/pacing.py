@@ -14,8 +14,9 @@ class Dilation:
     """Stretches computation to ``fraction`` of one core, by thread CPU time.
 
     After each task it sleeps until ``CPU time / fraction`` has passed; what a task overshoots, the next one in the same
-    unbroken run sleeps less. Work of one kind is charged the least CPU time it has taken so far: hosts that share this
-    machine's caches and memory slow each other down, the devices they stand for do not.
+    unbroken run sleeps less. Work of one kind is charged the least CPU time it has taken so far, or what it took when
+    it was rehearsed: hosts that share this machine's caches and memory slow each other down, the devices they stand for
+    do not.
     """
 
     def __init__(self, fraction: float) -> None:
@@ -24,10 +25,16 @@ class Dilation:
         self.fraction = fraction
         self.due_s = 0.0
         self.least_s: dict[Hashable, float] = {}
+        self.charged_s: dict[Hashable, float] = {}
 
     def forget(self) -> None:
         """Begin anew with other work."""
         self.least_s.clear()
+        self.charged_s.clear()
+
+    def charge(self, kind: Hashable, seconds: float) -> None:
+        """Work of this kind takes so many dilated seconds, whatever it takes here."""
+        self.charged_s[kind] = seconds
 
     def run(self, work: Callable[[], T], kind: Hashable) -> tuple[T, float, float]:
         """Do work of a kind, then sleep; return its result, start and end on the monotonic clock."""
@@ -35,7 +42,7 @@ class Dilation:
         result = work()
         taken_s = time.thread_time() - cpu_s
         self.least_s[kind] = min(taken_s, self.least_s.get(kind, taken_s))
-        target_s = self.least_s[kind] / self.fraction
+        target_s = self.charged_s.get(kind, self.least_s[kind] / self.fraction)
         # A task that follows the last one at once starts when that one was due, not when its sleep overshot.
         began_s = self.due_s if start_s - self.due_s < _SLACK_S else start_s
         self.due_s = began_s + target_s

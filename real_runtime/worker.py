@@ -8,7 +8,7 @@ import gc
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -51,14 +51,21 @@ class Worker:
         self.rank, self.transport, self.dilation = rank, transport, dilation
         self.now = "idle"  # what the heartbeat tells
 
-    def play(self, job: Job, report: Callable[[dict[str, Any]], None]) -> None:
-        """Play all iterations; report each one's times and loss. Raises TaskError."""
+    def play(self, job: Job, rehearsed: Iterable[Mapping[str, Any]], report: Callable[[dict[str, Any]], None]) -> None:
+        """Play all iterations; report each one's times and loss. Raises TaskError.
+
+        What was ``rehearsed`` (rows of :meth:`rehearse`, of this host or of one like it) takes that long again: the
+        device has one speed, whatever its neighbours on this machine do meanwhile.
+        """
         self.compare_hashes(job.schedule.hash)
         programs = job.schedule.programs
         program = programs[self.rank] if self.rank < len(programs) else ()
         part = make_part(job, program)
         self.kinds = Kinds(job)
         self.dilation.forget()
+        for row in rehearsed:
+            work = {name: value for name, value in row.items() if name != "seconds"}
+            self.dilation.charge(Work(**work | {"keys": work["keys"] or None}), row["seconds"])
         freeze_garbage()
         for iteration in range(job.iterations):
             part.begin(iteration)

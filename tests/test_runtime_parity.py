@@ -146,4 +146,6 @@ def test_a_rank_refuses_a_schedule_that_differs_from_the_others(testbed: Testbed
     with pytest.raises(
         Exception, match=r"ranks hold different schedules: rank 0 has \w+, rank 1 has \w+, rank 2 has \w+"
     ):
-        testbed.coordinator.ask({rank: {"do": "play", "job": job.to_dict()} for rank, job in enumerate(jobs)})
+        testbed.coordinator.ask(
+            {rank: {"do": "play", "job": job.to_dict(), "rehearsed": []} for rank, job in enumerate(jobs)}
+        )

@@ -102,8 +102,11 @@ class Testbed:
         slow = f", in {self.spec.slow_motion:g}x slow motion" if self.spec.slow_motion > 1 else ""
         return f"{self.name} ({self.why}): {hosts}{slow}"
 
-    def execute(self, job: Job) -> Execution:
-        """Play a job on the hosts. Raises RunError naming rank, task and cause, ValueError for a job of other ranks."""
+    def execute(self, job: Job, rehearsed: Profile | None = None) -> Execution:
+        """Play a job on the hosts; computations that were ``rehearsed`` take as long as they did then.
+
+        Raises RunError naming rank, task and cause, ValueError for a job of other ranks.
+        """
         if len(job.schedule.programs) > len(self.cluster.devices):
             raise ValueError(
                 f"the schedule is for {len(job.schedule.programs)} ranks, the testbed has {len(self.cluster.devices)}"
@@ -111,13 +114,24 @@ class Testbed:
         job.schedule.check()
         times: list[dict[str, tuple[float, float]]] = [{} for _ in range(job.iterations)]
         losses = [0.0] * job.iterations
-        for _, message in self.coordinator.stream(self._all({"do": "play", "job": job.to_dict()})):
+        command = {"do": "play", "job": job.to_dict()}
+        commands = {rank: command | {"rehearsed": self._known(rank, rehearsed)} for rank in self._all(command)}
+        for _, message in self.coordinator.stream(commands):
             if "iteration" in message:
                 times[message["iteration"]] |= {name: (ready, end) for name, (ready, end) in message["times"].items()}
                 losses[message["iteration"]] += message["loss"]
         return Execution(
-            traces=tuple(merge(job.schedule, t, self.spec.slow_motion) for t in times), losses=tuple(losses)
-        )
+            traces=tuple(merge(job.schedule, t, self.spec.slow_motion) for t in times), losses=tuple(losses),
+            rehearsed=rehearsed,
+        )  # fmt: skip
+
+    def _known(self, rank: int, rehearsed: Profile | None) -> list[dict[str, Any]]:
+        """Rows of what a host is to take for its work; nothing where a quota decides, not dilation."""
+        if rehearsed is None or self.spec.cpu_quota:
+            return []
+        own = (point for point in rehearsed.points if point.device == self.cluster.devices[rank].name)
+        rows = (asdict(replace(point, seconds=point.seconds * self.spec.slow_motion)) for point in own)
+        return [{name: value for name, value in row.items() if name != "device"} for row in rows]
 
     def profile_blocks(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
         """Measured seconds of every layer on every host, one host after the other: devices do not share a cache."""
