@@ -28,7 +28,7 @@ from real_runtime.transport import DeadlineError, Transport
 from real_runtime.worker import TaskError, Worker, freeze_garbage
 
 _HEARTBEAT_S = 0.2
-_ROUNDS = 5
+_ROUNDS = 20
 
 
 class Rank:
@@ -60,7 +60,7 @@ class Rank:
             threading.Thread(target=work, daemon=True).start()
         actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "join": self.join, "dilate": self.dilate, "play": self.play, "profile": self.profile,
-            "rehearse": self.rehearse,
+            "rehearse": self.rehearse, "time_core": self.time_core,
         }  # fmt: skip
         while True:
             command = self.commands.get()
@@ -77,17 +77,19 @@ class Rank:
             deadline_s=command["deadline_s"], nic_bytes_per_s=command["nic_bytes_per_s"],
         )  # fmt: skip
         self.worker = Worker(command["rank"], transport, Dilation(1.0))
-        flop_per_s = machine_flop_per_s(_ROUNDS)
         # Start-up and libraries come first: a memory limit is on what the model adds, and a quota would stretch them.
         if command["limited"]:
             load_libraries()
-        if command["memory_bytes"] is not None:
-            limit_memory(int(command["memory_bytes"]))
-        return {"flop_per_s": flop_per_s}
+        return {}
+
+    def time_core(self, command: dict[str, Any]) -> dict[str, Any]:
+        return {"flop_per_s": machine_flop_per_s(_ROUNDS)}
 
     def dilate(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self.worker is not None
         self.worker.dilation = Dilation(command["fraction"])
+        if command["memory_bytes"] is not None:
+            limit_memory(int(command["memory_bytes"]))
         return {}
 
     def play(self, command: dict[str, Any]) -> dict[str, Any]:

@@ -247,7 +247,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
         stack.callback(coordinator.close)
         testbed = Testbed(spec, cluster, coordinator, hosts, name=kind, why=why)
         limits = [device.memory_bytes if spec.memory_limit and groups is None else None for device in cluster.devices]
-        joined = coordinator.ask(
+        coordinator.ask(
             {
                 rank: {
                     "do": "join",
@@ -258,17 +258,22 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
                     "deadline_s": spec.deadline_s,
                     "nic_bytes_per_s": rates[rank] if hosts.paces else None,
                     "limited": spec.memory_limit or spec.cpu_quota,
-                    "memory_bytes": limits[rank],
                 }
                 for rank in range(ranks)
             }
         )
-        testbed.fractions = _fractions(spec, cluster, max(answer["flop_per_s"] for answer in joined))
+        # One rank alone: together they would take each other's caches, and hosts would be faster than they should.
+        (core,) = coordinator.ask({0: {"do": "time_core"}})
+        testbed.fractions = _fractions(spec, cluster, core["flop_per_s"])
         if groups is not None:
             _confine(spec, cluster, coordinator, groups, testbed.fractions)
         coordinator.ask(
             {
-                rank: {"do": "dilate", "fraction": 1.0 if spec.cpu_quota else fraction}
+                rank: {
+                    "do": "dilate",
+                    "fraction": 1.0 if spec.cpu_quota else fraction,
+                    "memory_bytes": limits[rank],
+                }
                 for rank, fraction in enumerate(testbed.fractions)
             }
         )
