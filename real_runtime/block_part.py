@@ -117,7 +117,8 @@ class BlockPart:
     def results(self) -> dict[str, Tensor]:
         """Trained weights by block and name; of inference, the own logits and the tokens chosen."""
         if self.training:
-            return {f"{block}.{name}": p.detach() for block in self.parts for name, p in self._named(block)}
+            named = ((block, part.named_parameters()) for block, part in self.parts.items())
+            return {f"{block}.{name}": p.detach() for block, parameters in named for name, p in parameters}
         found = {}
         by_pass: dict[int, list[Tensor]] = defaultdict(list)
         for m, first in sorted(self.logits):
@@ -129,9 +130,6 @@ class BlockPart:
             self.choose(self.workload.new_tokens - 1)
             found["chosen"] = torch.cat(self.chosen, dim=1)
         return found
-
-    def _named(self, block: str) -> Iterable[tuple[str, nn.Parameter]]:
-        return self.parts[block].named_parameters()
 
     # Computation
 

@@ -58,7 +58,8 @@ class Exchanged:
 
     def tiles(self, m: int | None, block: str, payload: Payload) -> dict[int, Tensor]:
         """The complete tiles that arrived at a block."""
-        return {tile: tensors[0] for tile, tensors in self.received.get((m, block, payload), {}).items()}
+        # A list, made at once: the threads that post receives add tiles meanwhile.
+        return {tile: tensors[0] for tile, tensors in list(self.received.get((m, block, payload), {}).items())}
 
     def in_order(
         self, m: int | None, block: str, payload: Payload, own: Tensor, first: int, dimension: int = 1
