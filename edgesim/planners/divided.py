@@ -59,24 +59,42 @@ def capacities(problem: Problem, ranks: Sequence[int]) -> list[float]:
     return [1 / taken_s for taken_s in seconds]
 
 
-def divided_plan(
+def plan_by_weights(
     problem: Problem, *, planner: str, ranks: tuple[int, ...], units: Sequence[float], tokens: Sequence[float]
 ) -> Plan:
-    """The checked plan of one stage: heads and columns in proportion to ``units``, tokens to ``tokens``.
+    """The checked plan of heads and columns in proportion to ``units``, tokens to ``tokens``.
 
     Both are [rank] weights, empty where that is not divided; each rank gets at least one of each. Raises PlanError.
     """
     if not units and not tokens:
         raise PlanError(f"{planner} is told to divide neither units nor tokens (take a strategy that divides blocks)")
+    return divided_plan(
+        problem, planner=planner, ranks=ranks,
+        heads=balanced(problem, ranks, "heads", splits(problem, BlockKind.ATTENTION), units) if units else (),
+        columns=balanced(problem, ranks, "columns", splits(problem, BlockKind.MLP), units) if units else (),
+        tokens=balanced(problem, ranks, "tokens", problem.workload.tokens, tokens) if tokens else (),
+    )  # fmt: skip
+
+
+def divided_plan(
+    problem: Problem,
+    *,
+    planner: str,
+    ranks: tuple[int, ...],
+    heads: tuple[int, ...],
+    columns: tuple[int, ...],
+    tokens: tuple[int, ...],
+) -> Plan:
+    """The checked plan of one stage with these shares. Raises PlanError."""
     samples, micro_batches = problem.workload.micro_batch_samples, problem.workload.micro_batches
     stage = Stage(
         layers=(0, len(problem.model.layers)),
         ranks=ranks,
         samples=(samples,) * len(ranks),
         in_flight=1,
-        heads=_shared(problem, ranks, "heads", _splits(problem, BlockKind.ATTENTION), units) if units else (),
-        columns=_shared(problem, ranks, "columns", _splits(problem, BlockKind.MLP), units) if units else (),
-        tokens=_shared(problem, ranks, "tokens", problem.workload.tokens, tokens) if tokens else (),
+        heads=heads,
+        columns=columns,
+        tokens=tokens,
     )
     plan = Plan(
         model=problem.model.name, stages=(stage,), micro_batches=micro_batches, micro_batch_samples=samples,
@@ -101,14 +119,15 @@ def _divisible(problem: Problem) -> Iterator[tuple[str, Block]]:
     yield from found
 
 
-def _splits(problem: Problem, kind: BlockKind) -> int:
+def splits(problem: Problem, kind: BlockKind) -> int:
     """How many heads or columns there are; the plan's check finds blocks that have others."""
     return next(block.splits for _, block in _divisible(problem) if block.kind is kind)
 
 
-def _shared(
+def balanced(
     problem: Problem, ranks: tuple[int, ...], name: str, total: int, weights: Sequence[float]
 ) -> tuple[int, ...]:
+    """Whole shares in proportion to the weights, at least one for each rank. Raises PlanError if there are too few."""
     if surplus := ranks[total:]:
         device = problem.cluster.devices[surplus[0]].name
         raise PlanError(

@@ -2,7 +2,7 @@
 
 from edgesim.plan import Plan
 from edgesim.planners import Problem
-from edgesim.planners.divided import Ranks, chosen_ranks, divided_plan
+from edgesim.planners.divided import Ranks, chosen_ranks, plan_by_weights
 
 
 def even_blocks(problem: Problem, *, units: bool, tokens: bool, ranks: Ranks = "all") -> Plan:
@@ -13,6 +13,6 @@ def even_blocks(problem: Problem, *, units: bool, tokens: bool, ranks: Ranks = "
     """
     chosen = chosen_ranks(problem, ranks)
     even = [1] * len(chosen)
-    return divided_plan(
+    return plan_by_weights(
         problem, planner="even_blocks", ranks=chosen, units=even if units else (), tokens=even if tokens else ()
     )

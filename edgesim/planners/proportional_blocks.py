@@ -5,7 +5,7 @@ from typing import Literal
 from edgesim.errors import PlanError
 from edgesim.plan import Plan
 from edgesim.planners import Problem
-from edgesim.planners.divided import Ranks, capacities, chosen_ranks, divided_plan
+from edgesim.planners.divided import Ranks, capacities, chosen_ranks, plan_by_weights
 
 
 def proportional_blocks(
@@ -27,7 +27,7 @@ def proportional_blocks(
     chosen = chosen_ranks(problem, ranks)
     by_speed = capacities(problem, chosen)
     equal = units and connective_tokens == "equal"
-    return divided_plan(
+    return plan_by_weights(
         problem,
         planner="proportional_blocks",
         ranks=chosen,

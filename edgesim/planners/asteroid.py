@@ -1,0 +1,120 @@
+"""Where should a hybrid pipeline's stages be? Asteroid's dynamic programme over suffixes (arXiv 2408.08015).
+
+``Q(l, n, p)`` is the best round of the last l layers on the last n devices in p stages: a head stage and its message are
+put before every ``Q(l', n', p - 1)``, and the whole is judged by ``round.py``. Devices stand by memory, largest first,
+because early stages keep most micro-batches in flight: the p-th from the end 2p - 1. Keeping one best suffix per state
+is what makes it a heuristic: the best round may have a head whose suffix is not the best by itself.
+"""
+
+from dataclasses import dataclass
+
+from edgesim.errors import InfeasibleError, PlanError
+from edgesim.plan import OUT_OF_MEMORY, Depth, Plan, Proof, Status
+from edgesim.planners import Problem
+from edgesim.planners.allocation import allocate
+from edgesim.planners.round import Step, round_s
+from edgesim.planners.stage_costs import StageCosts
+from edgesim.units import show
+from edgesim.workload import Purpose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suffix:
+    """The last stages of a pipeline: their cuts, ranks, samples and steps, first stage first."""
+
+    latency_s: float
+    cuts: tuple[int, ...]
+    groups: tuple[tuple[int, ...], ...]
+    samples: tuple[tuple[int, ...], ...]
+    steps: tuple[Step, ...]
+
+
+def asteroid(problem: Problem) -> Plan:
+    """The plan of the fastest round found, on all devices. Raises InfeasibleError naming what does not fit."""
+    if problem.workload.purpose is Purpose.INFER:
+        raise PlanError("asteroid plans training; the workload's purpose is infer (take galaxy)")
+    order = tuple(sorted(problem.ranks, key=lambda r: (-problem.cluster.devices[r].memory_bytes, r)))
+    costs, layers = StageCosts(problem), len(problem.model.layers)
+    found = [
+        best
+        for stages in _suffixes(costs, order)
+        if (best := stages.get((layers, len(order)))) is not None
+    ]  # fmt: skip
+    if not found:
+        raise InfeasibleError(_why(costs))
+    best = min(found, key=lambda suffix: (suffix.latency_s, len(suffix.groups)))
+    proof = Proof(status=Status.HEURISTIC, method="asteroid", objective="seconds of a round", value=best.latency_s)
+    plan = problem.plan(
+        planner="asteroid", cuts=best.cuts, groups=best.groups, samples=best.samples, depth=Depth.ASTEROID,
+        proof=proof, predicted_s=best.latency_s,
+    )  # fmt: skip
+    return problem.check(plan)
+
+
+States = dict[tuple[int, int], Suffix]  # by the number of last layers and last devices
+
+
+def _suffixes(costs: StageCosts, order: tuple[int, ...]) -> list[States]:
+    """[stages - 1] the best suffix of each state."""
+    layers, devices = len(costs.problem.model.layers), len(order)
+    tables: list[States] = []
+    for p in range(1, min(layers, devices) + 1):
+        shorter: States = tables[-1] if tables else {}
+        states: States = {}
+        for l in range(p, layers + 1):
+            for n in range(p, devices + 1):
+                candidates = _with_heads(costs, order, l, n, p, shorter)
+                if candidates:
+                    states[l, n] = min(candidates, key=lambda suffix: suffix.latency_s)
+        tables.append(states)
+    return tables
+
+
+def _with_heads(costs: StageCosts, order: tuple[int, ...], l: int, n: int, p: int, shorter: States) -> list[Suffix]:
+    """All suffixes of l layers on n devices in p stages that have a best suffix behind their head."""
+    start, first = len(costs.problem.model.layers) - l, len(order) - n
+    if p == 1:
+        return _headed(costs, order[first:], (start, start + l), 1, None)
+    return [
+        suffix
+        for (rest_l, rest_n), behind in shorter.items()
+        if rest_l < l and rest_n < n
+        for suffix in _headed(costs, order[first : len(order) - rest_n], (start, start + l - rest_l), p, behind)
+    ]
+
+
+def _headed(
+    costs: StageCosts, ranks: tuple[int, ...], layers: tuple[int, int], p: int, behind: Suffix | None
+) -> list[Suffix]:
+    """The head stage, its message, and what is behind; nothing where the head does not fit."""
+    samples = allocate(costs, layers, ranks, in_flight=2 * p - 1)
+    if samples is None:
+        return []
+    head = costs.stage(layers, ranks, samples)
+    if behind is None:
+        steps, cuts, groups, shares = (head,), layers, (ranks,), (samples,)
+    else:
+        message = costs.message(layers[1], ranks, behind.groups[0])
+        steps = (head, message, *behind.steps)
+        cuts, groups, shares = (layers[0], *behind.cuts), (ranks, *behind.groups), (samples, *behind.samples)
+    latency_s = round_s(steps, costs.problem.workload.micro_batches)
+    return [Suffix(latency_s=latency_s, cuts=cuts, groups=groups, samples=shares, steps=steps)]
+
+
+def _why(costs: StageCosts) -> str:
+    """Which layer fits nowhere, or that all together do not."""
+    problem = costs.problem
+    largest = max(problem.ranks, key=lambda rank: problem.cluster.devices[rank].memory_bytes)
+    device = problem.cluster.devices[largest]
+    for i, layer in enumerate(problem.model.layers):
+        if not any(costs.most_samples(rank, (i, i + 1), 1, 1) for rank in problem.ranks):
+            return (
+                f"{OUT_OF_MEMORY}: layer {layer.name} of {problem.model.name} fits on no device, not even on "
+                f"{device.name} with {show(device.memory_bytes, 'B')} (smaller micro-batches, or a larger device)"
+            )
+    total = sum(device.memory_bytes for device in problem.cluster.devices)
+    return (
+        f"{OUT_OF_MEMORY}: no pipeline of {problem.model.name} ({show(problem.model.parameter_bytes, 'B')} of weights) "
+        f"with 2p - 1 micro-batches in flight fits on {problem.cluster.name}, which has {show(total, 'B')} "
+        "(smaller micro-batches, a leaner optimiser, or more devices)"
+    )

@@ -1,0 +1,96 @@
+"""What would a stage cost? Seconds of compute, messages and all-reduces, and memory, for planners that try many.
+
+Layers are [start, stop), devices are ranks. Everything comes from the profile, the network and ``memory.py``; sums
+over layers are prepared once, so that a planner may ask for thousands of stages.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
+
+from edgesim.memory import held_bytes
+from edgesim.planners import Problem
+from edgesim.planners.round import Step
+from edgesim.profile import BACKWARD, FORWARD
+from edgesim.workload import Purpose
+
+Layers = tuple[int, int]
+
+
+class StageCosts:
+    """Costs of one problem's stages, remembered."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self._sums = cache(self._sums_from_start)
+        self.most_samples = cache(self._most_samples)
+
+    def _sums_from_start(self, rank: int, op: str, samples: int) -> tuple[float, ...]:
+        """[layer] seconds of all layers before it."""
+        device, tokens = self.problem.cluster.devices[rank].name, self.problem.workload.tokens
+        seconds = (
+            self.problem.profile.layer_s(device=device, layer=layer, op=op, samples=samples, tokens=tokens)
+            for layer in self.problem.model.layers
+        )
+        return tuple(accumulate(seconds, initial=0.0))
+
+    def seconds(self, rank: int, layers: Layers, op: str, samples: int) -> float:
+        """Of one micro-batch on one device; nothing for no samples."""
+        if samples == 0:
+            return 0.0
+        sums = self._sums(rank, op, samples)
+        return sums[layers[1]] - sums[layers[0]]
+
+    def both_s(self, rank: int, layers: Layers, samples: int) -> float:
+        """Forward, and backward in training."""
+        backward = self.problem.workload.purpose is not Purpose.INFER
+        return self.seconds(rank, layers, FORWARD, samples) + (
+            self.seconds(rank, layers, BACKWARD, samples) if backward else 0.0
+        )
+
+    def stage(self, layers: Layers, ranks: Sequence[int], samples: Sequence[int]) -> Step:
+        """A stage of these ranks: the slowest counts, in each direction; gradients are added up around a ring."""
+        trained = sum(layer.trainable_bytes for layer in self.problem.model.layers[slice(*layers)])
+        n = len(ranks)
+        return Step(
+            forward_s=max(
+                self.seconds(rank, layers, FORWARD, share) for rank, share in zip(ranks, samples, strict=True)
+            ),
+            backward_s=max(
+                self.seconds(rank, layers, BACKWARD, share) for rank, share in zip(ranks, samples, strict=True)
+            ),
+            all_reduce_s=2 * (n - 1) / n * trained / self.slowest(ranks, ranks) if n > 1 and trained else 0.0,
+        )
+
+    def message(self, boundary: int, senders: Sequence[int], receivers: Sequence[int]) -> Step:
+        """A micro-batch over a boundary, and its gradient back, at the pace of the slowest pair of the two groups."""
+        before, workload = self.problem.model.layers[boundary - 1], self.problem.workload
+        samples, tokens = workload.micro_batch_samples, workload.tokens
+        return Step(
+            forward_s=before.output_bytes(samples, tokens) / self.slowest(senders, receivers),
+            backward_s=before.gradient_bytes(samples, tokens) / self.slowest(receivers, senders),
+        )
+
+    def slowest(self, sources: Sequence[int], destinations: Sequence[int]) -> float:
+        """Bytes per second between the slowest pair."""
+        network = self.problem.cluster.network
+        return min(network.goodput_bytes_per_s(a, b) for a in sources for b in destinations if a != b)
+
+    def fits(self, rank: int, layers: Layers, samples: int, in_flight: int, replicas: int) -> bool:
+        """Whether the device can hold the stage with so many samples of a micro-batch."""
+        device, workload = self.problem.cluster.devices[rank], self.problem.workload
+        held = held_bytes(
+            self.problem.model, layers, samples=samples, in_flight=min(in_flight, workload.micro_batches),
+            micro_batches=workload.micro_batches, replicas=replicas, context_bytes=device.context_bytes,
+            workload=workload,
+        )  # fmt: skip
+        return held.total_bytes <= device.memory_bytes * (1 - self.problem.head_room)
+
+    def _most_samples(self, rank: int, layers: Layers, in_flight: int, replicas: int) -> int:
+        """The largest share of a micro-batch that fits; 0 if none does. More samples never need less memory."""
+        low, high = 0, self.problem.workload.micro_batch_samples
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self.fits(rank, layers, middle, in_flight, replicas)
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
