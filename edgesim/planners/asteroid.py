@@ -1,9 +1,9 @@
 """Where should a hybrid pipeline's stages be? Asteroid's dynamic programme over suffixes (arXiv 2408.08015).
 
-``Q(l, n, p)`` is the best round of the last l layers on the last n devices in p stages: a head stage and its message are
-put before every ``Q(l', n', p - 1)``, and the whole is judged by ``round.py``. Devices stand by memory, largest first,
-because early stages keep most micro-batches in flight: the p-th from the end 2p - 1. Keeping one best suffix per state
-is what makes it a heuristic: the best round may have a head whose suffix is not the best by itself.
+``Q(l, n, p)`` is the best round of the last l layers on the last n devices in p stages: a head stage and its message
+are put before every ``Q(l', n', p - 1)``, and the whole is judged by ``round.py``. Devices stand by memory, largest
+first, because early stages keep most micro-batches in flight: the p-th from the end 2p - 1. Keeping one best suffix per
+state is what makes it a heuristic: the best round may have a head whose suffix is not the best by itself.
 """
 
 from dataclasses import dataclass
@@ -61,25 +61,26 @@ def _suffixes(costs: StageCosts, order: tuple[int, ...]) -> list[States]:
     for p in range(1, min(layers, devices) + 1):
         shorter: States = tables[-1] if tables else {}
         states: States = {}
-        for l in range(p, layers + 1):
+        for held in range(p, layers + 1):
             for n in range(p, devices + 1):
-                candidates = _with_heads(costs, order, l, n, p, shorter)
-                if candidates:
-                    states[l, n] = min(candidates, key=lambda suffix: suffix.latency_s)
+                if candidates := _with_heads(costs, order, held, n, p, shorter):
+                    states[held, n] = min(candidates, key=lambda suffix: suffix.latency_s)
         tables.append(states)
     return tables
 
 
-def _with_heads(costs: StageCosts, order: tuple[int, ...], l: int, n: int, p: int, shorter: States) -> list[Suffix]:
-    """All suffixes of l layers on n devices in p stages that have a best suffix behind their head."""
-    start, first = len(costs.problem.model.layers) - l, len(order) - n
+def _with_heads(costs: StageCosts, order: tuple[int, ...], held: int, n: int, p: int, shorter: States) -> list[Suffix]:
+    """All suffixes of so many layers on n devices in p stages that have a best suffix behind their head."""
+    start, first = len(costs.problem.model.layers) - held, len(order) - n
     if p == 1:
-        return _headed(costs, order[first:], (start, start + l), 1, None)
+        return _headed(costs, order[first:], (start, start + held), 1, None)
     return [
         suffix
-        for (rest_l, rest_n), behind in shorter.items()
-        if rest_l < l and rest_n < n
-        for suffix in _headed(costs, order[first : len(order) - rest_n], (start, start + l - rest_l), p, behind)
+        for (behind_held, behind_n), behind in shorter.items()
+        if behind_held < held and behind_n < n
+        for suffix in _headed(
+            costs, order[first : len(order) - behind_n], (start, start + held - behind_held), p, behind
+        )
     ]
 
 

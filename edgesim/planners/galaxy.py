@@ -22,7 +22,7 @@ from edgesim.units import show
 
 
 def galaxy(problem: Problem, *, ranks: Ranks = "all") -> Plan:
-    """The plan of the three steps, for strategy ``hybrid_model``. Raises InfeasibleError naming a device and its need."""
+    """The plan of the three steps, for ``hybrid_model``. Raises InfeasibleError naming a device and its need."""
     chosen = chosen_ranks(problem, ranks)
     speeds = capacities(problem, chosen)
     tokens = balanced(problem, chosen, "tokens", problem.workload.tokens, [1] * len(chosen))
