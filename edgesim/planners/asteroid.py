@@ -6,7 +6,7 @@ first, because early stages keep most micro-batches in flight: the p-th from the
 state is what makes it a heuristic: the best round may have a head whose suffix is not the best by itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import OUT_OF_MEMORY, Depth, Plan, Proof, Status
@@ -92,14 +92,14 @@ def _headed(
     if samples is None:
         return []
     head = costs.stage(layers, ranks, samples)
-    if behind is None:
-        steps, cuts, groups, shares = (head,), layers, (ranks,), (samples,)
-    else:
+    found = Suffix(latency_s=0.0, cuts=layers, groups=(ranks,), samples=(samples,), steps=(head,))
+    if behind is not None:
         message = costs.message(layers[1], ranks, behind.groups[0])
-        steps = (head, message, *behind.steps)
-        cuts, groups, shares = (layers[0], *behind.cuts), (ranks, *behind.groups), (samples, *behind.samples)
-    latency_s = round_s(steps, costs.problem.workload.micro_batches)
-    return [Suffix(latency_s=latency_s, cuts=cuts, groups=groups, samples=shares, steps=steps)]
+        found = Suffix(
+            latency_s=0.0, cuts=(layers[0], *behind.cuts), groups=(ranks, *behind.groups),
+            samples=(samples, *behind.samples), steps=(head, message, *behind.steps),
+        )  # fmt: skip
+    return [replace(found, latency_s=round_s(found.steps, costs.problem.workload.micro_batches))]
 
 
 def _why(costs: StageCosts) -> str:

@@ -41,7 +41,7 @@ def pac(problem: Problem) -> Plan:
         raise PlanError("pac plans training and fine-tuning; the workload's purpose is infer (take galaxy)")
     costs = StageCosts(problem)
     most = min(len(problem.model.layers), len(problem.ranks))
-    found = [(plan, _three_phases_s(costs, plan)) for s in range(1, most + 1) if (plan := _balanced(costs, s))]
+    found = [(form, _three_phases_s(costs, form)) for s in range(1, most + 1) if (form := _balanced(costs, s))]
     if not found:
         raise InfeasibleError(
             f"{OUT_OF_MEMORY}: no balanced pipeline of {problem.model.name} in 1..{most} stages with equal shares fits "
