@@ -13,10 +13,11 @@ from edgesim.cluster import Cluster, Device, Grid, Origin
 from edgesim.errors import PlanError, ProfileError
 from edgesim.model import Model
 from edgesim.scenario import Jitter, Scenario, Slowdown, Walk
+from edgesim.strategies import Strategy
 from edgesim.units import mbit_per_s as show_mbit_per_s
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
-from experiments.compose import Prepared, build, nouns, prepare
+from experiments.compose import Nouns, Planner, Prepared, build, nouns, prepare
 from experiments.front_door import CONF, composed
 from experiments.validate import make_plan, plans_of, strategy_named
 from real_runtime.data import DataSpec
@@ -241,27 +242,42 @@ def divides_blocks(strategy: str) -> bool:
     return "divides" in composed(f"strategy={strategy}")
 
 
-# Planners of published systems, which know one strategy.
-OF_ONE_STRATEGY = {"asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "galaxy": "hybrid_model"}
+# Planners of published systems, and the strategy that each is for.
+PUBLISHED = {"asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "galaxy": "hybrid_model"}
 
 
-@pytest.mark.parametrize("planner", names("planner"))
+@pytest.mark.parametrize("planner", [name for name in names("planner") if name not in PUBLISHED])
 @pytest.mark.parametrize("strategy", names("strategy"))
 def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(planner: str, strategy: str) -> None:
-    small = ("model=bert_tiny_bytes", "model.heads=4", "workload.batch_samples=8")
-    cfg = composed(f"strategy={strategy}", f"planner={planner}", *small)
-    words, when = nouns(cfg), build(cfg.strategy)
-    if OF_ONE_STRATEGY.get(planner, strategy) != strategy:
-        with pytest.raises(PlanError):
-            when(words.plan(build(cfg.planner), when), words.model, words.workload)
-        return
-    if planner not in OF_ONE_STRATEGY and planner.endswith("_blocks") != divides_blocks(strategy):
+    words, plan_it, when = small_run(planner, strategy)
+    if planner.endswith("_blocks") != divides_blocks(strategy):
         with pytest.raises(PlanError, match=r"forms no groups of ranks|neither units nor tokens"):
-            words.plan(build(cfg.planner), when)
+            words.plan(plan_it, when)
         return
-    plan = words.plan(build(cfg.planner), when)
+    plan = words.plan(plan_it, when)
     assert plan.planner == planner
     assert words.seconds(plan, when) > 0
+
+
+@pytest.mark.parametrize("planner", PUBLISHED)
+def test_planners_of_published_systems_plan_for_their_own_strategy_and_for_none_that_divides_otherwise(
+    planner: str,
+) -> None:
+    words, plan_it, when = small_run(planner, PUBLISHED[planner])
+    plan = words.plan(plan_it, when)
+    assert plan.planner == planner
+    assert words.seconds(plan, when) > 0
+    for other in names("strategy"):
+        if divides_blocks(other) != divides_blocks(PUBLISHED[planner]):
+            words, plan_it, when = small_run(planner, other)
+            with pytest.raises(PlanError):
+                when(words.plan(plan_it, when), words.model, words.workload)
+
+
+def small_run(planner: str, strategy: str) -> tuple[Nouns, Planner, Strategy]:
+    small = ("model=bert_tiny_bytes", "model.heads=4", "workload.batch_samples=8")
+    cfg = composed(f"strategy={strategy}", f"planner={planner}", *small)
+    return nouns(cfg), build(cfg.planner), build(cfg.strategy)
 
 
 @pytest.mark.parametrize("name", names("strategy"))
