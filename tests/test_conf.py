@@ -243,10 +243,10 @@ def divides_blocks(strategy: str) -> bool:
 
 
 # Planners of published systems, and the strategy that each is for.
-PUBLISHED = {"asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "galaxy": "hybrid_model"}
+OF_SYSTEMS = {"asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "galaxy": "hybrid_model"}
 
 
-@pytest.mark.parametrize("planner", [name for name in names("planner") if name not in PUBLISHED])
+@pytest.mark.parametrize("planner", [name for name in names("planner") if name not in OF_SYSTEMS])
 @pytest.mark.parametrize("strategy", names("strategy"))
 def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(planner: str, strategy: str) -> None:
     words, plan_it, when = small_run(planner, strategy)
@@ -259,16 +259,16 @@ def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(pla
     assert words.seconds(plan, when) > 0
 
 
-@pytest.mark.parametrize("planner", PUBLISHED)
+@pytest.mark.parametrize("planner", OF_SYSTEMS)
 def test_planners_of_published_systems_plan_for_their_own_strategy_and_for_none_that_divides_otherwise(
     planner: str,
 ) -> None:
-    words, plan_it, when = small_run(planner, PUBLISHED[planner])
+    words, plan_it, when = small_run(planner, OF_SYSTEMS[planner])
     plan = words.plan(plan_it, when)
     assert plan.planner == planner
     assert words.seconds(plan, when) > 0
     for other in names("strategy"):
-        if divides_blocks(other) != divides_blocks(PUBLISHED[planner]):
+        if divides_blocks(other) != divides_blocks(OF_SYSTEMS[planner]):
             words, plan_it, when = small_run(planner, other)
             with pytest.raises(PlanError):
                 when(words.plan(plan_it, when), words.model, words.workload)
