@@ -7,7 +7,7 @@ strategy.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,15 @@ from torch import Tensor, nn
 
 from edgesim.schedule import Op, Payload, Task
 from edgesim.workload import Purpose
+from real_runtime.block_weights import BlockWeights
 from real_runtime.data import Source
 from real_runtime.exchanged import Exchanged
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
+from real_runtime.segments import Segments
 from real_runtime.shards import cut
 from real_runtime.shards.cross_entropy import loss_gradient, statistics
 from real_runtime.shards.parts import Attention, Connective, Embedding, Head, Mlp
-from real_runtime.stage import flatten_gradients, make_optimiser
 
 _COMPLETE = (Payload.TILE, Payload.KV, Payload.GRADIENT, Payload.VOCABULARY)
 _KV_TOKENS = 3  # the dimension of tokens in [K and V, samples, heads, tokens, head size]
@@ -63,9 +64,7 @@ class BlockPart:
         self.samples = next(task.samples[1] for task in tasks if task.op is Op.F)
         self.hidden = int(self.model.hyper["hidden"])
         self.cache: dict[str, tuple[Tensor, Tensor]] = {}
-        self.optimisers: dict[str, torch.optim.Optimizer] = {}
-        if self.training:
-            self._hold_gradients()
+        self.weights = BlockWeights(self.parts, self.units, self.workload) if self.training else None
 
     def _cut(self) -> dict[str, nn.Module]:
         """The own heads, columns and vocabulary of all blocks."""
@@ -81,31 +80,13 @@ class BlockPart:
             self.model, layers, heads=ranges.get(Attention), columns=ranges.get(Mlp), vocabulary=ranges.get(Head)
         )
 
-    def _hold_gradients(self) -> None:
-        """In one buffer those of weights that all ranks hold, so that an all-reduce is one message."""
-        shared, rest = [], []
-        for block in self.parts:
-            for part, parameters in self.trained(block).items():
-                whole = self.units[block] == (0, 0) or part == "in"
-                (shared if whole else rest).extend(parameters)
-        self.flat_gradients = flatten_gradients(shared)
-        flatten_gradients(rest)
-
-    def trained(self, block: str) -> dict[str, list[nn.Parameter]]:
-        """Parameters of a block, by its part where its parts are updated one by one."""
-        part = self.parts[block]
-        if isinstance(part, Head) and part.dense is not None:
-            decoder = list(part.decoder.parameters())
-            return {"in": [p for p in part.parameters() if all(p is not own for own in decoder)], "out": decoder}
-        return {"": list(part.parameters())}
-
     def begin(self, iteration: int) -> None:
         """Draw the batch and forget the last iteration's tensors."""
         self.inputs, self.targets = self.source.batch(iteration)
         self.exchanged = Exchanged()
         self.flows: dict[int, Flow] = {}
         self.inner: dict[str, dict[int | None, Any]] = defaultdict(dict)
-        self.segments: dict[tuple[int | None, str], tuple[list[Tensor], list[Tensor]]] = {}
+        self.segments = Segments(training=self.training)
         self.logits: dict[tuple[int, int], Tensor] = {}  # by micro-batch and first token
         self.chosen: list[Tensor] = []
         self.sum_of_losses = 0.0
@@ -116,9 +97,8 @@ class BlockPart:
 
     def results(self) -> dict[str, Tensor]:
         """Trained weights by block and name; of inference, the own logits and the tokens chosen."""
-        if self.training:
-            named = ((block, part.named_parameters()) for block, part in self.parts.items())
-            return {f"{block}.{name}": p.detach() for block, parameters in named for name, p in parameters}
+        if self.weights is not None:
+            return dict(self.weights.named())
         found = {}
         by_pass: dict[int, list[Tensor]] = defaultdict(list)
         for m, first in sorted(self.logits):
@@ -137,9 +117,9 @@ class BlockPart:
         """F, B or UPDATE of a block or of a part of one."""
         block, part = block_of(task.block)
         if task.op is Op.UPDATE:
-            self.update(block, part)
+            assert self.weights is not None
+            self.weights.update(block, part)
             return
-        assert task.micro_batch is not None
         module, forward = self.parts[block], task.op is Op.F
         with torch.set_grad_enabled(self.training):
             if isinstance(module, Embedding):
@@ -153,28 +133,6 @@ class BlockPart:
             else:
                 (self.divided if forward else self.divided_back)(task, module, block)
 
-    def segment(self, task: Task, work: Callable[..., Any], *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        """Do the work; in training on leaves of its own, so that it can be gone back by itself."""
-        if not self.training:
-            outputs = work(*inputs)
-            return outputs if isinstance(outputs, tuple) else (outputs,)
-        leaves = [None if x is None else x.detach() for x in inputs]
-        for leaf in leaves:
-            if leaf is not None and leaf.is_floating_point():
-                leaf.requires_grad_()
-        outputs = work(*leaves)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        kept = [leaf for leaf in leaves if leaf is not None]
-        self.segments[task.micro_batch, task.block] = (kept, list(outputs))
-        return tuple(output.detach() for output in outputs)
-
-    def back(self, task: Task, *gradients: Tensor | None) -> list[Tensor | None]:
-        """Go a segment back, adding to the weights' gradients; the gradients of its inputs."""
-        leaves, outputs = self.segments.pop((task.micro_batch, task.block))
-        given = [(output, g) for output, g in zip(outputs, gradients, strict=True) if g is not None]
-        torch.autograd.backward([output for output, _ in given], [g for _, g in given])
-        return [leaf.grad for leaf in leaves]
-
     def embed(self, task: Task, module: Embedding) -> None:
         """Ids of own tokens; of a generating pass, what the last pass chose."""
         m = pass_of(task)
@@ -184,26 +142,25 @@ class BlockPart:
         else:
             start = m * self.samples
             ids = self.inputs[start : start + self.samples, first:stop]
-        (out,) = self.segment(task, lambda i: module(i, first), ids)
+        (out,) = self.segments.run(key_of(task), lambda i: module(i, first), ids)
         self.flows[m] = Flow(residual=out, normed=out)
 
     def embed_back(self, task: Task, module: Embedding) -> None:
         flow = self.flows.pop(pass_of(task))
         given = [g for g in (flow.residual_gradient, self.input_gradient(task, flow)) if g is not None]
-        _, outputs = self.segments.pop((task.micro_batch, task.block))
-        outputs[0].backward(sum(given[1:], given[0]))  # type: ignore[no-untyped-call]
+        self.segments.back(key_of(task), sum(given[1:], given[0]))
 
     def connect(self, task: Task, module: Connective) -> None:
         flow = self.flows[pass_of(task)]
         branch = self.branch(task, flow) if flow.behind else None
-        flow.residual, flow.normed = self.segment(task, module, flow.residual, branch)
+        flow.residual, flow.normed = self.segments.run(key_of(task), module, flow.residual, branch)
         flow.behind = ""
         self.inner.clear()
         self.exchanged.next_block()
 
     def connect_back(self, task: Task, module: Connective) -> None:
         flow = self.flows[pass_of(task)]
-        gradients = self.back(task, flow.residual_gradient, self.input_gradient(task, flow))
+        gradients = self.segments.back(key_of(task), flow.residual_gradient, self.input_gradient(task, flow))
         flow.residual_gradient, flow.branch_gradient = (*gradients, None)[:2]
         flow.entered = ""
         self.exchanged.next_block()
@@ -241,7 +198,7 @@ class BlockPart:
             assert isinstance(module, Mlp)
             return module.leave(module.enter(x))
 
-        (partial,) = self.segment(task, work, entered)
+        (partial,) = self.segments.run(key_of(task), work, entered)
         self.put_out(task, block, partial)
 
     def put_out(self, task: Task, block: str, partial: Tensor) -> None:
@@ -254,7 +211,7 @@ class BlockPart:
         flow = self.flows[m]
         assert flow.branch_gradient is not None
         gradient = self.exchanged.in_order(m, f"{block}.out", Payload.GRADIENT, flow.branch_gradient, self.own_first(m))
-        (entered,) = self.back(task, gradient)
+        (entered,) = self.segments.back(key_of(task), gradient)
         self.put_back(task, f"{block}.in", entered)
 
     def put_back(self, task: Task, place: str, gradient: Tensor | None) -> None:
@@ -276,13 +233,13 @@ class BlockPart:
                 if tile is not None and tile != self.me:
                     x = self.exchanged.tiles(m, f"{block}.in", Payload.TILE)[tile]
                 if isinstance(module, Attention):
-                    q, k, v = self.segment(task, lambda t: module.enter(t, task.tokens[0]), x)
+                    q, k, v = self.segments.run(key_of(task), lambda t: module.enter(t, task.tokens[0]), x)
                     self.inner[block][task.tokens[0]] = (q, k, v)
                     if tile is None:
                         self.exchanged.keep(m, f"{block}.core", Payload.KV, torch.stack([k, v]))
                 else:
                     assert isinstance(module, Mlp)
-                    self.inner[block][tile] = self.segment(task, module.enter, x)[0]
+                    self.inner[block][tile] = self.segments.run(key_of(task), module.enter, x)[0]
             case "core":
                 assert isinstance(module, Attention)
                 self.inner[block][None] = self.core(task, module, block)
@@ -291,7 +248,7 @@ class BlockPart:
                 inner = self.inner[block].pop(tile) if isinstance(module, Mlp) else self.inner[block][None]
                 if isinstance(module, Attention) and tile is not None:
                     inner = piece(inner, task.tokens)
-                self.put_out(task, block, self.segment(task, module.leave, inner)[0])
+                self.put_out(task, block, self.segments.run(key_of(task), module.leave, inner)[0])
 
     def core(self, task: Task, module: Attention, block: str) -> Tensor:
         """Scores and their use, of all tiles that entered, or of the own tokens on all tokens' K and V."""
@@ -305,7 +262,7 @@ class BlockPart:
                 m, f"{block}.core", Payload.KV, torch.stack([k, v]), first, dimension=_KV_TOKENS
             )
         k, v = self.remember(block, k, v, 0)
-        (context,) = self.segment(task, lambda *qkv: module.core(*qkv, first), q, k, v)
+        (context,) = self.segments.run(key_of(task), lambda *qkv: module.core(*qkv, first), q, k, v)
         return context
 
     def remember(self, block: str, k: Tensor, v: Tensor, first: int) -> tuple[Tensor, Tensor]:
@@ -326,16 +283,16 @@ class BlockPart:
         m = pass_of(task)
         match part:
             case "out":
-                (self.inner[block][None],) = self.back(task, self.flows[m].branch_gradient)
+                (self.inner[block][None],) = self.segments.back(key_of(task), self.flows[m].branch_gradient)
             case "core":
-                q, k, v = self.back(task, self.inner[block][None])
+                q, k, v = self.segments.back(key_of(task), self.inner[block][None])
                 assert k is not None
                 assert v is not None
                 self.inner[block][None] = q
                 self.exchanged.keep(m, f"{block}.core", Payload.PARTIAL, torch.stack([k, v]))
             case "in":
                 k, v = self.sum(m, f"{block}.core", task.tokens, _KV_TOKENS)
-                (entered,) = self.back(task, self.inner.pop(block)[None], k, v)
+                (entered,) = self.segments.back(key_of(task), self.inner.pop(block)[None], k, v)
                 self.put_back(task, f"{block}.in", entered)
 
     # Head, loss, choice
@@ -345,10 +302,10 @@ class BlockPart:
         m = pass_of(task)
         flow = self.flows[m]
         if part == "in":
-            (flow.normed,) = self.segment(task, module.enter, flow.normed)
+            (flow.normed,) = self.segments.run(key_of(task), module.enter, flow.normed)
             return
         work = module.leave if part else lambda x: module.leave(module.enter(x))
-        (logits,) = self.segment(task, work, self.entering_head(task, flow))
+        (logits,) = self.segments.run(key_of(task), work, self.entering_head(task, flow))
         self.logits[m, task.tokens[0]] = logits
         if self.training:
             own = statistics(logits, self.labels(task), task.units[0])
@@ -375,7 +332,7 @@ class BlockPart:
     def head_back(self, task: Task, module: Head, part: str) -> None:
         m = pass_of(task)
         if part == "in":
-            (entered,) = self.back(task, self.input_gradient(task, self.flows[m]))
+            (entered,) = self.segments.back(key_of(task), self.input_gradient(task, self.flows[m]))
             self.put_back(task, task.block, entered)
             return
         own = self.exchanged.of_own(m, task.block, Payload.VOCABULARY, None)
@@ -385,7 +342,7 @@ class BlockPart:
         share = 1 / (architecture(self.model).labelled(self.workload.tokens) * self.workload.batch_samples)
         if task.units[0] == 0:
             self.sum_of_losses += float(loss) * share
-        (entered,) = self.back(task, gradient * share)
+        (entered,) = self.segments.back(key_of(task), gradient * share)
         self.put_back(task, task.block, entered)
 
     def choose(self, m: int) -> Tensor:
@@ -398,22 +355,13 @@ class BlockPart:
         self.chosen.append(word)
         return word
 
-    def update(self, block: str, part: str) -> None:
-        """One optimiser step; gradients are zeroed for the next iteration."""
-        parameters = self.trained(block)[part]
-        if f"{block}.{part}" not in self.optimisers:
-            self.optimisers[f"{block}.{part}"] = make_optimiser(parameters, self.workload)
-        self.optimisers[f"{block}.{part}"].step()
-        for p in parameters:
-            assert p.grad is not None
-            p.grad.zero_()
-
     # Messages
 
     def reduced(self, task: Task) -> Tensor:
         """What an all-reduce adds up, in place: a partial output or input gradient, or shared weights' gradients."""
         if task.payload is None:
-            return self.flat_gradients
+            assert self.weights is not None
+            return self.weights.shared_gradients
         block, _ = block_of(task.block)
         place = f"{block}.out" if task.payload is Payload.ACTIVATION else f"{block}.in"
         if isinstance(self.parts[block], Head):
@@ -466,6 +414,11 @@ def block_of(name: str) -> tuple[str, str]:
     layer, _, rest = name.partition("/")
     block, _, part = rest.partition(".")
     return f"{layer}/{block}", part
+
+
+def key_of(task: Task) -> tuple[int | None, str]:
+    """What a forward pass and its backward pass have in common."""
+    return task.micro_batch, task.block
 
 
 def pass_of(task: Task) -> int:

@@ -1,0 +1,37 @@
+"""How is a block gone back by itself? Every computation of a forward pass starts a graph of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Key = tuple[int | None, str]  # micro-batch, and the block or its part
+
+
+class Segments:
+    """The graphs between forward and backward; none are kept where nothing is trained."""
+
+    def __init__(self, *, training: bool) -> None:
+        self.training = training
+        self.kept: dict[Key, tuple[list[Tensor], list[Tensor]]] = {}
+
+    def run(self, key: Key, work: Callable[..., Any], *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        """Do the work; in training on leaves of its own, so that :meth:`back` ends there."""
+        leaves = [None if x is None else x.detach() for x in inputs] if self.training else list(inputs)
+        if self.training:
+            for leaf in leaves:
+                if leaf is not None and leaf.is_floating_point():
+                    leaf.requires_grad_()
+        outputs = work(*leaves)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        if self.training:
+            self.kept[key] = ([leaf for leaf in leaves if leaf is not None], list(outputs))
+        return tuple(output.detach() for output in outputs)
+
+    def back(self, key: Key, *gradients: Tensor | None) -> list[Tensor | None]:
+        """Go back from the gradients of the outputs, adding to those of weights; the gradients of the inputs."""
+        leaves, outputs = self.kept.pop(key)
+        given = [(output, g) for output, g in zip(outputs, gradients, strict=True) if g is not None]
+        torch.autograd.backward([output for output, _ in given], [g for _, g in given])
+        return [leaf.grad for leaf in leaves]
