@@ -28,7 +28,7 @@ from real_runtime.testbeds import Hosts, Testbed, TestbedSpec, loopback, netns
 
 RANKS, LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS = 2, 4, 768, 12, 3072, 1, 128
 ROUNDS, PASSES, WARM_UP = 9, 5, 2
-AT_MOST = 1.05  # of PyTorch's time; what two medians of this machine differ by from run to run
+AT_MOST = 1.05  # of PyTorch's time: assumed noise of a median; single rounds spread by 10 % and more
 MODEL = bert(
     name="layers", layers=LAYERS, hidden=HIDDEN, heads=HEADS, columns=COLUMNS, vocabulary=BYTE_VOCABULARY,
     positions=TOKENS,
