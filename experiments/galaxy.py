@@ -2,7 +2,7 @@
 
     python -m experiments.galaxy    # results/galaxy_latency, results/galaxy_measured -> results/galaxy/summary.json
 
-Reads the studies' tables; galaxy_measured may be missing. Gains are a method's latency over Galaxy's, by environment
+Reads the studies' tables; those of galaxy_measured, at two rates, may be missing. Gains are a method's latency over Galaxy's, by environment
 and model, simulated beside measured; None where either does not run. Error: simulated over measured, minus 1, over all
 runs that both players made; tau is Kendall's, of their order.
 """
@@ -23,12 +23,12 @@ from experiments.results import write_text
 from experiments.studies import table_path
 from experiments.tables.tidy import RESULTS, Value, in_words, read_table, records
 
-SIMULATED, MEASURED = "galaxy_latency", "galaxy_measured"
+SIMULATED, MEASURED = "galaxy_latency", ("galaxy_measured", "galaxy_measured_500mbit")
 OURS, OVER = "galaxy", {"gain_over_tp": "megatron_tp", "gain_over_sp": "sequence_parallel"}
 WITHOUT_OVERLAP = "galaxy_without_overlap"
 _NEEDS = ("cluster", "model", "method", "bandwidth_bit_per_s", "player", "status", "latency_s", "profile_origin")
-# What a method is, not where it runs.
-_OF_METHOD = ("study", "strategy", "planner", "method", "model", "player", "devices", "batch_samples")
+# What a method is and how it was measured, not where it runs.
+_OF_METHOD = ("study", "rehearsals", "strategy", "planner", "method", "model", "player", "devices", "batch_samples")
 PLAYERS = ("simulated", "measured")
 
 Row = Mapping[str, Value]
@@ -97,8 +97,8 @@ def validation(latencies: Latencies) -> dict[str, float | int | None]:
 def read(results: Path) -> list[Row]:
     """The rows of both studies. Raises ValueError if the simulated one has no table."""
     rows = records(read_table(table_path(results, SIMULATED), needs=_NEEDS))
-    measured = table_path(results, MEASURED)
-    return rows + (records(read_table(measured, needs=_NEEDS)) if measured.exists() else [])
+    kept = (path for study in MEASURED if (path := table_path(results, study)).exists())
+    return rows + [row for path in kept for row in records(read_table(path, needs=_NEEDS))]
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from pandas import DataFrame
 from table_builders import made
 
 from experiments.front_door import ROOT
-from experiments.galaxy import Row, main, summary
+from experiments.galaxy import MEASURED, SIMULATED, Row, main, summary
 from experiments.tables.tidy import records
 
 
@@ -81,7 +81,7 @@ def test_a_missing_study_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_the_kept_summary_is_what_the_command_writes(tmp_path: Path) -> None:
-    for study in ("galaxy_latency", "galaxy_measured"):
+    for study in (SIMULATED, *MEASURED):
         if (table := ROOT / "results" / study / "table.csv").exists():
             (tmp_path / study).mkdir()
             (tmp_path / study / "table.csv").write_text(table.read_text())
