@@ -2,9 +2,9 @@
 
     python -m experiments.galaxy    # results/galaxy_latency, results/galaxy_measured -> results/galaxy/summary.json
 
-Reads the studies' tables; those of galaxy_measured, at two rates, may be missing. Gains are a method's latency over Galaxy's, by environment
-and model, simulated beside measured; None where either does not run. Error: simulated over measured, minus 1, over all
-runs that both players made; tau is Kendall's, of their order.
+Reads the studies' tables; those of galaxy_measured, at two rates, may be missing. Gains are a method's latency over
+Galaxy's, by environment and model, simulated beside measured; None where either does not run. Error: simulated over
+measured, minus 1, over all runs that both players made; tau is Kendall's, of their order.
 """
 
 import argparse
