@@ -9,7 +9,7 @@ import numpy as np
 from edgesim.cluster import Cluster, Network, Origin
 from edgesim.errors import RunError
 from edgesim.model import Model
-from edgesim.profile import Point, estimate
+from edgesim.profile import Point, Profile, estimate
 from edgesim.simulator import simulate
 from edgesim.trace import Trace
 from edgesim.workload import Workload
@@ -28,7 +28,7 @@ class FakeTestbed:
         self.random = np.random.default_rng(0)
         self.description = f"fake testbed of {len(cluster.devices)} hosts"
 
-    def execute(self, job: Job) -> Execution:
+    def execute(self, job: Job, rehearsed: Profile | None = None) -> Execution:
         """Each iteration a little slower or faster than simulated."""
         if len(job.schedule.programs) > self.ranks:
             raise RunError(f"rank {self.ranks}: cannot be reached")
@@ -38,8 +38,9 @@ class FakeTestbed:
             job.schedule, cluster=self.cluster, model=job.model, profile=profile, tokens=job.workload.tokens
         )
         return Execution(
-            traces=tuple(self._disturbed(exact) for _ in range(job.iterations)), losses=(1.0,) * job.iterations
-        )
+            traces=tuple(self._disturbed(exact) for _ in range(job.iterations)), losses=(1.0,) * job.iterations,
+            rehearsed=rehearsed,
+        )  # fmt: skip
 
     def _disturbed(self, trace: Trace) -> Trace:
         factor = 1 + NOISE * self.random.standard_normal()

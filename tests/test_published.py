@@ -62,7 +62,7 @@ def test_the_sequence_parallel_curve_is_below_its_published_one_and_the_differen
         assert claim.predicted < claim.published
         assert "0.78" in claim.note
     law, simulated = ([claim.predicted for claim in rows[start::2]] for start in (0, 1))
-    assert simulated == pytest.approx(law, rel=0.08)  # the schedules gather what the law says, and norms take time
+    assert simulated == pytest.approx(law, rel=0.09)  # norms take time, and every rank reads all weights, K and V
 
 
 def test_nothing_of_bart_was_fitted_and_each_constant_has_its_rows(claims: list[Claim]) -> None:

@@ -19,7 +19,7 @@ from real_runtime.data import DataSpec
 from real_runtime.job import Job
 from real_runtime.part import Part
 from real_runtime.transport import Transport
-from real_runtime.worker import Player
+from real_runtime.worker import Kinds, Player
 
 BERT = bert(name="small", layers=4, hidden=64, heads=4, columns=128, vocabulary=259, positions=64)
 WORK = Workload(
@@ -110,7 +110,8 @@ def live_between_tasks(plan: Plan, rank: int) -> tuple[int, int]:
 
         part.compute = watched  # type: ignore[method-assign]
         dilation = SimpleNamespace(run=lambda work, kind: (work(), 0.0, 0.0))
-        player = Player(SimpleNamespace(transport=transport, dilation=dilation, now=""), part, program)  # type: ignore[arg-type]
+        worker = SimpleNamespace(transport=transport, dilation=dilation, kinds=Kinds(job), now="")
+        player = Player(worker, part, program)  # type: ignore[arg-type]
         for task in program:  # in one thread: nobody waits for anybody, and what is received is there
             if task.op is not Op.RECV:
                 player.perform(task)
