@@ -6,7 +6,7 @@ way back, the gradient of what it has read. Tokens, units and tiles are those th
 strategy.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from edgesim.schedule import Op, Payload, Task
 from edgesim.workload import Purpose
 from real_runtime.block_weights import BlockWeights
 from real_runtime.data import Source
-from real_runtime.exchanged import Exchanged
+from real_runtime.exchanged import Exchanged, place_of
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.segments import Segments
@@ -60,6 +60,7 @@ class BlockPart:
             for task in tasks
             if task.op is Op.F and task.block.startswith("embedding/")
         }
+        self.to_send = Counter(place_of(task) for task in tasks if task.op is Op.SEND)
         self.source = Source(job.data, job.model, job.workload, job.seed)
         self.samples = next(task.samples[1] for task in tasks if task.op is Op.F)
         self.hidden = int(self.model.hyper["hidden"])
@@ -83,7 +84,7 @@ class BlockPart:
     def begin(self, iteration: int) -> None:
         """Draw the batch and forget the last iteration's tensors."""
         self.inputs, self.targets = self.source.batch(iteration)
-        self.exchanged = Exchanged()
+        self.exchanged = Exchanged(self.to_send)
         self.flows: dict[int, Flow] = {}
         self.inner: dict[str, dict[int | None, Any]] = defaultdict(dict)
         self.segments = Segments(training=self.training)
@@ -370,6 +371,11 @@ class BlockPart:
 
     def outgoing(self, task: Task) -> Tensor:
         """The tensor that a SEND carries."""
+        tensor = self.to_go(task)
+        self.exchanged.sent(task)
+        return tensor
+
+    def to_go(self, task: Task) -> Tensor:
         assert task.payload is not None
         assert task.tile is not None
         m = pass_of(task)

@@ -1,6 +1,7 @@
 """What came of other ranks' tokens, what goes to them, and what of it still matters? Tensors by their block."""
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -8,17 +9,19 @@ from torch import Tensor
 from edgesim.schedule import Payload, Task
 
 Place = tuple[int | None, str, Payload]
-# Receives are posted at most one block ahead, and no rank can be more than a block ahead of its peers' sends.
+# Receives are posted at most one block ahead of their use.
 _BLOCKS_KEPT = 4
 
 
 class Exchanged:
-    """Tensors on their way from and to other ranks; those of blocks long past are let go of.
+    """Tensors on their way from and to other ranks; those of blocks long past are let go of, once they are sent.
 
-    But what ranks tell of their vocabulary, a few numbers per token, is kept: a loss goes back passes later.
+    A rank may be many blocks ahead of a slow peer's receives, so what of each place is to be sent is counted down. What
+    ranks tell of their vocabulary, a few numbers per token, is kept: a loss goes back passes later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, to_send: Mapping[Place, int]) -> None:
+        self.to_send = Counter(to_send)
         self.received: defaultdict[Place, dict[int, list[Tensor]]] = defaultdict(dict)
         self.made: dict[Place, dict[int | None, Tensor]] = defaultdict(dict)
         self.spans: dict[Place, dict[int, tuple[int, int]]] = defaultdict(dict)
@@ -52,9 +55,15 @@ class Exchanged:
         self.blocks.append(set())
         if len(self.blocks) > _BLOCKS_KEPT:
             for place in self.blocks.popleft():
-                if not any(place in later for later in self.blocks):
+                if self.to_send[place] > 0:
+                    self.used(place)
+                elif not any(place in later for later in self.blocks):
                     for store in (self.received, self.made, self.spans):
                         store.pop(place, None)
+
+    def sent(self, task: Task) -> None:
+        """A send of this place has its tensor."""
+        self.to_send[place_of(task)] -= 1
 
     def tiles(self, m: int | None, block: str, payload: Payload) -> dict[int, Tensor]:
         """The complete tiles that arrived at a block."""
