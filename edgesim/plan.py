@@ -29,7 +29,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """How far a plan can be from the best for its planner's objective; ``bound`` is None where none is known."""
+    """How far a plan can be from the best for its planner's objective; ``bound`` is None where none is known.
+
+    ``solver`` is who proved the bound, ``seconds`` how long planning took; the plan beside it has its profile's hash.
+    """
 
     status: Status
     method: str
@@ -37,6 +40,7 @@ class Proof:
     value: float | None = None
     bound: float | None = None
     seconds: float | None = None
+    solver: str | None = None
 
     @property
     def gap(self) -> float | None:

@@ -51,18 +51,16 @@ class BlockPart:
         tasks = list(program)
         self.units = {block_of(task.block)[0]: task.units for task in tasks if task.op is Op.F}
         self.parts = self._cut()
-        heads = (t.block for t in tasks if t.op is Op.F and t.block.startswith("head/head") and t.block[-3:] != ".in")
+        forwards = [task for task in tasks if task.op is Op.F]
+        heads = (task.block for task in forwards if self.is_head(task) and not task.block.endswith(".in"))
         self.vocabulary = next(heads, "")  # the product onto it, where this rank has a part in that
         own = (task.tile for task in tasks if task.op is Op.SEND and task.payload in _COMPLETE)
         self.me = next(own, 0) or 0  # a rank's first complete tile is its own
-        self.first_tokens = {
-            task.micro_batch: task.tokens[0]
-            for task in tasks
-            if task.op is Op.F and task.block.startswith("embedding/")
-        }
+        # Where the tokens begin that this rank holds between blocks, by pass.
+        self.own_first = {t.micro_batch: t.tokens[0] for t in forwards if t.block.startswith("embedding/")}
         self.to_send = Counter(place_of(task) for task in tasks if task.op is Op.SEND)
         self.source = Source(job.data, job.model, job.workload, job.seed)
-        self.samples = next(task.samples[1] for task in tasks if task.op is Op.F)
+        self.samples = forwards[0].samples[1]
         self.hidden = int(self.model.hyper["hidden"])
         self.cache: dict[str, tuple[Tensor, Tensor]] = {}
         self.weights = BlockWeights(self.parts, self.units, self.workload) if self.training else None
@@ -190,7 +188,7 @@ class BlockPart:
         """A whole attention or MLP, on all tokens that this rank has or was sent."""
         m, first = pass_of(task), task.tokens[0]
         own = self.flows[m].normed
-        entered = self.exchanged.in_order(m, f"{block}.in", Payload.TILE, own, self.own_first(m))
+        entered = self.exchanged.in_order(m, f"{block}.in", Payload.TILE, own, self.own_first[m])
 
         def work(x: Tensor) -> Tensor:
             if isinstance(module, Attention):
@@ -211,7 +209,7 @@ class BlockPart:
         m = pass_of(task)
         flow = self.flows[m]
         assert flow.branch_gradient is not None
-        gradient = self.exchanged.in_order(m, f"{block}.out", Payload.GRADIENT, flow.branch_gradient, self.own_first(m))
+        gradient = self.exchanged.in_order(m, f"{block}.out", Payload.GRADIENT, flow.branch_gradient, self.own_first[m])
         (entered,) = self.segments.back(key_of(task), gradient)
         self.put_back(task, f"{block}.in", entered)
 
@@ -221,9 +219,8 @@ class BlockPart:
         self.exchanged.keep(m, place, Payload.PARTIAL, gradient)
         self.flows[m].entered = place
 
-    def own_first(self, m: int) -> int:
-        """Where the tokens begin that this rank holds between blocks."""
-        return self.first_tokens[m]
+    def is_head(self, task: Task) -> bool:
+        return isinstance(self.parts[block_of(task.block)[0]], Head)
 
     def part(self, task: Task, module: nn.Module, block: str, part: str) -> None:
         """One part of an attention or MLP, of one tile or of the own tokens."""
@@ -324,7 +321,7 @@ class BlockPart:
             return flow.normed if task.tile == self.me else arrived[task.tile]
         if self.workload.new_tokens:
             return next(iter(arrived.values()), flow.normed[:, -1:])
-        return self.exchanged.in_order(m, task.block, Payload.TILE, flow.normed, self.own_first(m))
+        return self.exchanged.in_order(m, task.block, Payload.TILE, flow.normed, self.own_first[m])
 
     def labels(self, task: Task) -> Tensor:
         start = pass_of(task) * self.samples
@@ -365,7 +362,7 @@ class BlockPart:
             return self.weights.shared_gradients
         block, _ = block_of(task.block)
         place = f"{block}.out" if task.payload is Payload.ACTIVATION else f"{block}.in"
-        if isinstance(self.parts[block], Head):
+        if self.is_head(task):
             place = task.block
         return self.exchanged.of_own(task.micro_batch, place, Payload.PARTIAL, None)
 
@@ -390,7 +387,7 @@ class BlockPart:
 
     def own_tile(self, task: Task, m: int) -> Tensor:
         """This rank's own complete tile; or what it has added up for all, as the hub of a star."""
-        is_head = isinstance(self.parts[block_of(task.block)[0]], Head)
+        is_head = self.is_head(task)
         left = task.block.endswith(".out") and not is_head
         if task.payload in (Payload.KV, Payload.VOCABULARY):
             return self.exchanged.of_own(m, task.block, task.payload, None)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from edgesim.apportion import largest_remainder
+from edgesim.planners.shares import move_from_stragglers
 from edgesim.planners.stage_costs import Layers, StageCosts
 
 
@@ -19,7 +20,9 @@ def allocate(costs: StageCosts, layers: Layers, ranks: Sequence[int], in_flight:
     if min(most) < 1 or sum(most) < total:
         return None
     speeds = [1 / costs.both_s(rank, layers, total) for rank in ranks]
-    return _moved(costs, layers, ranks, _within_memory(total, speeds, most), most)
+    return move_from_stragglers(
+        _within_memory(total, speeds, most), lambda i, share: costs.both_s(ranks[i], layers, share), most
+    )
 
 
 def _within_memory(total: int, speeds: Sequence[float], most: Sequence[int]) -> list[int]:
@@ -31,21 +34,3 @@ def _within_memory(total: int, speeds: Sequence[float], most: Sequence[int]) -> 
         for i, more in zip(room, wanted, strict=True):
             shares[i] = min(shares[i] + more, most[i])
     return shares
-
-
-def _moved(
-    costs: StageCosts, layers: Layers, ranks: Sequence[int], shares: list[int], most: Sequence[int]
-) -> tuple[int, ...]:
-    """Sample by sample off the slowest, while its time strictly falls."""
-    while True:
-        now_s = [costs.both_s(rank, layers, share) for rank, share in zip(ranks, shares, strict=True)]
-        slowest = now_s.index(max(now_s))
-        takers = [i for i in range(len(ranks)) if i != slowest and shares[i] < most[i]]
-        if shares[slowest] == 1 or not takers:
-            return tuple(shares)
-        after_s = {i: costs.both_s(ranks[i], layers, shares[i] + 1) for i in takers}
-        taker = min(takers, key=after_s.__getitem__)
-        if after_s[taker] >= now_s[slowest]:
-            return tuple(shares)
-        shares[slowest] -= 1
-        shares[taker] += 1

@@ -6,7 +6,7 @@ first, because early stages keep most micro-batches in flight: the p-th from the
 state is what makes it a heuristic: the best round may have a head whose suffix is not the best by itself.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import OUT_OF_MEMORY, Depth, Plan, Proof, Status
@@ -91,15 +91,15 @@ def _headed(
     samples = allocate(costs, layers, ranks, in_flight=2 * p - 1)
     if samples is None:
         return []
-    head = costs.stage(layers, ranks, samples)
-    found = Suffix(latency_s=0.0, cuts=layers, groups=(ranks,), samples=(samples,), steps=(head,))
-    if behind is not None:
-        message = costs.message(layers[1], ranks, behind.groups[0])
-        found = Suffix(
-            latency_s=0.0, cuts=(layers[0], *behind.cuts), groups=(ranks, *behind.groups),
-            samples=(samples, *behind.samples), steps=(head, message, *behind.steps),
-        )  # fmt: skip
-    return [replace(found, latency_s=round_s(found.steps, costs.problem.workload.micro_batches))]
+    rest = behind or Suffix(latency_s=0.0, cuts=layers[1:], groups=(), samples=(), steps=())
+    message = () if behind is None else (costs.message(layers[1], ranks, behind.groups[0]),)
+    steps = (costs.stage(layers, ranks, samples), *message, *rest.steps)
+    return [
+        Suffix(
+            latency_s=round_s(steps, costs.problem.workload.micro_batches), cuts=(layers[0], *rest.cuts),
+            groups=(ranks, *rest.groups), samples=(samples, *rest.samples), steps=steps,
+        )
+    ]  # fmt: skip
 
 
 def _why(costs: StageCosts) -> str:

@@ -8,7 +8,6 @@
 The steps are recalled, not verified. Memory is what ``Plan.check`` counts, not the paper's weights alone.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edgesim.apportion import largest_remainder
@@ -18,6 +17,7 @@ from edgesim.model import BlockKind
 from edgesim.plan import OUT_OF_MEMORY, Plan
 from edgesim.planners import Problem
 from edgesim.planners.divided import Ranks, balanced, capacities, chosen_ranks, divided_plan, splits
+from edgesim.planners.shares import most
 from edgesim.units import show
 
 
@@ -31,8 +31,8 @@ def galaxy(problem: Problem, *, ranks: Ranks = "all") -> Plan:
         heads=list(balanced(problem, chosen, "heads", splits(problem, BlockKind.ATTENTION), speeds)),
         columns=list(balanced(problem, chosen, "columns", splits(problem, BlockKind.MLP), speeds)),
     )  # fmt: skip
-    while over := division.largest_overflow():
-        division.shed(over[0])
+    while (over := division.largest_overflow()) is not None:
+        division.shed(over)
     return divided_plan(
         problem, planner="galaxy", ranks=chosen,
         heads=tuple(division.heads), columns=tuple(division.columns), tokens=tokens,
@@ -70,11 +70,10 @@ class Division:
         """How much a device is over its budget with what it has; not positive where it fits."""
         return self.need_bytes(i, self.heads[i], self.columns[i]) - self.budget_bytes(i)
 
-    def largest_overflow(self) -> tuple[int, float] | None:
-        """The device furthest over its budget, and by how much; None where all fit."""
+    def largest_overflow(self) -> int | None:
+        """The device furthest over its budget; None where all fit."""
         worst = max(range(len(self.ranks)), key=self.overflow_bytes)
-        overflow = self.overflow_bytes(worst)
-        return (worst, overflow) if overflow > 0 else None
+        return worst if self.overflow_bytes(worst) > 0 else None
 
     def shed(self, i: int) -> None:
         """Move what overflows to the others who have not shed. Raises InfeasibleError."""
@@ -96,24 +95,11 @@ class Division:
         device = self.problem.cluster.devices[self.ranks[i]]
         least = self.need_bytes(i, 1, 1)
         why = (
-            f"needs {show(least, 'B')} for one head and one column already"
+            f"needs {show(least, 'B')} for one head and one column, more than its budget"
             if heads == 0
             else f"is {show(self.overflow_bytes(i), 'B')} over its budget, and no other device has room"
         )
         raise InfeasibleError(
-            f"{OUT_OF_MEMORY}: rank {self.ranks[i]} ({device.name}) {why}, and has {show(self.budget_bytes(i), 'B')} "
+            f"{OUT_OF_MEMORY}: rank {self.ranks[i]} ({device.name}) {why}, of {show(self.budget_bytes(i), 'B')} "
             "(leave it out, add devices, or take a smaller model)"
         )
-
-
-def most(upper: int, fits: Callable[[int], bool]) -> int:
-    """The largest number from 1 to ``upper`` that fits, where fewer fit if more do; 0 if none does.
-
-    >>> most(10, lambda n: n * n <= 50)
-    7
-    """
-    low, high = 0, upper
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low

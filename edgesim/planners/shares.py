@@ -13,13 +13,31 @@ def even_cuts(layers: int, stages: int) -> tuple[int, ...]:
     return (0, *accumulate(largest_remainder(layers, [1] * stages)))
 
 
-def move_from_stragglers(shares: Sequence[int], seconds: Callable[[int, int], float]) -> tuple[int, ...]:
-    """Move samples off the slowest, one at a time, while its time falls; ``seconds(i, share)``. No share falls to 0."""
-    moved = list(shares)
+def most(upper: int, fits: Callable[[int], bool]) -> int:
+    """The largest number from 1 to ``upper`` that fits, where fewer fit if more do; 0 if none does.
+
+    >>> most(10, lambda n: n * n <= 50)
+    7
+    """
+    low, high = 0, upper
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def move_from_stragglers(
+    shares: Sequence[int], seconds: Callable[[int, int], float], limits: Sequence[float] | None = None
+) -> tuple[int, ...]:
+    """Move samples off the slowest, one at a time, while its time falls; ``seconds(i, share)``.
+
+    No share falls to 0, or rises beyond its limit.
+    """
+    moved, limits = list(shares), limits or [inf] * len(shares)
     while True:
         now_s = [seconds(i, share) for i, share in enumerate(moved)]
         slowest = now_s.index(max(now_s))
-        others = [i for i in range(len(moved)) if i != slowest]
+        others = [i for i in range(len(moved)) if i != slowest and moved[i] < limits[i]]
         if moved[slowest] == 1 or not others:
             return tuple(moved)
         taker = min(others, key=lambda i: seconds(i, moved[i] + 1))

@@ -11,6 +11,7 @@ from itertools import accumulate
 from edgesim.memory import held_bytes
 from edgesim.planners import Problem
 from edgesim.planners.round import Step
+from edgesim.planners.shares import most
 from edgesim.profile import BACKWARD, FORWARD
 from edgesim.workload import Purpose
 
@@ -88,9 +89,7 @@ class StageCosts:
 
     def _most_samples(self, rank: int, layers: Layers, in_flight: int, replicas: int) -> int:
         """The largest share of a micro-batch that fits; 0 if none does. More samples never need less memory."""
-        low, high = 0, self.problem.workload.micro_batch_samples
-        while low < high:
-            middle = (low + high + 1) // 2
-            fits = self.fits(rank, layers, middle, in_flight, replicas)
-            low, high = (middle, high) if fits else (low, middle - 1)
-        return low
+        return most(
+            self.problem.workload.micro_batch_samples,
+            lambda samples: self.fits(rank, layers, samples, in_flight, replicas),
+        )

@@ -246,38 +246,34 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
         )
         stack.callback(coordinator.close)
         testbed = Testbed(spec, cluster, coordinator, hosts, name=kind, why=why)
-        limits = [device.memory_bytes if spec.memory_limit and groups is None else None for device in cluster.devices]
-        coordinator.ask(
-            {
-                rank: {
-                    "do": "join",
-                    "rank": rank,
-                    "world": ranks,
-                    "store": str(folder / "store"),
-                    "interface": hosts.interface,
-                    "deadline_s": spec.deadline_s,
-                    "nic_bytes_per_s": rates[rank] if hosts.paces else None,
-                    "limited": spec.memory_limit or spec.cpu_quota,
-                }
-                for rank in range(ranks)
-            }
-        )
-        # One rank alone: together they would take each other's caches, and hosts would be faster than they should.
-        (core,) = coordinator.ask({0: {"do": "time_core"}})
-        testbed.fractions = _fractions(spec, cluster, core["flop_per_s"])
-        if groups is not None:
-            _confine(spec, cluster, coordinator, groups, testbed.fractions)
-        coordinator.ask(
-            {
-                rank: {
-                    "do": "dilate",
-                    "fraction": 1.0 if spec.cpu_quota else fraction,
-                    "memory_bytes": limits[rank],
-                }
-                for rank, fraction in enumerate(testbed.fractions)
-            }
-        )
+        _bring_up(testbed, rates, str(folder / "store"), groups)
         yield testbed
+
+
+def _bring_up(testbed: Testbed, rates: Sequence[float], store: str, groups: "list[cgroups.Cgroup] | None") -> None:
+    """Let the ranks join, then give each its device's speed and memory. Raises ValueError, RunError."""
+    spec, cluster, coordinator, hosts = testbed.spec, testbed.cluster, testbed.coordinator, testbed.hosts
+    ranks = len(cluster.devices)
+    limits = [device.memory_bytes if spec.memory_limit and groups is None else None for device in cluster.devices]
+    joins = {
+        rank: {
+            "do": "join", "rank": rank, "world": ranks, "store": store, "interface": hosts.interface,
+            "deadline_s": spec.deadline_s, "nic_bytes_per_s": rates[rank] if hosts.paces else None,
+            "limited": spec.memory_limit or spec.cpu_quota,
+        }
+        for rank in range(ranks)
+    }  # fmt: skip
+    coordinator.ask(joins)
+    # One rank alone: together they would take each other's caches, and hosts would be faster than they should.
+    (core,) = coordinator.ask({0: {"do": "time_core"}})
+    testbed.fractions = _fractions(spec, cluster, core["flop_per_s"])
+    if groups is not None:
+        _confine(spec, cluster, coordinator, groups, testbed.fractions)
+    dilations = {
+        rank: {"do": "dilate", "fraction": 1.0 if spec.cpu_quota else fraction, "memory_bytes": limits[rank]}
+        for rank, fraction in enumerate(testbed.fractions)
+    }
+    coordinator.ask(dilations)
 
 
 def _confine(
