@@ -1,7 +1,7 @@
 """Where does everything live? Stages of layers on ranks, samples per rank, and how many micro-batches are in flight."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -106,6 +106,14 @@ class Stage:
         """The half-open range of a micro-batch's samples that the rank computes."""
         i = self.ranks.index(rank)
         return (0, self.samples[i]) if self.divides_blocks else ranges(self.samples)[i]
+
+    def overlaps(self, rank: int, other: "Stage") -> Iterator[tuple[int, tuple[int, int]]]:
+        """Ranks of the other stage that hold some of this rank's samples, and which."""
+        start, stop = self.sample_range(rank)
+        for peer in other.ranks:
+            first, last = other.sample_range(peer)
+            if max(start, first) < min(stop, last):
+                yield peer, (max(start, first), min(stop, last))
 
     def token_range(self, rank: int) -> tuple[int, int]:
         """The half-open range of the sequence that is the rank's own; (0, 0) where tokens are not divided."""

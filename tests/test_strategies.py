@@ -11,7 +11,7 @@ from edgesim.model import Model
 from edgesim.plan import Depth, Plan, Stage
 from edgesim.schedule import COMPUTE, MESSAGE, Op, Payload, Schedule
 from edgesim.strategies.data import data
-from edgesim.strategies.hybrid_pipeline import hybrid_pipeline, overlaps
+from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.strategies.pipeline import pipeline
 from edgesim.workload import Purpose, Workload
@@ -80,8 +80,8 @@ def test_stages_exchange_the_samples_that_both_hold(
     mine: list[int], theirs: list[int], expected: dict[int, dict[int, tuple[int, int]]]
 ) -> None:
     first, second = hybrid_plan(chain(2), [mine, theirs], micro_batches=1).stages
-    assert {rank: dict(overlaps(first, rank, second)) for rank in first.ranks} == expected
-    back = {(peer, rank): cut for rank in second.ranks for peer, cut in overlaps(second, rank, first)}
+    assert {rank: dict(first.overlaps(rank, second)) for rank in first.ranks} == expected
+    back = {(peer, rank): cut for rank in second.ranks for peer, cut in second.overlaps(rank, first)}
     assert back == {(rank, peer): cut for rank, cuts in expected.items() for peer, cut in cuts.items()}
 
 

@@ -12,7 +12,7 @@ from edgesim.memory import held_bytes
 from edgesim.planners import Problem
 from edgesim.planners.round import Step
 from edgesim.planners.shares import most
-from edgesim.profile import BACKWARD, FORWARD
+from edgesim.profile import BACKWARD, FORWARD, UPDATE
 from edgesim.workload import Purpose
 
 Layers = tuple[int, int]
@@ -36,8 +36,8 @@ class StageCosts:
         return tuple(accumulate(seconds, initial=0.0))
 
     def seconds(self, rank: int, layers: Layers, op: str, samples: int) -> float:
-        """Of one micro-batch on one device; nothing for no samples."""
-        if samples == 0:
+        """Of one micro-batch on one device, nothing for no samples; or of the update, which has none."""
+        if samples == 0 and op != UPDATE:
             return 0.0
         sums = self._sums(rank, op, samples)
         return sums[layers[1]] - sums[layers[0]]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from edgesim.errors import PlanError
 from edgesim.model import Model
-from edgesim.plan import Plan, Stage
+from edgesim.plan import Plan
 from edgesim.schedule import Op, Payload, Schedule, Task
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.workload import Purpose, Workload
@@ -95,18 +95,9 @@ class _Writer:
         if payload is Payload.GRADIENT and not sent.returns_gradient:
             return
         source, nbytes = ("F", sent.output_bytes) if payload is Payload.ACTIVATION else ("B", sent.gradient_bytes)
-        for peer, (start, stop) in overlaps(self.plan.stages[s], rank, self.plan.stages[other]):
+        for peer, (start, stop) in self.plan.stages[s].overlaps(rank, self.plan.stages[other]):
             yield Task(
                 op=op, rank=rank, stage=s, layers=(boundary, boundary), micro_batch=m, samples=(start, stop),
                 payload=payload, peers=(peer,), nbytes=nbytes(stop - start, self.tokens),
                 needs=(f"{s}{source}{m}@{rank}",) if op is Op.SEND else (),
             )  # fmt: skip
-
-
-def overlaps(stage: Stage, rank: int, other: Stage) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Ranks of the other stage that hold some of this rank's samples, and which."""
-    start, stop = stage.sample_range(rank)
-    for peer in other.ranks:
-        first, last = other.sample_range(peer)
-        if max(start, first) < min(stop, last):
-            yield peer, (max(start, first), min(stop, last))
