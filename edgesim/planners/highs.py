@@ -1,0 +1,74 @@
+"""What does HiGHS find? A solver in this process, which lets other threads run and can be told to stop."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from math import isfinite
+from time import perf_counter
+from typing import Any
+
+from edgesim.planners.answer import Answer, Question, SolverError
+
+
+class Highs:
+    """One HiGHS, on one thread."""
+
+    def __init__(self, question: Question) -> None:
+        self.question, self.began_s = question, perf_counter()
+        self.highspy: Any = import_module("highspy")
+        self.solver = self._quiet()
+        self._must(self.solver.readModel(str(question.path)), "cannot read the problem")
+        options = {  # behind reading, which would keep the limit too
+            "threads": 1, "parallel": "off", "time_limit": question.time_limit_s,
+            "mip_rel_gap": question.gap, "mip_abs_gap": 0.0,
+        }  # fmt: skip
+        for name, value in options.items():
+            self._must(self.solver.setOptionValue(name, value), f"refused option {name}={value}")
+        self.names: Sequence[str] = list(self.solver.getLp().col_names_)
+        if question.start:
+            place = {name: i for i, name in enumerate(self.names)}
+            indices = [place[name] for name in question.start]
+            self._must(
+                self.solver.setSolution(len(indices), indices, list(question.start.values())), "refused the start"
+            )
+        self.solver.HandleUserInterrupt = True
+
+    def _quiet(self) -> Any:
+        """HiGHS prints its banner when callbacks are enabled, which its constructor does: silence it before."""
+
+        class Quiet(self.highspy.Highs):  # type: ignore[misc, name-defined]
+            def enableCallbacks(self) -> Any:  # noqa: N802 - highspy's name
+                self.setOptionValue("output_flag", False)
+                return super().enableCallbacks()
+
+        return Quiet()
+
+    def _must(self, status: Any, what: str) -> None:
+        if status == self.highspy.HighsStatus.kError:
+            raise SolverError(what)
+
+    def stop(self) -> None:
+        """Tell it to stop: it looks between steps, and keeps what it has."""
+        self.solver.cancelSolve()
+
+    def finish(self) -> Answer:
+        """Solve. Raises SolverError if it fails."""
+        statuses = self.highspy.HighsModelStatus
+        self._must(self.solver.run(), "failed")
+        if self.solver.getModelStatus() == statuses.kUnboundedOrInfeasible:  # presolve cannot tell which
+            self.solver.setOptionValue("presolve", "off")
+            self._must(self.solver.run(), "failed")
+        status, info = self.solver.getModelStatus(), self.solver.getInfo()
+        if status in (statuses.kUnbounded, statuses.kUnboundedOrInfeasible):
+            raise SolverError("found the problem unbounded")
+        found = None
+        if status != statuses.kInfeasible and info.primal_solution_status == self.highspy.kSolutionStatusFeasible:
+            found = dict(zip(self.names, map(float, self.solver.getSolution().col_value), strict=True))
+        bound = info.mip_dual_bound if self.question.mixed else info.objective_function_value
+        believed = isfinite(bound) and (self.question.mixed or status == statuses.kOptimal)
+        return self.question.answer(
+            solver=f"HiGHS {self.solver.version()}",
+            seconds=perf_counter() - self.began_s,
+            proven=status in (statuses.kOptimal, statuses.kInfeasible),
+            bound=float(bound) if believed and status != statuses.kInfeasible else None,
+            found=found,
+        )
