@@ -93,7 +93,8 @@ class Share:
 
     def of(self, block: Block) -> Block:
         """The block as the rank holds it."""
-        return divided(block, {SplitBy.HEADS: self.heads, SplitBy.COLUMNS: self.columns}.get(block.split_by, 1.0))
+        share = {SplitBy.HEADS: self.heads, SplitBy.COLUMNS: self.columns}.get(block.split_by, 1.0)
+        return block if share == 1 else divided(block, share)  # what is remembered is found by a long hash
 
     def computed(self, block: Block, tokens: int) -> int:
         """How many of all tokens the rank computes in this block."""

@@ -238,24 +238,15 @@ class Plan:
         Their gradients would have to be exchanged in every iteration, which no strategy does. Frozen weights and
         inference are fine: each stage holds a copy.
         """
-        if workload.purpose is Purpose.INFER:
-            return ""
-        place = {layer.name: i for i, layer in enumerate(model.layers)}
-        for layer in model.layers:
-            for block in layer.blocks:
-                if not block.tied_bytes:
-                    continue
-                if block.tied_to not in place:
-                    raise PlanError(f"{model.name}: layer {layer.name} is tied to {block.tied_to!r}, which it lacks")
-                owner = model.layers[place[block.tied_to]]
-                # What a fine-tuning technique adds to the owner's layer is not what is shared.
-                trained = any(part.trainable for part in (block, *owner.blocks) if part.kind is not BlockKind.SIDE)
-                if trained and self._stage_of(place[layer.name]) != self._stage_of(place[owner.name]):
-                    return (
-                        f"layers {owner.name} and {layer.name} share {show(block.tied_bytes, 'B')} of trained weights "
-                        "and lie in different stages, which would have to exchange gradients "
-                        "(put both into one stage, freeze them, or untie them: model.tied=false)"
-                    )
+        for one, other in trained_ties(model, workload):
+            if self._stage_of(one) != self._stage_of(other):
+                owner, layer = model.layers[one], model.layers[other]
+                shared = next(block.tied_bytes for block in layer.blocks if block.tied_to == owner.name)
+                return (
+                    f"layers {owner.name} and {layer.name} share {show(shared, 'B')} of trained weights "
+                    "and lie in different stages, which would have to exchange gradients "
+                    "(put both into one stage, freeze them, or untie them: model.tied=false)"
+                )
         return ""
 
     def _stage_of(self, layer: int) -> int:
@@ -288,6 +279,24 @@ class Plan:
         proof = Proof(**{**data["proof"], "status": Status(data["proof"]["status"])})
         stages = tuple(_read_stage(stage) for stage in data["stages"])
         return cls(**{**data, "stages": stages, "proof": proof})
+
+
+def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:
+    """Pairs of layers, by index, that share weights which the workload trains: the owner's first."""
+    if workload.purpose is Purpose.INFER:
+        return []
+    place, found = {layer.name: i for i, layer in enumerate(model.layers)}, []
+    for layer in model.layers:
+        for block in layer.blocks:
+            if not block.tied_bytes:
+                continue
+            if block.tied_to not in place:
+                raise PlanError(f"{model.name}: layer {layer.name} is tied to {block.tied_to!r}, which it lacks")
+            owner = model.layers[place[block.tied_to]]
+            # What a fine-tuning technique adds to the owner's layer is not what is shared.
+            if any(part.trainable for part in (block, *owner.blocks) if part.kind is not BlockKind.SIDE):
+                found.append((place[owner.name], place[layer.name]))
+    return found
 
 
 def _share_text(stage: Stage, i: int) -> str:

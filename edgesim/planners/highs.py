@@ -9,13 +9,24 @@ from typing import Any
 from edgesim.planners.answer import Answer, Question, SolverError
 
 
+def quiet_highs(highspy: Any) -> Any:
+    """A solver that prints nothing. Its banner comes when callbacks are enabled, which its constructor does."""
+
+    class Quiet(highspy.Highs):  # type: ignore[misc]
+        def enableCallbacks(self) -> Any:  # noqa: N802 - highspy's name
+            self.setOptionValue("output_flag", False)
+            return super().enableCallbacks()
+
+    return Quiet()
+
+
 class Highs:
     """One HiGHS, on one thread."""
 
     def __init__(self, question: Question) -> None:
         self.question, self.began_s = question, perf_counter()
         self.highspy: Any = import_module("highspy")
-        self.solver = self._quiet()
+        self.solver = quiet_highs(self.highspy)
         self._must(self.solver.readModel(str(question.path)), "cannot read the problem")
         options = {  # behind reading, which would keep the limit too
             "threads": 1, "parallel": "off", "time_limit": question.time_limit_s,
@@ -31,16 +42,6 @@ class Highs:
                 self.solver.setSolution(len(indices), indices, list(question.start.values())), "refused the start"
             )
         self.solver.HandleUserInterrupt = True
-
-    def _quiet(self) -> Any:
-        """HiGHS prints its banner when callbacks are enabled, which its constructor does: silence it before."""
-
-        class Quiet(self.highspy.Highs):  # type: ignore[misc, name-defined]
-            def enableCallbacks(self) -> Any:  # noqa: N802 - highspy's name
-                self.setOptionValue("output_flag", False)
-                return super().enableCallbacks()
-
-        return Quiet()
 
     def _must(self, status: Any, what: str) -> None:
         if status == self.highspy.HighsStatus.kError:

@@ -23,7 +23,7 @@ class StageCosts:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self._sums = cache(self._sums_from_start)
+        self.sums = cache(self._sums_from_start)
         self.most_samples = cache(self._most_samples)
 
     def _sums_from_start(self, rank: int, op: str, samples: int) -> tuple[float, ...]:
@@ -39,7 +39,7 @@ class StageCosts:
         """Of one micro-batch on one device, nothing for no samples; or of the update, which has none."""
         if samples == 0 and op != UPDATE:
             return 0.0
-        sums = self._sums(rank, op, samples)
+        sums = self.sums(rank, op, samples)
         return sums[layers[1]] - sums[layers[0]]
 
     def both_s(self, rank: int, layers: Layers, samples: int) -> float:

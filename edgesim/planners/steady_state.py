@@ -1,25 +1,24 @@
-"""How long does one iteration of a pipeline take? The longest of a few families of paths through its schedule.
+"""How long does one iteration of a pipeline take? Once through everything, then the slowest thing again and again.
 
-M micro-batches, stages 0..P-1 with E = F + B seconds per micro-batch, messages between them; K(p) micro-batches in
-flight, at most M. ``tot`` is once through everything, there and back; sums over stages hold the messages between. All
-but the busiest link's are paths that the schedule really holds, so that their longest is a lower bound.
+With M micro-batches, stages 0..P-1 of E = F + B seconds per micro-batch, K(p) of them in flight, messages between:
 
-    tail(p)     A(p) - Σ_{i<p} B(i)              of stage p's all-reduce and update, what stage 0 still waits for
-    through     tot + U + max tail, with U the largest of
-                (M-1) E(p) - (K(p)-1) min(F, B)  all of stage p, and once around everything behind it
-                ((M-1) // K(p)) Σ_{i>=p} E(i)    around everything behind p as often as its depth allows
-                (M-1) load                       the busiest link, with all its messages of a micro-batch
-    waiting     Σ_{i<p} E(i) + M E(p) + max_{s<=p} tail(s)     stage p from its first to its last task, never idle
-    GPipe       U = (M-1) (max F + max B)        forward passes end before backward passes begin; inference has no B
+    iteration = Σ E and messages, there and back  +  (M - 1) T  +  tail
 
-"Waiting" is Asteroid's round with p as its dominant step (arXiv 2408.08015). Unlike there, messages both ways go at
-once, a micro-batch is spread over all replicas' links, and messages of one link add up.
+    T      the longest of  E(p)                      a stage computes one micro-batch after the other
+                           load                      a link carries all its messages of a micro-batch, both ways
+                           Σ_{i>=p} / K(p)           around everything from stage p on, with K(p) on their way
+    tail   max over p of   A(p) - Σ_{i<p} B(i)       all-reduce and update of stage p, behind the last backward pass
+    GPipe  T = max F + max B                         forward passes end before backward passes begin; inference has no B
+
+Sums over stages hold the messages between them. Where stages are balanced this is what the schedule takes; it is too
+long where a slow stage has little behind it, whose time it hides. Unlike in Asteroid's round (``round.py``), messages
+go both ways at once, a micro-batch is spread over all replicas' links, and the messages of one link add up.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, zip_longest
 
 from edgesim.cluster import Network
 from edgesim.plan import Plan, Stage
@@ -55,13 +54,18 @@ class MessageTimes:
     forward_loads: Loads
     backward_loads: Loads
 
+    @property
+    def both_s(self) -> float:
+        """There and back."""
+        return self.forward_s + self.backward_s
+
 
 def iteration_s(problem: Problem, plan: Plan, costs: StageCosts | None = None) -> float:
     """Seconds of one iteration of a plan whose ranks share samples, by the profile and the network."""
     costs = costs or StageCosts(problem)
     stages = [stage_times(costs, stage) for stage in plan.stages]
     messages = [message_times(problem, before, after) for before, after in pairwise(plan.stages)]
-    return longest_s(stages, messages, micro_batches=plan.micro_batches)
+    return steady_s(stages, messages, micro_batches=plan.micro_batches)
 
 
 def stage_times(costs: StageCosts, stage: Stage) -> StageTimes:
@@ -122,35 +126,34 @@ def _loads(network: Network, messages: Iterable[tuple[tuple[int, int], float]]) 
     return loads
 
 
-def longest_s(stages: Sequence[StageTimes], messages: Sequence[MessageTimes], *, micro_batches: int) -> float:
-    """The longest of the module's paths."""
-    M, P = micro_batches, len(stages)
-    there = [*(message.forward_s for message in messages), 0.0]
-    back = [*(message.backward_s for message in messages), 0.0]
-    around = [stage.both_s + there[p] + back[p] for p, stage in enumerate(stages)]  # with the message behind it
-    before = list(accumulate(around, initial=0.0))  # Σ_{i<p}
-    returned = accumulate((stage.backward_s + back[p] for p, stage in enumerate(stages)), initial=0.0)
-    tails = [stage.ending_s - behind for stage, behind in zip(stages, returned, strict=False)]
-    worst_tails = list(accumulate(tails, max))
-    waiting = (before[p] + M * stage.both_s + worst_tails[p] for p, stage in enumerate(stages))
-    return max(before[P] + _repeats_s(stages, messages, M, before) + worst_tails[-1], *waiting)
+def steady_s(stages: Sequence[StageTimes], messages: Sequence[MessageTimes], *, micro_batches: int) -> float:
+    """Once through everything, the repeats, and the tail."""
+    returned = accumulate(
+        (stage.backward_s + message.backward_s for stage, message in zip(stages, messages, strict=False)), initial=0.0
+    )
+    tail_s = max(stage.ending_s - before_s for stage, before_s in zip(stages, returned, strict=True))
+    once_s = sum(stage.both_s for stage in stages) + sum(message.both_s for message in messages)
+    return once_s + (micro_batches - 1) * _period_s(stages, messages, micro_batches) + tail_s
 
 
-def _repeats_s(
-    stages: Sequence[StageTimes], messages: Sequence[MessageTimes], M: int, before: Sequence[float]
-) -> float:
-    """U: what the other M - 1 micro-batches add to the first one's way."""
+def _period_s(stages: Sequence[StageTimes], messages: Sequence[MessageTimes], micro_batches: int) -> float:
+    """T: from one micro-batch to the next."""
     forward, backward = _sum(m.forward_loads for m in messages), _sum(m.backward_loads for m in messages)
-    if stages[-1].in_flight == M or not any(stage.backward_s for stage in stages):
+    if in_phases(stages, micro_batches):
         slowest_f = max([stage.forward_s for stage in stages] + list(forward.values()))
         slowest_b = max([stage.backward_s for stage in stages] + list(backward.values()))
-        return (M - 1) * (slowest_f + slowest_b)
-    through = [
-        (M - 1) * stage.both_s - (stage.in_flight - 1) * min(stage.forward_s, stage.backward_s) for stage in stages
-    ]
-    cycles = [(M - 1) // stage.in_flight * (before[-1] - before[p]) for p, stage in enumerate(stages)]
-    links = [(M - 1) * seconds for seconds in _sum([forward, backward]).values()]
-    return max(through + cycles + links)
+        return slowest_f + slowest_b
+    around_s, ways = 0.0, []
+    for stage, message in reversed(list(zip_longest(stages, messages))):
+        around_s += stage.both_s + (message.both_s if message else 0.0)
+        if stage.in_flight < micro_batches:
+            ways.append(around_s / stage.in_flight)
+    return max([stage.both_s for stage in stages] + ways + list(_sum([forward, backward]).values()))
+
+
+def in_phases(stages: Sequence[StageTimes], micro_batches: int) -> bool:
+    """Whether all forward passes end before the first backward pass: all are in flight at the end, or none returns."""
+    return stages[-1].in_flight >= micro_batches or not any(stage.backward_s for stage in stages)
 
 
 def _sum(loads: Iterable[Loads]) -> dict[str, float]:

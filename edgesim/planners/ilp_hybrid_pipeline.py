@@ -1,0 +1,29 @@
+"""Where should a hybrid pipeline's stages be, provably? An integer linear programme over all stages that fit.
+
+Groups may mix devices, share a micro-batch unevenly and leave devices out; memory counts the micro-batches in flight at
+a stage's position. The objective is ``steady_state.py``, all-reduces and updates included; ``stage_programme.py`` has
+the rows, ``stage_search.py`` how they are solved.
+"""
+
+from edgesim.errors import InfeasibleError
+from edgesim.plan import Depth, Plan
+from edgesim.planners import Problem
+from edgesim.planners.pipeline_search import PipelineSearch, most_replicas
+from edgesim.planners.stage_columns import kinds_of
+from edgesim.planners.why_no_pipeline import why_no_pipeline
+
+
+def ilp_hybrid_pipeline(
+    problem: Problem, *, depth: Depth = Depth.ASTEROID, replicas: int | None = None, stages: int | None = None,
+    time_limit_s: float = 60.0, gap: float = 1e-6,
+) -> Plan:  # fmt: skip
+    """The best pipeline with at most so many replicas a stage and so many stages, proven within the gap or the time.
+
+    Raises InfeasibleError naming a device and what it lacks, or saying that the time was too short.
+    """
+    most = most_replicas(problem, replicas, kinds_of(problem))
+    search = PipelineSearch(problem, planner="ilp_hybrid_pipeline", depth=depth, replicas=most, stages=stages)
+    found = search.run(time_limit_s=time_limit_s, gap=gap)
+    if not found.choice:
+        raise InfeasibleError(why_no_pipeline(search.candidates, found))
+    return search.plan(found.choice, found)

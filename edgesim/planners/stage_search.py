@@ -1,0 +1,291 @@
+"""Which choice of stages is best, and how far can another be below it? Branch and bound over the interval of U.
+
+U, what the other micro-batches add to the first one's way, is the slowest stage's; the tail W is one stage's too. For
+fixed U and W a plan is a shortest path that counts devices, whose relaxation is nearly whole. So a node is an interval
+of each: candidates that would exceed one are out, and the relaxation of the others is a bound. Where stages come out in
+parts, the interval is cut that they would exceed by more, or else the pipeline by its number of stages or by whether it
+has a boundary. Where few candidates could still win, CBC and HiGHS decide among them as an integer programme.
+"""
+
+import heapq
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import numpy as np
+import pulp
+
+from edgesim.planners.answer import SolverError
+from edgesim.planners.solvers import SolveStatus, solve
+from edgesim.planners.stage_columns import Ints
+from edgesim.planners.stage_prices import Bools, Paths
+from edgesim.planners.stage_programme import Programme
+from edgesim.planners.stage_relaxation import Interval, Relaxation, Relaxed
+
+LEAF = 60  # candidates that an integer programme decides among
+TRIAL = 120  # candidates among which a better plan is sought, every so many nodes
+EVERY = 16
+LIMITS, ROUNDS = 5, 8  # of U, and of rents, with which first plans are sought
+WIDE = 0.02  # of the bound: how far stages in parts may exceed an interval before it is cut
+Choice = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The best choice, first stage first, and the bound; no choice where none exists, or none was found in time.
+
+    ``pool`` are all choices met, best first, with their seconds; ``proven`` says that the search came to its end.
+    """
+
+    choice: Choice
+    value_s: float
+    bound_s: float
+    proven: bool
+    solver: str
+    pool: tuple[tuple[float, Choice], ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Node:
+    """Intervals of U and W, and who may be in a choice; the lowest bound comes first, then the first made."""
+
+    bound_s: float
+    number: int
+    repeats_s: Interval = field(compare=False)
+    tail_s: Interval = field(compare=False)
+    allowed: Bools = field(compare=False)
+
+    @property
+    def capped(self) -> bool:
+        return bool(np.isfinite(self.repeats_s[1]))
+
+
+class Search:
+    """One search. ``seconds`` judges a whole choice exactly; ``gap`` is when to stop, value over bound."""
+
+    def __init__(
+        self, programme: Programme, *, seconds: Callable[[Choice], float], time_limit_s: float, gap: float
+    ) -> None:
+        self.programme, self.seconds, self.gap = programme, seconds, gap
+        self.deadline_s = perf_counter() + time_limit_s
+        self.paths = Paths(programme.columns, layers=programme.shape.layers, positions=programme.shape.positions)
+        self.pool: dict[Choice, float] = {}
+        self.best_s, self.numbers = np.inf, 0
+        self.solvers: dict[str, None] = {}
+
+    def late(self) -> bool:
+        return perf_counter() > self.deadline_s
+
+    def run(self, known: Iterable[Choice] = ()) -> Found:
+        """Search until the gap is closed or time is over; ``known`` choices are met first."""
+        for choice in known:
+            self.meet(choice)
+        everyone = np.isfinite(self.paths.through(self.programme.columns.both_s))
+        if not everyone.any():
+            return Found(choice=(), value_s=np.inf, bound_s=np.inf, proven=True, solver="path", pool=())
+        self._first_choices(everyone)
+        try:
+            bound_s = self._branch(everyone)
+        except (ImportError, SolverError) as error:
+            warnings.warn(
+                f"HiGHS is left out: {error}; CBC goes on alone, which takes longer", RuntimeWarning, stacklevel=2
+            )
+            bound_s = self._decide(Node(0.0, 0, (0.0, np.inf), (0.0, np.inf), everyone))
+        pool = sorted((seconds, choice) for choice, seconds in self.pool.items())
+        value_s, choice = pool[0] if pool else (np.inf, ())
+        return Found(
+            choice=choice, value_s=value_s, bound_s=min(bound_s, value_s), proven=not self.late(),
+            solver=" and ".join(self.solvers), pool=tuple(pool),
+        )  # fmt: skip
+
+    def _first_choices(self, everyone: Bools) -> None:
+        """Shortest paths under some limits of U; kinds of which a path has too many become dearer, until it has not."""
+        c, repeats, devices = self.programme.columns, self.programme.repeats, np.array(self.programme.shape.devices)
+        values = np.unique(repeats[everyone])
+        for limit_s in values[np.unique(np.linspace(0, 1, LIMITS) ** 3 * (len(values) - 1)).astype(int)]:
+            rent = np.zeros(len(devices))
+            for _ in range(ROUNDS):
+                path = self.paths.cheapest(np.where(repeats <= limit_s, c.both_s + c.replicas @ rent, np.inf))
+                used = c.replicas[list(path)].sum(axis=0)
+                if not path or (used <= devices).all():
+                    break
+                rent += np.maximum(used - devices, 0) * float(c.both_s[list(path)].mean()) / 4
+            if path and (used <= devices).all():
+                self.meet(path)
+            if self.late() and self.pool:
+                return
+
+    def _branch(self, everyone: Bools) -> float:
+        """The bound of what is left open when nothing can win any more, or time is over."""
+        relaxation = Relaxation(self.programme, self.paths, late=self.late)
+        self.solvers[relaxation.name] = None
+        closed_s = np.inf  # the least bound of nodes that an integer programme could not close
+        at_least_s = np.full(len(everyone), -np.inf)
+        heap = [Node(self._least_s(everyone), 0, (0.0, np.inf), (0.0, np.inf), everyone)]
+        while heap and heap[0].bound_s < self.to_beat_s and not self.late():
+            node = heapq.heappop(heap)
+            relaxed = relaxation.solve(
+                node.allowed, repeats_s=node.repeats_s, tail_s=node.tail_s, beat_s=self.to_beat_s
+            )
+            if relaxed is None:
+                continue
+            if node.number == 0:
+                at_least_s = relaxed.through  # of every choice that has the candidate
+            if self.pool and (left := at_least_s < self.to_beat_s).sum() < len(left) / 2:
+                return self._narrowed(left)
+            bound_s = max(relaxed.bound, node.bound_s)
+            if self.late():
+                closed_s = min(closed_s, bound_s)
+                break
+            if relaxed.whole:
+                self.meet(self._in_order(relaxed.chosen))
+                closed_s = min(closed_s, bound_s)
+                continue
+            if node.capped and (not self.pool or node.number % EVERY < 2):
+                self._try(relaxed, node)
+            node = replace(node, bound_s=bound_s, allowed=node.allowed & (relaxed.through < self.to_beat_s))
+            children = list(self._children(node, relaxed)) if int(node.allowed.sum()) > LEAF else []
+            if not children:
+                closed_s = min(closed_s, max(bound_s, self._decide(node)))
+            for child in children:
+                heapq.heappush(heap, child)
+        return min([closed_s, *(node.bound_s for node in heap)])
+
+    def _least_s(self, everyone: Bools) -> float:
+        """A bound without solving anything: the shortest way through, and the least U with which there is one."""
+        c, repeats = self.programme.columns, self.programme.repeats
+        values = np.unique(repeats[everyone])
+        low, high = 0, len(values) - 1
+        while low < high:
+            middle = (low + high) // 2
+            open_ = np.isfinite(self.paths.through(np.where(repeats <= values[middle], c.both_s, np.inf))).any()
+            low, high = (low, middle) if open_ else (middle + 1, high)
+        return float(values[low] + np.min(self.paths.through(c.both_s)))
+
+    def _narrowed(self, left: Bools) -> float:
+        """The bound of a search among those candidates alone; none of the others can be in a better choice."""
+        which = np.flatnonzero(left)
+        place = {int(c): i for i, c in enumerate(which)}
+        inner = Search(
+            Programme(self.programme.columns.take(which), self.programme.shape), gap=self.gap,
+            seconds=lambda choice: self.seconds(tuple(int(which[i]) for i in choice)),
+            time_limit_s=self.deadline_s - perf_counter(),
+        )  # fmt: skip
+        inner.best_s = self.best_s
+        found = inner.run(tuple(place[c] for c in choice) for choice in self.pool if place.keys() >= set(choice))
+        for _, choice in found.pool:
+            self.meet(tuple(int(which[i]) for i in choice))
+        self.solvers |= inner.solvers
+        return found.bound_s
+
+    @property
+    def to_beat_s(self) -> float:
+        """What a choice must cost less than to matter."""
+        return self.best_s * (1 - self.gap)
+
+    def _children(self, node: Node, relaxed: Relaxed) -> Iterable[Node]:
+        """The node in two: by the interval that stages in parts would exceed by most, else by a boundary in parts."""
+        p, chosen = self.programme, relaxed.chosen
+        back_s = p.columns.backward_s + p.columns.returned_s + p.columns.taken_back_s  # and messages, generously
+        before_s = self.paths.longest_until(np.where(node.allowed, back_s, -np.inf))
+        tails = p.columns.ending_s - before_s[p.columns.start]
+        over_u = float(np.max(p.repeats[chosen])) - relaxed.repeats_s
+        over_w = float(np.max(tails[chosen])) - relaxed.tail_s
+        self.numbers += 2
+        node = replace(node, allowed=node.allowed & (tails <= node.tail_s[1]))
+        if not node.allowed[chosen].all():  # fewer stages before them are left than when they were let in
+            yield replace(node, number=self.numbers)
+            return
+        low, high = replace(node, number=self.numbers), replace(node, number=self.numbers + 1)
+        if max(over_u, over_w) > WIDE * relaxed.bound:
+            if over_u >= over_w:
+                cut_s = relaxed.repeats_s + over_u / 2
+                yield replace(low, repeats_s=(node.repeats_s[0], cut_s), allowed=node.allowed & (p.repeats <= cut_s))
+                yield replace(high, repeats_s=(cut_s, node.repeats_s[1]))
+            else:
+                cut_s = relaxed.tail_s + over_w / 2
+                yield replace(low, tail_s=(node.tail_s[0], cut_s), allowed=node.allowed & (tails <= cut_s))
+                yield replace(high, tail_s=(cut_s, node.tail_s[1]))
+            return
+        first = np.bincount(p.columns.position[chosen], relaxed.parts * (p.columns.start[chosen] == 0))
+        if first.max() < 0.99:  # how many stages?
+            most = int(np.searchsorted(np.cumsum(first), 0.5))
+            starts = p.columns.start == 0
+            yield replace(low, allowed=node.allowed & ~(starts & (p.columns.position > most)))
+            yield replace(high, allowed=node.allowed & ~(starts & (p.columns.position <= most)))
+            return
+        meets = np.bincount(p.columns.start[chosen], weights=relaxed.parts, minlength=p.shape.layers)
+        b = int(np.argmin(np.abs(meets - 0.5)))
+        if not 0.01 < meets[b] < 0.99:
+            return
+        start, stop = p.columns.start, p.columns.stop
+        yield replace(low, allowed=node.allowed & ~((start < b) & (b < stop)))
+        yield replace(high, allowed=node.allowed & (start != b) & (stop != b))
+
+    def _try(self, relaxed: Relaxed, node: Node) -> None:
+        """Look for a choice among the candidates that the relaxation likes most."""
+        liked = np.argsort(np.where(node.allowed, relaxed.through, np.inf), kind="stable")[:TRIAL]
+        among = np.zeros_like(node.allowed)
+        among[liked] = node.allowed[liked]
+        among[relaxed.chosen] = True
+        self._decide(replace(node, allowed=among), time_limit_s=0.5)
+
+    def _decide(self, node: Node, *, time_limit_s: float = np.inf) -> float:
+        """The bound of the integer programme of a node; infinite if it has no choice below the best."""
+        which = np.flatnonzero(node.allowed)
+        if not len(which):
+            return np.inf
+        most_u_s = min(node.repeats_s[1], self.best_s)
+        problem, x = integer_programme(self.programme, which, (node.repeats_s[0], most_u_s), node.tail_s)
+        limit_s = max(0.05, min(time_limit_s, self.deadline_s - perf_counter()))
+        answer = solve(problem, time_limit_s=limit_s, gap=self.gap / 10)
+        self.solvers[answer.solver] = None
+        if answer.status is SolveStatus.INFEASIBLE:
+            return np.inf
+        if answer.values:
+            self.meet(self._in_order(np.array([c for c in which.tolist() if answer.values[x[c]] > 0.5])))
+        return -np.inf if answer.bound is None else answer.bound * self.unit_s
+
+    def meet(self, choice: Choice) -> None:
+        """Judge a choice and remember it."""
+        if choice not in self.pool:
+            self.pool[choice] = self.seconds(choice)
+            self.best_s = min(self.best_s, self.pool[choice])
+
+    def _in_order(self, chosen: Ints) -> Choice:
+        return tuple(int(c) for c in sorted(chosen, key=lambda c: self.programme.columns.start[c]))
+
+    @property
+    def unit_s(self) -> float:
+        return self.programme.unit_s
+
+
+def integer_programme(
+    programme: Programme, which: Ints, repeats_s: Interval, tail_s: Interval
+) -> tuple[pulp.LpProblem, dict[int, str]]:
+    """The programme over these candidates, in its unit, and their variables' names."""
+    problem, unit_s = pulp.LpProblem("stages", pulp.LpMinimize), programme.unit_s
+    others = [problem.add_variable(name, lowBound=0) for name in programme.variables]
+    chosen = [problem.add_variable(f"x{c}", cat=pulp.LpBinary) for c in which]
+    costs = dict(zip(chosen, (programme.columns.both_s[which] / unit_s).tolist(), strict=True))
+    problem.setObjective(pulp.LpAffineExpression(costs | {others[i]: 1.0 for i in programme.priced}))
+    rows: list[dict[pulp.LpVariable, float]] = [{} for _ in programme.lower]
+    for row, variable, value in programme.base:
+        rows[row][others[variable]] = value
+    for row, of, value in zip(*(part.tolist() for part in programme.entries(which)), strict=True):
+        rows[row][chosen[of]] = value / unit_s if programme.in_seconds[row] else value
+    for terms, lower, upper in zip(rows, programme.lower, programme.upper, strict=True):
+        if not terms:
+            continue
+        expression = pulp.LpAffineExpression(terms)
+        if lower == upper:
+            problem += expression == lower
+        elif np.isfinite(lower):
+            problem += expression >= lower
+        elif np.isfinite(upper):
+            problem += expression <= upper
+    for variable, (least_s, most_s) in ((others[programme.U], repeats_s), (others[programme.W], tail_s)):
+        variable.lowBound = least_s / unit_s
+        variable.upBound = most_s / unit_s if np.isfinite(most_s) else None
+    return problem, {int(c): f"x{c}" for c in which}
