@@ -4,7 +4,7 @@ Planners know no seconds but the profile's, and no simulator: one that judges wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from edgesim.cluster import Cluster
@@ -119,6 +119,11 @@ class Problem:
         """The plan itself, if it fits. Raises PlanError."""
         plan.check(self.model, self.cluster, self.workload, head_room=self.head_room)
         return plan
+
+
+def in_the_name_of(planner: str, plan: Plan, *, objective: str, value: float) -> Plan:
+    """The same plan as an answer of this planner, which is another one with its options chosen."""
+    return replace(plan, planner=planner, proof=replace(plan.proof, method=planner, objective=objective, value=value))
 
 
 class Planner(Protocol):

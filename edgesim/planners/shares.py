@@ -50,10 +50,14 @@ def move_from_stragglers(
 def fastest_cuts(layers: int, stages: int, seconds: Callable[[int, int, int], float]) -> tuple[int, ...]:
     """Boundaries that minimise the slowest stage, exactly; ties go to the earlier cut; ``seconds(p, start, stop)``.
 
+    Stages of ∞ seconds cannot be; () where no way is without one.
+
         best(p, a) = min over b of max(seconds(p, a, b), best(p + 1, b)),   best(P - 1, a) = seconds(P - 1, a, L)
 
     >>> fastest_cuts(4, 2, lambda p, start, stop: (stop - start) * (1, 3)[p])
     (0, 3, 4)
+    >>> fastest_cuts(2, 2, lambda p, start, stop: (1, inf)[p])
+    ()
     """
 
     @cache
@@ -68,6 +72,8 @@ def fastest_cuts(layers: int, stages: int, seconds: Callable[[int, int, int], fl
                 slowest_s, cut = here_s, stop
         return slowest_s, cut
 
+    if best(0, 0)[0] == inf:
+        return ()
     cuts = [0]
     for p in range(stages):
         cuts.append(best(p, cuts[-1])[1])

@@ -63,14 +63,24 @@ class StageCosts:
             all_reduce_s=2 * (n - 1) / n * trained / self.slowest(ranks, ranks) if n > 1 and trained else 0.0,
         )
 
-    def message(self, boundary: int, senders: Sequence[int], receivers: Sequence[int]) -> Step:
-        """A micro-batch over a boundary, and its gradient back, at the pace of the slowest pair of the two groups."""
+    def message(
+        self, boundary: int, senders: Sequence[int], receivers: Sequence[int], *, samples: int | None = None
+    ) -> Step:
+        """A micro-batch over a boundary, and its gradient back, at the pace of the slowest pair of the two groups.
+
+        ``samples`` of it, where not all travel between these ranks.
+        """
         before, workload = self.problem.model.layers[boundary - 1], self.problem.workload
-        samples, tokens = workload.micro_batch_samples, workload.tokens
+        samples, tokens = workload.micro_batch_samples if samples is None else samples, workload.tokens
         return Step(
             forward_s=before.output_bytes(samples, tokens) / self.slowest(senders, receivers),
             backward_s=before.gradient_bytes(samples, tokens) / self.slowest(receivers, senders),
         )
+
+    def message_s(self, boundary: int, sender: int, receiver: int) -> float:
+        """A whole micro-batch over a boundary between two ranks: there, and its gradient back in training."""
+        step = self.message(boundary, (sender,), (receiver,))
+        return step.forward_s if self.problem.workload.purpose is Purpose.INFER else step.both_s
 
     def slowest(self, sources: Sequence[int], destinations: Sequence[int]) -> float:
         """Bytes per second between the slowest pair."""
@@ -86,6 +96,13 @@ class StageCosts:
             workload=workload,
         )  # fmt: skip
         return held.total_bytes <= device.memory_bytes * (1 - self.problem.head_room)
+
+    def all_fit(self, ranks: Sequence[int], layers: Layers, samples: Sequence[int], in_flight: int) -> bool:
+        """Whether every replica of a stage can hold its share of a micro-batch."""
+        return all(
+            self.most_samples(rank, layers, in_flight, len(ranks)) >= share
+            for rank, share in zip(ranks, samples, strict=True)
+        )
 
     def _most_samples(self, rank: int, layers: Layers, in_flight: int, replicas: int) -> int:
         """The largest share of a micro-batch that fits; 0 if none does. More samples never need less memory."""

@@ -1,0 +1,137 @@
+"""Where are stages of a synchronous pipeline, each sliced over replicas? DAPPLE (Fan et al., PPoPP 2021, 2007.01045).
+
+Steps are stages, and the messages between them. The pivot Q is the step with the fewest bubbles; around it
+
+    L = T_w + T_s + T_e,   T_w = Σ_{i<=Q} F_i,   T_s = (M - 1)(F_Q + B_Q)
+    T_e = max over s of AR_s + (Σ_{s<=i<=Q} B_i where s <= Q,  -Σ_{Q<i<s} B_i behind Q)
+
+Q starts at the last step; going forward, s takes its place if (M - 1) E_s > (M - 1) E_Q + Σ_{s<i<Q} E_i, E = F + B.
+
+The dynamic programme keeps, for j layers on m devices, the best planned stages; the layers behind are one stage on all
+other devices, until they are planned too. So whole pipelines are compared, and keeping one per state is what makes it a
+heuristic. Replicas slice every micro-batch evenly. The three placements (fresh first, append first, scatter first) say
+which devices of which host are taken; with one device per host they are the same: the next ranks in order.
+
+The recurrence and L are recalled; the bounds of the sum behind Q are derived. Ours: of all pipelines that are compared,
+the fastest that fits in memory is taken.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from math import inf
+
+from edgesim.apportion import largest_remainder
+from edgesim.errors import PlanError
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners import Problem
+from edgesim.planners.infeasible import nothing_fits
+from edgesim.planners.round import Step
+from edgesim.planners.stage_costs import StageCosts
+from edgesim.workload import Purpose
+
+
+def pivot(steps: Sequence[Step], micro_batches: int) -> int:
+    """The step with the fewest bubbles; the last of equals."""
+    found, between_s = len(steps) - 1, 0.0
+    for s in range(len(steps) - 2, -1, -1):
+        if (micro_batches - 1) * (steps[s].both_s - steps[found].both_s) > between_s:
+            found, between_s = s, 0.0
+        else:
+            between_s += steps[s].both_s
+    return found
+
+
+def latency_s(steps: Sequence[Step], micro_batches: int) -> float:
+    """Seconds of an iteration: warm-up, steady phase and ending around the pivot."""
+    q = pivot(steps, micro_batches)
+    warm_up_s = sum(step.forward_s for step in steps[: q + 1])
+    steady_s = (micro_batches - 1) * steps[q].both_s
+    ending_s = max(
+        step.all_reduce_s
+        + sum(later.backward_s for later in steps[s : q + 1])
+        - sum(between.backward_s for between in steps[q + 1 : s])
+        for s, step in enumerate(steps)
+    )
+    return warm_up_s + steady_s + ending_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The first stages: of cuts, one more than groups of ranks, and with the messages between them."""
+
+    cuts: tuple[int, ...] = (0,)
+    groups: tuple[tuple[int, ...], ...] = ()
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def devices(self) -> int:
+        """How many are taken."""
+        return sum(len(group) for group in self.groups)
+
+
+def dapple(problem: Problem) -> Plan:
+    """The fastest pipeline compared that fits, on all devices. Raises PlanError and InfeasibleError."""
+    if problem.workload.purpose is Purpose.INFER:
+        raise PlanError("dapple plans training; the workload's purpose is infer (take pipeedge or prima)")
+    costs, best_s = StageCosts(problem), inf
+    best: Pipeline | None = None
+    for seconds, compared in _compared(costs):
+        if seconds < best_s and _fits(costs, compared):
+            best, best_s = compared, seconds
+    if best is None:
+        raise nothing_fits(costs, f"pipeline of all {len(problem.ranks)} devices in rank order, sliced evenly,")
+    proof = Proof(
+        status=Status.HEURISTIC, method="dapple", objective="seconds of warm-up, steady phase and ending", value=best_s
+    )
+    plan = problem.plan(
+        planner="dapple", cuts=best.cuts, groups=best.groups, samples=[_slices(costs, group) for group in best.groups],
+        depth=Depth.ONE_F_ONE_B, proof=proof, predicted_s=best_s,
+    )  # fmt: skip
+    return problem.check(plan)
+
+
+def _compared(costs: StageCosts) -> Iterator[tuple[float, Pipeline]]:
+    """All whole pipelines that the programme compares, and their seconds; it goes on with the first of the fastest."""
+    L, N = len(costs.problem.model.layers), len(costs.problem.ranks)
+    states = {(0, 0): (inf, Pipeline())}
+    yield _completed(costs, Pipeline())
+    for j, m in product(range(L - 1), range(N - 1)):
+        if (j, m) in states:
+            for stop, taken in product(range(j + 1, L), range(m + 1, N)):
+                planned = _with_stage(costs, states[j, m][1], stop, taken)
+                seconds, whole = _completed(costs, planned)
+                yield seconds, whole
+                if (stop, taken) not in states or seconds < states[stop, taken][0]:
+                    states[stop, taken] = seconds, planned
+
+
+def _completed(costs: StageCosts, planned: Pipeline) -> tuple[float, Pipeline]:
+    """With all that is not planned yet as one stage, and the seconds of that."""
+    whole = _with_stage(costs, planned, len(costs.problem.model.layers), len(costs.problem.ranks))
+    return latency_s(whole.steps, costs.problem.workload.micro_batches), whole
+
+
+def _with_stage(costs: StageCosts, planned: Pipeline, stop: int, taken: int) -> Pipeline:
+    """One stage more: the layers up to ``stop``, on the ranks below ``taken``."""
+    start, ranks = planned.cuts[-1], tuple(range(planned.devices, taken))
+    message = (costs.message(start, planned.groups[-1], ranks),) if planned.groups else ()
+    stage = costs.stage((start, stop), ranks, _slices(costs, ranks))
+    return Pipeline(
+        cuts=(*planned.cuts, stop), groups=(*planned.groups, ranks), steps=(*planned.steps, *message, stage)
+    )
+
+
+def _slices(costs: StageCosts, ranks: Sequence[int]) -> tuple[int, ...]:
+    """Equal ones; of nothing for some, where replicas are more than samples."""
+    return largest_remainder(costs.problem.workload.micro_batch_samples, [1] * len(ranks))
+
+
+def _fits(costs: StageCosts, pipeline: Pipeline) -> bool:
+    """Whether every device gets a sample and can hold its slice of the stage, with 1F1B's micro-batches in flight."""
+    stages = list(zip(pairwise(pipeline.cuts), pipeline.groups, strict=True))
+    most = costs.problem.workload.micro_batch_samples
+    return all(
+        len(ranks) <= most and costs.all_fit(ranks, layers, _slices(costs, ranks), len(stages) - p)
+        for p, (layers, ranks) in enumerate(stages)
+    )
