@@ -29,10 +29,11 @@ from edgesim.planners.gpipe_even import gpipe_even
 from edgesim.planners.hetpipe import hetpipe
 from edgesim.planners.megatron_even import megatron_even
 from edgesim.planners.pipedream import pipedream
-from edgesim.planners.pipeedge import pipeedge, types_of
+from edgesim.planners.pipeedge import pipeedge
 from edgesim.planners.prima import prima
 from edgesim.planners.round import Step
 from edgesim.planners.sp_even import sp_even
+from edgesim.planners.types_of_devices import equal_devices, interchangeable
 from edgesim.profile import BACKWARD, FORWARD, estimate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Purpose
@@ -102,7 +103,7 @@ def a_problem(
 SPEED, RATE = st.sampled_from([1.0, 2.0, 3.5]), st.sampled_from([2e4, 1e5, 1e6])
 WORK, OUTPUT = st.sampled_from([1.0, 2.0, 5.0]), st.sampled_from([100.0, 1000.0, 3000.0])
 WEIGHT = st.sampled_from([400, 4000, 40000])
-TO_TRAIN, TO_SERVE = [100e3, 200e3, 400e3, 1e9], [20e3, 60e3, 100e3, 200e3]  # bytes that bind
+TO_TRAIN, TO_SERVE = [100e3, 200e3, 400e3, 1e9], [10e3, 45e3, 60e3]  # bytes that bind
 
 
 @st.composite
@@ -454,9 +455,10 @@ def test_pipeedge_leaves_out_who_would_slow_the_others_and_gives_the_fast_one_mo
     assert plan.proof.value == pytest.approx(0.18 * 6 / 4)
 
 
-def test_equal_devices_are_one_type_only_where_their_links_are_equal() -> None:
-    assert types_of(a_problem((1, 2, 1, 2)).cluster) == ((0, 2), (1, 3))
-    assert types_of(a_problem((1, 2, 1, 2), bytes_per_s=(1e6, 1e6, 1e5, 1e6)).cluster) == ((0,), (1, 3), (2,))
+def test_equal_devices_can_be_swapped_only_where_their_links_are_equal() -> None:
+    alike, apart = (a_problem((1, 2, 1, 2), bytes_per_s=(1e6, 1e6, rate, 1e6)).cluster for rate in (1e6, 1e5))
+    assert equal_devices(alike) == equal_devices(apart) == interchangeable(alike) == ((0, 2), (1, 3))
+    assert interchangeable(apart) == ((0,), (1, 3), (2,))
 
 
 # --- prima.cpp ---

@@ -94,16 +94,18 @@ def dapple(problem: Problem) -> Plan:
 def _compared(costs: StageCosts) -> Iterator[tuple[float, Pipeline]]:
     """All whole pipelines that the programme compares, and their seconds; it goes on with the first of the fastest."""
     L, N = len(costs.problem.model.layers), len(costs.problem.ranks)
-    states = {(0, 0): (inf, Pipeline())}
+    states = {(0, 0): Pipeline()}  # by layers and devices, of so many stages
     yield _completed(costs, Pipeline())
-    for j, m in product(range(L - 1), range(N - 1)):
-        if (j, m) in states:
+    while states:
+        longer: dict[tuple[int, int], tuple[float, Pipeline]] = {}
+        for (j, m), planned in sorted(states.items()):
             for stop, taken in product(range(j + 1, L), range(m + 1, N)):
-                planned = _with_stage(costs, states[j, m][1], stop, taken)
-                seconds, whole = _completed(costs, planned)
+                further = _with_stage(costs, planned, stop, taken)
+                seconds, whole = _completed(costs, further)
                 yield seconds, whole
-                if (stop, taken) not in states or seconds < states[stop, taken][0]:
-                    states[stop, taken] = seconds, planned
+                if seconds < longer.get((stop, taken), (inf, further))[0]:
+                    longer[stop, taken] = seconds, further
+        states = {state: pipeline for state, (_, pipeline) in longer.items()}
 
 
 def _completed(costs: StageCosts, planned: Pipeline) -> tuple[float, Pipeline]:

@@ -20,13 +20,13 @@ from itertools import pairwise
 from math import gcd, inf
 
 from edgesim.apportion import largest_remainder
-from edgesim.cluster import Device
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners import Problem
 from edgesim.planners.infeasible import nothing_fits
 from edgesim.planners.shares import fastest_cuts
 from edgesim.planners.stage_costs import StageCosts
+from edgesim.planners.types_of_devices import Types, equal_devices
 from edgesim.workload import Purpose
 
 Workers = tuple[tuple[int, ...], ...]  # [worker][stage] ranks
@@ -82,13 +82,11 @@ class WorkersCosts:
 
 def _formations(problem: Problem, workers: int | None) -> list[Workers]:
     """Equal workers, most first, or so many; each has a layer and a sample for every device. Raises PlanError."""
-    types: dict[Device, list[int]] = {}
-    for rank in problem.ranks:
-        types.setdefault(problem.cluster.devices[rank], []).append(rank)
-    at_most = gcd(*(len(ranks) for ranks in types.values()))
+    types = equal_devices(problem.cluster)
+    at_most = gcd(*map(len, types))
     counts = [count for count in range(at_most, 0, -1) if at_most % count == 0]
     if workers is not None and workers not in counts:
-        has = ", ".join(f"{len(ranks)} {device.name}" for device, ranks in types.items())
+        has = ", ".join(f"{len(ranks)} {problem.cluster.devices[ranks[0]].name}" for ranks in types)
         raise PlanError(f"{workers} workers cannot have equal devices: {problem.cluster.name} has {has} (try {counts})")
     samples, layers = problem.workload.micro_batch_samples, len(problem.model.layers)
     wanted = counts if workers is None else [workers]
@@ -98,10 +96,10 @@ def _formations(problem: Problem, workers: int | None) -> list[Workers]:
             f"{' or '.join(map(str, wanted))} workers of {len(problem.ranks)} devices: each needs one of "
             f"{samples} samples, and a layer for every device of {layers} (enlarge the micro-batch, or take fewer)"
         )
-    return [_dealt(problem, list(types.values()), count) for count in possible]
+    return [_dealt(problem, types, count) for count in possible]
 
 
-def _dealt(problem: Problem, types: Sequence[Sequence[int]], workers: int) -> Workers:
+def _dealt(problem: Problem, types: Types, workers: int) -> Workers:
     """Ranks of every type dealt in turn; in each worker the types stand by memory, largest first."""
     order = sorted(types, key=lambda ranks: -problem.cluster.devices[ranks[0]].memory_bytes)
     return tuple(tuple(rank for ranks in order for rank in ranks[w::workers]) for w in range(workers))

@@ -67,8 +67,7 @@ class EqualDevices:
         compute_s = mean([self._costs.both_s(rank, layers, samples) for rank in ranks]) / devices
         if devices == 1:
             return compute_s
-        trained = sum(layer.trainable_bytes for layer in self.problem.model.layers[slice(*layers)])
-        return max(compute_s, 2 * (devices - 1) / devices * trained / self._bytes_per_s)
+        return max(compute_s, 2 * (devices - 1) / devices * self._costs.trained_bytes(layers) / self._bytes_per_s)
 
     def message_s(self, boundary: int) -> float:
         """2 a_i / B: the activation and its gradient, where one goes back."""

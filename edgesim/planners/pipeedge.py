@@ -15,11 +15,11 @@ from functools import cache
 from itertools import product
 from math import inf
 
-from edgesim.cluster import Cluster
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners import Problem
 from edgesim.planners.infeasible import nothing_fits
 from edgesim.planners.stage_costs import StageCosts
+from edgesim.planners.types_of_devices import Types, interchangeable
 
 Counts = tuple[int, ...]  # [type] devices
 Chain = tuple[float, tuple[int, ...], tuple[int, ...]]  # its slowest seconds, its cuts, and a type per stage
@@ -28,7 +28,7 @@ _NONE: Chain = (inf, (), ())
 
 def pipeedge(problem: Problem) -> Plan:
     """The pipeline whose slowest stage or message is fastest; of equals, fewest devices. Raises InfeasibleError."""
-    costs, types = StageCosts(problem), types_of(problem.cluster)
+    costs, types = StageCosts(problem), interchangeable(problem.cluster)
     search = Search(costs, types)
     slowest_s, cuts, order = search.fastest()
     samples = problem.workload.micro_batch_samples
@@ -46,33 +46,10 @@ def pipeedge(problem: Problem) -> Plan:
     return problem.check(plan)
 
 
-def types_of(cluster: Cluster) -> tuple[tuple[int, ...], ...]:
-    """[type] ranks, by their first: devices that are equal, and so are the rates of their links to all others."""
-    types: list[list[int]] = []
-    for rank in range(len(cluster.devices)):
-        same = next((ranks for ranks in types if _alike(cluster, ranks[0], rank)), None)
-        if same is None:
-            types.append([rank])
-        else:
-            same.append(rank)
-    return tuple(map(tuple, types))
-
-
-def _alike(cluster: Cluster, a: int, b: int) -> bool:
-    """Whether nothing changes where two ranks are swapped."""
-    rate = cluster.network.goodput_bytes_per_s
-    others = (c for c in range(len(cluster.devices)) if c not in (a, b))
-    return (
-        cluster.devices[a] == cluster.devices[b]
-        and rate(a, b) == rate(b, a)
-        and all(rate(a, c) == rate(b, c) and rate(c, a) == rate(c, b) for c in others)
-    )
-
-
 class Search:
     """The dynamic programme, its answers remembered."""
 
-    def __init__(self, costs: StageCosts, types: tuple[tuple[int, ...], ...]) -> None:
+    def __init__(self, costs: StageCosts, types: Types) -> None:
         self.costs, self.types = costs, types
         self.layers = len(costs.problem.model.layers)
         self.samples = costs.problem.workload.micro_batch_samples
