@@ -18,6 +18,7 @@ the fastest that fits in memory is taken.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise, product
 from math import inf
 
@@ -70,28 +71,42 @@ class Pipeline:
         return sum(len(group) for group in self.groups)
 
 
+class SlicedCosts(StageCosts):
+    """Costs of stages whose ranks slice every micro-batch evenly, remembered."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.sliced, self.between = cache(self._sliced), cache(self.message)
+
+    def _sliced(self, start: int, stop: int, ranks: tuple[int, ...]) -> Step:
+        return self.stage((start, stop), ranks, self.slices(ranks))
+
+    def slices(self, ranks: Sequence[int]) -> tuple[int, ...]:
+        """[rank] samples; none for some, where replicas are more than samples."""
+        return largest_remainder(self.problem.workload.micro_batch_samples, [1] * len(ranks))
+
+
 def dapple(problem: Problem) -> Plan:
     """The fastest pipeline compared that fits, on all devices. Raises PlanError and InfeasibleError."""
     if problem.workload.purpose is Purpose.INFER:
         raise PlanError("dapple plans training; the workload's purpose is infer (take pipeedge or prima)")
-    costs, best_s = StageCosts(problem), inf
-    best: Pipeline | None = None
-    for seconds, compared in _compared(costs):
-        if seconds < best_s and _fits(costs, compared):
-            best, best_s = compared, seconds
-    if best is None:
+    costs = SlicedCosts(problem)
+    compared = sorted(_compared(costs), key=lambda entry: entry[0])  # the first of equals stays first
+    found = next((entry for entry in compared if _fits(costs, entry[1])), None)
+    if found is None:
         raise nothing_fits(costs, f"pipeline of all {len(problem.ranks)} devices in rank order, sliced evenly,")
+    best_s, best = found
     proof = Proof(
         status=Status.HEURISTIC, method="dapple", objective="seconds of warm-up, steady phase and ending", value=best_s
     )
     plan = problem.plan(
-        planner="dapple", cuts=best.cuts, groups=best.groups, samples=[_slices(costs, group) for group in best.groups],
+        planner="dapple", cuts=best.cuts, groups=best.groups, samples=[costs.slices(group) for group in best.groups],
         depth=Depth.ONE_F_ONE_B, proof=proof, predicted_s=best_s,
     )  # fmt: skip
     return problem.check(plan)
 
 
-def _compared(costs: StageCosts) -> Iterator[tuple[float, Pipeline]]:
+def _compared(costs: SlicedCosts) -> Iterator[tuple[float, Pipeline]]:
     """All whole pipelines that the programme compares, and their seconds; it goes on with the first of the fastest."""
     L, N = len(costs.problem.model.layers), len(costs.problem.ranks)
     states = {(0, 0): Pipeline()}  # by layers and devices, of so many stages
@@ -108,32 +123,27 @@ def _compared(costs: StageCosts) -> Iterator[tuple[float, Pipeline]]:
         states = {state: pipeline for state, (_, pipeline) in longer.items()}
 
 
-def _completed(costs: StageCosts, planned: Pipeline) -> tuple[float, Pipeline]:
+def _completed(costs: SlicedCosts, planned: Pipeline) -> tuple[float, Pipeline]:
     """With all that is not planned yet as one stage, and the seconds of that."""
     whole = _with_stage(costs, planned, len(costs.problem.model.layers), len(costs.problem.ranks))
     return latency_s(whole.steps, costs.problem.workload.micro_batches), whole
 
 
-def _with_stage(costs: StageCosts, planned: Pipeline, stop: int, taken: int) -> Pipeline:
+def _with_stage(costs: SlicedCosts, planned: Pipeline, stop: int, taken: int) -> Pipeline:
     """One stage more: the layers up to ``stop``, on the ranks below ``taken``."""
     start, ranks = planned.cuts[-1], tuple(range(planned.devices, taken))
-    message = (costs.message(start, planned.groups[-1], ranks),) if planned.groups else ()
-    stage = costs.stage((start, stop), ranks, _slices(costs, ranks))
+    message = (costs.between(start, planned.groups[-1], ranks),) if planned.groups else ()
     return Pipeline(
-        cuts=(*planned.cuts, stop), groups=(*planned.groups, ranks), steps=(*planned.steps, *message, stage)
-    )
+        cuts=(*planned.cuts, stop), groups=(*planned.groups, ranks),
+        steps=(*planned.steps, *message, costs.sliced(start, stop, ranks)),
+    )  # fmt: skip
 
 
-def _slices(costs: StageCosts, ranks: Sequence[int]) -> tuple[int, ...]:
-    """Equal ones; of nothing for some, where replicas are more than samples."""
-    return largest_remainder(costs.problem.workload.micro_batch_samples, [1] * len(ranks))
-
-
-def _fits(costs: StageCosts, pipeline: Pipeline) -> bool:
+def _fits(costs: SlicedCosts, pipeline: Pipeline) -> bool:
     """Whether every device gets a sample and can hold its slice of the stage, with 1F1B's micro-batches in flight."""
     stages = list(zip(pairwise(pipeline.cuts), pipeline.groups, strict=True))
     most = costs.problem.workload.micro_batch_samples
     return all(
-        len(ranks) <= most and costs.all_fit(ranks, layers, _slices(costs, ranks), len(stages) - p)
+        len(ranks) <= most and costs.all_fit(ranks, layers, costs.slices(ranks), len(stages) - p)
         for p, (layers, ranks) in enumerate(stages)
     )

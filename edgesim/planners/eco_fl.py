@@ -11,7 +11,6 @@ Not modelled: federated aggregation between groups, and the re-planning while de
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from math import inf
 
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Stage, Status
@@ -30,13 +29,15 @@ def eco_fl(problem: Problem) -> Plan:
     samples = problem.workload.micro_batch_samples
 
     def slowest_s(p: int, start: int, stop: int) -> float:
-        """Of stage p and the message behind it; ∞ where not even one micro-batch in flight fits."""
-        if not costs.fits(p, (start, stop), samples, 1, 1):
-            return inf
+        """Of stage p and the message behind it."""
         message_s = costs.message_s(stop, p, p + 1) if p + 1 < len(groups) else 0.0
         return max(costs.both_s(p, (start, stop), samples), message_s)
 
-    cuts = fastest_cuts(len(problem.model.layers), len(groups), slowest_s)
+    def fits(p: int, start: int, stop: int) -> bool:
+        """At least with one micro-batch in flight."""
+        return costs.fits(p, (start, stop), samples, 1, 1)
+
+    cuts = fastest_cuts(len(problem.model.layers), len(groups), slowest_s, fits)
     if not cuts:
         raise nothing_fits(costs, "pipeline of all devices in rank order", samples=samples)
     value = max(slowest_s(p, start, stop) for p, (start, stop) in enumerate(pairwise(cuts)))

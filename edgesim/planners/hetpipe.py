@@ -17,7 +17,7 @@ with weights of earlier waves: here all wait for all in every iteration.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import gcd, inf
+from math import gcd
 
 from edgesim.apportion import largest_remainder
 from edgesim.errors import PlanError
@@ -40,7 +40,7 @@ def hetpipe(problem: Problem, *, workers: int | None = None) -> Plan:
     for formed in _formations(problem, workers):
         shares = largest_remainder(problem.workload.micro_batch_samples, [1] * len(formed))
         pipeline = WorkersCosts(costs, formed, shares)
-        if cuts := fastest_cuts(len(problem.model.layers), len(formed[0]), pipeline.slowest_s):
+        if cuts := fastest_cuts(len(problem.model.layers), len(formed[0]), pipeline.slowest_s, pipeline.fits):
             break
     else:
         raise nothing_fits(costs, "pipeline of equal virtual workers")
@@ -64,11 +64,13 @@ class WorkersCosts:
         self.costs, self.workers, self.shares = costs, workers, shares
 
     def slowest_s(self, p: int, start: int, stop: int) -> float:
-        """Seconds of stage p per micro-batch, receiving included; ∞ where a worker's device cannot hold it."""
-        ranks, depth = [worker[p] for worker in self.workers], len(self.workers[0]) - p
-        if not self.costs.all_fit(ranks, (start, stop), self.shares, depth):
-            return inf
+        """Seconds of stage p per micro-batch, receiving included."""
         return max(self._worker_s(w, p, start, stop) for w in range(len(self.workers)))
+
+    def fits(self, p: int, start: int, stop: int) -> bool:
+        """Whether the device of every worker can hold stage p, with 1F1B's micro-batches in flight."""
+        ranks, depth = [worker[p] for worker in self.workers], len(self.workers[0]) - p
+        return self.costs.all_fit(ranks, (start, stop), self.shares, depth)
 
     def _worker_s(self, w: int, p: int, start: int, stop: int) -> float:
         worker, share = self.workers[w], self.shares[w]

@@ -114,8 +114,7 @@ class StageCosts:
     def all_fit(self, ranks: Sequence[int], layers: Layers, samples: Sequence[int], in_flight: int) -> bool:
         """Whether every replica of a stage can hold its share of a micro-batch."""
         return all(
-            self.most_samples(rank, layers, in_flight, len(ranks)) >= share
-            for rank, share in zip(ranks, samples, strict=True)
+            self.fits(rank, layers, share, in_flight, len(ranks)) for rank, share in zip(ranks, samples, strict=True)
         )
 
     def _most_samples(self, rank: int, layers: Layers, in_flight: int, replicas: int) -> int:
