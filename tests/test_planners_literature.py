@@ -59,7 +59,7 @@ B = 6  # samples of a micro-batch
 def unequal_layers(work: Sequence[float], outputs: Sequence[float], weights: Sequence[int]) -> Model:
     """A chain whose layers differ in seconds (the profile's, by ``work``), in what they send and in what they hold."""
     layers = tuple(
-        Layer(name=f"l{i}", blocks=(builders.block(output_bytes=output, parameter_bytes=weight),))
+        Layer(name=f"l{i}", blocks=(builders.block(output_bytes=output, parameter_bytes=weight, stash_bytes=2500),))
         for i, (_, output, weight) in enumerate(zip(work, outputs, weights, strict=True))
     )
     return Model(name="unequal", architecture="chain", hyper={}, layers=layers)
@@ -221,10 +221,13 @@ def test_pipedream_takes_devices_for_equal_and_refuses_what_does_not_fit() -> No
         pipedream(a_problem((1, 1), memory_bytes=20e3))
 
 
-def test_pipedream_and_hetpipe_need_a_sample_for_every_device() -> None:
+def test_planners_that_let_all_work_need_a_sample_for_every_device() -> None:
     crowd = a_problem([1.0] * 5, work=(1, 1), samples=2)
-    with pytest.raises(PlanError, match="lets all 5 devices work, and 2 stages of at most 2 devices"):
-        pipedream(crowd)
+    for planner in (pipedream, dapple):
+        with pytest.raises(PlanError, match="lets all 5 devices work, and 2 stages of at most 2 devices"):
+            planner(crowd)
+        full = planner(a_problem([1.0] * 4, work=(1, 1), samples=2))
+        assert [stage.samples for stage in full.stages] == [(1, 1), (1, 1)]
     with pytest.raises(PlanError, match=r"5 or 1 workers of 5 devices: each needs one of 2 samples"):
         hetpipe(crowd)
 
@@ -304,7 +307,7 @@ def test_dapple_is_never_better_than_trying_everything_and_rarely_worse(problem:
     roomy = with_memory(problem, 1e9)
     best_s = min(dapple_s(roomy, *each) for each in slices(roomy))
     value = found_by(dapple, roomy)
-    assert best_s * (1 - 1e-9) <= value <= 1.15 * best_s  # one planned part per state is kept: seen within 13 %
+    assert best_s * (1 - 1e-9) <= value <= 1.05 * best_s  # one planned part per state is kept; seen: none worse in 400
 
 
 @repeatable
@@ -365,14 +368,18 @@ def hetpipe_s(problem: Problem, plan: Plan, cuts: Sequence[int]) -> float:
 
 
 @repeatable
-@given(st.lists(SPEED, min_size=1, max_size=2), st.lists(WORK, min_size=4, max_size=6), RATE, st.integers(1, 2))
-def test_hetpipe_cuts_its_workers_best(speeds: list[float], work: list[float], rate: float, workers: int) -> None:
-    problem = a_problem(speeds * 2, work=work, bytes_per_s=rate)
-    plan = hetpipe(problem, workers=workers)
-    assert {len(stage.ranks) for stage in plan.stages} == {workers}
-    best_s = min(hetpipe_s(problem, plan, cuts) for cuts in all_cuts(problem, len(plan.stages)))
-    assert plan.proof.value == pytest.approx(best_s)
-    assert hetpipe_s(problem, plan, cuts_of(plan)) == pytest.approx(best_s)
+@given(
+    st.lists(SPEED, min_size=1, max_size=2), st.lists(WORK, min_size=4, max_size=6), RATE, st.integers(1, 2),
+    st.sampled_from([140e3, 180e3, 240e3, 1e9]),
+)  # fmt: skip
+def test_hetpipe_cuts_its_workers_best(
+    speeds: list[float], work: list[float], rate: float, workers: int, memory_bytes: float
+) -> None:
+    roomy, problem = (a_problem(speeds * 2, work=work, bytes_per_s=rate, memory_bytes=m) for m in (1e9, memory_bytes))
+    formed = hetpipe(roomy, workers=workers)
+    assert {len(stage.ranks) for stage in formed.stages} == {workers}
+    best_s = min(hetpipe_s(problem, formed, cuts) for cuts in all_cuts(problem, len(formed.stages)))
+    assert found_by(partial(hetpipe, workers=workers), problem) == pytest.approx(best_s)
 
 
 # --- Eco-FL ---
@@ -413,6 +420,10 @@ def test_eco_fl_keeps_in_flight_what_memory_holds_and_never_more_than_the_stage_
     plan = eco_fl(tight)
     assert [stage.in_flight for stage in plan.stages] == [2, 2, 2, 1]
     hybrid_pipeline(plan, tight.model, tight.workload)  # raises if it would deadlock
+
+
+def test_of_equally_good_cuts_the_earliest_is_taken() -> None:
+    assert cuts_of(eco_fl(a_problem((1, 1), work=(1, 1, 1)))) == (0, 1, 3)
 
 
 # --- PipeEdge ---

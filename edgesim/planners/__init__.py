@@ -91,6 +91,15 @@ class Problem:
                 )
         return formed
 
+    def let_all_work(self, planner: str) -> None:
+        """Raise PlanError if there are more devices than a stage for every layer, of a device for every sample, has."""
+        layers, samples = len(self.model.layers), self.workload.micro_batch_samples
+        if len(self.ranks) > layers * samples:
+            raise PlanError(
+                f"{planner} lets all {len(self.ranks)} devices work, and {layers} stages of at most {samples} devices, "
+                "one for each sample, are fewer (enlarge the micro-batch, or take fewer devices)"
+            )
+
     def plan(
         self,
         *,

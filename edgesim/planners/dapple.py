@@ -12,8 +12,9 @@ other devices, until they are planned too. So whole pipelines are compared, and 
 heuristic. Replicas slice every micro-batch evenly. The three placements (fresh first, append first, scatter first) say
 which devices of which host are taken; with one device per host they are the same: the next ranks in order.
 
-The recurrence and L are recalled; the bounds of the sum behind Q are derived. Ours: of all pipelines that are compared,
-the fastest that fits in memory is taken.
+The recurrence and L are recalled; the bounds of the sum behind Q are derived. Ours: a state also counts its stages, for
+on slow links whatever is planned first looks better the fewer devices are left to synchronise, and long pipelines were
+never met; and of all pipelines compared, the fastest that fits in memory is taken.
 """
 
 from collections.abc import Iterator, Sequence
@@ -90,6 +91,7 @@ def dapple(problem: Problem) -> Plan:
     """The fastest pipeline compared that fits, on all devices. Raises PlanError and InfeasibleError."""
     if problem.workload.purpose is Purpose.INFER:
         raise PlanError("dapple plans training; the workload's purpose is infer (take pipeedge or prima)")
+    problem.let_all_work("dapple")
     costs = SlicedCosts(problem)
     compared = sorted(_compared(costs), key=lambda entry: entry[0])  # the first of equals stays first
     found = next((entry for entry in compared if _fits(costs, entry[1])), None)

@@ -32,14 +32,8 @@ def pipedream(problem: Problem) -> Plan:
     """The pipeline of replicated stages whose slowest is fastest, 1F1B's depth. Raises PlanError."""
     if problem.workload.purpose is Purpose.INFER:
         raise PlanError("pipedream plans training; the workload's purpose is infer (take pipeedge or prima)")
-    found = best_pipeline(EqualDevices(problem), len(problem.model.layers), len(problem.ranks))
-    if found is None:
-        samples = problem.workload.micro_batch_samples
-        raise PlanError(
-            f"pipedream lets all {len(problem.ranks)} devices work, and {len(problem.model.layers)} stages of at most "
-            f"{samples} devices, one for each sample, are fewer (enlarge the micro-batch, or take fewer devices)"
-        )
-    slowest_s, cuts, devices = found
+    problem.let_all_work("pipedream")
+    slowest_s, cuts, devices = best_pipeline(EqualDevices(problem), len(problem.model.layers), len(problem.ranks))
     groups = [range(first, stop) for first, stop in pairwise(accumulate(devices, initial=0))]
     proof = Proof(
         status=Status.HEURISTIC, method="pipedream", objective="seconds of the slowest stage or message, equal devices",
@@ -81,8 +75,8 @@ def mean(numbers: Sequence[float]) -> float:
     return sum(numbers) / len(numbers)
 
 
-def best_pipeline(equal: EqualDevices, layers: int, devices: int) -> Pipeline | None:
-    """A(layers, devices); None where stages would have more devices than samples.
+def best_pipeline(equal: EqualDevices, layers: int, devices: int) -> Pipeline:
+    """A(layers, devices), where no stage has more devices than samples; ∞ where it cannot be.
 
     Ties go to fewer stages, then to earlier cuts, then to fewer devices in front.
     """
@@ -90,14 +84,14 @@ def best_pipeline(equal: EqualDevices, layers: int, devices: int) -> Pipeline | 
     stage_s = cache(equal.stage_s)
 
     @cache
-    def best(j: int, m: int) -> Pipeline | None:
-        candidates: list[Pipeline] = [(stage_s((0, j), m), (0, j), (m,))] if m <= most else []
+    def best(j: int, m: int) -> Pipeline:
+        candidates: list[Pipeline] = [(stage_s((0, j), m) if m <= most else inf, (0, j), (m,))]
         for i in range(1, j):
             message_s = equal.message_s(i)
             for own in range(1, min(m - 1, most) + 1):
-                if (before := best(i, m - own)) is not None:
-                    slowest_s = max(before[0], message_s, stage_s((i, j), own))
-                    candidates.append((slowest_s, (*before[1], j), (*before[2], own)))
-        return min(candidates, key=lambda found: (found[0], len(found[1]), *found[1:]), default=None)
+                before = best(i, m - own)
+                slowest_s = max(before[0], message_s, stage_s((i, j), own))
+                candidates.append((slowest_s, (*before[1], j), (*before[2], own)))
+        return min(candidates, key=lambda found: (found[0], len(found[1]), *found[1:]))
 
     return best(layers, devices)
