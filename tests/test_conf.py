@@ -243,7 +243,12 @@ def divides_blocks(strategy: str) -> bool:
 
 
 # Planners of published systems, and the strategy that each is for.
-OF_SYSTEMS = {"asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "galaxy": "hybrid_model"}
+OF_SYSTEMS = {
+    "asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "pipedream": "hybrid_pipeline",
+    "dapple": "hybrid_pipeline", "hetpipe": "hybrid_pipeline", "eco_fl": "pipeline", "gpipe_even": "pipeline",
+    "pipeedge": "pipeline", "prima": "pipeline", "edge_memory": "pipeline", "eddl": "data", "galaxy": "hybrid_model",
+    "megatron_even": "tensor", "sp_even": "sequence",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("planner", [name for name in names("planner") if name not in OF_SYSTEMS])
@@ -276,7 +281,8 @@ def test_planners_of_published_systems_plan_for_their_own_strategy_and_for_none_
 
 def small_run(planner: str, strategy: str) -> tuple[Nouns, Planner, Strategy]:
     small = ("model=bert_tiny_bytes", "model.heads=4", "workload.batch_samples=8")
-    cfg = composed(f"strategy={strategy}", f"planner={planner}", *small)
+    served = ("workload.purpose=infer",) if planner == "prima" else ()
+    cfg = composed(f"strategy={strategy}", f"planner={planner}", *small, *served)
     return nouns(cfg), build(cfg.planner), build(cfg.strategy)
 
 
@@ -302,8 +308,43 @@ def prepared_method(name: str, *more: str) -> Prepared:
     return prepare(composed(f"method={name}", "model=distilbert", "cluster=galaxy_f", "workload=request", *more))
 
 
-@pytest.mark.parametrize("name", names("method"))
-def test_every_method_is_a_planner_and_a_strategy_and_serves_a_request(name: str) -> None:
+# Methods that divide samples and layers: their strategy and their planner.
+PIPELINES = {
+    "pipedream": ("hybrid_pipeline", "pipedream"),
+    "dapple": ("hybrid_pipeline", "dapple"),
+    "hetpipe": ("hybrid_pipeline", "hetpipe"),
+    "eco_fl": ("pipeline", "eco_fl"),
+    "gpipe": ("pipeline", "gpipe_even"),
+    "pipeedge": ("pipeline", "pipeedge"),
+    "exo": ("pipeline", "edge_memory"),
+    "eddl_even": ("data", "eddl"),
+    "eddl_proportional": ("data", "eddl"),
+    "prima": ("pipeline", "prima"),
+}
+
+
+def test_no_method_is_missing_from_these_tests() -> None:
+    assert sorted([*METHODS, *PIPELINES]) == names("method")
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_method_of_pipelines_is_a_planner_and_a_strategy_and_trains_or_serves(name: str) -> None:
+    served = ("workload=request", "workload.tokens=32") if name == "prima" else ()
+    cfg = composed(f"method={name}", *served)
+    prepared = prepare(cfg)
+    assert cfg.method == name
+    assert (cfg.strategy._target_.rpartition(".")[2], prepared.plan.planner) == PIPELINES[name]
+    assert prepared.words.simulate(prepared.schedule).makespan_s > 0
+
+
+def test_eddl_has_a_method_for_each_way_to_share() -> None:
+    even, by_speed = (prepare(composed(f"method=eddl_{way}")).plan.stages[0] for way in ("even", "proportional"))
+    assert even.samples == (3, 3, 2)
+    assert by_speed.samples[0] > by_speed.samples[2]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_blocks_is_a_planner_and_a_strategy_and_serves_a_request(name: str) -> None:
     cfg = composed(f"method={name}")
     prepared = prepared_method(name)
     (stage,) = prepared.plan.stages
@@ -314,8 +355,8 @@ def test_every_method_is_a_planner_and_a_strategy_and_serves_a_request(name: str
     assert prepared.words.simulate(prepared.schedule).makespan_s > 0
 
 
-@pytest.mark.parametrize("name", names("method"))
-def test_every_method_writes_an_answer_token_by_token(name: str) -> None:
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_blocks_writes_an_answer_token_by_token(name: str) -> None:
     few, more = (
         prepared_method(name, "workload=generate", "model=gpt2_large", f"workload.new_tokens={count}", BIG)
         for count in (2, 4)

@@ -4,7 +4,7 @@ Planners know no seconds but the profile's, and no simulator: one that judges wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from edgesim.cluster import Cluster
@@ -91,6 +91,15 @@ class Problem:
                 )
         return formed
 
+    def let_all_work(self, planner: str) -> None:
+        """Raise PlanError if there are more devices than a stage for every layer, of a device for every sample, has."""
+        layers, samples = len(self.model.layers), self.workload.micro_batch_samples
+        if len(self.ranks) > layers * samples:
+            raise PlanError(
+                f"{planner} lets all {len(self.ranks)} devices work, and {layers} stages of at most {samples} devices, "
+                "one for each sample, are fewer (enlarge the micro-batch, or take fewer devices)"
+            )
+
     def plan(
         self,
         *,
@@ -119,6 +128,11 @@ class Problem:
         """The plan itself, if it fits. Raises PlanError."""
         plan.check(self.model, self.cluster, self.workload, head_room=self.head_room)
         return plan
+
+
+def in_the_name_of(planner: str, plan: Plan, *, objective: str, value: float) -> Plan:
+    """The same plan as an answer of this planner, which is another one with its options chosen."""
+    return replace(plan, planner=planner, proof=replace(plan.proof, method=planner, objective=objective, value=value))
 
 
 class Planner(Protocol):

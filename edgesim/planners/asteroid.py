@@ -8,13 +8,13 @@ state is what makes it a heuristic: the best round may have a head whose suffix 
 
 from dataclasses import dataclass
 
-from edgesim.errors import InfeasibleError, PlanError
-from edgesim.plan import OUT_OF_MEMORY, Depth, Plan, Proof, Status
+from edgesim.errors import PlanError
+from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners import Problem
 from edgesim.planners.allocation import allocate
+from edgesim.planners.infeasible import nothing_fits
 from edgesim.planners.round import Step, round_s
 from edgesim.planners.stage_costs import StageCosts
-from edgesim.units import show
 from edgesim.workload import Purpose
 
 
@@ -41,7 +41,7 @@ def asteroid(problem: Problem) -> Plan:
         if (best := stages.get((layers, len(order)))) is not None
     ]  # fmt: skip
     if not found:
-        raise InfeasibleError(_why(costs))
+        raise nothing_fits(costs, "pipeline with 2p - 1 micro-batches in flight")
     best = min(found, key=lambda suffix: (suffix.latency_s, len(suffix.groups)))
     proof = Proof(status=Status.HEURISTIC, method="asteroid", objective="seconds of a round", value=best.latency_s)
     plan = problem.plan(
@@ -100,22 +100,3 @@ def _headed(
             groups=(ranks, *rest.groups), samples=(samples, *rest.samples), steps=steps,
         )
     ]  # fmt: skip
-
-
-def _why(costs: StageCosts) -> str:
-    """Which layer fits nowhere, or that all together do not."""
-    problem = costs.problem
-    largest = max(problem.ranks, key=lambda rank: problem.cluster.devices[rank].memory_bytes)
-    device = problem.cluster.devices[largest]
-    for i, layer in enumerate(problem.model.layers):
-        if not any(costs.most_samples(rank, (i, i + 1), 1, 1) for rank in problem.ranks):
-            return (
-                f"{OUT_OF_MEMORY}: layer {layer.name} of {problem.model.name} fits on no device, not even on "
-                f"{device.name} with {show(device.memory_bytes, 'B')} (smaller micro-batches, or a larger device)"
-            )
-    total = sum(device.memory_bytes for device in problem.cluster.devices)
-    return (
-        f"{OUT_OF_MEMORY}: no pipeline of {problem.model.name} ({show(problem.model.parameter_bytes, 'B')} of weights) "
-        f"with 2p - 1 micro-batches in flight fits on {problem.cluster.name}, which has {show(total, 'B')} "
-        "(smaller micro-batches, a leaner optimiser, or more devices)"
-    )

@@ -72,10 +72,7 @@ def _balanced(costs: StageCosts, stages: int) -> Balanced | None:
             return inf
         shares = _equal(problem, group)
         in_flight = min(stages - stage, problem.workload.micro_batches)
-        if any(
-            costs.most_samples(rank, layers, in_flight, len(group)) < share
-            for rank, share in zip(group, shares, strict=True)
-        ):
+        if not costs.all_fit(group, layers, shares, in_flight):
             return inf
         return max(costs.both_s(rank, layers, share) for rank, share in zip(group, shares, strict=True))
 

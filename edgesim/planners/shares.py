@@ -47,27 +47,38 @@ def move_from_stragglers(
         moved[taker] += 1
 
 
-def fastest_cuts(layers: int, stages: int, seconds: Callable[[int, int, int], float]) -> tuple[int, ...]:
+def fastest_cuts(
+    layers: int,
+    stages: int,
+    seconds: Callable[[int, int, int], float],
+    fits: Callable[[int, int, int], bool] = lambda p, start, stop: True,
+) -> tuple[int, ...]:
     """Boundaries that minimise the slowest stage, exactly; ties go to the earlier cut; ``seconds(p, start, stop)``.
+
+    Every stage must fit, which is asked only of stages that would be taken; () where that cannot be.
 
         best(p, a) = min over b of max(seconds(p, a, b), best(p + 1, b)),   best(P - 1, a) = seconds(P - 1, a, L)
 
     >>> fastest_cuts(4, 2, lambda p, start, stop: (stop - start) * (1, 3)[p])
     (0, 3, 4)
+    >>> fastest_cuts(4, 2, lambda p, start, stop: (stop - start) * (1, 3)[p], lambda p, start, stop: stop - start < 3)
+    (0, 2, 4)
     """
 
     @cache
     def best(p: int, start: int) -> tuple[float, int]:
         """The slowest of the stages from p on, and where stage p stops."""
         if p == stages - 1:
-            return seconds(p, start, layers), layers
+            return (seconds(p, start, layers), layers) if fits(p, start, layers) else (inf, -1)
         slowest_s, cut = inf, -1
         for stop in range(start + 1, layers - (stages - 1 - p) + 1):
             here_s = max(seconds(p, start, stop), best(p + 1, stop)[0])
-            if here_s < slowest_s:
+            if here_s < slowest_s and fits(p, start, stop):
                 slowest_s, cut = here_s, stop
         return slowest_s, cut
 
+    if best(0, 0)[0] == inf:
+        return ()
     cuts = [0]
     for p in range(stages):
         cuts.append(best(p, cuts[-1])[1])

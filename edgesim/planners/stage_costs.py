@@ -24,6 +24,9 @@ class StageCosts:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.sums = cache(self._sums_from_start)
+        self._rate = cache(self._slowest_bytes_per_s)
+        self._needs = cache(self._needs_bytes)
+        self._trained = tuple(accumulate((layer.trainable_bytes for layer in problem.model.layers), initial=0))
         self.most_samples = cache(self._most_samples)
 
     def _sums_from_start(self, rank: int, op: str, samples: int) -> tuple[float, ...]:
@@ -51,8 +54,7 @@ class StageCosts:
 
     def stage(self, layers: Layers, ranks: Sequence[int], samples: Sequence[int]) -> Step:
         """A stage of these ranks: the slowest counts, in each direction; gradients are added up around a ring."""
-        trained = sum(layer.trainable_bytes for layer in self.problem.model.layers[slice(*layers)])
-        n = len(ranks)
+        trained, n = self.trained_bytes(layers), len(ranks)
         return Step(
             forward_s=max(
                 self.seconds(rank, layers, FORWARD, share) for rank, share in zip(ranks, samples, strict=True)
@@ -63,29 +65,57 @@ class StageCosts:
             all_reduce_s=2 * (n - 1) / n * trained / self.slowest(ranks, ranks) if n > 1 and trained else 0.0,
         )
 
-    def message(self, boundary: int, senders: Sequence[int], receivers: Sequence[int]) -> Step:
-        """A micro-batch over a boundary, and its gradient back, at the pace of the slowest pair of the two groups."""
+    def trained_bytes(self, layers: Layers) -> int:
+        """Of the weights that are trained: what an all-reduce adds up."""
+        return self._trained[layers[1]] - self._trained[layers[0]]
+
+    def message(
+        self, boundary: int, senders: Sequence[int], receivers: Sequence[int], *, samples: int | None = None
+    ) -> Step:
+        """A micro-batch over a boundary, and its gradient back, at the pace of the slowest pair of the two groups.
+
+        ``samples`` of it, where not all travel between these ranks.
+        """
         before, workload = self.problem.model.layers[boundary - 1], self.problem.workload
-        samples, tokens = workload.micro_batch_samples, workload.tokens
+        samples, tokens = workload.micro_batch_samples if samples is None else samples, workload.tokens
         return Step(
             forward_s=before.output_bytes(samples, tokens) / self.slowest(senders, receivers),
             backward_s=before.gradient_bytes(samples, tokens) / self.slowest(receivers, senders),
         )
 
+    def message_s(self, boundary: int, sender: int, receiver: int) -> float:
+        """A whole micro-batch over a boundary between two ranks: there, and its gradient back in training."""
+        step = self.message(boundary, (sender,), (receiver,))
+        return step.forward_s if self.problem.workload.purpose is Purpose.INFER else step.both_s
+
     def slowest(self, sources: Sequence[int], destinations: Sequence[int]) -> float:
         """Bytes per second between the slowest pair."""
+        return self._rate(tuple(sources), tuple(destinations))
+
+    def _slowest_bytes_per_s(self, sources: tuple[int, ...], destinations: tuple[int, ...]) -> float:
         network = self.problem.cluster.network
         return min(network.goodput_bytes_per_s(a, b) for a in sources for b in destinations if a != b)
 
     def fits(self, rank: int, layers: Layers, samples: int, in_flight: int, replicas: int) -> bool:
         """Whether the device can hold the stage with so many samples of a micro-batch."""
-        device, workload = self.problem.cluster.devices[rank], self.problem.workload
+        device, micro_batches = self.problem.cluster.devices[rank], self.problem.workload.micro_batches
+        needs = self._needs(layers, samples, min(in_flight, micro_batches), replicas, device.context_bytes)
+        return needs <= device.memory_bytes * (1 - self.problem.head_room)
+
+    def _needs_bytes(self, layers: Layers, samples: int, in_flight: int, replicas: int, context_bytes: float) -> float:
+        """Not the device's, but for its context: so that it is counted once for all of them."""
         held = held_bytes(
-            self.problem.model, layers, samples=samples, in_flight=min(in_flight, workload.micro_batches),
-            micro_batches=workload.micro_batches, replicas=replicas, context_bytes=device.context_bytes,
-            workload=workload,
+            self.problem.model, layers, samples=samples, in_flight=in_flight,
+            micro_batches=self.problem.workload.micro_batches, replicas=replicas, context_bytes=context_bytes,
+            workload=self.problem.workload,
         )  # fmt: skip
-        return held.total_bytes <= device.memory_bytes * (1 - self.problem.head_room)
+        return held.total_bytes
+
+    def all_fit(self, ranks: Sequence[int], layers: Layers, samples: Sequence[int], in_flight: int) -> bool:
+        """Whether every replica of a stage can hold its share of a micro-batch."""
+        return all(
+            self.fits(rank, layers, share, in_flight, len(ranks)) for rank, share in zip(ranks, samples, strict=True)
+        )
 
     def _most_samples(self, rank: int, layers: Layers, in_flight: int, replicas: int) -> int:
         """The largest share of a micro-batch that fits; 0 if none does. More samples never need less memory."""

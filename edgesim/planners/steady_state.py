@@ -76,7 +76,7 @@ def stage_times(costs: StageCosts, stage: Stage) -> StageTimes:
     def slowest_s(op: str) -> float:
         return max(costs.seconds(rank, stage.layers, op, share) for rank, share in shares)
 
-    trained = sum(layer.trainable_bytes for layer in problem.model.layers[slice(*stage.layers)])
+    trained = costs.trained_bytes(stage.layers)
     return StageTimes(
         forward_s=slowest_s(FORWARD),
         backward_s=slowest_s(BACKWARD) if trains else 0.0,

@@ -1,0 +1,36 @@
+"""Which devices are of one type? Equal ones; or only those that can be swapped, their links being equal too."""
+
+from collections.abc import Callable
+
+from edgesim.cluster import Cluster
+
+Types = tuple[tuple[int, ...], ...]  # [type] ranks, rising; types by their first rank
+
+
+def equal_devices(cluster: Cluster) -> Types:
+    """Ranks whose devices are equal, wherever in the network."""
+    return _classes(len(cluster.devices), lambda a, b: cluster.devices[a] == cluster.devices[b])
+
+
+def interchangeable(cluster: Cluster) -> Types:
+    """Ranks that can be swapped, and no stage or message takes longer: equal devices with equal rates to all others."""
+    ranks, rate = range(len(cluster.devices)), cluster.network.goodput_bytes_per_s
+
+    def swappable(a: int, b: int) -> bool:
+        if cluster.devices[a] != cluster.devices[b] or rate(a, b) != rate(b, a):
+            return False
+        return all(rate(a, c) == rate(b, c) and rate(c, a) == rate(c, b) for c in ranks if c not in (a, b))
+
+    return _classes(len(ranks), swappable)
+
+
+def _classes(ranks: int, alike: Callable[[int, int], bool]) -> Types:
+    """Of an equivalence: it is enough to ask the first of each class."""
+    classes: list[list[int]] = []
+    for rank in range(ranks):
+        same = next((members for members in classes if alike(members[0], rank)), None)
+        if same is None:
+            classes.append([rank])
+        else:
+            same.append(rank)
+    return tuple(map(tuple, classes))
