@@ -9,7 +9,7 @@ from edgesim.errors import InfeasibleError
 from edgesim.plan import Depth, Plan
 from edgesim.planners import Problem
 from edgesim.planners.pipeline_search import PipelineSearch, most_replicas
-from edgesim.planners.stage_columns import kinds_of
+from edgesim.planners.types_of_devices import interchangeable
 from edgesim.planners.why_no_pipeline import why_no_pipeline
 
 
@@ -21,7 +21,7 @@ def ilp_hybrid_pipeline(
 
     Raises InfeasibleError naming a device and what it lacks, or saying that the time was too short.
     """
-    most = most_replicas(problem, replicas, kinds_of(problem))
+    most = most_replicas(problem, replicas, interchangeable(problem.cluster))
     search = PipelineSearch(problem, planner="ilp_hybrid_pipeline", depth=depth, replicas=most, stages=stages)
     found = search.run(time_limit_s=time_limit_s, gap=gap)
     if not found.choice:

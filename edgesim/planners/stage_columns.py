@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.cluster import Network, Topology
 from edgesim.plan import Depth, in_flight, trained_ties
 from edgesim.planners import Problem
 from edgesim.planners.stage_costs import StageCosts
 from edgesim.planners.stage_links import Links
 from edgesim.planners.stage_memory import StageMemory
+from edgesim.planners.types_of_devices import interchangeable
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
 from edgesim.workload import Purpose
 
@@ -75,25 +75,6 @@ class Columns:
         return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
 
-def kinds_of(problem: Problem) -> tuple[tuple[int, ...], ...]:
-    """Ranks that nothing tells apart, together: equal devices with equal links to all others."""
-    network, alike = problem.cluster.network, dict[object, list[int]]()
-    for rank, device in enumerate(problem.cluster.devices):
-        others = [other for other in problem.ranks if other != rank]
-        ways = sorted(
-            (network.goodput_bytes_per_s(a, b), network.latency_s[a][b])
-            for o in others
-            for a, b in ((rank, o), (o, rank))
-        )
-        own = (network.bytes_per_s[0][rank], network.bytes_per_s[1][rank]) if _switched(network) else tuple(ways)
-        alike.setdefault((device, own, tuple(sorted(network.latency_s[rank]))), []).append(rank)
-    return tuple(tuple(ranks) for ranks in alike.values())
-
-
-def _switched(network: Network) -> bool:
-    return network.topology is Topology.SWITCHED
-
-
 class Candidates:
     """The candidates of a problem, and how to make a plan's stage of one."""
 
@@ -104,7 +85,7 @@ class Candidates:
         self.problem = problem
         self._asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
         self.costs = StageCosts(problem)
-        self.kinds = tuple(kinds) if kinds is not None else kinds_of(problem)
+        self.kinds = tuple(kinds) if kinds is not None else interchangeable(problem.cluster)
         self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
         self.most = min(self.layers, sum(map(len, self.kinds)), stages or self.layers)
         self.groups = list(self._groups(min(replicas, self.samples)))

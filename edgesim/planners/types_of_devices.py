@@ -13,13 +13,16 @@ def equal_devices(cluster: Cluster) -> Types:
 
 
 def interchangeable(cluster: Cluster) -> Types:
-    """Ranks that can be swapped, and no stage or message takes longer: equal devices with equal rates to all others."""
-    ranks, rate = range(len(cluster.devices)), cluster.network.goodput_bytes_per_s
+    """Ranks that can be swapped, and no stage or message takes longer: equal devices with equal ways to all others."""
+    ranks, network = range(len(cluster.devices)), cluster.network
+
+    def way(source: int, destination: int) -> tuple[float, ...]:
+        return (network.latency_s[source][destination], *(s for _, s in network.hops(source, destination)))
 
     def swappable(a: int, b: int) -> bool:
-        if cluster.devices[a] != cluster.devices[b] or rate(a, b) != rate(b, a):
+        if cluster.devices[a] != cluster.devices[b] or way(a, b) != way(b, a):
             return False
-        return all(rate(a, c) == rate(b, c) and rate(c, a) == rate(c, b) for c in ranks if c not in (a, b))
+        return all(way(a, c) == way(b, c) and way(c, a) == way(c, b) for c in ranks if c not in (a, b))
 
     return _classes(len(ranks), swappable)
 
