@@ -19,20 +19,23 @@ OBJECTIVE = "seconds per iteration, in steady state"
 
 
 class PipelineSearch:
-    """All hybrid pipelines of a problem with at most so many replicas a stage; devices may be left out."""
+    """All hybrid pipelines of a problem with at most so many replicas a stage; devices may be left out.
+
+    Without a depth the bound is one of all depths: memory counts one micro-batch in flight, time as many as it likes.
+    """
 
     def __init__(
-        self, problem: Problem, *, planner: str, depth: Depth = Depth.ASTEROID, replicas: int, stages: int | None = None
+        self, problem: Problem, *, planner: str, depth: Depth | None, replicas: int, stages: int | None = None
     ) -> None:
         self.began_s = perf_counter()
-        self.problem, self.planner, self.depth = problem, planner, Depth(depth)
-        self.candidates = Candidates(problem, depth=self.depth, replicas=replicas, stages=stages)
-        workload = problem.workload
+        self.problem, self.planner = problem, planner
+        self.candidates = Candidates(problem, depth=depth, replicas=replicas, stages=stages)
+        workload, depths = problem.workload, self.candidates.depths
         shape = Shape(
             layers=self.candidates.layers, positions=self.candidates.most,
             devices=tuple(map(len, self.candidates.kinds)), micro_batches=workload.micro_batches,
-            depths=tuple(self.candidates.depths),
-            phases=workload.purpose is Purpose.INFER or self.candidates.depths[0] >= workload.micro_batches,
+            depths=tuple(depths) if depth is not None else (workload.micro_batches,) * len(depths),
+            phases=workload.purpose is Purpose.INFER or (depth is not None and depths[0] >= workload.micro_batches),
         )  # fmt: skip
         self.programme = Programme(self.candidates.columns, shape)
 
