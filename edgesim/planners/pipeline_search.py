@@ -39,12 +39,12 @@ class PipelineSearch:
         )  # fmt: skip
         self.programme = Programme(self.candidates.columns, shape)
 
-    def run(self, *, time_limit_s: float, gap: float = 1e-6, to_beat_s: float = np.inf) -> Found:
-        """Search; what is not below ``to_beat_s`` is not looked for."""
+    def run(self, *, time_limit_s: float, gap: float = 1e-6, keep: int = 1, to_beat_s: float = np.inf) -> Found:
+        """Search for the best few; what is not below ``to_beat_s`` is not looked for."""
         left_s = time_limit_s - (perf_counter() - self.began_s)
-        search = Search(self.programme, seconds=self.seconds, time_limit_s=left_s, gap=gap)
-        search.best_s = to_beat_s
-        return search.run()
+        return Search(
+            self.programme, seconds=self.seconds, time_limit_s=left_s, gap=gap, keep=keep, to_beat_s=to_beat_s
+        ).run()
 
     def seconds(self, choice: Choice) -> float:
         """Of an iteration of the plan, exactly."""

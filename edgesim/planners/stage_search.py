@@ -62,16 +62,20 @@ class Node:
 
 
 class Search:
-    """One search. ``seconds`` judges a whole choice exactly; ``gap`` is when to stop, value over bound."""
+    """One search for the best ``keep`` choices. ``seconds`` judges a whole choice exactly.
+
+    It stops where the bound is within ``gap`` of the value; ``to_beat_s`` is what a choice must cost less than to matter.
+    """
 
     def __init__(
-        self, programme: Programme, *, seconds: Callable[[Choice], float], time_limit_s: float, gap: float
-    ) -> None:
+        self, programme: Programme, *, seconds: Callable[[Choice], float], time_limit_s: float, gap: float,
+        keep: int = 1, to_beat_s: float = np.inf,
+    ) -> None:  # fmt: skip
         self.programme, self.seconds, self.gap = programme, seconds, gap
         self.deadline_s = perf_counter() + time_limit_s
         self.paths = Paths(programme.columns, layers=programme.shape.layers, positions=programme.shape.positions)
         self.pool: dict[Choice, float] = {}
-        self.best_s, self.numbers = np.inf, 0
+        self.keep, self.last_s, self.numbers = keep, to_beat_s, 0
         self.solvers: dict[str, None] = {}
 
     def late(self) -> bool:
@@ -91,7 +95,7 @@ class Search:
             warnings.warn(
                 f"HiGHS is left out: {error}; CBC goes on alone, which takes longer", RuntimeWarning, stacklevel=2
             )
-            bound_s = self._decide(Node(0.0, 0, (0.0, np.inf), (0.0, np.inf), everyone))
+            bound_s, _ = self._decide(Node(0.0, 0, (0.0, np.inf), (0.0, np.inf), everyone))
         pool = sorted((seconds, choice) for choice, seconds in self.pool.items())
         value_s, choice = pool[0] if pool else (np.inf, ())
         return Found(
@@ -139,15 +143,18 @@ class Search:
                 closed_s = min(closed_s, bound_s)
                 break
             if relaxed.whole:
-                self.meet(self._in_order(relaxed.chosen))
-                closed_s = min(closed_s, bound_s)
+                for child in self._others(replace(node, bound_s=bound_s), self._in_order(relaxed.chosen)):
+                    heapq.heappush(heap, child)
                 continue
             if node.capped and (not self.pool or node.number % EVERY < 2):
                 self._try(relaxed, node)
             node = replace(node, bound_s=bound_s, allowed=node.allowed & (relaxed.through < self.to_beat_s))
             children = list(self._children(node, relaxed)) if int(node.allowed.sum()) > LEAF else []
             if not children:
-                closed_s = min(closed_s, max(bound_s, self._decide(node)))
+                decided_s, choice = self._decide(node)
+                node = replace(node, bound_s=max(bound_s, decided_s))
+                children = list(self._others(node, choice)) if choice and not self.late() else []
+                closed_s = closed_s if children else min(closed_s, node.bound_s)
             for child in children:
                 heapq.heappush(heap, child)
         return min([closed_s, *(node.bound_s for node in heap)])
@@ -170,9 +177,8 @@ class Search:
         inner = Search(
             Programme(self.programme.columns.take(which), self.programme.shape), gap=self.gap,
             seconds=lambda choice: self.seconds(tuple(int(which[i]) for i in choice)),
-            time_limit_s=self.deadline_s - perf_counter(),
+            time_limit_s=self.deadline_s - perf_counter(), keep=self.keep, to_beat_s=self.last_s,
         )  # fmt: skip
-        inner.best_s = self.best_s
         found = inner.run(tuple(place[c] for c in choice) for choice in self.pool if place.keys() >= set(choice))
         for _, choice in found.pool:
             self.meet(tuple(int(which[i]) for i in choice))
@@ -181,8 +187,25 @@ class Search:
 
     @property
     def to_beat_s(self) -> float:
-        """What a choice must cost less than to matter."""
-        return self.best_s * (1 - self.gap)
+        """What a choice must cost less than to be among those kept."""
+        return self.last_s * (1 - self.gap)
+
+    def _others(self, node: Node, choice: Choice) -> Iterable[Node]:
+        """All choices of the node but this one, which is judged: the programme may have taken it for cheaper than it is.
+
+        They differ from it in their first stage, or in their second behind the same first, and so on.
+        """
+        c = self.programme.columns
+        if self.meet(choice) <= node.bound_s * (1 + self.gap) and self.keep == 1:
+            return
+        same = node.allowed
+        for chosen in choice:
+            self.numbers += 1
+            without = same.copy()
+            without[chosen] = False
+            yield replace(node, number=self.numbers, allowed=without)
+            same = same & ((c.stop <= c.start[chosen]) | (c.start >= c.stop[chosen]))
+            same[chosen] = True
 
     def _children(self, node: Node, relaxed: Relaxed) -> Iterable[Node]:
         """The node in two: by the interval that stages in parts would exceed by most, else by a boundary in parts."""
@@ -231,27 +254,32 @@ class Search:
         among[relaxed.chosen] = True
         self._decide(replace(node, allowed=among), time_limit_s=0.5)
 
-    def _decide(self, node: Node, *, time_limit_s: float = np.inf) -> float:
-        """The bound of the integer programme of a node; infinite if it has no choice below the best."""
+    def _decide(self, node: Node, *, time_limit_s: float = np.inf) -> tuple[float, Choice]:
+        """The bound of a node's integer programme and its choice; infinite, and none, if none can be below the best."""
         which = np.flatnonzero(node.allowed)
         if not len(which):
-            return np.inf
-        most_u_s = min(node.repeats_s[1], self.best_s)
+            return np.inf, ()
+        most_u_s = min(node.repeats_s[1], self.last_s)
         problem, x = integer_programme(self.programme, which, (node.repeats_s[0], most_u_s), node.tail_s)
         limit_s = max(0.05, min(time_limit_s, self.deadline_s - perf_counter()))
         answer = solve(problem, time_limit_s=limit_s, gap=self.gap / 10)
         self.solvers[answer.solver] = None
         if answer.status is SolveStatus.INFEASIBLE:
-            return np.inf
-        if answer.values:
-            self.meet(self._in_order(np.array([c for c in which.tolist() if answer.values[x[c]] > 0.5])))
-        return -np.inf if answer.bound is None else answer.bound * self.unit_s
+            return np.inf, ()
+        bound_s = -np.inf if answer.bound is None else answer.bound * self.unit_s
+        if not answer.values:
+            return bound_s, ()
+        choice = self._in_order(np.array([c for c in which.tolist() if answer.values[x[c]] > 0.5]))
+        self.meet(choice)
+        return bound_s, choice
 
-    def meet(self, choice: Choice) -> None:
+    def meet(self, choice: Choice) -> float:
         """Judge a choice and remember it."""
         if choice not in self.pool:
             self.pool[choice] = self.seconds(choice)
-            self.best_s = min(self.best_s, self.pool[choice])
+            if len(self.pool) >= self.keep:
+                self.last_s = min(self.last_s, sorted(self.pool.values())[self.keep - 1])
+        return self.pool[choice]
 
     def _in_order(self, chosen: Ints) -> Choice:
         return tuple(int(c) for c in sorted(chosen, key=lambda c: self.programme.columns.start[c]))
