@@ -64,7 +64,7 @@ class Node:
 class Search:
     """One search for the best ``keep`` choices. ``seconds`` judges a whole choice exactly.
 
-    It stops where the bound is within ``gap`` of the value; ``to_beat_s`` is what a choice must cost less than to matter.
+    It stops where the bound is within ``gap`` of the value; choices that cost ``to_beat_s`` or more do not matter.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Search:
         return self.last_s * (1 - self.gap)
 
     def _others(self, node: Node, choice: Choice) -> Iterable[Node]:
-        """All choices of the node but this one, which is judged: the programme may have taken it for cheaper than it is.
+        """All choices of the node but this one, which is judged: the programme may take it for cheaper than it is.
 
         They differ from it in their first stage, or in their second behind the same first, and so on.
         """
