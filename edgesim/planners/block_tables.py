@@ -1,0 +1,146 @@
+"""What does each choice of heads, columns or tokens cost each rank? Tables of seconds, and windows of choices.
+
+A team is who may work, and how many of them do, around a ring that is known. Of every phase the tables hold rows: the
+phase takes the longest, and a row is a constant, seconds for each amount, and steps of the ring on top.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edgesim.model import SplitBy
+from edgesim.planners import Problem
+from edgesim.planners.block_latency import BlockCosts, Ring
+from edgesim.planners.block_memory import Amounts, MemoryRow, budget_bytes, memory_rows
+from edgesim.planners.block_phases import Phase
+
+Seconds = Mapping[SplitBy, Sequence[float]]
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """``size`` of the members work; all of them where there are no more."""
+
+    members: tuple[int, ...]
+    size: int
+    around: Ring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """``constant_s + Σ seconds[by][choice] + steps · seconds of a step``."""
+
+    constant_s: float
+    seconds: Seconds
+    steps: int
+
+    def least_s(self, without: SplitBy | None = None) -> float:
+        """At the cheapest choices, but for one kind."""
+        return self.constant_s + sum(min(of) for by, of in self.seconds.items() if by is not without)
+
+
+class Tables:
+    """All that a team's programme needs; ``totals`` is what is divided, ``units`` in how many each kind is given."""
+
+    def __init__(
+        self, problem: Problem, costs: BlockCosts, found: Mapping[Phase, float], team: Team, *,
+        totals: Amounts, units: Amounts,
+    ) -> None:  # fmt: skip
+        self.problem, self.costs, self.team, self.totals, self.units = problem, costs, team, totals, units
+        self.phases = list(found.items())
+        self.tokens = problem.workload.tokens
+        self.amounts: dict[SplitBy, list[int]] = {
+            by: [total]
+            if team.size == 1
+            else list(range(units[by], total - units[by] * (team.size - 1) + 1, units[by]))
+            for by, total in totals.items()
+        }
+        self.fewest = -(-self.tokens // team.size) if SplitBy.TOKENS in totals else 0
+        self.memory: tuple[MemoryRow, ...] = memory_rows(problem, totals, ranks=team.size)
+        self.rows = [{rank: self._rows(phase, rank) for rank in team.members} for phase, _ in self.phases]
+
+    def _rows(self, phase: Phase, rank: int) -> list[TableRow]:
+        if phase.entering is None:
+            constant_s, seconds = 0.0, dict[SplitBy, list[float]]()
+            for work in phase.works:
+                if work.by not in self.amounts:
+                    constant_s += self.costs.work_s(rank, work, 0)
+                    continue
+                column = seconds.setdefault(work.by, [0.0] * len(self.amounts[work.by]))
+                for i, amount in enumerate(self.amounts[work.by]):
+                    column[i] += self.costs.work_s(rank, work, amount)
+            return [TableRow(constant_s=constant_s, seconds=seconds, steps=0)]
+        by, size = phase.entering.by, self.team.size
+        table = [self.costs.rows(rank, phase, amount, ranks=size) for amount in self.amounts[by]]
+        return [
+            TableRow(constant_s=0.0, seconds={by: [rows[i][0] for rows in table]}, steps=steps)
+            for i, (_, steps) in enumerate(table[0])
+        ]
+
+    # --- exchanges ---
+
+    def step_s(self, p: int, largest: float) -> float:
+        """Of the phase's exchange, with a largest tile of so many tokens."""
+        exchange = self.phases[p][0].exchange
+        return self.team.around.step_s(exchange, largest=largest, tokens=self.tokens) if exchange else 0.0
+
+    def behind(self, p: int) -> int:
+        """How many steps stand behind the phase's computations."""
+        phase = self.phases[p][0]
+        return 0 if phase.entering or not phase.exchange else phase.exchange.rounds * (self.team.size - 1)
+
+    def exchanges_s(self, largest: float) -> float:
+        """Of all exchanges that stand behind computations."""
+        return sum(count * self.behind(p) * self.step_s(p, largest) for p, (_, count) in enumerate(self.phases))
+
+    # --- what each choice takes ---
+
+    @cached_property
+    def taken_s(self) -> Mapping[SplitBy, Mapping[int, Array]]:
+        """By kind and rank, [phase, choice] the least seconds of a phase with that choice: all else at its cheapest."""
+        pairs = [(of, self.step_s(p, self.fewest)) for p, of in enumerate(self.rows)]
+        return {
+            by: {
+                rank: np.array([self._taken_s(of[rank], by, step_s) for of, step_s in pairs])
+                for rank in self.team.members
+            }
+            for by in self.totals
+        }  # fmt: skip
+
+    def _taken_s(self, rows: Sequence[TableRow], by: SplitBy, step_s: float) -> Array:
+        choices = np.zeros(len(self.amounts[by]))
+        seconds = [
+            row.least_s(without=by) + row.steps * step_s + np.asarray(row.seconds.get(by, choices)) for row in rows
+        ]
+        slowest: Array = np.max(seconds, axis=0)
+        return slowest
+
+    @cached_property
+    def fits(self) -> Mapping[SplitBy, Mapping[int, Array]]:
+        """By kind and rank, [choice] whether memory allows it beside the least of all else."""
+        least = {by: amounts[0] for by, amounts in self.amounts.items()}
+        rooms = {rank: budget_bytes(self.problem, rank) * (1 + 1e-9) for rank in self.team.members}
+        needs = {
+            by: np.array([max(row.at(least | {by: amount}) for row in self.memory) for amount in self.amounts[by]])
+            for by in self.totals
+        }
+        return {by: {rank: needs[by] <= room for rank, room in rooms.items()} for by in self.totals}
+
+    def windows(self, limits_s: Sequence[float], largest: float) -> dict[SplitBy, dict[int, Array]]:
+        """By kind and rank, [choice] whether it may be taken: no phase beyond its limit, no tile beyond ``largest``.
+
+        What memory forbids even beside the least of all else is left out too.
+        """
+        limits = np.asarray(limits_s)[:, None]
+        allowed = {
+            by: {rank: self.fits[by][rank] & np.all(taken <= limits, axis=0) for rank, taken in of.items()}
+            for by, of in self.taken_s.items()
+        }
+        if SplitBy.TOKENS in allowed:
+            tiles = np.asarray(self.amounts[SplitBy.TOKENS]) <= largest
+            allowed[SplitBy.TOKENS] = {rank: choices & tiles for rank, choices in allowed[SplitBy.TOKENS].items()}
+        return allowed
