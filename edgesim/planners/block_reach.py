@@ -8,7 +8,7 @@ With tokens divided as well, the memory of one token each is counted here, and t
 is refused is impossible, what is allowed may still be. Thresholds on one phase alone bound it from below.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import inf
 
@@ -31,8 +31,7 @@ class Reach:
 
     def possible(self, windows: Windows) -> bool:
         """Whether all can be shared out within the windows."""
-        alone = [by for by in windows if by is SplitBy.TOKENS or len(windows) == 1]
-        if not all(self._enough(by, windows[by]) for by in alone):
+        if not self._each_enough(windows):
             return False
         return SplitBy.HEADS not in windows or self._most_columns(windows) >= self.tables.totals[SplitBy.COLUMNS]
 
@@ -100,12 +99,23 @@ class Reach:
         """The least limit with which the phase leaves enough to share out; among what its choices take."""
         taken = [of[rank][p] for of in self.tables.taken_s.values() for rank in self.team.members]
         times = np.unique(np.concatenate(taken))
-        low, high = 0, len(times) - 1
-        while low < high:
-            middle = (low + high) // 2
-            enough = self.possible(self._windows({p: float(times[middle])}))
-            low, high = (low, middle) if enough else (middle + 1, high)
-        return float(times[low])
+
+        def first(low: int, enough: Callable[[Windows], bool]) -> int:
+            high = len(times) - 1
+            step = 1  # from the last place, doubling: it is often the first that is asked
+            while low < high:
+                middle = min(low + step - 1, (low + high) // 2)
+                if enough(self._windows({p: float(times[middle])})):
+                    high = middle
+                else:
+                    low, step = middle + 1, 2 * step
+            return low
+
+        return float(times[first(first(0, self._each_enough), self.possible)])
+
+    def _each_enough(self, windows: Windows) -> bool:
+        """Whether there is enough of every kind for itself: quick, and necessary."""
+        return all(self._enough(by, of) for by, of in windows.items())
 
     def stretch(self) -> float:
         """The least factor by which all phases at once may outlast their least seconds, so that all is shared out."""

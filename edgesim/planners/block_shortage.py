@@ -19,10 +19,14 @@ def shortage(problem: Problem, members: Sequence[int], totals: Amounts, units: A
 
     Rows of memory are made elastic, and what is added to all devices in all is minimised, for all members at work.
     """
-    lacking = _lacking(problem, members, totals, units)
+    most = min(total // units[by] for by, total in totals.items())
+    roomy = sorted(members, key=lambda rank: (-budget_bytes(problem, rank), rank))
+    members = tuple(sorted(roomy[:most]))  # of more than can have one of everything, those with most room
+    lacking = lacking_bytes(problem, members, totals, units)
     rank = max(lacking, key=lambda r: (lacking[r], -r))
     device, room = problem.cluster.devices[rank], budget_bytes(problem, rank)
-    others = ", ".join(f"rank {r} {show(lacks, 'B')}" for r, lacks in lacking.items() if r != rank and lacks > 0)
+    rest = sorted(((lacks, r) for r, lacks in lacking.items() if r != rank and lacks > 0), reverse=True)
+    others = ", ".join(f"rank {r} {show(lacks, 'B')}" for lacks, r in rest[:3]) + ", ..." * (len(rest) > 3)
     beside = f" (and {others})" if others else ""
     return (
         f"{OUT_OF_MEMORY}: no division among ranks {tuple(members)} fits; with the least added in all, rank {rank} "
@@ -31,8 +35,8 @@ def shortage(problem: Problem, members: Sequence[int], totals: Amounts, units: A
     )
 
 
-def _lacking(problem: Problem, members: Sequence[int], totals: Amounts, units: Amounts) -> dict[int, float]:
-    """[rank] bytes to be added."""
+def lacking_bytes(problem: Problem, members: Sequence[int], totals: Amounts, units: Amounts) -> dict[int, float]:
+    """[rank] bytes to be added, so that all members together can hold everything; the least in all."""
     n = len(members)
     elastic = pulp.LpProblem("shortage", pulp.LpMinimize)
     added = {rank: elastic.add_variable(f"added_{rank:03d}", lowBound=0) for rank in members}

@@ -4,6 +4,7 @@ A team is who may work, and how many of them do, around a ring that is known. Of
 phase takes the longest, and a row is a constant, seconds for each amount, and steps of the ring on top.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,14 +44,42 @@ class TableRow:
         return self.constant_s + sum(min(of) for by, of in self.seconds.items() if by is not without)
 
 
+class Shelf:
+    """Seconds of phases without overlap at all amounts, for all teams; by device, phase and kind."""
+
+    def __init__(self, costs: BlockCosts, totals: Amounts, units: Amounts) -> None:
+        self.costs, self.totals, self.units = costs, totals, units
+        self._known: dict[tuple[str, Phase], tuple[float, dict[SplitBy, list[float]]]] = {}
+
+    def __call__(self, phase: Phase, rank: int) -> tuple[float, dict[SplitBy, list[float]]]:
+        """What takes the same whatever the share, and the seconds of every amount."""
+        key = self.costs.problem.cluster.devices[rank].name, phase
+        if key not in self._known:
+            self._known[key] = self._summed(phase, rank)
+        return self._known[key]
+
+    def _summed(self, phase: Phase, rank: int) -> tuple[float, dict[SplitBy, list[float]]]:
+        constant_s, seconds = 0.0, dict[SplitBy, list[float]]()
+        for work, times in Counter(phase.works).items():
+            if work.by not in self.totals:
+                constant_s += times * self.costs.work_s(rank, work, 0)
+                continue
+            unit, total = self.units[work.by], self.totals[work.by]
+            column = seconds.setdefault(work.by, [0.0] * (total // unit))
+            for i, amount in enumerate(range(unit, total + 1, unit)):
+                column[i] += times * self.costs.work_s(rank, work, amount)
+        return constant_s, seconds
+
+
 class Tables:
     """All that a team's programme needs; ``totals`` is what is divided, ``units`` in how many each kind is given."""
 
     def __init__(
-        self, problem: Problem, costs: BlockCosts, found: Mapping[Phase, float], team: Team, *,
+        self, problem: Problem, shelf: Shelf, found: Mapping[Phase, float], team: Team, *,
         totals: Amounts, units: Amounts,
     ) -> None:  # fmt: skip
-        self.problem, self.costs, self.team, self.totals, self.units = problem, costs, team, totals, units
+        self.problem, self.shelf, self.costs, self.team = problem, shelf, shelf.costs, team
+        self.totals, self.units = totals, units
         self.phases = list(found.items())
         self.tokens = problem.workload.tokens
         self.amounts: dict[SplitBy, list[int]] = {
@@ -64,18 +93,15 @@ class Tables:
         self.rows = [{rank: self._rows(phase, rank) for rank in team.members} for phase, _ in self.phases]
 
     def _rows(self, phase: Phase, rank: int) -> list[TableRow]:
-        if phase.entering is None:
-            constant_s, seconds = 0.0, dict[SplitBy, list[float]]()
-            for work in phase.works:
-                if work.by not in self.amounts:
-                    constant_s += self.costs.work_s(rank, work, 0)
-                    continue
-                column = seconds.setdefault(work.by, [0.0] * len(self.amounts[work.by]))
-                for i, amount in enumerate(self.amounts[work.by]):
-                    column[i] += self.costs.work_s(rank, work, amount)
-            return [TableRow(constant_s=constant_s, seconds=seconds, steps=0)]
-        by, size = phase.entering.by, self.team.size
-        table = [self.costs.rows(rank, phase, amount, ranks=size) for amount in self.amounts[by]]
+        if phase.entering is not None:
+            return self._overlapped(phase, phase.entering.by, rank)
+        constant_s, seconds = self.shelf(phase, rank)
+        # The amounts of a smaller team are the first of a larger one's; one rank alone has the last.
+        cut = {by: of[-1:] if self.team.size == 1 else of[: len(self.amounts[by])] for by, of in seconds.items()}
+        return [TableRow(constant_s=constant_s, seconds=cut, steps=0)]
+
+    def _overlapped(self, phase: Phase, by: SplitBy, rank: int) -> list[TableRow]:
+        table = [self.costs.rows(rank, phase, amount, ranks=self.team.size) for amount in self.amounts[by]]
         return [
             TableRow(constant_s=0.0, seconds={by: [rows[i][0] for rows in table]}, steps=steps)
             for i, (_, steps) in enumerate(table[0])

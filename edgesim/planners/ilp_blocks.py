@@ -20,7 +20,7 @@ from edgesim.planners.block_phases import phases
 from edgesim.planners.block_reach import Reach
 from edgesim.planners.block_search import Found, Search
 from edgesim.planners.block_shortage import shortage
-from edgesim.planners.block_tables import Tables
+from edgesim.planners.block_tables import Shelf, Tables
 from edgesim.planners.block_teams import equal_pairs, teams
 from edgesim.planners.divided import Ranks, chosen_ranks, divided_plan, splits
 
@@ -96,9 +96,9 @@ class _Planner:
                 "(say leave_out=true, name fewer ranks, or take a smaller column_unit)"
             )
         found = teams(self.problem, self.members, leave_out=leave_out, most=self.most)
+        shelf = Shelf(self.costs, self.totals, self.given)
         reaches = [
-            Reach(Tables(self.problem, self.costs, self.found, team, totals=self.totals, units=self.given))
-            for team in found
+            Reach(Tables(self.problem, shelf, self.found, team, totals=self.totals, units=self.given)) for team in found
         ]
         best: Found | None = None
         by: Search | None = None
