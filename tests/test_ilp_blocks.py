@@ -32,7 +32,7 @@ from edgesim.workload import Purpose, Workload
 from edgesim.zoo.bert import bert
 from edgesim.zoo.llama import llama
 
-repeatable = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 HEADS, COLUMNS, TOKENS = 4, 6, 6
 TOTALS = {SplitBy.HEADS: HEADS, SplitBy.COLUMNS: COLUMNS, SplitBy.TOKENS: TOKENS}
 WAYS = {"tensor": (True, False), "sequence": (False, True), "hybrid_model": (True, True)}
@@ -145,7 +145,7 @@ def test_no_division_of_units_or_tokens_is_faster(
 
 
 @repeatable
-@example([1.0, 4.0, 4.0], [17.7e3] * 3, 3e4, overlap=False, leave_out=False)  # where HiGHS 1.16 handed a start back
+@example([1.0, 4.0, 4.0], [17.7e3] * 3, 3e4, False, False)  # where HiGHS 1.16 handed a start back
 @given(SPEEDS, MEMORIES, RATES, st.booleans(), st.booleans())
 def test_no_division_of_all_three_is_faster_with_and_without_overlap(
     speeds: list[float], memories: list[float], rate: float, overlap: bool, leave_out: bool
@@ -383,8 +383,8 @@ def errors(way: str, *, overlap: bool = False, purpose: Purpose = Purpose.INFER,
         ("hybrid_model", True, Purpose.INFER, True, 0.01, 0.1),
         ("hybrid_model", True, Purpose.INFER, False, 0.03, 0.2),
         ("hybrid_model", False, Purpose.TRAIN, True, 0.01, 0.1),
-        ("sequence", False, Purpose.INFER, False, 0.02, 0.2),
-        ("sequence", False, Purpose.TRAIN, False, 0.02, 0.2),
+        ("sequence", False, Purpose.INFER, False, 0.06, 0.2),
+        ("sequence", False, Purpose.TRAIN, False, 0.04, 0.1),
     ],
 )
 def test_what_is_added_up_is_what_the_simulator_plays(

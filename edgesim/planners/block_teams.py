@@ -1,7 +1,7 @@
 """Who may work together, and around which ring? All of them, or every number of them where devices may stay out."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations
 
 from edgesim.cluster import Network, Topology
 from edgesim.errors import PlanError
@@ -62,14 +62,19 @@ def alike(network: Network, ranks: Sequence[int]) -> bool:
 
 def equal_pairs(problem: Problem, team: Team) -> list[tuple[int, int]]:
     """Neighbours among the members that could change places: equal devices on equal links."""
-    network, devices = problem.cluster.network, problem.cluster.devices
-    kinds: dict[object, list[int]] = {}
-    for rank in team.members:
-        if alike(network, team.members):
-            place: object = None
-        elif network.topology is Topology.SWITCHED and _even_latency(network, team.members):
-            place = network.bytes_per_s[0][rank], network.bytes_per_s[1][rank]
-        else:
-            place = rank
-        kinds.setdefault((devices[rank], place), []).append(rank)
-    return [pair for ranks in kinds.values() for pair in pairwise(ranks)]
+    devices = problem.cluster.devices
+    pairs: list[tuple[int, int]] = []
+    for i, rank in enumerate(team.members):
+        for before in reversed(team.members[:i]):
+            if devices[before] == devices[rank] and _exchangeable(problem.cluster.network, team.members, before, rank):
+                pairs.append((before, rank))
+                break
+    return pairs
+
+
+def _exchangeable(network: Network, ranks: Sequence[int], a: int, b: int) -> bool:
+    """Whether two ranks see the same network."""
+    if alike(network, ranks):
+        return True
+    switched = network.topology is Topology.SWITCHED and _even_latency(network, ranks)
+    return switched and all(rates[a] == rates[b] for rates in network.bytes_per_s)
