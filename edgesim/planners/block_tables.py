@@ -169,4 +169,16 @@ class Tables:
         if SplitBy.TOKENS in allowed:
             tiles = np.asarray(self.amounts[SplitBy.TOKENS]) <= largest
             allowed[SplitBy.TOKENS] = {rank: choices & tiles for rank, choices in allowed[SplitBy.TOKENS].items()}
-        return allowed
+        return {by: self._enough_left(by, of) for by, of in allowed.items()}
+
+    def _enough_left(self, by: SplitBy, allowed: Mapping[int, Array]) -> dict[int, Array]:
+        """Less is no choice than what is left when the others who work take the most that they may."""
+        amounts = np.asarray(self.amounts[by])
+        most = {rank: int(np.max(amounts, where=choices, initial=0)) for rank, choices in allowed.items()}
+        by_most = sorted(most, key=lambda rank: -most[rank])[: self.team.size]
+        together = sum(most[rank] for rank in by_most)
+        last = most[by_most[-1]]
+        return {
+            rank: choices & (amounts >= self.totals[by] - together + (most[rank] if rank in by_most else last))
+            for rank, choices in allowed.items()
+        }
