@@ -20,7 +20,7 @@ from edgesim.model import Model, SplitBy
 from edgesim.plan import Plan, Stage, Status
 from edgesim.planners import Problem
 from edgesim.planners.block_latency import BlockLatency, block_latency_s
-from edgesim.planners.block_memory import held_at, share_of
+from edgesim.planners.block_memory import held_at, memory_rows, share_of
 from edgesim.planners.block_shortage import lacking_bytes
 from edgesim.planners.even_blocks import even_blocks
 from edgesim.planners.galaxy import galaxy
@@ -285,7 +285,34 @@ def test_at_most_64_tiles_are_made_unless_no_divisor_is_of_use() -> None:
     assert unit_of(101) == ""
 
 
+# --- memory ---
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("purpose", [Purpose.TRAIN, Purpose.INFER])
+@pytest.mark.parametrize("name", blocks.MODELS)
+def test_memory_is_linear_in_every_share_but_for_the_largest_of_several_needs(
+    way: str, purpose: Purpose, name: str
+) -> None:
+    model = blocks.MODELS[name]
+    problem = a_problem((3, 2, 1), model=model, tokens=blocks.TOKENS)
+    problem = replace(problem, workload=replace(problem.workload, purpose=purpose))
+    units, tokens = WAYS[way]
+    totals = {SplitBy.HEADS: blocks.heads_of(model), SplitBy.COLUMNS: blocks.COLUMNS} if units else {}
+    totals |= {SplitBy.TOKENS: blocks.TOKENS} if tokens else {}
+    rows, draw = memory_rows(problem, totals, ranks=3), random.Random(name)
+    for _ in range(10):
+        amounts = {by: draw.randint(1, total - 2) for by, total in totals.items()}
+        held = held_at(problem, share_of(totals, amounts), ranks=3, context_bytes=0.0)
+        assert max(row.at(amounts) for row in rows) == pytest.approx(held.total_bytes, rel=2e-3)
+
+
 # --- refusals ---
+
+
+def test_stars_are_refused() -> None:
+    with pytest.raises(PlanError, match=r"around a ring, not over a star \(say strategy.exchange=ring"):
+        planned(a_problem(), "tensor", exchange="star")
 
 
 def test_what_does_not_fit_says_who_lacks_how_much_and_with_that_it_fits() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from edgesim.planners.block_memory import Amounts
 from edgesim.planners.block_programme import Limits, Programme
 from edgesim.planners.block_reach import Reach
-from edgesim.planners.solvers import Answer, SolveStatus, solve
+from edgesim.planners.solvers import Answer, SolverError, SolveStatus, solve
 
 _GAP = 1e-6
 _SECOND_GAP = 1e-3  # of the second objective, which needs no proof
@@ -82,7 +82,10 @@ class Search:
         programme = Programme(self.reach, self._within(cutoff_s), equals=self.equals, least_work=True)
         if (left_s := self.deadline_s - perf_counter()) <= 0:
             return None
-        answer = solve(programme.problem, time_limit_s=left_s, gap=_SECOND_GAP, solvers=_STEADY)
+        try:
+            answer = solve(programme.problem, time_limit_s=left_s, gap=_SECOND_GAP, solvers=_STEADY)
+        except SolverError:  # there is a plan, and it is proven; the race has found it
+            return None
         return None if answer.value is None else programme.chosen(answer.values)
 
     def _solve(self, limits: Limits, start: Mapping[str, float] | None = None) -> tuple[Programme, Answer]:

@@ -62,19 +62,18 @@ def alike(network: Network, ranks: Sequence[int]) -> bool:
 
 def equal_pairs(problem: Problem, team: Team) -> list[tuple[int, int]]:
     """Neighbours among the members that could change places: equal devices on equal links."""
-    devices = problem.cluster.devices
+    network, devices = problem.cluster.network, problem.cluster.devices
+    all_alike = alike(network, team.members)
     pairs: list[tuple[int, int]] = []
     for i, rank in enumerate(team.members):
         for before in reversed(team.members[:i]):
-            if devices[before] == devices[rank] and _exchangeable(problem.cluster.network, team.members, before, rank):
+            if devices[before] == devices[rank] and (all_alike or _same_card(network, team.members, before, rank)):
                 pairs.append((before, rank))
                 break
     return pairs
 
 
-def _exchangeable(network: Network, ranks: Sequence[int], a: int, b: int) -> bool:
-    """Whether two ranks see the same network."""
-    if alike(network, ranks):
-        return True
+def _same_card(network: Network, ranks: Sequence[int], a: int, b: int) -> bool:
+    """Whether two ranks see the same network behind a switch."""
     switched = network.topology is Topology.SWITCHED and _even_latency(network, ranks)
     return switched and all(rates[a] == rates[b] for rates in network.bytes_per_s)

@@ -35,6 +35,7 @@ def ilp_blocks(
     units: bool,
     tokens: bool,
     overlap: bool = False,
+    exchange: str = "ring",
     ranks: Ranks = "all",
     leave_out: bool = False,
     column_unit: int | None = None,
@@ -42,13 +43,18 @@ def ilp_blocks(
 ) -> Plan:
     """The fastest division of heads and columns (``units``), of ``tokens``, or of all three.
 
-    ``overlap`` is the strategy's. ``leave_out`` lets ranks stay out, else each has at least one of everything. Columns
-    are given in tiles of ``column_unit``; None: the fewest that make at most 64 tiles. At the time limit the plan is
-    the best so far, and its proof says what gap is left. Raises PlanError; ProfileError for shares that the profile
-    does not know; InfeasibleError naming who lacks how much memory.
+    ``overlap`` and ``exchange`` are the strategy's; only rings are counted. ``leave_out`` lets ranks stay out, else
+    each has at least one of everything. Columns are given in tiles of ``column_unit``; None: the fewest that make at
+    most 64 tiles. At the time limit the plan is the best so far, and its proof says what gap is left. Raises PlanError;
+    ProfileError for shares that the profile does not know; InfeasibleError naming who lacks how much memory.
     """
     if not units and not tokens:
         raise PlanError("ilp_blocks is told to divide neither units nor tokens (take a strategy that divides blocks)")
+    if exchange != "ring":
+        raise PlanError(
+            f"ilp_blocks counts exchanges around a ring, not over a {exchange} (say strategy.exchange=ring, or take "
+            "planner proportional_blocks)"
+        )
     planner = _Planner(problem, units, tokens, overlap and units and tokens, ranks, column_unit, time_limit_s)
     for attempt in range(4):
         best, bound_s, search = planner.search(leave_out, kept_free_bytes=_ROUNDING_BYTES * 16**attempt * (attempt > 0))
@@ -106,6 +112,9 @@ class _Planner:
         for of in sorted(reaches, key=lambda reach: (reach.bound_s, reach.team.size)):
             value_s = inf if best is None else best.value_s
             if of.bound_s >= value_s:
+                continue
+            if perf_counter() - self.began_s > self.time_limit_s:  # what is not tried is bounded by its tables
+                bound_s = min(bound_s, of.bound_s)
                 continue
             search = Search(
                 of, equal_pairs(self.problem, of.team),
