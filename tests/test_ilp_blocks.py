@@ -18,7 +18,7 @@ from edgesim.cluster import Cluster, Network
 from edgesim.errors import InfeasibleError, PlanError, ProfileError
 from edgesim.model import Model, SplitBy
 from edgesim.plan import Plan, Stage, Status
-from edgesim.planners import Problem
+from edgesim.planners import Problem, block_search
 from edgesim.planners.block_latency import BlockLatency, block_latency_s
 from edgesim.planners.block_memory import held_at, memory_rows, share_of
 from edgesim.planners.block_shortage import lacking_bytes
@@ -254,6 +254,19 @@ def test_the_same_problem_has_the_same_plan(way: str) -> None:
         for _ in range(4)
     }
     assert len(plans) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_plan_does_not_depend_on_the_solver_that_is_first(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = block_search.solve
+    for speeds, nbytes in (((2, 2, 2), 18e3), ((4, 2, 1), 18.5e3), ((3, 3, 1), 1e9)):
+        problem = a_problem(speeds, memory_bytes=(nbytes if way != "sequence" else 1e9,) * 3)
+        plans = set[tuple[Stage, ...]]()
+        for solver in ("CBC", "HiGHS"):
+            # Without its own choice of solvers a call is a race, which this one wins.
+            monkeypatch.setattr(block_search, "solve", lambda p, s=solver, **how: asked(p, **({"solvers": (s,)} | how)))
+            plans.add(planned(problem, way).stages)
+        assert len(plans) == 1
 
 
 def test_equal_devices_have_no_fewer_heads_the_lower_their_rank() -> None:

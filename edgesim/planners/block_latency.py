@@ -23,7 +23,8 @@ from edgesim.errors import PlanError
 from edgesim.model import SplitBy
 from edgesim.plan import Plan
 from edgesim.planners import Problem
-from edgesim.planners.block_phases import Exchange, Phase, Work, phases
+from edgesim.planners.block_phases import Exchange, Phase, Work
+from edgesim.planners.block_walk import phases
 from edgesim.profile import UPDATE
 
 Row = tuple[float, int]  # seconds, and how many steps of the ring come on top

@@ -71,7 +71,8 @@ class Search:
         if answer.value is None:
             return self._unproven(answer, known)
         found = self._found(programme, answer)
-        return found if answer.proves else self._unproven(answer, found)
+        # These windows hold every better plan, so that the solver's bound holds for all, proven optimal or not.
+        return self._unproven(answer, found) if answer.bound is None else found
 
     def second(self, value_s: float) -> Mapping[int, Amounts] | None:
         """Of all plans as fast as this one, the one with the least work in all; None if there is no time to choose.

@@ -16,16 +16,17 @@ from edgesim.plan import OUT_OF_MEMORY, Plan, Proof, Status
 from edgesim.planners import Problem
 from edgesim.planners.block_latency import BlockCosts, block_latency_s
 from edgesim.planners.block_memory import Amounts
-from edgesim.planners.block_phases import phases
 from edgesim.planners.block_reach import Reach
 from edgesim.planners.block_search import Found, Search
 from edgesim.planners.block_shortage import shortage
 from edgesim.planners.block_tables import Shelf, Tables
 from edgesim.planners.block_teams import equal_pairs, teams
+from edgesim.planners.block_walk import phases
 from edgesim.planners.divided import Ranks, chosen_ranks, divided_plan, splits
 
 _PROVEN = 1e-5  # relative: solvers stop at 1e-6, and the second objective may take as much
 _TILES = 64
+_ATTEMPTS = 4
 _ROUNDING_BYTES = 2.0**16  # kept free on every device if parts that were rounded do not fit, and then ever more
 
 
@@ -56,16 +57,19 @@ def ilp_blocks(
             "planner proportional_blocks)"
         )
     planner = _Planner(problem, units, tokens, overlap and units and tokens, ranks, column_unit, time_limit_s)
-    for attempt in range(4):
-        best, bound_s, search = planner.search(leave_out, kept_free_bytes=_ROUNDING_BYTES * 16**attempt * (attempt > 0))
+    bound_s = inf
+    for attempt in range(_ATTEMPTS):
+        kept_free_bytes = _ROUNDING_BYTES * 16**attempt if attempt else 0.0
+        best, proven_s, search = planner.search(leave_out, kept_free_bytes=kept_free_bytes)
+        bound_s = min(bound_s, proven_s)  # what is kept free for rounding may raise later ones
         if best is None or best.chosen is None:
             break
         try:
             return planner.plan(best, bound_s, search)
         except PlanError as error:
-            if not str(error).startswith(OUT_OF_MEMORY):
+            if not str(error).startswith(OUT_OF_MEMORY) or attempt == _ATTEMPTS - 1:
                 raise
-    if bound_s < inf:
+    if proven_s < inf:
         raise PlanError(f"ilp_blocks found no plan within {time_limit_s:g} s (raise time_limit_s)")
     raise InfeasibleError(shortage(problem, planner.members, planner.totals, planner.given))
 
