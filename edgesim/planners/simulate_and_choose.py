@@ -1,7 +1,7 @@
-"""Which of many good plans is fastest when it is simulated? Formulas err on slow links; the simulator has the last word.
+"""Which of many good plans is fastest when simulated? Formulas err on slow links; the simulator has the last word.
 
-Candidates are the best few of the integer programmes, at Asteroid's depth and at 1F1B's, and what the published planners
-say. So the choice is never slower, in simulated time, than any of them.
+Candidates are the best few of the integer programmes, at Asteroid's depth and at 1F1B's, and what the published
+planners say. So the choice is never slower, in simulated time, than any of them.
 """
 
 from collections.abc import Callable, Iterator
@@ -70,7 +70,9 @@ def simulate_and_choose(
     judged = [(evaluate(candidate.plan), candidate) for candidate in _distinct(found)]
     _, best = min(judged, key=lambda entry: entry[0])
     proof = replace(
-        best.plan.proof, method=f"{best.name}, fastest of {len(judged)} when simulated", seconds=perf_counter() - began_s
+        best.plan.proof,
+        method=f"{best.name}, fastest of {len(judged)} when simulated",
+        seconds=perf_counter() - began_s,
     )
     return problem.check(replace(best.plan, planner="simulate_and_choose", proof=proof))
 
@@ -87,8 +89,8 @@ def pipelines(problem: Problem, *, keep: int, time_limit_s: float) -> Iterator[C
             bounds.setdefault(depth, plan.proof)
             yield Candidate(name=f"ilp_hybrid_pipeline, {depth}", plan=plan)
     for planner in PIPELINES:
-        if (plan := _asked(planner, problem)) is not None:
-            yield Candidate(name=plan.planner, plan=_judged(problem, plan, bounds, most))
+        if (theirs := _asked(planner, problem)) is not None:
+            yield Candidate(name=theirs.planner, plan=_judged(problem, theirs, bounds, most))
 
 
 def _judged(problem: Problem, plan: Plan, bounds: dict[Depth, Proof], most: int) -> Plan:
@@ -102,12 +104,12 @@ def _judged(problem: Problem, plan: Plan, bounds: dict[Depth, Proof], most: int)
     return replace(plan, proof=proof, predicted_s=value)
 
 
-def _divisions(
-    problem: Problem, units: bool, tokens: bool, overlap: bool, time_limit_s: float
-) -> Iterator[Candidate]:
+def _divisions(problem: Problem, units: bool, tokens: bool, overlap: bool, time_limit_s: float) -> Iterator[Candidate]:
     """Blocks divided by the integer programme, and by those that it should beat."""
     planners: list[Planner] = [
-        partial(ilp_blocks, units=units, tokens=tokens, overlap=overlap, leave_out=leave_out, time_limit_s=time_limit_s / 2)
+        partial(
+            ilp_blocks, units=units, tokens=tokens, overlap=overlap, leave_out=leave_out, time_limit_s=time_limit_s / 2
+        )
         for leave_out in (True, False)
     ]
     planners += [

@@ -26,6 +26,7 @@ from edgesim.planners.stage_relaxation import Interval, Relaxation, Relaxed
 LEAF = 60  # candidates that an integer programme decides among
 TRIAL = 120  # candidates among which a better plan is sought, every so many nodes
 EVERY = 16
+FEWER = 3  # as few candidates left are worth programmes of their own
 LIMITS, ROUNDS = 5, 8  # of U, and of rents, with which first plans are sought
 WIDE = 0.02  # of the bound: how far stages in parts may exceed an interval before it is cut
 Choice = tuple[int, ...]
@@ -88,14 +89,15 @@ class Search:
         everyone = np.isfinite(self.paths.through(self.programme.columns.both_s))
         if not everyone.any():
             return Found(choice=(), value_s=np.inf, bound_s=np.inf, proven=True, solver="path", pool=())
+        root = Node(self._least_s(everyone), 0, (0.0, np.inf), (0.0, np.inf), everyone)
         self._first_choices(everyone)
         try:
-            bound_s = self._branch(everyone)
+            bound_s = self.explore(root)
         except (ImportError, SolverError) as error:
             warnings.warn(
                 f"HiGHS is left out: {error}; CBC goes on alone, which takes longer", RuntimeWarning, stacklevel=2
             )
-            bound_s, _ = self._decide(Node(0.0, 0, (0.0, np.inf), (0.0, np.inf), everyone))
+            bound_s = max(root.bound_s, self._decide(root)[0])
         pool = sorted((seconds, choice) for choice, seconds in self.pool.items())
         value_s, choice = pool[0] if pool else (np.inf, ())
         return Found(
@@ -120,24 +122,26 @@ class Search:
             if self.late() and self.pool:
                 return
 
-    def _branch(self, everyone: Bools) -> float:
-        """The bound of what is left open when nothing can win any more, or time is over."""
+    def explore(self, root: Node) -> float:
+        """The bound of what is left open in a node when nothing can win any more, or time is over."""
         relaxation = Relaxation(self.programme, self.paths, late=self.late)
         self.solvers[relaxation.name] = None
-        closed_s = np.inf  # the least bound of nodes that an integer programme could not close
-        at_least_s = np.full(len(everyone), -np.inf)
-        heap = [Node(self._least_s(everyone), 0, (0.0, np.inf), (0.0, np.inf), everyone)]
+        closed_s = np.inf  # the least bound of nodes that are done with
+        at_least_s = np.full(len(self.programme.columns), -np.inf)  # of every choice that has the candidate
+        heap = [root]
         while heap and heap[0].bound_s < self.to_beat_s and not self.late():
             node = heapq.heappop(heap)
+            node = replace(node, allowed=node.allowed & (at_least_s < self.to_beat_s))
+            if node is not root and int(node.allowed.sum()) * FEWER < len(node.allowed):
+                closed_s = min(closed_s, self._narrowed(node))
+                continue
             relaxed = relaxation.solve(
                 node.allowed, repeats_s=node.repeats_s, tail_s=node.tail_s, beat_s=self.to_beat_s
             )
             if relaxed is None:
                 continue
             if node.number == 0:
-                at_least_s = relaxed.through  # of every choice that has the candidate
-            if self.pool and (left := at_least_s < self.to_beat_s).sum() < len(left) / 2:
-                return self._narrowed(left)
+                at_least_s = relaxed.through
             bound_s = max(relaxed.bound, node.bound_s)
             if self.late():
                 closed_s = min(closed_s, bound_s)
@@ -170,20 +174,22 @@ class Search:
             low, high = (low, middle) if open_ else (middle + 1, high)
         return float(values[low] + np.min(self.paths.through(c.both_s)))
 
-    def _narrowed(self, left: Bools) -> float:
-        """The bound of a search among those candidates alone; none of the others can be in a better choice."""
-        which = np.flatnonzero(left)
-        place = {int(c): i for i, c in enumerate(which)}
+    def _narrowed(self, node: Node) -> float:
+        """The bound of a node by a search among its candidates alone, whose programmes are that much smaller."""
+        which = np.flatnonzero(node.allowed)
+        if not len(which):
+            return np.inf
         inner = Search(
             Programme(self.programme.columns.take(which), self.programme.shape), gap=self.gap,
-            seconds=lambda choice: self.seconds(tuple(int(which[i]) for i in choice)),
+            seconds=lambda choice: self.meet(tuple(which[list(choice)].tolist())),
             time_limit_s=self.deadline_s - perf_counter(), keep=self.keep, to_beat_s=self.last_s,
         )  # fmt: skip
-        found = inner.run(tuple(place[c] for c in choice) for choice in self.pool if place.keys() >= set(choice))
-        for _, choice in found.pool:
-            self.meet(tuple(int(which[i]) for i in choice))
+        place = {c: i for i, c in enumerate(which.tolist())}
+        for choice in [choice for choice in self.pool if place.keys() >= set(choice)]:
+            inner.meet(tuple(place[c] for c in choice))
+        bound_s = inner.explore(replace(node, number=0, allowed=np.ones(len(which), dtype=bool)))
         self.solvers |= inner.solvers
-        return found.bound_s
+        return max(node.bound_s, bound_s)
 
     @property
     def to_beat_s(self) -> float:
