@@ -1,0 +1,57 @@
+"""How often is a planner how close to the best plan that any found? The share of cases within a regret, a line each.
+
+A performance profile (Dolan and Moré, 2002) of simulated seconds. Cases in which no planner found a plan are left out;
+a case without a plan of one's own is never within. The left edge says how often a planner is the best, or as good.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from pandas import DataFrame
+
+from experiments.figures.planners import MARKER_PT, PANEL_IN, Line, legend, lines, panels
+from experiments.figures.style import log_axis
+from experiments.planner_bench.rows import CASE
+
+__all__ = ["PANEL_IN", "draw", "panels", "profile"]
+
+LEAST = 1e-3  # regret at the left edge: nobody could measure less
+_MARKERS = 5  # on a line
+_PER_CENT = 100
+
+
+def draw(rows: DataFrame, ax: Axes) -> None:
+    """A step line per planner over regrets, in per cent."""
+    solved = rows[rows.groupby(list(CASE))["regret"].transform("count") > 0]
+    most = max(1.0, float(solved["regret"].max())) * 1.1
+    found = lines(solved)
+    for place, line in reversed(list(enumerate(found))):  # the first on top
+        _line(ax, line, most, place / len(found))
+    ax.set_xscale("log")
+    ax.set_xlim(LEAST * _PER_CENT, most * _PER_CENT)
+    ax.set_ylim(0, 103)
+    log_axis(ax.xaxis)
+    ax.set_xlabel("regret over the best plan found (%)")
+    ax.set_ylabel("cases within it (%)")
+    legend(ax, found)
+
+
+def profile(rows: DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Regrets in order, and the share of a planner's cases within each of them."""
+    regrets = np.sort(rows["regret"].dropna().to_numpy(dtype=float))
+    return regrets, np.arange(1, len(regrets) + 1) / len(rows)
+
+
+def _line(ax: Axes, line: Line, most: float, shift: float) -> None:
+    """Steps, and markers at regrets that are ``shift`` of their distance apart from other planners'."""
+    regrets, shares = profile(line.rows)
+    edges = np.array([LEAST, *np.clip(regrets, LEAST, None), most])
+    heights = np.array([0.0, *shares, shares[-1] if len(shares) else 0.0])
+    look = line.look
+    ax.step(edges * _PER_CENT, heights * _PER_CENT, where="post", color=look.colour, linestyle=look.dashes, zorder=2)
+    places = LEAST * (most / LEAST) ** ((np.arange(_MARKERS) + shift) / _MARKERS)
+    at = np.concatenate([[np.nan], shares])[np.searchsorted(regrets, places, side="right")]  # none on the axis
+    ax.plot(
+        places * _PER_CENT, at * _PER_CENT, color=look.colour, marker=look.marker, markersize=MARKER_PT,
+        linestyle="none", zorder=3,
+    )  # fmt: skip
