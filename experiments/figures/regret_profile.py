@@ -45,13 +45,14 @@ def profile(rows: DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _line(ax: Axes, line: Line, most: float, shift: float) -> None:
     """Steps, and markers at regrets that are ``shift`` of their distance apart from other planners'."""
     regrets, shares = profile(line.rows)
-    edges = np.array([LEAST, *np.clip(regrets, LEAST, None), most])
-    heights = np.array([0.0, *shares, shares[-1] if len(shares) else 0.0])
+    steps = np.concatenate([[0.0], shares])  # [how many regrets are passed]
+    edges = np.array([LEAST, *regrets[regrets > LEAST], most])
+    heights = steps[np.searchsorted(regrets, edges, side="right")]
     look = line.look
     ax.step(edges * _PER_CENT, heights * _PER_CENT, where="post", color=look.colour, linestyle=look.dashes, zorder=2)
     places = LEAST * (most / LEAST) ** ((np.arange(_MARKERS) + shift) / _MARKERS)
-    at = np.concatenate([[np.nan], shares])[np.searchsorted(regrets, places, side="right")]  # none on the axis
+    at = steps[np.searchsorted(regrets, places, side="right")]
     ax.plot(
-        places * _PER_CENT, at * _PER_CENT, color=look.colour, marker=look.marker, markersize=MARKER_PT,
+        places[at > 0] * _PER_CENT, at[at > 0] * _PER_CENT, color=look.colour, marker=look.marker, markersize=MARKER_PT,
         linestyle="none", zorder=3,
     )  # fmt: skip

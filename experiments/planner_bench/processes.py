@@ -33,6 +33,7 @@ class Running:
         """End the process, and whatever it started."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid or 0, signal.SIGKILL)
+        self.process.kill()  # it may not have formed its group yet
         self.process.join()
         self.rows.close()
 
