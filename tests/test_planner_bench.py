@@ -3,9 +3,11 @@
 import json
 import re
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pandas import DataFrame
 from processes import alive
@@ -31,6 +33,7 @@ from experiments.planner_bench.rows import COLUMNS, table, updated
 from experiments.planner_bench.summary import SIZE_CLASSES, size_class, standings, summary
 from experiments.tables.tidy import read_table
 
+BLOCKS = [competitor.name for competitor in COMPETITORS if competitor.plans is Plans.BLOCKS]
 STORED = Path(__file__).parent / "golden" / "planner_bench.csv"
 TINY = Case(
     plans=Plans.PIPELINES, environment="demo", model="bert_tiny_bytes",
@@ -199,15 +202,36 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_interrupted_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+def test_a_run_that_is_interrupted_leaves_what_was_there_and_goes_on_where_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
 
-    (tmp_path / "planner_bench").mkdir()
-    (tmp_path / "planner_bench" / "table.csv").write_text("before")
-    monkeypatch.setattr(bench, "attempted", interrupted)
-    assert bench.main(["--results", str(tmp_path)]) == 130
-    assert [path.read_text() for path in tmp_path.rglob("*.*")] == ["before"]
+    def three(attempts: Sequence[Attempt], **_: object) -> Iterator[tuple[Attempt, dict[str, object]]]:
+        """Makes up three rows, and is interrupted."""
+        for place, attempt in enumerate(attempts):
+            if place == 3:
+                raise KeyboardInterrupt
+            asked.append(attempt.competitor.name)
+            yield attempt, a_row("x", 2.0) | attempt.names
+
+    table_csv = tmp_path / "planner_bench" / "table.csv"
+    table_csv.parent.mkdir()
+    table_csv.write_text("before")
+    monkeypatch.setattr(bench, "attempted", three)
+    command = ["--results", str(tmp_path), "--only", "galaxy_a", "distilbert"]  # eight planners
+    kept = table([a_row("x", 2.0)])
+    monkeypatch.setattr(bench, "read_table", lambda path: kept)
+    assert bench.main(command) == 130
+    assert table_csv.read_text() == "before"
+    assert bench.main([*command, "--time-limit", "1"]) == 130  # another limit: another bench
+    assert bench.main(command) == 130
+    assert bench.main(command) == 0
+    assert asked == [*BLOCKS[:3], *BLOCKS[:3], *BLOCKS[3:]]
+    found = pd.read_csv(table_csv)
+    assert sorted(found["planner"]) == sorted([*BLOCKS, "x"])
+    assert set(found["simulated_s"]) == {2.0}
+    assert not (tmp_path / "sweeps" / "planner_bench").exists()
 
 
 # --- attempts ---
@@ -250,7 +274,8 @@ def test_a_planner_that_fails_in_any_way_is_a_row_and_the_others_go_on(tmp_path:
         odd("never_ends", f"+planner.note={note}"), odd("declines"), odd("finds_nothing"), odd("has_a_bug"),
         odd("is_killed"), odd("is_not_there"), named("proportional_pipeline"),
     ]  # fmt: skip
-    rows = {str(row["planner"]): row for row in attempted(wanted, workers=2, limit_s=5.0)}
+    rows = {attempt.competitor.name: row for attempt, row in attempted(wanted, workers=2, limit_s=5.0)}
+    assert {name: row["planner"] for name, row in rows.items()} == {name: name for name in rows}
     assert {name: row["status"] for name, row in rows.items()} == {
         "never_ends": "late", "declines": "declined", "finds_nothing": "infeasible", "has_a_bug": "died",
         "is_killed": "died", "is_not_there": "died", "proportional_pipeline": "done",

@@ -10,7 +10,8 @@ or of models; those of one sort are alternatives, sorts combine. Each attempt ru
 that declines, finds nothing, takes too long or dies is a row with its reason.
 
 Writes RESULTS/planner_bench/: table.csv (a row per case and planner), summary.md, summary.json, versions.json. A run of
-a part (--only, --quick) replaces its rows of a table that is there and keeps the others. All is written at the end.
+a part (--only, --quick) replaces its rows of a table that is there and keeps the others. These files are written at the
+end, all or none; a command that was interrupted or killed goes on where it ended (RESULTS/sweeps/planner_bench/).
 """
 
 import argparse
@@ -29,6 +30,7 @@ from experiments.front_door import USERS, sentence
 from experiments.planner_bench import report
 from experiments.planner_bench.attempt import Attempt, Row
 from experiments.planner_bench.cases import cases
+from experiments.planner_bench.journal import Journal
 from experiments.planner_bench.processes import attempted
 from experiments.planner_bench.rows import table, updated
 from experiments.planner_bench.selection import attempts
@@ -49,14 +51,16 @@ def main(words: Sequence[str] | None = None) -> int:
         wanted = attempts(cases(asked.seed), only=asked.only, quick=asked.quick)
         path = table_path(asked.results, NAME)
         kept = read_table(path) if (asked.only or asked.quick) and path.exists() else None
-        found = table(_driven(wanted, asked.workers, asked.time_limit))
+        journal = Journal(asked.results / "sweeps" / NAME, limit_s=asked.time_limit)
+        found = table(_driven(wanted, journal, asked.workers, asked.time_limit))
         whole = found if kept is None else updated(kept, found)
         _write(path.parent, whole, asked)
+        journal.end()
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     for part in report.screen(standings(whole)):
         console.print(part)
@@ -91,16 +95,18 @@ def _check(asked: argparse.Namespace) -> None:
         raise ValueError(f"--seed must not be negative, got {asked.seed}")
 
 
-def _driven(wanted: Sequence[Attempt], workers: int, limit_s: float) -> list[Row]:
-    """The rows of all attempts, and how far they are while they come."""
-    rows: list[Row] = []
+def _driven(wanted: Sequence[Attempt], journal: Journal, workers: int, limit_s: float) -> list[Row]:
+    """The rows of all attempts, those of the journal first, and how far they are while they come."""
+    rows = [row for attempt in wanted if (row := journal.row(attempt)) is not None]
+    left = [attempt for attempt in wanted if journal.row(attempt) is None]
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"),
         TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True),
     )  # fmt: skip
     with bar:
-        task = bar.add_task("planner bench", total=len(wanted), said="")
-        for row in attempted(wanted, workers=workers, limit_s=limit_s):
+        task = bar.add_task("planner bench", total=len(wanted), completed=len(rows), said="")
+        for attempt, row in attempted(left, workers=workers, limit_s=limit_s):
+            journal.add(attempt, row)
             rows.append(row)
             lost = sum(each["status"] != "done" for each in rows)
             bar.update(task, advance=1, said=f"{lost} without a plan" if lost else "")

@@ -38,8 +38,8 @@ class Running:
         self.rows.close()
 
 
-def attempted(attempts: Sequence[Attempt], *, workers: int, limit_s: float) -> Iterator[Row]:
-    """A row for each attempt as it ends, at most so many at a time, each planner at most so long."""
+def attempted(attempts: Sequence[Attempt], *, workers: int, limit_s: float) -> Iterator[tuple[Attempt, Row]]:
+    """Each attempt with its row as it ends, at most so many at a time, each planner at most so long."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_HERE])
     waiting, running = deque(attempts), list[Running]()
@@ -50,7 +50,7 @@ def attempted(attempts: Sequence[Attempt], *, workers: int, limit_s: float) -> I
             ended = wait([each.process.sentinel for each in running])
             for each in [each for each in running if each.process.sentinel in ended]:
                 running.remove(each)
-                yield _row(each, limit_s)
+                yield each.attempt, _row(each, limit_s)
     finally:
         for each in running:
             each.end()

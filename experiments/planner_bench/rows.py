@@ -18,6 +18,7 @@ COLUMNS = (
     "status", "simulated_s", "regret", "analytic_s", "predicted_s", "bound_s", "gap", "proof", "solver", "objective",
     "objective_value", "planning_s", "planning_bytes", "limit_s", "placement", "profile_hash", "reason",
 )  # fmt: skip
+_WHOLE = ("layers", "devices", "batch_samples", "micro_batch_samples", "planning_bytes")
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
@@ -25,6 +26,7 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     found = pd.DataFrame(list(rows)).reindex(columns=list(COLUMNS))
     best = found.groupby(list(CASE))["simulated_s"].transform("min")
     found["regret"] = found["simulated_s"] / best - 1
+    found = found.astype(dict.fromkeys(_WHOLE, "Int64"))  # whole also where some are missing
     places = {competitor.name: place for place, competitor in enumerate(COMPETITORS)}
     order = {str(plans): place for place, plans in enumerate(Plans)}
     found["_place"], found["_plans"] = found["planner"].map(places).fillna(len(places)), found["plans"].map(order)
