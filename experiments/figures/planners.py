@@ -27,6 +27,7 @@ _LOOKS = tuple(
 )
 _CROWD = Look(colour="#CCCCCC", marker="", dashes="-", hatch="")
 MARKER_PT = 3.5
+_NEVER = float("inf")  # the regret of no plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,27 +45,30 @@ class Line:
 
 
 def panels(table: DataFrame) -> dict[str, DataFrame]:
-    """A panel for each kind of plan, with the number of its cases."""
+    """A panel for each kind of plan, with the number of cases that any planner solves."""
     parts = {str(plans): mine for plans, mine in table.groupby("plans", sort=False)}
-    counts = {plans: mine.groupby(list(CASE)).ngroups for plans, mine in parts.items()}
-    return {f"{plans}, {counts[plans]} case{'s' * (counts[plans] != 1)}": mine for plans, mine in parts.items()}
+    counts = {plans: solved(mine).groupby(list(CASE)).ngroups for plans, mine in parts.items()}
+    return {
+        f"{plans}: {counts[plans]} case{'s' * (counts[plans] != 1)} with a plan": mine for plans, mine in parts.items()
+    }
+
+
+def solved(rows: DataFrame) -> DataFrame:
+    """The rows of cases for which any planner found a plan."""
+    return rows[rows.groupby(list(CASE))["regret"].transform("count") > 0]
 
 
 def lines(rows: DataFrame) -> list[Line]:
     """The planners of a panel, in the order of legends."""
+    medians = solved(rows)["regret"].fillna(_NEVER).groupby(rows["planner"]).median()
     ranked = sorted(
         ((str(planner), mine) for planner, mine in rows.groupby("planner", sort=False)),
-        key=lambda entry: (_KINDS.index(entry[1]["kind"].iloc[0]), _median_regret(entry[1]), entry[0]),
+        key=lambda entry: (_KINDS.index(entry[1]["kind"].iloc[0]), medians.get(entry[0], _NEVER), entry[0]),
     )
     return [
         Line(planner=planner, rows=mine, look=_LOOKS[place] if place < len(_LOOKS) else _CROWD)
         for place, (planner, mine) in enumerate(ranked)
     ]
-
-
-def _median_regret(rows: DataFrame) -> float:
-    """Over all cases: no plan is infinite regret."""
-    return float(rows["regret"].fillna(float("inf")).median())
 
 
 def legend(ax: Axes, found: Sequence[Line]) -> None:

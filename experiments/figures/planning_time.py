@@ -24,7 +24,7 @@ def draw(rows: DataFrame, ax: Axes) -> None:
         limit_s = rows["limit_s"].max()
         ax.axhline(limit_s, color=GREY, linewidth=0.6, zorder=0)
         ax.annotate(
-            "time limit", (0, limit_s), xycoords=("axes fraction", "data"), xytext=(2, 2), textcoords="offset points",
+            "time limit", (0, limit_s), xycoords=("axes fraction", "data"), xytext=(2, 3.5), textcoords="offset points",
             fontsize=SMALL_PT, color=GREY,
         )  # fmt: skip
     ax.margins(0.06)

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from experiments.figures.planners import MARKER_PT, PANEL_IN, Line, legend, lines, panels
-from experiments.figures.style import log_axis
-from experiments.planner_bench.rows import CASE
+from experiments.figures.planners import MARKER_PT, PANEL_IN, legend, lines, panels, solved
+from experiments.figures.style import Look, log_axis
 
 __all__ = ["PANEL_IN", "draw", "panels", "profile"]
+
+Numbers = NDArray[np.float64]
 
 LEAST = 1e-3  # regret at the left edge: nobody could measure less
 _MARKERS = 5  # on a line
@@ -22,11 +23,11 @@ _PER_CENT = 100
 
 def draw(rows: DataFrame, ax: Axes) -> None:
     """A step line per planner over regrets, in per cent."""
-    solved = rows[rows.groupby(list(CASE))["regret"].transform("count") > 0]
-    most = max(1.0, float(solved["regret"].max())) * 1.1
-    found = lines(solved)
+    most = max(1.0, float(rows["regret"].max())) * 1.1
+    found, counted = lines(rows), solved(rows)
     for place, line in reversed(list(enumerate(found))):  # the first on top
-        _line(ax, line, most, place / len(found))
+        mine = counted[counted["planner"] == line.planner]
+        _line(ax, line.look, *profile(mine), most=most, shift=place / len(found))
     ax.set_xscale("log")
     ax.set_xlim(LEAST * _PER_CENT, most * _PER_CENT)
     ax.set_ylim(0, 103)
@@ -36,19 +37,17 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     legend(ax, found)
 
 
-def profile(rows: DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def profile(rows: DataFrame) -> tuple[Numbers, Numbers]:
     """Regrets in order, and the share of a planner's cases within each of them."""
     regrets = np.sort(rows["regret"].dropna().to_numpy(dtype=float))
     return regrets, np.arange(1, len(regrets) + 1) / len(rows)
 
 
-def _line(ax: Axes, line: Line, most: float, shift: float) -> None:
+def _line(ax: Axes, look: Look, regrets: Numbers, shares: Numbers, *, most: float, shift: float) -> None:
     """Steps, and markers at regrets that are ``shift`` of their distance apart from other planners'."""
-    regrets, shares = profile(line.rows)
     steps = np.concatenate([[0.0], shares])  # [how many regrets are passed]
     edges = np.array([LEAST, *regrets[regrets > LEAST], most])
     heights = steps[np.searchsorted(regrets, edges, side="right")]
-    look = line.look
     ax.step(edges * _PER_CENT, heights * _PER_CENT, where="post", color=look.colour, linestyle=look.dashes, zorder=2)
     places = LEAST * (most / LEAST) ** ((np.arange(_MARKERS) + shift) / _MARKERS)
     at = steps[np.searchsorted(regrets, places, side="right")]

@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
         wanted = attempts(cases(asked.seed), only=asked.only, quick=asked.quick)
         path = table_path(asked.results, NAME)
         kept = read_table(path) if (asked.only or asked.quick) and path.exists() else None
-        journal = Journal(asked.results / "sweeps" / NAME, limit_s=asked.time_limit)
+        journal = Journal(asked.results / "sweeps" / NAME, wanted, limit_s=asked.time_limit)
         found = table(_driven(wanted, journal, asked.workers, asked.time_limit))
         whole = found if kept is None else updated(kept, found)
         _write(path.parent, whole, asked)

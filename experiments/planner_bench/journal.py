@@ -6,6 +6,7 @@ is written the journal goes: the next bench is a new one.
 
 import json
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -19,12 +20,12 @@ _OWN = ("key", "finished")  # columns that a table of the bench has no use for
 
 
 class Journal:
-    """The rows of an unfinished bench, in a folder."""
+    """The rows of an unfinished bench, in a folder of its own: the end of one bench forgets no other."""
 
-    def __init__(self, folder: Path, *, limit_s: float) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, attempts: Sequence[Attempt], *, limit_s: float) -> None:
         self.made_by = [code_hash(), _conf_hash(), limit_s]
-        kept = RunTable(folder).rows()
+        self.folder = folder / _hash([self._key(attempt) for attempt in attempts])
+        kept = RunTable(self.folder).rows()
         self.rows: dict[str, Row] = {row["key"]: _plain(row) for row in kept.to_dict("records")}
         self._writer: Writer | None = None
 
@@ -44,7 +45,11 @@ class Journal:
 
     def _key(self, attempt: Attempt) -> str:
         what = [attempt.names, attempt.case.overrides, attempt.competitor.overrides, self.made_by]
-        return sha256(json.dumps(what).encode()).hexdigest()[:32]
+        return _hash(what)
+
+
+def _hash(what: object) -> str:
+    return sha256(json.dumps(what).encode()).hexdigest()[:32]
 
 
 def _plain(row: dict[str, Any]) -> Row:
