@@ -40,12 +40,13 @@ from experiments.studies import table_path
 from experiments.tables.tidy import read_table
 
 NAME = "planner_bench"
+_PAGE = 110  # columns of the tables where there is no terminal
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run, write, and say what came out; 2 for a mistake in the command."""
     asked = _parser().parse_args(words)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PAGE)
     try:
         _check(asked)
         wanted = attempts(cases(asked.seed), only=asked.only, quick=asked.quick)
