@@ -31,6 +31,17 @@ class Team:
     around: Ring
 
 
+def exchanges_alone_s(found: Mapping[Phase, float], team: Team, totals: Amounts, tokens: int) -> float:
+    """Seconds of all exchanges of a team with equal tiles, as if nothing were computed: no plan of it takes less."""
+    largest, total_s = -(-tokens // team.size) if SplitBy.TOKENS in totals else 0, 0.0
+    for phase, count in found.items():
+        if phase.exchange:
+            rounds = phase.exchange.rounds if phase.entering is None else 1 + (phase.leaving is not None)
+            step_s = team.around.step_s(phase.exchange, largest=largest, tokens=tokens)
+            total_s += count * rounds * (team.size - 1) * step_s
+    return total_s
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
     """``constant_s + Σ seconds[by][choice] + steps · seconds of a step``."""

@@ -7,6 +7,7 @@ all choices of devices. Among equally fast plans it takes one with little work i
 
 from collections.abc import Mapping
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 from math import inf
 from time import perf_counter
 
@@ -19,7 +20,7 @@ from edgesim.planners.block_memory import Amounts
 from edgesim.planners.block_reach import Reach
 from edgesim.planners.block_search import Found, Search
 from edgesim.planners.block_shortage import shortage
-from edgesim.planners.block_tables import Shelf, Tables
+from edgesim.planners.block_tables import Shelf, Tables, exchanges_alone_s
 from edgesim.planners.block_teams import equal_pairs, teams
 from edgesim.planners.block_walk import phases
 from edgesim.planners.divided import Ranks, chosen_ranks, divided_plan, splits
@@ -107,18 +108,25 @@ class _Planner:
             )
         found = teams(self.problem, self.members, leave_out=leave_out, most=self.most)
         shelf = Shelf(self.costs, self.totals, self.given)
-        reaches = [
-            Reach(Tables(self.problem, shelf, self.found, team, totals=self.totals, units=self.given)) for team in found
-        ]
         best: Found | None = None
         by: Search | None = None
         bound_s = inf
-        for of in sorted(reaches, key=lambda reach: (reach.bound_s, reach.team.size)):
+        # The most promising first: teams by what their exchanges take, until their tables say what all takes.
+        queue: list[tuple[float, int, int, Reach | None]] = [
+            (exchanges_alone_s(self.found, team, self.totals, self.problem.workload.tokens), team.size, i, None)
+            for i, team in enumerate(found)
+        ]
+        heapify(queue)
+        while queue:
+            least_s, size, i, of = heappop(queue)
             value_s = inf if best is None else best.value_s
-            if of.bound_s >= value_s:
+            late = perf_counter() - self.began_s > self.time_limit_s
+            if least_s >= value_s or late:  # what is not tried is bounded by what is known of it
+                bound_s = min(bound_s, least_s)
                 continue
-            if perf_counter() - self.began_s > self.time_limit_s:  # what is not tried is bounded by its tables
-                bound_s = min(bound_s, of.bound_s)
+            if of is None:
+                of = Reach(Tables(self.problem, shelf, self.found, found[i], totals=self.totals, units=self.given))
+                heappush(queue, (of.bound_s, size, i, of))
                 continue
             search = Search(
                 of, equal_pairs(self.problem, of.team),
