@@ -70,6 +70,11 @@ class Columns:
         """There and back."""
         return self.forward_s + self.backward_s
 
+    @property
+    def way_s(self) -> Floats:
+        """There and back, and the messages over the boundary behind it at their least."""
+        return self.both_s + self.sent_s + self.taken_back_s
+
     def take(self, which: Ints | NDArray[np.bool_]) -> "Columns":
         """Some of them."""
         return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})

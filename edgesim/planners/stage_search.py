@@ -12,13 +12,16 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pulp
+from numpy.typing import NDArray
 
 from edgesim.planners.answer import SolverError
 from edgesim.planners.solvers import SolveStatus, solve
-from edgesim.planners.stage_columns import Ints
+from edgesim.planners.stage_columns import Floats, Ints
+from edgesim.planners.stage_orders import OrderedChoices, orders
 from edgesim.planners.stage_prices import Bools, Paths
 from edgesim.planners.stage_programme import Programme
 from edgesim.planners.stage_relaxation import Interval, Relaxation, Relaxed
@@ -27,7 +30,7 @@ LEAF = 60  # candidates that an integer programme decides among
 TRIAL = 120  # candidates among which a better plan is sought, every so many nodes
 EVERY = 16
 FEWER = 3  # as few candidates left are worth programmes of their own
-LIMITS, ROUNDS = 5, 8  # of U, and of rents, with which first plans are sought
+LIMITS = 10  # of U, under which first plans are sought
 WIDE = 0.02  # of the bound: how far stages in parts may exceed an interval before it is cut
 Choice = tuple[int, ...]
 
@@ -82,17 +85,20 @@ class Search:
     def late(self) -> bool:
         return perf_counter() > self.deadline_s
 
-    def run(self, known: Iterable[Choice] = ()) -> Found:
-        """Search until the gap is closed or time is over; ``known`` choices are met first."""
-        for choice in known:
-            self.meet(choice)
-        everyone = np.isfinite(self.paths.through(self.programme.columns.both_s))
-        if not everyone.any():
+    def run(self) -> Found:
+        """Search until the gap is closed or time is over."""
+        columns, repeats = self.programme.columns, self.programme.repeats
+        shortest_s = self.paths.through(columns.way_s)
+        if not np.isfinite(shortest_s).any():
             return Found(choice=(), value_s=np.inf, bound_s=np.inf, proven=True, solver="path", pool=())
-        root = Node(self._least_s(everyone), 0, (0.0, np.inf), (0.0, np.inf), everyone)
-        self._first_choices(everyone)
+        least_u_s = self._least_u_s(np.isfinite(shortest_s))
+        # A choice costs at least the shortest way through each of its stages, and what that makes of U and of W.
+        tails = np.maximum(self._tails(np.isfinite(shortest_s)), 0.0)
+        at_least_s = shortest_s + np.maximum(repeats, least_u_s) + tails
+        self._first_choices(at_least_s)
+        root = Node(float(np.min(at_least_s)), 0, (0.0, np.inf), (0.0, np.inf), at_least_s < self.to_beat_s)
         try:
-            bound_s = self.explore(root)
+            bound_s = self._narrowed(root) if self.pool else self.explore(root)
         except (ImportError, SolverError) as error:
             warnings.warn(
                 f"HiGHS is left out: {error}; CBC goes on alone, which takes longer", RuntimeWarning, stacklevel=2
@@ -105,21 +111,37 @@ class Search:
             solver=" and ".join(self.solvers), pool=tuple(pool),
         )  # fmt: skip
 
-    def _first_choices(self, everyone: Bools) -> None:
-        """Shortest paths under some limits of U; kinds of which a path has too many become dearer, until it has not."""
-        c, repeats, devices = self.programme.columns, self.programme.repeats, np.array(self.programme.shape.devices)
-        values = np.unique(repeats[everyone])
-        for limit_s in values[np.unique(np.linspace(0, 1, LIMITS) ** 3 * (len(values) - 1)).astype(int)]:
-            rent = np.zeros(len(devices))
-            for _ in range(ROUNDS):
-                path = self.paths.cheapest(np.where(repeats <= limit_s, c.both_s + c.replicas @ rent, np.inf))
-                used = c.replicas[list(path)].sum(axis=0)
-                if not path or (used <= devices).all():
-                    break
-                rent += np.maximum(used - devices, 0) * float(c.both_s[list(path)].mean()) / 4
-            if path and (used <= devices).all():
-                self.meet(path)
-            if self.late() and self.pool:
+    def _first_choices(self, at_least_s: Floats) -> None:
+        """The shortest choices along some orders of devices, under some limits of U and of W."""
+        columns, repeats, shape = self.programme.columns, self.programme.repeats, self.programme.shape
+        possible = np.isfinite(at_least_s)
+        tails, scale_s, ordered = self._tails(possible), float(np.min(at_least_s)), OrderedChoices(columns, shape)
+        per_layer = columns.both_s / (columns.stop - columns.start)
+        speeds = [
+            _median(per_layer[(columns.replicas[:, k] > 0) & (columns.replicas.sum(axis=1) == 1)])
+            for k in range(len(shape.devices))
+        ]
+        kinds = orders(shape.devices, speeds)
+
+        def tried(limit_s: float, tail_s: float) -> None:
+            fits = (repeats <= limit_s) & (tails <= tail_s) & (at_least_s < self.to_beat_s)
+            table = ordered.table(np.flatnonzero(fits))
+            for choice in (ordered.along(order, *table) for order in kinds):
+                if choice:
+                    self.meet(choice)
+
+        for limit_s in self._least_u_s(possible) * np.geomspace(1.0, 16.0, LIMITS):
+            for tail_s in (scale_s / 32, scale_s / 8, np.inf):
+                tried(limit_s, tail_s)
+                if self.late() and self.pool:
+                    return
+        for _ in range(LIMITS if self.pool else 0):  # and just below the best
+            best = list(min(self.pool.items(), key=lambda met: met[1])[0])
+            limit_s, tail_s, before_s = np.max(repeats[best]), np.max(tails[best]), min(self.pool.values())
+            tried(0.97 * limit_s, np.inf)
+            tried(0.9 * limit_s, np.inf)
+            tried(1.05 * limit_s, 0.7 * tail_s if tail_s > 0 else 0.0)
+            if self.late() or min(self.pool.values()) >= before_s:
                 return
 
     def explore(self, root: Node) -> float:
@@ -163,8 +185,15 @@ class Search:
                 heapq.heappush(heap, child)
         return min([closed_s, *(node.bound_s for node in heap)])
 
-    def _least_s(self, everyone: Bools) -> float:
-        """A bound without solving anything: the shortest way through, and the least U with which there is one."""
+    def _tails(self, allowed: Bools) -> Floats:
+        """[candidate] the least that W is if a choice has it: what the longest way before it leaves of its ending."""
+        c = self.programme.columns
+        back_s = c.backward_s + c.returned_s + c.taken_back_s  # a message is at most both its ends'
+        before_s = self.paths.longest_until(np.where(allowed, back_s, -np.inf))
+        return c.ending_s - before_s[c.start]
+
+    def _least_u_s(self, everyone: Bools) -> float:
+        """The least U with which there is a path at all."""
         c, repeats = self.programme.columns, self.programme.repeats
         values = np.unique(repeats[everyone])
         low, high = 0, len(values) - 1
@@ -172,7 +201,7 @@ class Search:
             middle = (low + high) // 2
             open_ = np.isfinite(self.paths.through(np.where(repeats <= values[middle], c.both_s, np.inf))).any()
             low, high = (low, middle) if open_ else (middle + 1, high)
-        return float(values[low] + np.min(self.paths.through(c.both_s)))
+        return float(values[low])
 
     def _narrowed(self, node: Node) -> float:
         """The bound of a node by a search among its candidates alone, whose programmes are that much smaller."""
@@ -216,9 +245,7 @@ class Search:
     def _children(self, node: Node, relaxed: Relaxed) -> Iterable[Node]:
         """The node in two: by the interval that stages in parts would exceed by most, else by a boundary in parts."""
         p, chosen = self.programme, relaxed.chosen
-        back_s = p.columns.backward_s + p.columns.returned_s + p.columns.taken_back_s  # and messages, generously
-        before_s = self.paths.longest_until(np.where(node.allowed, back_s, -np.inf))
-        tails = p.columns.ending_s - before_s[p.columns.start]
+        tails = self._tails(node.allowed)
         over_u = float(np.max(p.repeats[chosen])) - relaxed.repeats_s
         over_w = float(np.max(tails[chosen])) - relaxed.tail_s
         self.numbers += 2
@@ -237,20 +264,33 @@ class Search:
                 yield replace(low, tail_s=(node.tail_s[0], cut_s), allowed=node.allowed & (tails <= cut_s))
                 yield replace(high, tail_s=(cut_s, node.tail_s[1]))
             return
-        first = np.bincount(p.columns.position[chosen], relaxed.parts * (p.columns.start[chosen] == 0))
-        if first.max() < 0.99:  # how many stages?
-            most = int(np.searchsorted(np.cumsum(first), 0.5))
+        up_to = np.cumsum(np.bincount(p.columns.position[chosen], relaxed.parts * (p.columns.start[chosen] == 0)))
+        most = int(np.argmax(_in_parts(up_to)))
+        if _in_parts(up_to)[most] > 0.01:  # more stages than that, or not?
             starts = p.columns.start == 0
             yield replace(low, allowed=node.allowed & ~(starts & (p.columns.position > most)))
             yield replace(high, allowed=node.allowed & ~(starts & (p.columns.position <= most)))
             return
-        meets = np.bincount(p.columns.start[chosen], weights=relaxed.parts, minlength=p.shape.layers)
-        b = int(np.argmin(np.abs(meets - 0.5)))
-        if not 0.01 < meets[b] < 0.99:
+        yield from self._cut_where(node, relaxed, low, high)
+
+    def _cut_where(self, node: Node, relaxed: Relaxed, low: Node, high: Node) -> Iterable[Node]:
+        """By how many devices of a kind hold a layer, or by a boundary: whichever is most in parts."""
+        c, chosen, parts, layers = self.programme.columns, relaxed.chosen, relaxed.parts, self.programme.shape.layers
+        meets = np.bincount(c.start[chosen], weights=parts, minlength=layers)
+        covers = (c.start[chosen] <= np.arange(layers)[:, None]) & (np.arange(layers)[:, None] < c.stop[chosen])
+        holds = covers @ (parts[:, None] * c.replicas[chosen])  # [layer, kind]
+        layer, kind = np.unravel_index(np.argmax(_in_parts(holds)), holds.shape)
+        b = int(np.argmax(_in_parts(meets)))
+        if max(_in_parts(holds)[layer, kind], _in_parts(meets)[b]) < 0.01:
             return
-        start, stop = p.columns.start, p.columns.stop
-        yield replace(low, allowed=node.allowed & ~((start < b) & (b < stop)))
-        yield replace(high, allowed=node.allowed & (start != b) & (stop != b))
+        if _in_parts(holds)[layer, kind] >= _in_parts(meets)[b]:
+            covering = (c.start <= layer) & (layer < c.stop)
+            few = c.replicas[:, kind] <= np.floor(holds[layer, kind])
+            yield replace(low, allowed=node.allowed & (~covering | few))
+            yield replace(high, allowed=node.allowed & (~covering | ~few))
+        else:
+            yield replace(low, allowed=node.allowed & ~((c.start < b) & (b < c.stop)))
+            yield replace(high, allowed=node.allowed & (c.start != b) & (c.stop != b))
 
     def _try(self, relaxed: Relaxed, node: Node) -> None:
         """Look for a choice among the candidates that the relaxation likes most."""
@@ -293,6 +333,16 @@ class Search:
     @property
     def unit_s(self) -> float:
         return self.programme.unit_s
+
+
+def _median(values: Floats) -> float:
+    return float(np.median(values)) if len(values) else np.inf
+
+
+def _in_parts(amounts: NDArray[Any]) -> Floats:
+    """How far from whole; 1/2 at most."""
+    distance: Floats = np.abs(amounts - np.round(amounts))
+    return distance
 
 
 def integer_programme(
