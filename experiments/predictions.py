@@ -8,15 +8,8 @@ from dataclasses import dataclass
 
 from edgesim.plan import Plan
 from edgesim.planners import Problem
+from edgesim.planners.steady_state import iteration_s
 from experiments.compose import Nouns
-
-Evaluator = Callable[[Problem, Plan], float]
-
-# Seconds per iteration of plans that share samples, of plans that divide blocks, and at least of any plan of the same
-# problem and kind; None where there is no such function.
-PIPELINE_S: Evaluator | None = None
-BLOCKS_S: Evaluator | None = None
-LEAST_S: Evaluator | None = None
 
 # How the objectives of planners begin whose bound is one of seconds per iteration.
 _SECONDS = "seconds"

@@ -211,10 +211,10 @@ def refusal(problem: Problem) -> str:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_best_few_are_the_best_few(seed: int) -> None:
-    """Plans that differ only in which of two equal devices does what count once; those of equal time in any order."""
+    """On two devices that cannot be swapped; plans of equal time in any order."""
     problem = a_problem(seed, layers=4, devices=2, samples=2, memory=100.0)
     everything = sorted(iteration_s(problem, plan) for plan in every_plan(problem, Depth.ASTEROID, 1))
     search = PipelineSearch(problem, planner="test", depth=Depth.ASTEROID, replicas=1)
     found = search.run(time_limit_s=30, keep=4)
-    distinct = sorted({round(seconds, 9) for seconds in everything})
-    assert sorted({round(seconds, 9) for seconds, _ in found.pool})[:3] == pytest.approx(distinct[:3])
+    assert len(search.candidates.kinds) == 2
+    assert [seconds for seconds, _ in found.pool[:4]] == pytest.approx(everything[:4])
