@@ -9,7 +9,7 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Stage, Status
 from edgesim.planners import Problem
 from edgesim.planners.stage_columns import Candidates
-from edgesim.planners.stage_programme import Programme, Shape
+from edgesim.planners.stage_programme import Once, Programme, Shape
 from edgesim.planners.stage_search import Choice, Found, Search
 from edgesim.planners.steady_state import iteration_s
 from edgesim.workload import Purpose
@@ -21,18 +21,23 @@ OBJECTIVE = "seconds per iteration, in steady state"
 class PipelineSearch:
     """All hybrid pipelines of a problem with at most so many replicas a stage; devices may be left out."""
 
+    decides: Sequence[str] = ("CBC", "HiGHS")  # among few candidates
+
     def __init__(
-        self, problem: Problem, *, planner: str, depth: Depth = Depth.ASTEROID, replicas: int, stages: int | None = None
-    ) -> None:
+        self, problem: Problem, *, planner: str, depth: Depth = Depth.ASTEROID, replicas: int,
+        stages: int | None = None, candidates: Candidates | None = None, once: Once | None = None,
+    ) -> None:  # fmt: skip
+        """``candidates`` instead of all; ``once`` is what moves beside the iterations (``stage_programme.py``)."""
         self.began_s = perf_counter()
         self.problem, self.planner, self.depth = problem, planner, Depth(depth)
-        self.candidates = Candidates(problem, depth=self.depth, replicas=replicas, stages=stages)
+        self.candidates = candidates or Candidates(problem, depth=self.depth, replicas=replicas, stages=stages)
         workload = problem.workload
         shape = Shape(
             layers=self.candidates.layers, positions=self.candidates.most,
             devices=tuple(map(len, self.candidates.kinds)), micro_batches=workload.micro_batches,
             depths=tuple(self.candidates.depths),
             phases=workload.purpose is Purpose.INFER or self.candidates.depths[0] >= workload.micro_batches,
+            once=once,
         )  # fmt: skip
         self.programme = Programme(self.candidates.columns, shape)
 
@@ -40,7 +45,7 @@ class PipelineSearch:
         """Search; what is not below ``to_beat_s`` is not looked for."""
         left_s = time_limit_s - (perf_counter() - self.began_s)
         search = Search(self.programme, seconds=self.seconds, time_limit_s=left_s, gap=gap)
-        search.best_s = to_beat_s
+        search.best_s, search.decides = to_beat_s, self.decides
         return search.run()
 
     def seconds(self, choice: Choice) -> float:

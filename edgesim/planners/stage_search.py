@@ -9,7 +9,7 @@ has a boundary. Where few candidates could still win, CBC and HiGHS decide among
 
 import heapq
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -73,6 +73,7 @@ class Search:
         self.pool: dict[Choice, float] = {}
         self.best_s, self.numbers = np.inf, 0
         self.solvers: dict[str, None] = {}
+        self.decides: Sequence[str] = ("CBC", "HiGHS")  # of those that race, whoever is first: equals may come out
 
     def late(self) -> bool:
         return perf_counter() > self.deadline_s
@@ -91,6 +92,7 @@ class Search:
             warnings.warn(
                 f"HiGHS is left out: {error}; CBC goes on alone, which takes longer", RuntimeWarning, stacklevel=2
             )
+            self.decides = ("CBC",)
             bound_s = self._decide(Node(0.0, 0, (0.0, np.inf), (0.0, np.inf), everyone))
         pool = sorted((seconds, choice) for choice, seconds in self.pool.items())
         value_s, choice = pool[0] if pool else (np.inf, ())
@@ -172,7 +174,7 @@ class Search:
             seconds=lambda choice: self.seconds(tuple(int(which[i]) for i in choice)),
             time_limit_s=self.deadline_s - perf_counter(),
         )  # fmt: skip
-        inner.best_s = self.best_s
+        inner.best_s, inner.decides = self.best_s, self.decides
         found = inner.run(tuple(place[c] for c in choice) for choice in self.pool if place.keys() >= set(choice))
         for _, choice in found.pool:
             self.meet(tuple(int(which[i]) for i in choice))
@@ -239,7 +241,7 @@ class Search:
         most_u_s = min(node.repeats_s[1], self.best_s)
         problem, x = integer_programme(self.programme, which, (node.repeats_s[0], most_u_s), node.tail_s)
         limit_s = max(0.05, min(time_limit_s, self.deadline_s - perf_counter()))
-        answer = solve(problem, time_limit_s=limit_s, gap=self.gap / 10)
+        answer = solve(problem, time_limit_s=limit_s, gap=self.gap / 10, solvers=self.decides)
         self.solvers[answer.solver] = None
         if answer.status is SolveStatus.INFEASIBLE:
             return np.inf
