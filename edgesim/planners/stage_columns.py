@@ -88,7 +88,7 @@ class Candidates:
     ) -> None:  # fmt: skip
         """``like`` are candidates of the same problem with other kinds, whose costs need not be counted again."""
         self.problem = problem
-        self._asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
+        self.asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
         self.costs: StageCosts = like.costs if like else StageCosts(problem)
         self.kinds = tuple(kinds) if kinds is not None else interchangeable(problem.cluster)
         self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
@@ -109,7 +109,7 @@ class Candidates:
 
     def of(self, problem: Problem) -> "Candidates":
         """Those of another problem with the same kinds of devices, asked for in the same way."""
-        return Candidates(problem, kinds=self.kinds, **self._asked)
+        return Candidates(problem, kinds=self.kinds, **self.asked)
 
     def _groups(self, replicas: int) -> Iterator[Group]:
         for size in range(1, replicas + 1):
