@@ -248,6 +248,7 @@ OF_SYSTEMS = {
     "dapple": "hybrid_pipeline", "hetpipe": "hybrid_pipeline", "eco_fl": "pipeline", "gpipe_even": "pipeline",
     "pipeedge": "pipeline", "prima": "pipeline", "edge_memory": "pipeline", "eddl": "data", "galaxy": "hybrid_model",
     "megatron_even": "tensor", "sp_even": "sequence", "ilp_hybrid_pipeline": "hybrid_pipeline",
+    "ilp_two_phases": "hybrid_pipeline",
 }  # fmt: skip
 
 
@@ -280,6 +281,14 @@ def test_planners_of_published_systems_plan_for_their_own_strategy_and_for_none_
             words, plan_it, when = small_run(planner, other)
             with pytest.raises(PlanError):
                 when(words.plan(plan_it, when), words.model, words.workload)
+
+
+def test_both_phases_of_fine_tuning_are_planned_together() -> None:
+    cache = ("finetuning=parallel_adapters", "workload.purpose=fine_tune", "+workload.epochs=9", "+workload.cache=true")
+    words, plan_it, when = small_run("ilp_two_phases", "hybrid_pipeline", *cache)
+    plan = words.plan(plan_it, when)
+    assert plan.proof.objective == "seconds of 9 epochs of 459 iterations"
+    assert words.seconds(plan, when) > 0
 
 
 def test_after_a_loss_a_planner_is_told_of_the_plan_that_was_running(tmp_path: Path) -> None:

@@ -151,8 +151,10 @@ def test_layers_that_nobody_holds_any_more_are_named_unless_a_coordinator_has_a_
     assert plan.ranks == (3,)
     assert migration_s(problem, old, plan, [0, 1], coordinator=3) == 0
     pair = a_plan(problem, [0, 2, 4], [[0, 1], [2]])
-    with pytest.raises(InfeasibleError, match="a stage of replicas has no backup"):
-        ilp_replan(problem, old=pair, lost=[0, 1], rounds=5)
+    everything = a_plan(problem, [0, 4], [[0]])
+    for before, lost in ((pair, [0, 1]), (everything, [0])):
+        with pytest.raises(InfeasibleError, match="it has no backup: only single devices of a pipeline do"):
+            ilp_replan(problem, old=before, lost=lost, rounds=5)
 
 
 def test_a_loss_that_cannot_be_is_refused() -> None:

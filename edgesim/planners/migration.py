@@ -71,8 +71,7 @@ def holdings(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int 
     senders: list[tuple[int, ...]] = []
     for s, stage in enumerate(old.stages):
         left = [rank for rank in stage.ranks if rank in held]
-        backup = [old.stages[(s + 1) % len(old.stages)].ranks[0]] if len(stage.ranks) == 1 else []
-        found = left or [rank for rank in backup if rank in held]
+        found = left or [rank for rank in _backup(old, s) if rank in held]
         if not found and coordinator is None:
             raise InfeasibleError(_gone(problem, old, s))
         senders += [tuple(found) if found else (coordinator or 0,)] * (stage.layers[1] - stage.layers[0])
@@ -81,6 +80,12 @@ def holdings(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int 
     if coordinator is not None:
         held[coordinator] = set(range(len(problem.model.layers)))
     return Holdings(problem=problem, held={r: frozenset(layers) for r, layers in held.items()}, senders=tuple(senders))
+
+
+def _backup(old: Plan, s: int) -> list[int]:
+    """The rank that a stage is backed up on, if any is."""
+    alone = len(old.stages[s].ranks) == 1 and len(old.stages) > 1
+    return [old.stages[(s + 1) % len(old.stages)].ranks[0]] if alone else []
 
 
 def _check(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int | None) -> None:
@@ -103,10 +108,11 @@ def _check(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int | 
 
 
 def _gone(problem: Problem, old: Plan, s: int) -> str:
-    stage, backup = old.stages[s], old.stages[(s + 1) % len(old.stages)].ranks[0]
+    stage, backup = old.stages[s], _backup(old, s)
     layer = problem.model.layers[stage.layers[0]]
     lost = ", ".join(f"rank {rank} ({problem.cluster.devices[rank].name})" for rank in stage.ranks)
-    kept = f"so is its backup on rank {backup}" if len(stage.ranks) == 1 else "a stage of replicas has no backup"
+    without = "it has no backup: only single devices of a pipeline do"
+    kept = f"so is its backup on rank {backup[0]}" if backup else without
     return (
         f"layer {layer.name} of {problem.model.name} ({show(layer.parameter_bytes, 'B')}) is gone: {lost} of its stage "
         f"{stage.layers} are lost, and {kept} (name a coordinator that keeps a copy of the model)"
