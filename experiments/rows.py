@@ -17,6 +17,7 @@ from experiments.compose import Nouns, Prepared, Shelf, nouns, prepare
 from experiments.execution import executed
 from experiments.front_door import USERS, sentence
 from experiments.points import Composer, Overrides, flat, key
+from experiments.predictions import prediction, problem_of
 from experiments.results import versions
 from experiments.run_table import Row
 from experiments.tables.plans import in_words
@@ -103,10 +104,20 @@ def which(config: Mapping[str, Any], words: Nouns) -> Row:
 
 
 def made_of(prepared: Prepared) -> Row:
-    """The plan and the schedule."""
+    """The plan, what is known of it before it is played, and the schedule."""
+    words, plan = prepared.words, prepared.plan
+    promised = prediction(problem_of(words), plan)
+    known = {
+        "predicted_s": promised.seconds,
+        "bound_s": promised.bound_s,
+        "gap": promised.gap,
+        "solver": plan.proof.solver,
+        "planning_s": plan.proof.seconds,
+    }
     return {
-        "placement": in_words(prepared.plan, [device.name for device in prepared.words.cluster.devices]),
+        "placement": in_words(plan, [device.name for device in words.cluster.devices]),
         "schedule": prepared.schedule.hash,
+        **{name: value for name, value in known.items() if value is not None},
     }
 
 

@@ -26,17 +26,17 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from edgesim.metrics import Metrics
-from edgesim.plan import Plan
-from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
-from experiments.compose import prepare
+from experiments.compose import Prepared, prepare
 from experiments.execution import executed
 from experiments.front_door import run_command
 from experiments.network_file import save_network
+from experiments.predictions import prediction, problem_of
 from experiments.results import versions, whole_folder
 from experiments.series import series
 from experiments.sweep import hydra_sweeps, sweep_command
 from experiments.tables.metrics import metrics_table
+from experiments.tables.plan import SideBySide, plan_table, side_by_side
 
 _LONGEST_NAME = 120
 
@@ -57,12 +57,14 @@ def run(cfg: DictConfig) -> float:
     simulated = words.simulate(schedule)
     traces = (simulated, *(execution.traces if execution else ()))
     metrics = [words.measure(trace) for trace in traces]
+    row = side_by_side(plan, prediction(problem_of(prepared.words), plan), metrics)
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
     with whole_folder(target) as folder:
-        _write(folder, cfg, plan, schedule, traces, metrics, execution.losses if execution else ())
+        _write(folder, cfg, prepared, traces, metrics, row, execution.losses if execution else ())
         save_network(folder / "network.json", words.cluster.network)
         last = {trace.player: trace for trace in traces}
         series(list(last.values()), words).to_csv(folder / "series.csv", index=False)
+    console.print(plan_table(row))
     console.print(metrics_table(metrics))
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
     return metrics[-1].makespan_s
@@ -71,22 +73,23 @@ def run(cfg: DictConfig) -> float:
 def _write(
     folder: Path,
     cfg: DictConfig,
-    plan: Plan,
-    schedule: Schedule,
+    prepared: Prepared,
     traces: Sequence[Trace],
     metrics: Sequence[Metrics],
+    row: SideBySide,
     losses: Sequence[float],
 ) -> None:
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-    (folder / "plan.json").write_text(plan.to_json())
-    (folder / "schedule.txt").write_text(schedule.to_text())
+    (folder / "plan.json").write_text(prepared.plan.to_json())
+    (folder / "schedule.txt").write_text(prepared.schedule.to_text())
     last = {trace.player: trace for trace in traces}
     for player, trace in last.items():
         (folder / f"{player}.jsonl").write_text(trace.to_lines())
     save_perfetto(folder / "trace.perfetto.json", last.values())
     figures = {
         "seed": cfg.seed,
-        "schedule": schedule.hash,
+        "schedule": prepared.schedule.hash,
+        "plan": row.to_dict(),
         "losses": list(losses),
         "iterations": [m.to_dict() for m in metrics],
     }

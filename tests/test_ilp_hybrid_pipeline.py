@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations, product
 from time import perf_counter
 
@@ -17,6 +18,7 @@ from edgesim.plan import Depth, Plan, Status, make_stages
 from edgesim.planners import Problem
 from edgesim.planners.asteroid import asteroid
 from edgesim.planners.candidates import divide, sums
+from edgesim.planners.certify import certify, depth_of
 from edgesim.planners.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.pac import pac
 from edgesim.planners.pipeline_search import PipelineSearch
@@ -127,14 +129,29 @@ def test_on_radio_and_on_links_of_pairs_the_bound_holds(topology: str, seed: int
 @given(seed=st.integers(0, 10_000), devices=st.integers(1, 4), memory=st.sampled_from([1.5, 100.0]))
 def test_published_planners_never_beat_the_bound(seed: int, devices: int, memory: float) -> None:
     problem = a_problem(seed, layers=5, devices=devices, samples=4, memory=memory)
-    for planner, depth in ((asteroid, Depth.ASTEROID), (pac, Depth.ONE_F_ONE_B)):
+    for planner in (asteroid, pac):
         try:
             theirs = planner(problem)
         except InfeasibleError:
             continue
-        ours = ilp_hybrid_pipeline(problem, depth=depth, replicas=4)
+        depth = depth_of(theirs)
+        assert depth is not None
+        ours, judged = ilp_hybrid_pipeline(problem, depth=depth, replicas=4), certify(problem, theirs)
         assert ours.proof.bound is not None
-        assert iteration_s(problem, theirs) >= ours.proof.bound * (1 - 1e-6)
+        assert judged.proof.value == iteration_s(problem, theirs) >= ours.proof.bound * (1 - 1e-6)
+        assert judged.proof.bound == pytest.approx(ours.predicted_s, rel=1e-6)
+        assert (judged.proof.status is Status.OPTIMAL) == (judged.proof.value <= ours.predicted_s * (1 + 1e-4))
+
+
+def test_a_plan_with_a_depth_of_its_own_gets_a_bound_of_all_depths() -> None:
+    problem = a_problem(4, layers=4, devices=3, samples=4, memory=100.0)
+    plan = pac(problem)
+    odd = replace(plan, stages=tuple(replace(stage, in_flight=3) for stage in plan.stages))
+    judged = certify(problem, odd)
+    assert judged.proof.bound is not None
+    bounds = [ilp_hybrid_pipeline(problem, depth=depth).proof.bound or 0.0 for depth in Depth]
+    assert judged.proof.bound <= min(bounds) * (1 + 1e-6)
+    assert judged.stages == odd.stages
 
 
 def test_the_same_problem_gives_the_same_plan() -> None:
@@ -155,7 +172,7 @@ def test_a_device_that_would_only_slow_the_others_stays_out() -> None:
 
 def test_stopped_early_it_says_how_far_it_can_be_from_the_best_and_nobody_calls_it_optimal() -> None:
     problem = a_problem(5, layers=24, devices=8, samples=8, micro_batches=16, memory=100.0)
-    search = PipelineSearch(problem, planner="test", replicas=4)
+    search = PipelineSearch(problem, planner="test", depth=Depth.ASTEROID, replicas=4)
     for limit_s in (0.05, 0.2, 0.5):
         search.began_s = perf_counter()
         found = search.run(time_limit_s=limit_s)
@@ -190,3 +207,14 @@ def refusal(problem: Problem) -> str:
     with pytest.raises(InfeasibleError) as caught:
         ilp_hybrid_pipeline(problem)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_few_are_the_best_few(seed: int) -> None:
+    """Plans that differ only in which of two equal devices does what count once; those of equal time in any order."""
+    problem = a_problem(seed, layers=4, devices=2, samples=2, memory=100.0)
+    everything = sorted(iteration_s(problem, plan) for plan in every_plan(problem, Depth.ASTEROID, 1))
+    search = PipelineSearch(problem, planner="test", depth=Depth.ASTEROID, replicas=1)
+    found = search.run(time_limit_s=30, keep=4)
+    distinct = sorted({round(seconds, 9) for seconds in everything})
+    assert sorted({round(seconds, 9) for seconds, _ in found.pool})[:3] == pytest.approx(distinct[:3])

@@ -3,8 +3,9 @@
 import pytest
 
 from experiments.front_door import ROOT
-from experiments.published.__main__ import all_claims, main, to_csv
+from experiments.published.__main__ import all_claims, grouping_csv, main, to_csv
 from experiments.published.claims import PUBLISHED, Claim, Role, published
+from experiments.published.grouping import groupings
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,10 @@ def test_an_unknown_item_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
     error = capsys.readouterr().err
     assert "no predictions for 'Fig. 33' (did you mean 'Fig. 3'" in error
     assert error.count("\n") == 1
+
+
+def test_pac_groups_nanos_exactly_as_published_and_the_kept_table_says_so() -> None:
+    found = list(groupings())
+    assert len(found) == 8
+    assert [each.planned for each in found] == [each.published for each in found]
+    assert grouping_csv(found) == (PUBLISHED.parent / "grouping.csv").read_text()

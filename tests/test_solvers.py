@@ -18,6 +18,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgesim.planners import cbc, highs
+from edgesim.planners.answer import written
 from edgesim.planners.solvers import Answer, SolverError, SolveStatus, solve
 
 repeatable = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -209,6 +210,23 @@ def test_a_start_is_where_a_search_begins(solver: str) -> None:
     answer = solve(problem, time_limit_s=0.3, start=start, solvers=(solver,))
     assert answer.value is not None
     assert answer.value <= good.value + 1e-6
+
+
+def test_what_is_called_optimal_is_believed_no_further_than_the_bound(tmp_path: Path) -> None:
+    """HiGHS 1.16 may hand a start back as optimal, beside the bound of a better solution."""
+    question = written(knapsack([3, 4], [1, 1], 1), tmp_path, start={}, gap=1e-6, time_limit_s=1)
+    nothing_taken = dict.fromkeys(question.variables, 0.0)
+    answers = [
+        question.answer(solver="any", seconds=0, proven=True, bound=bound, found=nothing_taken) for bound in (0, -4)
+    ]  # the file lacks the constant, which is 7
+    assert [answer.status for answer in answers] == [SolveStatus.OPTIMAL, SolveStatus.FEASIBLE]
+    assert [answer.bound for answer in answers] == [7, 3]
+
+
+def test_a_solution_without_the_value_reported_beside_it_is_sought_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(highs.Highs, "_is_consistent", lambda _self: False)
+    start = {"taken_0": 0.0, "taken_1": 0.0, "taken_2": 0.0}
+    assert_solved(solve(small(), time_limit_s=20, start=start, solvers=("HiGHS",)), "HiGHS 1.")
 
 
 def test_a_start_for_unknown_variables_is_refused() -> None:

@@ -10,6 +10,8 @@ import pulp
 
 from edgesim.errors import EdgesimError
 
+_TOLERANCE = 1e-6  # of rows and of whole numbers, in both solvers
+
 
 class SolverError(EdgesimError):
     """A solver is not there, crashed, or found the problem unbounded."""
@@ -93,8 +95,10 @@ class Question:
         value = self.constant + sum(
             factor * values[variable.name] for variable, factor in self.problem.objective.items()
         )
+        # What a solver calls optimal is believed no further than its own bound goes.
+        closed = bound is None or value - bound <= self.gap * abs(value) + _TOLERANCE * max(1.0, abs(value))
         return Answer(
-            status=SolveStatus.OPTIMAL if proven else SolveStatus.FEASIBLE,
+            status=SolveStatus.OPTIMAL if proven and closed else SolveStatus.FEASIBLE,
             value=value,
             bound=None if bound is None else min(bound, value),  # tolerances may put it a hair above
             values=values,

@@ -58,6 +58,21 @@ class Highs:
         if self.solver.getModelStatus() == statuses.kUnboundedOrInfeasible:  # presolve cannot tell which
             self.solver.setOptionValue("presolve", "off")
             self._must(self.solver.run(), "failed")
+        if self.question.start and not self._is_consistent():
+            # Where presolve leaves nothing to solve, HiGHS 1.16 hands a start back beside the value of the optimum.
+            self._must(self.solver.clearSolver(), "cannot forget the start")
+            self._must(self.solver.run(), "failed")
+        return self._answer()
+
+    def _is_consistent(self) -> bool:
+        """Whether the solution has the value that is reported with it."""
+        reported = self.solver.getInfo().objective_function_value
+        costs, values = self.solver.getLp().col_cost_, self.solver.getSolution().col_value
+        summed = sum(cost * value for cost, value in zip(costs, values, strict=False))
+        return bool(abs(summed - reported) <= 1e-6 * max(1.0, abs(reported)))
+
+    def _answer(self) -> Answer:
+        statuses = self.highspy.HighsModelStatus
         status, info = self.solver.getModelStatus(), self.solver.getInfo()
         if status in (statuses.kUnbounded, statuses.kUnboundedOrInfeasible):
             raise SolverError("found the problem unbounded")

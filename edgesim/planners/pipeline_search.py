@@ -19,34 +19,38 @@ OBJECTIVE = "seconds per iteration, in steady state"
 
 
 class PipelineSearch:
-    """All hybrid pipelines of a problem with at most so many replicas a stage; devices may be left out."""
+    """All hybrid pipelines of a problem with at most so many replicas a stage; devices may be left out.
+
+    Without a depth the bound is one of all depths: memory counts one micro-batch in flight, time as many as it likes.
+    """
 
     decides: Sequence[str] = ("CBC", "HiGHS")  # among few candidates
 
     def __init__(
-        self, problem: Problem, *, planner: str, depth: Depth = Depth.ASTEROID, replicas: int,
-        stages: int | None = None, candidates: Candidates | None = None, once: Once | None = None,
+        self, problem: Problem, *, planner: str, depth: Depth | None, replicas: int, stages: int | None = None,
+        candidates: Candidates | None = None, once: Once | None = None,
     ) -> None:  # fmt: skip
         """``candidates`` instead of all; ``once`` is what moves beside the iterations (``stage_programme.py``)."""
         self.began_s = perf_counter()
-        self.problem, self.planner, self.depth = problem, planner, Depth(depth)
-        self.candidates = candidates or Candidates(problem, depth=self.depth, replicas=replicas, stages=stages)
-        workload = problem.workload
+        self.problem, self.planner = problem, planner
+        self.candidates = candidates or Candidates(problem, depth=depth, replicas=replicas, stages=stages)
+        workload, depths = problem.workload, self.candidates.depths
         shape = Shape(
             layers=self.candidates.layers, positions=self.candidates.most,
             devices=tuple(map(len, self.candidates.kinds)), micro_batches=workload.micro_batches,
-            depths=tuple(self.candidates.depths),
-            phases=workload.purpose is Purpose.INFER or self.candidates.depths[0] >= workload.micro_batches,
+            depths=tuple(depths) if depth is not None else (workload.micro_batches,) * len(depths),
+            phases=workload.purpose is Purpose.INFER or (depth is not None and depths[0] >= workload.micro_batches),
             once=once,
         )  # fmt: skip
         self.programme = Programme(self.candidates.columns, shape)
 
-    def run(self, *, time_limit_s: float, gap: float = 1e-6, to_beat_s: float = np.inf) -> Found:
-        """Search; what is not below ``to_beat_s`` is not looked for."""
+    def run(self, *, time_limit_s: float, gap: float = 1e-6, keep: int = 1, to_beat_s: float = np.inf) -> Found:
+        """Search for the best few; what is not below ``to_beat_s`` is not looked for."""
         left_s = time_limit_s - (perf_counter() - self.began_s)
-        search = Search(self.programme, seconds=self.seconds, time_limit_s=left_s, gap=gap)
-        search.best_s, search.decides = to_beat_s, self.decides
-        return search.run()
+        return Search(
+            self.programme, seconds=self.seconds, time_limit_s=left_s, gap=gap, keep=keep, to_beat_s=to_beat_s,
+            decides=self.decides,
+        ).run()  # fmt: skip
 
     def seconds(self, choice: Choice) -> float:
         """Of an iteration of the plan, exactly."""

@@ -80,10 +80,10 @@ class Columns:
 
 
 class Candidates:
-    """The candidates of a problem, and how to make a plan's stage of one."""
+    """The candidates of a problem, and how to make a stage of one; without a depth, one micro-batch is in flight."""
 
     def __init__(
-        self, problem: Problem, *, depth: Depth, replicas: int, stages: int | None = None,
+        self, problem: Problem, *, depth: Depth | None, replicas: int, stages: int | None = None,
         kinds: Sequence[tuple[int, ...]] | None = None, like: "Candidates | None" = None,
     ) -> None:  # fmt: skip
         """``like`` are candidates of the same problem with other kinds, whose costs need not be counted again."""
@@ -96,7 +96,7 @@ class Candidates:
         self.groups = list(self._groups(min(replicas, self.samples)))
         self.splits: list[Ints] = [self.ways_to_share(group) for group in self.groups]
         self.depths = [
-            in_flight(depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches)
+            in_flight(depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches) if depth else 1
             for q in range(1, self.most + 1)
         ]
         self.ranges = np.array([(i, j) for i in range(self.layers) for j in range(i + 1, self.layers + 1)])

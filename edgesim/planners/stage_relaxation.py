@@ -107,6 +107,8 @@ class Relaxation:
 
     def _seed(self, possible: Ints) -> None:
         """The candidates of short pipelines under some limits of U: without them the first prices say nothing."""
+        if not len(possible):
+            return
         c, repeats = self.programme.columns, self.programme.repeats
         limits = np.quantile(repeats[possible], np.linspace(0.0, 1.0, SEEDS) ** 2)
         found = []

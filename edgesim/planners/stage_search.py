@@ -26,6 +26,7 @@ from edgesim.planners.stage_relaxation import Interval, Relaxation, Relaxed
 LEAF = 60  # candidates that an integer programme decides among
 TRIAL = 120  # candidates among which a better plan is sought, every so many nodes
 EVERY = 16
+FEWER = 3  # as few candidates left are worth programmes of their own
 LIMITS, ROUNDS = 5, 8  # of U, and of rents, with which first plans are sought
 WIDE = 0.02  # of the bound: how far stages in parts may exceed an interval before it is cut
 Choice = tuple[int, ...]
@@ -62,18 +63,22 @@ class Node:
 
 
 class Search:
-    """One search. ``seconds`` judges a whole choice exactly; ``gap`` is when to stop, value over bound."""
+    """One search for the best ``keep`` choices. ``seconds`` judges a whole choice exactly.
+
+    It stops where the bound is within ``gap`` of the value; choices that cost ``to_beat_s`` or more do not matter.
+    """
 
     def __init__(
-        self, programme: Programme, *, seconds: Callable[[Choice], float], time_limit_s: float, gap: float
-    ) -> None:
+        self, programme: Programme, *, seconds: Callable[[Choice], float], time_limit_s: float, gap: float,
+        keep: int = 1, to_beat_s: float = np.inf, decides: Sequence[str] = ("CBC", "HiGHS"),
+    ) -> None:  # fmt: skip
         self.programme, self.seconds, self.gap = programme, seconds, gap
         self.deadline_s = perf_counter() + time_limit_s
         self.paths = Paths(programme.columns, layers=programme.shape.layers, positions=programme.shape.positions)
         self.pool: dict[Choice, float] = {}
-        self.best_s, self.numbers = np.inf, 0
+        self.keep, self.last_s, self.numbers = keep, to_beat_s, 0
         self.solvers: dict[str, None] = {}
-        self.decides: Sequence[str] = ("CBC", "HiGHS")  # of those that race, whoever is first: equals may come out
+        self.decides = decides  # of those that race, whoever is first: equals may come out
 
     def late(self) -> bool:
         return perf_counter() > self.deadline_s
@@ -85,15 +90,16 @@ class Search:
         everyone = np.isfinite(self.paths.through(self.programme.columns.both_s))
         if not everyone.any():
             return Found(choice=(), value_s=np.inf, bound_s=np.inf, proven=True, solver="path", pool=())
+        root = Node(self._least_s(everyone), 0, (0.0, np.inf), (0.0, np.inf), everyone)
         self._first_choices(everyone)
         try:
-            bound_s = self._branch(everyone)
+            bound_s = self.explore(root)
         except (ImportError, SolverError) as error:
             warnings.warn(
                 f"HiGHS is left out: {error}; CBC goes on alone, which takes longer", RuntimeWarning, stacklevel=2
             )
             self.decides = ("CBC",)
-            bound_s = self._decide(Node(0.0, 0, (0.0, np.inf), (0.0, np.inf), everyone))
+            bound_s = max(root.bound_s, self._decide(root)[0])
         pool = sorted((seconds, choice) for choice, seconds in self.pool.items())
         value_s, choice = pool[0] if pool else (np.inf, ())
         return Found(
@@ -118,38 +124,43 @@ class Search:
             if self.late() and self.pool:
                 return
 
-    def _branch(self, everyone: Bools) -> float:
-        """The bound of what is left open when nothing can win any more, or time is over."""
+    def explore(self, root: Node) -> float:
+        """The bound of what is left open in a node when nothing can win any more, or time is over."""
         relaxation = Relaxation(self.programme, self.paths, late=self.late)
         self.solvers[relaxation.name] = None
-        closed_s = np.inf  # the least bound of nodes that an integer programme could not close
-        at_least_s = np.full(len(everyone), -np.inf)
-        heap = [Node(self._least_s(everyone), 0, (0.0, np.inf), (0.0, np.inf), everyone)]
+        closed_s = np.inf  # the least bound of nodes that are done with
+        at_least_s = np.full(len(self.programme.columns), -np.inf)  # of every choice that has the candidate
+        heap = [root]
         while heap and heap[0].bound_s < self.to_beat_s and not self.late():
             node = heapq.heappop(heap)
+            node = replace(node, allowed=node.allowed & (at_least_s < self.to_beat_s))
+            if node is not root and int(node.allowed.sum()) * FEWER < len(node.allowed):
+                closed_s = min(closed_s, self._narrowed(node))
+                continue
             relaxed = relaxation.solve(
                 node.allowed, repeats_s=node.repeats_s, tail_s=node.tail_s, beat_s=self.to_beat_s
             )
             if relaxed is None:
                 continue
             if node.number == 0:
-                at_least_s = relaxed.through  # of every choice that has the candidate
-            if self.pool and (left := at_least_s < self.to_beat_s).sum() < len(left) / 2:
-                return self._narrowed(left)
+                at_least_s = relaxed.through
             bound_s = max(relaxed.bound, node.bound_s)
             if self.late():
                 closed_s = min(closed_s, bound_s)
                 break
             if relaxed.whole:
-                self.meet(self._in_order(relaxed.chosen))
-                closed_s = min(closed_s, bound_s)
+                for child in self._others(replace(node, bound_s=bound_s), self._in_order(relaxed.chosen)):
+                    heapq.heappush(heap, child)
                 continue
             if node.capped and (not self.pool or node.number % EVERY < 2):
                 self._try(relaxed, node)
             node = replace(node, bound_s=bound_s, allowed=node.allowed & (relaxed.through < self.to_beat_s))
             children = list(self._children(node, relaxed)) if int(node.allowed.sum()) > LEAF else []
             if not children:
-                closed_s = min(closed_s, max(bound_s, self._decide(node)))
+                decided_s, choice = self._decide(node)
+                node = replace(node, bound_s=max(bound_s, decided_s))
+                children = list(self._others(node, choice)) if choice and not self.late() else []
+                closed_s = closed_s if children else min(closed_s, node.bound_s)
             for child in children:
                 heapq.heappush(heap, child)
         return min([closed_s, *(node.bound_s for node in heap)])
@@ -165,26 +176,45 @@ class Search:
             low, high = (low, middle) if open_ else (middle + 1, high)
         return float(values[low] + np.min(self.paths.through(c.both_s)))
 
-    def _narrowed(self, left: Bools) -> float:
-        """The bound of a search among those candidates alone; none of the others can be in a better choice."""
-        which = np.flatnonzero(left)
-        place = {int(c): i for i, c in enumerate(which)}
+    def _narrowed(self, node: Node) -> float:
+        """The bound of a node by a search among its candidates alone, whose programmes are that much smaller."""
+        which = np.flatnonzero(node.allowed)
+        if not len(which):
+            return np.inf
         inner = Search(
             Programme(self.programme.columns.take(which), self.programme.shape), gap=self.gap,
-            seconds=lambda choice: self.seconds(tuple(int(which[i]) for i in choice)),
-            time_limit_s=self.deadline_s - perf_counter(),
+            seconds=lambda choice: self.meet(tuple(which[list(choice)].tolist())),
+            time_limit_s=self.deadline_s - perf_counter(), keep=self.keep, to_beat_s=self.last_s,
+            decides=self.decides,
         )  # fmt: skip
-        inner.best_s, inner.decides = self.best_s, self.decides
-        found = inner.run(tuple(place[c] for c in choice) for choice in self.pool if place.keys() >= set(choice))
-        for _, choice in found.pool:
-            self.meet(tuple(int(which[i]) for i in choice))
+        place = {c: i for i, c in enumerate(which.tolist())}
+        for choice in [choice for choice in self.pool if place.keys() >= set(choice)]:
+            inner.meet(tuple(place[c] for c in choice))
+        bound_s = inner.explore(replace(node, number=0, allowed=np.ones(len(which), dtype=bool)))
         self.solvers |= inner.solvers
-        return found.bound_s
+        return max(node.bound_s, bound_s)
 
     @property
     def to_beat_s(self) -> float:
-        """What a choice must cost less than to matter."""
-        return self.best_s * (1 - self.gap)
+        """What a choice must cost less than to be among those kept."""
+        return self.last_s * (1 - self.gap)
+
+    def _others(self, node: Node, choice: Choice) -> Iterable[Node]:
+        """All choices of the node but this one, which is judged: the programme may take it for cheaper than it is.
+
+        They differ from it in their first stage, or in their second behind the same first, and so on.
+        """
+        c = self.programme.columns
+        if self.meet(choice) <= node.bound_s * (1 + self.gap) and self.keep == 1:
+            return
+        same = node.allowed
+        for chosen in choice:
+            self.numbers += 1
+            without = same.copy()
+            without[chosen] = False
+            yield replace(node, number=self.numbers, allowed=without)
+            same = same & ((c.stop <= c.start[chosen]) | (c.start >= c.stop[chosen]))
+            same[chosen] = True
 
     def _children(self, node: Node, relaxed: Relaxed) -> Iterable[Node]:
         """The node in two: by the interval that stages in parts would exceed by most, else by a boundary in parts."""
@@ -233,27 +263,32 @@ class Search:
         among[relaxed.chosen] = True
         self._decide(replace(node, allowed=among), time_limit_s=0.5)
 
-    def _decide(self, node: Node, *, time_limit_s: float = np.inf) -> float:
-        """The bound of the integer programme of a node; infinite if it has no choice below the best."""
+    def _decide(self, node: Node, *, time_limit_s: float = np.inf) -> tuple[float, Choice]:
+        """The bound of a node's integer programme and its choice; infinite, and none, if none can be below the best."""
         which = np.flatnonzero(node.allowed)
         if not len(which):
-            return np.inf
-        most_u_s = min(node.repeats_s[1], self.best_s)
+            return np.inf, ()
+        most_u_s = min(node.repeats_s[1], self.last_s)
         problem, x = integer_programme(self.programme, which, (node.repeats_s[0], most_u_s), node.tail_s)
         limit_s = max(0.05, min(time_limit_s, self.deadline_s - perf_counter()))
         answer = solve(problem, time_limit_s=limit_s, gap=self.gap / 10, solvers=self.decides)
         self.solvers[answer.solver] = None
         if answer.status is SolveStatus.INFEASIBLE:
-            return np.inf
-        if answer.values:
-            self.meet(self._in_order(np.array([c for c in which.tolist() if answer.values[x[c]] > 0.5])))
-        return -np.inf if answer.bound is None else answer.bound * self.unit_s
+            return np.inf, ()
+        bound_s = -np.inf if answer.bound is None else answer.bound * self.unit_s
+        if not answer.values:
+            return bound_s, ()
+        choice = self._in_order(np.array([c for c in which.tolist() if answer.values[x[c]] > 0.5]))
+        self.meet(choice)
+        return bound_s, choice
 
-    def meet(self, choice: Choice) -> None:
+    def meet(self, choice: Choice) -> float:
         """Judge a choice and remember it."""
         if choice not in self.pool:
             self.pool[choice] = self.seconds(choice)
-            self.best_s = min(self.best_s, self.pool[choice])
+            if len(self.pool) >= self.keep:
+                self.last_s = min(self.last_s, sorted(self.pool.values())[self.keep - 1])
+        return self.pool[choice]
 
     def _in_order(self, chosen: Ints) -> Choice:
         return tuple(int(c) for c in sorted(chosen, key=lambda c: self.programme.columns.start[c]))

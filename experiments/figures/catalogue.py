@@ -3,6 +3,7 @@
 STUDY/table.csv            the figures that conf/experiment/*.yaml names under ``study.figures``
 validation/TESTBED_*.csv   a parity plot per testbed
 published/costs.csv        DeTransformer's curves
+planner_bench/table.csv    regrets and planning times of all planners
 RUN/schedule.txt           a run's folder, kept: its Gantt chart, and its memory and power over time
 """
 
@@ -22,6 +23,7 @@ from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.panels import Drawing, figure_of
 from experiments.figures.parity import parity_figure
+from experiments.figures.planners import COLUMNS
 from experiments.front_door import CONF, suggestion
 from experiments.studies import studies, table_path
 from experiments.tables.tidy import read_table
@@ -51,6 +53,7 @@ def requests(folders: Folders) -> Iterator[Request]:
     """Every figure that the results folder holds the table of. Raises ValueError for a figure that does not exist."""
     yield from _validations(folders.results / "validation")
     yield from _published(folders.results / "published" / "costs.csv")
+    yield from _planner_bench(table_path(folders.results, "planner_bench"))
     for study in studies(folders.conf):
         table = table_path(folders.results, study.name)
         for name in study.figures if table.exists() else ():
@@ -121,6 +124,15 @@ def _published(table: Path) -> Iterator[Request]:
 
 def _curves(table: Path) -> Figure:
     return figure_of(load_figure("detransformer"), curves(table), source=str(table))
+
+
+def _planner_bench(table: Path) -> Iterator[Request]:
+    for name in ("regret_profile", "planning_time") if table.exists() else ():
+        yield Request(of=table.parent.name, stem=table.with_name(name), make=partial(_planners, name, table))
+
+
+def _planners(name: str, table: Path) -> Figure:
+    return figure_of(load_figure(name), read_table(table, needs=COLUMNS), source=str(table))
 
 
 def _run(folder: Path) -> Iterator[Request]:

@@ -31,7 +31,7 @@ class Drawing(Protocol):
     """A figure's module: one file in this folder, or in a folder of the user's.
 
     Optional names: ``NEEDS``, the columns it reads; ``axis(table)``, the columns that its x axis shows, which make no
-    panels; ``panels(table)`` to split a table in its own way.
+    panels; ``panels(table)`` to split a table in its own way; ``PANEL_IN``, the height of a panel if it is unusual.
     """
 
     def draw(self, rows: DataFrame, ax: Axes) -> None:
@@ -51,10 +51,9 @@ def figure_of(drawing: Drawing, table: DataFrame, *, source: str = "the table") 
     down = math.ceil(len(parts) / across)
     single = len(parts) == 1
     width = ONE_COLUMN_IN if single else TWO_COLUMNS_IN
+    height = getattr(drawing, "PANEL_IN", _SINGLE_IN if single else _PANEL_IN)
     with plt.rc_context(RC):
-        figure, axes = plt.subplots(
-            down, across, squeeze=False, figsize=(width, _LEGEND_IN + (_SINGLE_IN if single else down * _PANEL_IN))
-        )
+        figure, axes = plt.subplots(down, across, squeeze=False, figsize=(width, _LEGEND_IN + down * height))
         for (title, rows), ax in zip(parts.items(), axes.flat, strict=False):
             drawing.draw(rows, ax)
             ax.set_title(title, loc="left")

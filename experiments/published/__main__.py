@@ -1,6 +1,6 @@
 """What do we predict for numbers that others published? Published, predicted, error, and whether a row was fitted.
 
-    python -m experiments.published                 # the table, and results/published/costs.csv
+    python -m experiments.published                 # the tables, results/published/costs.csv and grouping.csv
     python -m experiments.published --item "Fig. 3"
 
 Predictions use the models of conf/model, the fine-tuning techniques and the devices. A fitted row was used for one of
@@ -20,6 +20,7 @@ from rich.table import Table
 from experiments.front_door import ROOT, USERS, sentence, suggestion
 from experiments.published import detransformer, flops, memory, times
 from experiments.published.claims import Claim
+from experiments.published.grouping import Grouping, groupings
 from experiments.results import write_text
 
 COLUMNS = ["source", "item", "model", "method", "metric", "published", "predicted", "error", "role", "unit", "note"]
@@ -49,6 +50,22 @@ def table(claims: Sequence[Claim]) -> Table:
     return shown
 
 
+def grouping_csv(found: Sequence[Grouping]) -> str:
+    """A row per grouping, without seconds, which differ from run to run."""
+    rows = [{name: value for name, value in asdict(each).items() if name != "planning_s"} for each in found]
+    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def grouping_table(found: Sequence[Grouping]) -> Table:
+    """For people."""
+    shown = Table(title="devices per stage, PAC's planner", title_justify="left")
+    for head in ("model", "Nanos", "published", "planned", "planning s"):
+        shown.add_column(head, justify="right")
+    for each in found:
+        shown.add_row(each.model, str(each.nanos), each.published, each.planned, f"{each.planning_s:.2f}")
+    return shown
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Print and keep; 2 for a mistake."""
     parser = argparse.ArgumentParser(
@@ -57,6 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--item", help="show one item only, such as 'Table 1'; nothing is written")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "published" / "costs.csv")
+    parser.add_argument("--groupings", type=Path, default=ROOT / "results" / "published" / "grouping.csv")
     asked = parser.parse_args(words)
     try:
         claims = all_claims()
@@ -67,6 +85,9 @@ def main(words: Sequence[str] | None = None) -> int:
         if asked.item is None:
             write_text(asked.out, to_csv(claims))
             print(f"{len(claims)} rows in {asked.out}")
+            found = list(groupings())
+            Console().print(grouping_table(found))
+            write_text(asked.groupings, grouping_csv(found))
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2

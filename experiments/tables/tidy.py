@@ -21,11 +21,13 @@ IDENTITY = (
 METRICS = frozenset({
     "iterations", "makespan_s", "makespan_low_s", "makespan_high_s", "samples_per_s", "latency_s", "energy_j",
     "energy_per_sample_j", "edp_js", "samples_per_charge", "carbon_g", "peak_bytes", "bubble", "utilisation",
-    "sent_bytes", "tasks", "simulated_s", "measured_s", "spread", "error",
+    "sent_bytes", "tasks", "simulated_s", "measured_s", "spread", "error", "regret", "analytic_s", "predicted_s",
+    "bound_s", "gap", "objective_value", "planning_s", "planning_bytes",
 })  # fmt: skip
-PROVENANCE = frozenset(
-    {"placement", "profile_hash", "profile_origin", "energy_source", "carbon_source", "schedule", "status", "reason"}
-)
+PROVENANCE = frozenset({
+    "placement", "profile_hash", "profile_origin", "energy_source", "carbon_source", "schedule", "status", "reason",
+    "proof", "objective", "solver",
+})  # fmt: skip
 RESULTS = METRICS | PROVENANCE
 
 _TEXTS = (*(name for name in IDENTITY if name not in {"devices", "bandwidth_bit_per_s", "batch_samples"}), *PROVENANCE)

@@ -1,0 +1,142 @@
+"""How is a team's programme solved in seconds? In windows: choices that cannot be part of a better plan are left out.
+
+A plan of S seconds and a bound of B leave every phase of count n at most (S - B) / n beyond its own least. A narrow
+guess gives a plan, and this the windows that a better one must lie in; where they lie in the guess, it is proven.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from math import inf
+from time import perf_counter
+
+import numpy as np
+
+from edgesim.planners.block_memory import Amounts
+from edgesim.planners.block_programme import Limits, Programme
+from edgesim.planners.block_reach import Reach
+from edgesim.planners.solvers import Answer, SolverError, SolveStatus, solve
+
+_GAP = 1e-6
+_SECOND_GAP = 1e-3  # of the second objective, which needs no proof
+_SAME = 1 + 2e-6  # what counts as the same latency when the second objective chooses
+
+_STEADY = ("HiGHS",) if find_spec("highspy") else ("CBC",)  # the one that is asked where a race would choose by chance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Of one team: its best shares, if any, what no plan of it can beat, and who says so; inf where none exists."""
+
+    chosen: Mapping[int, Amounts] | None
+    value_s: float
+    bound_s: float
+    solver: str
+
+
+class Search:
+    """The search for the best plan of one team."""
+
+    def __init__(
+        self, reach: Reach, equals: Sequence[tuple[int, int]], *, deadline_s: float, kept_free_bytes: float
+    ) -> None:
+        self.reach, self.tables, self.equals = reach, reach.tables, equals
+        self.deadline_s, self.kept_free_bytes = deadline_s, kept_free_bytes
+
+    def best(self, cutoff_s: float) -> Found:
+        """The team's best plan, if it takes less than the cutoff."""
+        if not self.reach.unlimited:
+            return Found(chosen=None, value_s=inf, bound_s=inf, solver="")
+        if cutoff_s < inf:
+            return self._better(cutoff_s, None, {})
+        stretch = self.reach.stretch()
+        for more in (0.01, 0.1, 1.0, inf):
+            limits = self._guessed((1 + stretch) * (1 + more) - 1)
+            programme, answer = self._solve(limits)
+            if answer.status is SolveStatus.INFEASIBLE and more < inf:
+                continue
+            if answer.value is None:
+                return self._unproven(answer)
+            found = self._found(programme, answer)
+            if more == inf or _inside(self._within(found.value_s), limits):
+                return found if answer.proves else self._unproven(answer, found)
+            return self._better(found.value_s, found, answer.values)
+        raise AssertionError("the last guess holds everything")
+
+    def _better(self, value_s: float, known: Found | None, start: Mapping[str, float]) -> Found:
+        """The best within the windows that every plan lies in that takes no longer than ``value_s``."""
+        programme, answer = self._solve(self._within(value_s), start)
+        if answer.status is SolveStatus.INFEASIBLE:
+            return replace(known or Found(chosen=None, value_s=inf, bound_s=0.0, solver=answer.solver), bound_s=value_s)
+        if answer.value is None:
+            return self._unproven(answer, known)
+        found = self._found(programme, answer)
+        # These windows hold every better plan, so that the solver's bound holds for all, proven optimal or not.
+        return self._unproven(answer, found) if answer.bound is None else found
+
+    def second(self, value_s: float) -> Mapping[int, Amounts] | None:
+        """Of all plans as fast as this one, the one with the least work in all; None if there is no time to choose.
+
+        By one solver, so that the same problem has the same plan, whoever was first with the value.
+        """
+        cutoff_s = float(f"{value_s * _SAME:.7g}")
+        programme = Programme(self.reach, self._within(cutoff_s), equals=self.equals, least_work=True)
+        if (left_s := self.deadline_s - perf_counter()) <= 0:
+            return None
+        try:
+            answer = solve(programme.problem, time_limit_s=left_s, gap=_SECOND_GAP, solvers=_STEADY)
+        except SolverError:  # there is a plan, and it is proven; the race has found it
+            return None
+        return None if answer.value is None else programme.chosen(answer.values)
+
+    def _solve(self, limits: Limits, start: Mapping[str, float] | None = None) -> tuple[Programme, Answer]:
+        programme = Programme(self.reach, limits, equals=self.equals)
+        if not self.reach.possible(limits.windows):
+            return programme, Answer(status=SolveStatus.INFEASIBLE, solver="dynamic programme", seconds=0.0)
+        names = {variable.name for variable in programme.problem.variables()}
+        hint = {name: value for name, value in (start or {}).items() if name in names}
+        left_s = max(self.deadline_s - perf_counter(), 0.05)
+        return programme, solve(programme.problem, time_limit_s=left_s, gap=_GAP, start=hint)
+
+    def _found(self, programme: Programme, answer: Answer) -> Found:
+        assert answer.value is not None, "there is an incumbent"
+        bound = answer.value if answer.bound is None else answer.bound
+        return Found(
+            chosen=programme.chosen(answer.values),
+            value_s=answer.value / programme.scale,
+            bound_s=max(bound / programme.scale, self.reach.bound_s),
+            solver=answer.solver,
+        )
+
+    def _unproven(self, answer: Answer, found: Found | None = None) -> Found:
+        """Out of time: only what the tables prove holds for all choices."""
+        if found is None:
+            return Found(chosen=None, value_s=inf, bound_s=self.reach.bound_s, solver=answer.solver)
+        return replace(found, bound_s=self.reach.bound_s)
+
+    def _guessed(self, more: float) -> Limits:
+        windows = (
+            self.reach.stretched(more)
+            if more < inf
+            else self.tables.windows([inf] * len(self.tables.phases), self.tables.tokens)
+        )
+        return Limits(windows=windows, kept_free_bytes=self.kept_free_bytes)
+
+    def _within(self, value_s: float) -> Limits:
+        """The limits of every plan that takes no longer than so many seconds in all."""
+        tables, spare_s = self.tables, max(value_s - self.reach.bound_s, 0.0) + 1e-7 * value_s
+        limits_s = [
+            least + spare_s / count for least, (_, count) in zip(self.reach.least_s, tables.phases, strict=True)
+        ]
+        each_s = tables.exchanges_s(tables.fewest + 1) - tables.exchanges_s(tables.fewest)
+        largest = tables.fewest + spare_s / each_s if each_s > 0 else tables.tokens
+        windows = tables.windows(limits_s, min(largest, tables.tokens))
+        return Limits(windows=windows, cutoff_s=value_s * (1 + 1e-9), kept_free_bytes=self.kept_free_bytes)
+
+
+def _inside(inner: Limits, outer: Limits) -> bool:
+    return all(
+        not np.any(choices & ~outer.windows[by][rank])
+        for by, of in inner.windows.items()
+        for rank, choices in of.items()
+    )

@@ -1,0 +1,135 @@
+"""Which of many good plans is fastest when simulated? Formulas err on slow links; the simulator has the last word.
+
+Candidates are the best few of the integer programmes, at Asteroid's depth and at 1F1B's, and what the published
+planners say. So the choice is never slower, in simulated time, than any of them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+
+from edgesim.errors import InfeasibleError, PlanError
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners import Planner, Problem
+from edgesim.planners.asteroid import asteroid
+from edgesim.planners.certify import depth_of
+from edgesim.planners.dapple import dapple
+from edgesim.planners.eco_fl import eco_fl
+from edgesim.planners.eddl import eddl
+from edgesim.planners.edge_memory import edge_memory
+from edgesim.planners.even_blocks import even_blocks
+from edgesim.planners.galaxy import galaxy
+from edgesim.planners.gpipe_even import gpipe_even
+from edgesim.planners.hetpipe import hetpipe
+from edgesim.planners.ilp_blocks import ilp_blocks
+from edgesim.planners.pac import pac
+from edgesim.planners.pipedream import pipedream
+from edgesim.planners.pipeedge import pipeedge
+from edgesim.planners.pipeline_search import OBJECTIVE, OPTIMAL_GAP, PipelineSearch, most_replicas
+from edgesim.planners.prima import prima
+from edgesim.planners.proportional_blocks import proportional_blocks
+from edgesim.planners.steady_state import iteration_s
+from edgesim.planners.types_of_devices import interchangeable
+
+PIPELINES: tuple[Planner, ...] = (
+    asteroid, pac, pipedream, dapple, hetpipe, eco_fl, gpipe_even, pipeedge, prima, edge_memory,
+    partial(eddl, shares="even"), partial(eddl, shares="proportional"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A plan, and who proposed it."""
+
+    name: str
+    plan: Plan
+
+
+def simulate_and_choose(
+    problem: Problem, *, evaluate: Callable[[Plan], float], keep: int = 8, units: bool = False, tokens: bool = False,
+    overlap: bool = False, time_limit_s: float = 60.0,
+) -> Plan:  # fmt: skip
+    """The candidate with the fewest seconds per iteration, as ``evaluate`` judges them; the first of equals.
+
+    ``keep`` are the best of each integer programme, which share the time limit. For a strategy that divides blocks by
+    ``units``, ``tokens`` or both, candidates are divisions of them. The proof is of the formula, for the chosen plan's
+    depth: it says how far simulation led away from the formula's best. Raises InfeasibleError if nobody has a plan.
+    """
+    began_s = perf_counter()
+    found = list(
+        _divisions(problem, units, tokens, overlap, time_limit_s)
+        if units or tokens
+        else pipelines(problem, keep=keep, time_limit_s=time_limit_s)
+    )
+    if not found:
+        raise InfeasibleError(
+            f"no planner has a plan for {problem.model.name} on {problem.cluster.name} "
+            "(ilp_hybrid_pipeline or ilp_blocks say what is missing)"
+        )
+    judged = [(evaluate(candidate.plan), candidate) for candidate in _distinct(found)]
+    _, best = min(judged, key=lambda entry: entry[0])
+    proof = replace(
+        best.plan.proof,
+        method=f"{best.name}, fastest of {len(judged)} when simulated",
+        seconds=perf_counter() - began_s,
+    )
+    return problem.check(replace(best.plan, planner="simulate_and_choose", proof=proof))
+
+
+def pipelines(problem: Problem, *, keep: int, time_limit_s: float) -> Iterator[Candidate]:
+    """The best few of each depth, then what other planners say; with the bound of their depth."""
+    most, bounds = most_replicas(problem, None, interchangeable(problem.cluster)), dict[Depth, Proof]()
+    depths = (Depth.ASTEROID, Depth.ONE_F_ONE_B)
+    for depth in depths:
+        search = PipelineSearch(problem, planner="ilp_hybrid_pipeline", depth=depth, replicas=most)
+        found = search.run(time_limit_s=time_limit_s / len(depths), keep=keep)
+        for _, choice in found.pool[:keep]:
+            plan = search.plan(choice, found)
+            bounds.setdefault(depth, plan.proof)
+            yield Candidate(name=f"ilp_hybrid_pipeline, {depth}", plan=plan)
+    for planner in PIPELINES:
+        if (theirs := _asked(planner, problem)) is not None:
+            yield Candidate(name=theirs.planner, plan=_judged(problem, theirs, bounds, most))
+
+
+def _judged(problem: Problem, plan: Plan, bounds: dict[Depth, Proof], most: int) -> Plan:
+    """With the formula's value, and the bound of its depth where there is one for its numbers of replicas."""
+    value, depth = iteration_s(problem, plan), depth_of(plan)
+    proof = replace(plan.proof, status=Status.HEURISTIC, objective=OBJECTIVE, value=value, bound=None)
+    within = all(len(stage.ranks) <= most for stage in plan.stages)
+    if depth in bounds and within and (bound := bounds[depth].bound) is not None:
+        status = Status.OPTIMAL if value - bound <= OPTIMAL_GAP * bound else Status.FEASIBLE
+        proof = replace(proof, status=status, bound=min(bound, value), solver=bounds[depth].solver)
+    return replace(plan, proof=proof, predicted_s=value)
+
+
+def _divisions(problem: Problem, units: bool, tokens: bool, overlap: bool, time_limit_s: float) -> Iterator[Candidate]:
+    """Blocks divided by the integer programme, and by those that it should beat."""
+    planners: list[Planner] = [
+        partial(
+            ilp_blocks, units=units, tokens=tokens, overlap=overlap, leave_out=leave_out, time_limit_s=time_limit_s / 2
+        )
+        for leave_out in (True, False)
+    ]
+    planners += [
+        partial(proportional_blocks, units=units, tokens=tokens, connective_tokens="equal"),
+        partial(even_blocks, units=units, tokens=tokens),
+        partial(even_blocks, units=units, tokens=tokens, ranks="fastest"),
+    ]
+    for planner in [*planners, galaxy] if units and tokens else planners:
+        if (plan := _asked(planner, problem)) is not None:
+            yield Candidate(name=plan.planner, plan=plan)
+
+
+def _asked(planner: Planner, problem: Problem) -> Plan | None:
+    """What a planner says; None where it declines."""
+    try:
+        return planner(problem)
+    except (PlanError, InfeasibleError):
+        return None
+
+
+def _distinct(candidates: list[Candidate]) -> list[Candidate]:
+    """Plans that differ; of equal ones the first."""
+    return list({candidate.plan.stages: candidate for candidate in reversed(candidates)}.values())[::-1]

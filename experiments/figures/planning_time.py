@@ -1,0 +1,46 @@
+"""How does a planner's time grow with the problem? Seconds of planning over layers times devices, both logarithmic.
+
+A point is the median over the cases of that size for which the planner found a plan. A cross at the time limit says
+that it was stopped in one of them.
+"""
+
+from matplotlib.axes import Axes
+from pandas import DataFrame
+
+from experiments.figures.planners import MARKER_PT, PANEL_IN, Line, legend, lines, panels
+from experiments.figures.style import GREY, SMALL_PT, log_axis
+
+__all__ = ["PANEL_IN", "draw", "panels"]
+
+
+def draw(rows: DataFrame, ax: Axes) -> None:
+    """A line per planner over sizes."""
+    rows = rows.assign(size=rows["layers"] * rows["devices"])
+    found = lines(rows)
+    ax.set(xscale="log", yscale="log")
+    for line in reversed(found):  # the first on top
+        _line(ax, line)
+    if (rows["status"] == "late").any():
+        limit_s = rows["limit_s"].max()
+        ax.axhline(limit_s, color=GREY, linewidth=0.6, zorder=0)
+        ax.annotate(
+            "time limit", (0, limit_s), xycoords=("axes fraction", "data"), xytext=(2, 3.5), textcoords="offset points",
+            fontsize=SMALL_PT, color=GREY,
+        )  # fmt: skip
+    ax.margins(0.06)
+    for axis in (ax.xaxis, ax.yaxis):
+        log_axis(axis)
+    ax.set_xlabel("layers × devices")
+    ax.set_ylabel("planning time (s)")
+    legend(ax, found)
+
+
+def _line(ax: Axes, line: Line) -> None:
+    look = line.look
+    done = line.rows[line.rows["status"] == "done"].groupby("size")["planning_s"].median()
+    ax.plot(
+        done.index, done.to_numpy(), color=look.colour, linestyle=look.dashes, marker=look.marker,
+        markersize=MARKER_PT - 0.5, zorder=2,
+    )  # fmt: skip
+    late = line.rows[line.rows["status"] == "late"]
+    ax.plot(late["size"], late["limit_s"], color=look.colour, marker="x", markersize=MARKER_PT, linestyle="none")

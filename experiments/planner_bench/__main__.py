@@ -1,0 +1,128 @@
+"""Which planner finds the best plan, how far are the others, and what does planning cost?
+
+    python -m experiments.planner_bench                                # all planners on all cases
+    python -m experiments.planner_bench --quick --results /tmp/try     # three small cases, in about a minute
+    python -m experiments.planner_bench --only asteroid pac resnet50   # these planners, on cases of this model
+    python -m experiments.figures planner_bench                        # regret profile, planning time against size
+
+Names of --only are of planners, of environments (asteroid_a ... asteroid_d, pool-SEED-NN, pac_8, galaxy_a ... galaxy_f)
+or of models; those of one sort are alternatives, sorts combine. Each attempt runs in a process of its own; a planner
+that declines, finds nothing, takes too long or dies is a row with its reason.
+
+Writes RESULTS/planner_bench/: table.csv (a row per case and planner), summary.md, summary.json, versions.json. A run of
+a part (--only, --quick) replaces its rows of a table that is there and keeps the others. These files are written at the
+end, all or none; a command that was interrupted or killed goes on where it ended (RESULTS/sweeps/planner_bench/).
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from experiments.collect import to_csv
+from experiments.front_door import USERS, sentence
+from experiments.planner_bench import report
+from experiments.planner_bench.attempt import Attempt, Row
+from experiments.planner_bench.cases import cases
+from experiments.planner_bench.journal import Journal
+from experiments.planner_bench.processes import attempted
+from experiments.planner_bench.rows import table, updated
+from experiments.planner_bench.selection import attempts
+from experiments.planner_bench.summary import standings, summary
+from experiments.results import versions, whole_folder
+from experiments.studies import table_path
+from experiments.tables.tidy import read_table
+
+NAME = "planner_bench"
+_PAGE = 110  # columns of the tables where there is no terminal
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run, write, and say what came out; 2 for a mistake in the command."""
+    asked = _parser().parse_args(words)
+    console = Console(width=None if sys.stdout.isatty() else _PAGE)
+    try:
+        _check(asked)
+        wanted = attempts(cases(asked.seed), only=asked.only, quick=asked.quick)
+        path = table_path(asked.results, NAME)
+        kept = read_table(path) if (asked.only or asked.quick) and path.exists() else None
+        journal = Journal(asked.results / "sweeps" / NAME, wanted, limit_s=asked.time_limit)
+        found = table(_driven(wanted, journal, asked.workers, asked.time_limit))
+        whole = found if kept is None else updated(kept, found)
+        _write(path.parent, whole, asked)
+        journal.end()
+    except USERS as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    for part in report.screen(standings(whole)):
+        console.print(part)
+    console.print(f"{len(found)} attempts; all in {path.parent} (figures: python -m experiments.figures {NAME})")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.planner_bench", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="planners, environments, models")
+    parser.add_argument("--quick", action="store_true", help="three small cases only")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder to write to (default: results)")
+    parser.add_argument("--seed", type=int, default=0, help="of the pools (default: 0)")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="attempts at a time (default: one per core)"
+    )
+    parser.add_argument(
+        "--time-limit", type=float, default=60.0, metavar="SECONDS", help="for each attempt (default: 60)"
+    )
+    return parser
+
+
+def _check(asked: argparse.Namespace) -> None:
+    if asked.workers < 1:
+        raise ValueError(f"--workers must be at least 1, got {asked.workers}")
+    if not asked.time_limit > 0:
+        raise ValueError(f"--time-limit must be positive, got {asked.time_limit:g} (seconds)")
+    if asked.seed < 0:
+        raise ValueError(f"--seed must not be negative, got {asked.seed}")
+
+
+def _driven(wanted: Sequence[Attempt], journal: Journal, workers: int, limit_s: float) -> list[Row]:
+    """The rows of all attempts, those of the journal first, and how far they are while they come."""
+    rows = [row for attempt in wanted if (row := journal.row(attempt)) is not None]
+    left = [attempt for attempt in wanted if journal.row(attempt) is None]
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True),
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("planner bench", total=len(wanted), completed=len(rows), said="")
+        for attempt, row in attempted(left, workers=workers, limit_s=limit_s):
+            journal.add(attempt, row)
+            rows.append(row)
+            lost = sum(each["status"] != "done" for each in rows)
+            bar.update(task, advance=1, said=f"{lost} without a plan" if lost else "")
+    return rows
+
+
+def _write(target: Path, whole: pd.DataFrame, asked: argparse.Namespace) -> None:
+    """All files at once, or none."""
+    with whole_folder(target) as folder:
+        (folder / "table.csv").write_text(to_csv(whole))
+        (folder / "summary.md").write_text(report.page(standings(whole)))
+        (folder / "summary.json").write_text(json.dumps(summary(whole), indent=2) + "\n")
+        how = {"seed": asked.seed, "workers": asked.workers, "limit_s": asked.time_limit}
+        (folder / "versions.json").write_text(json.dumps(versions() | how, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

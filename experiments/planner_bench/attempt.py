@@ -1,0 +1,119 @@
+"""What comes of one planner on one case? Its plan, as simulated, and what planning took; or why there is none.
+
+Planning seconds are wall time of the planner alone, from built nouns to a checked plan. Peak memory is how much further
+the process's resident set grew (``ru_maxrss``) while it planned, and the largest of the solvers that it started: it
+counts libraries written in C, which ``tracemalloc`` does not see, and slows nothing down.
+"""
+
+import resource
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from edgesim.errors import EdgesimError, InfeasibleError
+from edgesim.plan import OUT_OF_MEMORY, Plan
+from edgesim.strategies import Strategy
+from edgesim.units import bit_per_s
+from experiments.compose import Nouns, Planner, build, nouns
+from experiments.front_door import composed, sentence
+from experiments.planner_bench.cases import Case
+from experiments.planner_bench.competitors import Competitor
+from experiments.predictions import prediction, problem_of
+from experiments.tables.plans import in_words
+
+Row = dict[str, Any]
+_KIB = 1024  # ru_maxrss counts in these on Linux
+
+
+class Status(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    DECLINED = "declined"  # the planner is not made for this
+    INFEASIBLE = "infeasible"  # it found no plan that fits
+    LATE = "late"  # it was stopped at the time limit
+    DIED = "died"  # a mistake of ours, or killed for its memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One planner on one case."""
+
+    case: Case
+    competitor: Competitor
+
+    @property
+    def names(self) -> Row:
+        """The columns that tell which one it is."""
+        case, competitor = self.case, self.competitor
+        return {
+            "plans": str(case.plans), "cluster": case.environment, "model": case.model, "planner": competitor.name,
+            "kind": str(competitor.kind),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posed:
+    """The case and its competitor, built."""
+
+    words: Nouns
+    planner: Planner
+    strategy: Strategy
+
+
+def pose(attempt: Attempt) -> Posed:
+    """Build what the configuration names; nothing is planned."""
+    cfg = composed(*attempt.case.overrides, *attempt.competitor.overrides)
+    return Posed(words=nouns(cfg), planner=build(cfg.planner), strategy=build(cfg.strategy))
+
+
+def size(posed: Posed) -> Row:
+    """How large the problem is."""
+    words = posed.words
+    return {
+        "devices": len(words.cluster.devices),
+        "layers": len(words.model.layers),
+        "bandwidth_bit_per_s": bit_per_s(words.cluster.network.slowest_bytes_per_s),
+        "batch_samples": words.workload.batch_samples,
+        "micro_batch_samples": words.workload.micro_batch_samples,
+    }
+
+
+def tried(posed: Posed) -> Row:
+    """What came of it; a planner's refusal or mistake is a row too."""
+    before_bytes, began_s = _peak_bytes(), time.perf_counter()
+    try:
+        plan = posed.words.plan(posed.planner, posed.strategy)
+        taken: Row = {"planning_s": time.perf_counter() - began_s, "planning_bytes": _peak_bytes() - before_bytes}
+        return taken | judged(posed, plan) | {"status": str(Status.DONE), "reason": ""}
+    except EdgesimError as error:
+        reason = sentence(error)
+        unfit = isinstance(error, InfeasibleError) or reason.startswith(OUT_OF_MEMORY)
+        status = Status.INFEASIBLE if unfit else Status.DECLINED
+    except Exception as error:  # our mistake, but it must not end the other attempts
+        status, reason = Status.DIED, f"{type(error).__name__}: {sentence(error)}"
+    return {"status": str(status), "reason": reason, "planning_s": time.perf_counter() - began_s}
+
+
+def judged(posed: Posed, plan: Plan) -> Row:
+    """What the plan promises, and its seconds in the simulator."""
+    known = prediction(problem_of(posed.words), plan)
+    return {
+        "proof": str(plan.proof.status),
+        "objective": plan.proof.objective,
+        "objective_value": plan.proof.value,
+        "solver": plan.proof.solver,
+        "predicted_s": known.predicted_s,
+        "analytic_s": known.analytic_s,
+        "bound_s": known.bound_s,
+        "gap": known.gap,
+        "simulated_s": posed.words.seconds(plan, posed.strategy),
+        "placement": in_words(plan, [device.name for device in posed.words.cluster.devices]),
+        "profile_hash": plan.profile_hash,
+    }
+
+
+def _peak_bytes() -> int:
+    """Of this process, and of the largest process that it has waited for."""
+    return _KIB * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -1,0 +1,64 @@
+"""How does the bench read? A row per planner, on the screen and as Markdown."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from edgesim.units import show
+from experiments.planner_bench.summary import Standing
+from experiments.tables.markdown import markdown
+
+HEAD = ("planner", "solved", "best", "regret", "worst", "planning", "longest", "without a plan")
+_NONE = "–"
+
+
+def cells(standing: Standing) -> tuple[str, ...]:
+    """For people, under :data:`HEAD`."""
+    return (
+        standing.planner.replace("_", " "),
+        f"{standing.solved}/{standing.cases}",
+        str(standing.best),
+        _share(standing.median_regret),
+        _share(standing.worst_regret),
+        _seconds(standing.median_planning_s),
+        _seconds(standing.worst_planning_s),
+        ", ".join(f"{count} {end}" for end, count in standing.ends.items()) or _NONE,
+    )
+
+
+def screen(standings: Sequence[Standing]) -> Iterator[Table]:
+    """A table of each kind of plan."""
+    for plans in dict.fromkeys(each.plans for each in standings):
+        table = Table(
+            title=f"planners of {plans}: median and worst regret, median and longest planning", title_justify="left",
+            box=SIMPLE, padding=(0, 1, 0, 0),
+        )  # fmt: skip
+        for head in HEAD[:-1]:
+            table.add_column(head, justify="left" if head is HEAD[0] else "right", no_wrap=True)
+        table.add_column(HEAD[-1])
+        for each in standings:
+            if each.plans == plans:
+                table.add_row(*cells(each))
+        yield table
+
+
+def page(standings: Sequence[Standing]) -> str:
+    """The same as a file, with what the columns mean."""
+    parts = [
+        "Regret is a plan's simulated seconds over the best of its case, minus 1; its median and worst are over the\n"
+        "cases that a planner solves. Planning is wall time, median and longest, of plans that were found. Without a\n"
+        "plan: declined (not made for this), infeasible (nothing fits), late (stopped at the time limit), died.\n"
+    ]
+    for plans in dict.fromkeys(each.plans for each in standings):
+        rows = [cells(each) for each in standings if each.plans == plans]
+        parts.append(f"## Planners of {plans}\n\n{markdown(HEAD, rows)}")
+    return "\n".join(parts)
+
+
+def _share(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.1%}" if value < 1 else f"{value:.0%}"
+
+
+def _seconds(value: float | None) -> str:
+    return _NONE if value is None else show(value, "s")

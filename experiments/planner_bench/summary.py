@@ -1,0 +1,119 @@
+"""Which planner is best over all cases? How many it solves, its regrets, its times, and the whole bench in numbers.
+
+Median and worst regret are over the cases that a planner solves: read them beside how many these are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from experiments.planner_bench.competitors import Kind
+
+# By layers x devices; a problem belongs to the first class that is large enough.
+SIZE_CLASSES: Mapping[str, float] = {"small": 64, "medium": 128, "large": float("inf")}
+BEST = 1e-9  # regret up to which a plan counts as the best: the simulator's rounding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One planner over all its cases; ``ends`` counts how the attempts without a plan ended."""
+
+    planner: str
+    plans: str
+    cases: int
+    solved: int
+    best: int
+    median_regret: float | None
+    worst_regret: float | None
+    median_planning_s: float | None
+    worst_planning_s: float | None
+    ends: Mapping[str, int]
+
+
+def standings(table: pd.DataFrame) -> list[Standing]:
+    """All planners, of pipelines first, by how often they are best, then by median regret."""
+    found = [_standing(name, plans, mine) for (plans, name), mine in table.groupby(["plans", "planner"], sort=False)]
+    order, unsolved = list(dict.fromkeys(table["plans"])), float("inf")
+
+    def place(each: Standing) -> tuple[int, int, float, str]:
+        regret = unsolved if each.median_regret is None else each.median_regret
+        return order.index(each.plans), -each.best, regret, each.planner
+
+    return sorted(found, key=place)
+
+
+def _standing(name: str, plans: str, mine: pd.DataFrame) -> Standing:
+    done = mine[mine["status"] == "done"]
+    return Standing(
+        planner=name,
+        plans=plans,
+        cases=len(mine),
+        solved=len(done),
+        best=int((done["regret"] <= BEST).sum()),
+        median_regret=_number(done["regret"].median()),
+        worst_regret=_number(done["regret"].max()),
+        median_planning_s=_number(done["planning_s"].median()),
+        worst_planning_s=_number(done["planning_s"].max()),
+        ends={str(end): int(count) for end, count in mine[mine["status"] != "done"]["status"].value_counts().items()},
+    )
+
+
+def size_class(layers: int, devices: int) -> str:
+    """How large a problem is.
+
+    >>> size_class(6, 5), size_class(25, 5), size_class(26, 8)
+    ('small', 'medium', 'large')
+    """
+    return next(name for name, most in SIZE_CLASSES.items() if layers * devices <= most)
+
+
+def planning_by_class(table: pd.DataFrame) -> dict[str, float | None]:
+    """The longest planning of a size class that led to a plan; None where there was none. Oracles are left out."""
+    done = table[(table["status"] == "done") & (table["kind"] != Kind.ORACLE)]
+    classes = [size_class(layers, devices) for layers, devices in zip(done["layers"], done["devices"], strict=True)]
+    longest = done["planning_s"].groupby(classes).max()
+    return {name: _number(longest.get(name)) for name in SIZE_CLASSES}
+
+
+def measured_regret(table: pd.DataFrame) -> dict[str, float] | None:
+    """The median of measured seconds over the least of the case, minus 1, by planner.
+
+    None where nothing was measured: plans of a measured study stand in a column ``measured_s``.
+    """
+    if "measured_s" not in table or table["measured_s"].isna().all():
+        return None
+    played = table[table["measured_s"].notna()]
+    best = played.groupby(["plans", "cluster", "model"])["measured_s"].transform("min")
+    medians = (played["measured_s"] / best - 1).groupby(played["planner"]).median()
+    return {str(name): float(value) for name, value in medians.items()}
+
+
+def summary(table: pd.DataFrame) -> dict[str, Any]:
+    """The bench in numbers, for a file."""
+    cases = table.groupby(["plans", "cluster", "model"])["simulated_s"]
+    return {
+        "cases": len(cases),
+        "cases_with_a_plan": int(cases.min().notna().sum()),
+        "attempts": len(table),
+        "worst_gap": _number(table["gap"].max()),
+        "plans_with_a_bound": int(table["bound_s"].notna().sum()),
+        "size_classes": {name: None if most == float("inf") else most for name, most in SIZE_CLASSES.items()},
+        "max_planning_time_s": planning_by_class(table),
+        "measured_regret": measured_regret(table),
+        "planners": {
+            each.planner: {
+                "plans": each.plans, "cases": each.cases, "solved": each.solved, "best": each.best,
+                "median_regret": each.median_regret, "worst_regret": each.worst_regret,
+                "median_planning_s": each.median_planning_s, "worst_planning_s": each.worst_planning_s,
+                "without_a_plan": dict(each.ends),
+            }
+            for each in standings(table)
+        },
+    }  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    """As JSON has it."""
+    return None if value is None or pd.isna(value) else float(value)
