@@ -222,6 +222,18 @@ def test_what_does_not_fit_on_the_survivors_is_said_of_a_survivor() -> None:
         ilp_replan(problem, old=old, lost=[0], rounds=1)
 
 
+def test_stopped_early_there_is_a_plan_and_the_bound_holds() -> None:
+    problem = a_problem([1, 1, 2, 4, 8], layers=12, samples=4)
+    old = ilp_hybrid_pipeline(problem)
+    lost = [old.ranks[0]]
+    early, best = (ilp_replan(problem, old=old, lost=lost, rounds=20, time_limit_s=s) for s in (0.0, 60.0))
+    problem.check(early)
+    assert best.proof.status is Status.OPTIMAL
+    assert early.proof.value is not None
+    assert best.proof.value is not None
+    assert (early.proof.bound or 0.0) <= best.proof.value <= early.proof.value
+
+
 def test_the_old_plan_may_be_a_file(tmp_path: Path) -> None:
     problem = a_problem([1, 1, 1])
     old = a_plan(problem, [0, 2, 4], [[0], [1]])

@@ -27,6 +27,8 @@ from edgesim.profile import Point, estimate
 from edgesim.workload import Purpose
 from edgesim.zoo.bert import bert
 from edgesim.zoo.t5 import t5
+from experiments.compose import nouns
+from experiments.front_door import composed
 
 repeatable = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 TOKENS, HIDDEN = 8, 64
@@ -282,6 +284,34 @@ def test_the_planner_gives_the_first_of_both_phases_with_their_proof() -> None:
     assert plan.proof.value == pytest.approx(both.total_s)
     assert both.second is not None
     assert both.second.model == "b+parallel_adapters+cache"
+
+
+def test_stopped_early_the_bound_still_holds() -> None:
+    problem = a_problem([1e8, 2e8, 3e8], layers=2, samples=4, epochs=20)
+    best = two_phases(problem, samples=400)
+    assert best.second is not None
+    early = two_phases(problem, samples=400, time_limit_s=0.0)
+    assert early.proof.status is Status.FEASIBLE
+    assert early.proof.bound is not None
+    assert early.proof.bound <= best.total_s <= early.total_s
+    check(problem, early)
+
+
+@pytest.mark.parametrize(("model", "groups"), [("t5_base", [8]), ("bart_large", [4, 4])])
+def test_on_eight_nanos_it_groups_devices_as_published_and_redistributes_for_less_than_a_tenth_of_the_time(
+    model: str, groups: list[int]
+) -> None:
+    """MRPC, three epochs, as many samples in a batch as devices; about 8 % for BART-Large (arXiv 2408.10746)."""
+    sizes = ("workload.batch_samples=8", "workload.micro_batch_samples=8", "workload.tokens=128")
+    cache = ("workload.purpose=fine_tune", "+workload.epochs=3", "+workload.cache=true")
+    words = nouns(composed(f"model={model}", "finetuning=parallel_adapters", "cluster=pac", *sizes, *cache))
+    problem = Problem(model=words.model, cluster=words.cluster, profile=words.profile, workload=words.workload)
+    answer = two_phases(problem, samples=3668)
+    assert [len(stage.ranks) for stage in answer.first.stages] == groups
+    assert answer.second is not None
+    assert len(answer.second.ranks) == 8
+    assert 0.01 < answer.redistribution_s / answer.total_s < 0.1
+    assert answer.total_s < 3 * answer.iterations * ilp_hybrid_pipeline(problem, depth=Depth.ONE_F_ONE_B).predicted_s
 
 
 def test_what_it_is_not_for_is_refused() -> None:

@@ -10,6 +10,7 @@ this also changes stages where that pays off, and leaves them where it does not.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan
@@ -30,9 +31,10 @@ def ilp_replan(
     coordinator: int | None = None, depth: Depth = Depth.ASTEROID, replicas: int | None = None,
     stages: int | None = None, time_limit_s: float = 60.0, gap: float = 1e-6,
 ) -> Plan:  # fmt: skip
-    """The best plan without the lost ranks for so many rounds; survivors keep their ranks.
+    """The best plan without the lost ranks for so many rounds, proven within the gap or the time.
 
-    ``old`` is the plan that was running, or the file that holds it. With a ``budget_s``, migration takes no longer.
+    Survivors keep their ranks. ``old`` is the plan that was running, or the file that holds it. With a ``budget_s``,
+    migration takes no longer. Stages have at most so many replicas, unless none fits, and a pipeline so many stages.
     ``coordinator`` is a rank that keeps a copy of the whole model, for layers that nobody else holds any more.
     ``predicted_s`` of the plan are seconds of an iteration; its proof is of migration and all rounds together.
 
@@ -40,6 +42,7 @@ def ilp_replan(
     """
     if rounds < 1 or (budget_s is not None and budget_s < 0):
         raise PlanError(f"ilp_replan: needs rounds >= 1 and budget_s >= 0, got rounds={rounds}, budget_s={budget_s}")
+    began_s = perf_counter()
     before = old if isinstance(old, Plan) else Plan.from_json(Path(old).read_text())
     where = holdings(problem, before, lost, coordinator)
     kinds, limit_s = kinds_of_survivors(where), INF if budget_s is None else budget_s
@@ -47,13 +50,13 @@ def ilp_replan(
     # There must be a plan if any fits: where none was found with few replicas, more are allowed.
     for most in sorted({asked, asked if replicas else min(len(where.held), problem.workload.micro_batch_samples)}):
         search = _Search(where, depth=depth, replicas=most, stages=stages, rounds=rounds, budget_s=limit_s)
-        found = search.run(time_limit_s=time_limit_s, gap=gap)
+        found = search.run(time_limit_s=time_limit_s - (search.began_s - began_s), gap=gap)
         if found.value_s < INF:
             return search.answer(found)
     if not found.proven or budget_s is None:
         raise InfeasibleError(why_no_pipeline(search.candidates, found))
     cheapest = _Search(where, depth=depth, replicas=most, stages=stages, rounds=_HARDLY_ANY, budget_s=INF)
-    found = cheapest.run(time_limit_s=time_limit_s, gap=gap)
+    found = cheapest.run(time_limit_s=time_limit_s - (cheapest.began_s - began_s), gap=gap)
     if found.value_s == INF:
         raise InfeasibleError(why_no_pipeline(search.candidates, found))
     raise InfeasibleError(_beyond(problem, before, cheapest.draft(found.choice), lost, coordinator, budget_s, where))
