@@ -195,6 +195,8 @@ def files_of(cfg: Config) -> dict[str, list[str]]:
         "profile": [cfg["profile"].get("path")],
         "scenario": [event.get("path") for event in cfg["scenario"]["events"].values()],
     }
+    if old := cfg["planner"].get("old"):  # the plan that was running before a loss
+        paths["planner"] = [old]
     return {noun: [path for path in found if path] for noun, found in paths.items()}
 
 

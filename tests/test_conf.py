@@ -242,16 +242,20 @@ def divides_blocks(strategy: str) -> bool:
     return "divides" in composed(f"strategy={strategy}")
 
 
-# Planners of published systems, and the strategy that each is for.
+# Planners that form their own groups, of published systems and by integer programmes: the strategy that each is for.
 OF_SYSTEMS = {
     "asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "pipedream": "hybrid_pipeline",
     "dapple": "hybrid_pipeline", "hetpipe": "hybrid_pipeline", "eco_fl": "pipeline", "gpipe_even": "pipeline",
     "pipeedge": "pipeline", "prima": "pipeline", "edge_memory": "pipeline", "eddl": "data", "galaxy": "hybrid_model",
-    "megatron_even": "tensor", "sp_even": "sequence",
+    "megatron_even": "tensor", "sp_even": "sequence", "ilp_hybrid_pipeline": "hybrid_pipeline",
+    "ilp_two_phases": "hybrid_pipeline",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("planner", [name for name in names("planner") if name not in OF_SYSTEMS])
+AFTER_A_LOSS = ("ilp_replan",)  # planners that are told of a plan that was running
+
+
+@pytest.mark.parametrize("planner", [name for name in names("planner") if name not in (*OF_SYSTEMS, *AFTER_A_LOSS)])
 @pytest.mark.parametrize("strategy", names("strategy"))
 def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(planner: str, strategy: str) -> None:
     words, plan_it, when = small_run(planner, strategy)
@@ -279,10 +283,29 @@ def test_planners_of_published_systems_plan_for_their_own_strategy_and_for_none_
                 when(words.plan(plan_it, when), words.model, words.workload)
 
 
-def small_run(planner: str, strategy: str) -> tuple[Nouns, Planner, Strategy]:
+def test_both_phases_of_fine_tuning_are_planned_together() -> None:
+    cache = ("finetuning=parallel_adapters", "workload.purpose=fine_tune", "+workload.epochs=9", "+workload.cache=true")
+    words, plan_it, when = small_run("ilp_two_phases", "hybrid_pipeline", *cache)
+    plan = words.plan(plan_it, when)
+    assert plan.proof.objective == "seconds of 9 epochs of 459 iterations"
+    assert words.seconds(plan, when) > 0
+
+
+def test_after_a_loss_a_planner_is_told_of_the_plan_that_was_running(tmp_path: Path) -> None:
+    words, plan_it, when = small_run("ilp_hybrid_pipeline", "hybrid_pipeline")
+    old = words.plan(plan_it, when)
+    (tmp_path / "plan.json").write_text(old.to_json())
+    told = (f"planner.old={tmp_path}/plan.json", f"planner.lost=[{old.ranks[0]}]", "planner.coordinator=2")
+    words, plan_it, when = small_run("ilp_replan", "hybrid_pipeline", *told)
+    plan = words.plan(plan_it, when)
+    assert old.ranks[0] not in plan.ranks
+    assert words.seconds(plan, when) > 0
+
+
+def small_run(planner: str, strategy: str, *more: str) -> tuple[Nouns, Planner, Strategy]:
     small = ("model=bert_tiny_bytes", "model.heads=4", "workload.batch_samples=8")
     served = ("workload.purpose=infer",) if planner == "prima" else ()
-    cfg = composed(f"strategy={strategy}", f"planner={planner}", *small, *served)
+    cfg = composed(f"strategy={strategy}", f"planner={planner}", *small, *served, *more)
     return nouns(cfg), build(cfg.planner), build(cfg.strategy)
 
 

@@ -9,7 +9,7 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Stage, Status
 from edgesim.planners import Problem
 from edgesim.planners.stage_columns import Candidates
-from edgesim.planners.stage_programme import Programme, Shape
+from edgesim.planners.stage_programme import Once, Programme, Shape
 from edgesim.planners.stage_search import Choice, Found, Search
 from edgesim.planners.steady_state import iteration_s
 from edgesim.workload import Purpose
@@ -24,18 +24,23 @@ class PipelineSearch:
     Without a depth the bound is one of all depths: memory counts one micro-batch in flight, time as many as it likes.
     """
 
+    decides: Sequence[str] = ("CBC", "HiGHS")  # among few candidates
+
     def __init__(
-        self, problem: Problem, *, planner: str, depth: Depth | None, replicas: int, stages: int | None = None
-    ) -> None:
+        self, problem: Problem, *, planner: str, depth: Depth | None, replicas: int, stages: int | None = None,
+        candidates: Candidates | None = None, once: Once | None = None,
+    ) -> None:  # fmt: skip
+        """``candidates`` instead of all; ``once`` is what moves beside the iterations (``stage_programme.py``)."""
         self.began_s = perf_counter()
         self.problem, self.planner = problem, planner
-        self.candidates = Candidates(problem, depth=depth, replicas=replicas, stages=stages)
+        self.candidates = candidates or Candidates(problem, depth=depth, replicas=replicas, stages=stages)
         workload, depths = problem.workload, self.candidates.depths
         shape = Shape(
             layers=self.candidates.layers, positions=self.candidates.most,
             devices=tuple(map(len, self.candidates.kinds)), micro_batches=workload.micro_batches,
             depths=tuple(depths) if depth is not None else (workload.micro_batches,) * len(depths),
             phases=workload.purpose is Purpose.INFER or (depth is not None and depths[0] >= workload.micro_batches),
+            once=once,
         )  # fmt: skip
         self.programme = Programme(self.candidates.columns, shape)
 
@@ -43,8 +48,9 @@ class PipelineSearch:
         """Search for the best few; what is not below ``to_beat_s`` is not looked for."""
         left_s = time_limit_s - (perf_counter() - self.began_s)
         return Search(
-            self.programme, seconds=self.seconds, time_limit_s=left_s, gap=gap, keep=keep, to_beat_s=to_beat_s
-        ).run()
+            self.programme, seconds=self.seconds, time_limit_s=left_s, gap=gap, keep=keep, to_beat_s=to_beat_s,
+            decides=self.decides,
+        ).run()  # fmt: skip
 
     def seconds(self, choice: Choice) -> float:
         """Of an iteration of the plan, exactly."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgesim.plan import Depth, in_flight, trained_ties
 from edgesim.planners import Problem
 from edgesim.planners.stage_costs import StageCosts
-from edgesim.planners.stage_links import Links
+from edgesim.planners.stage_links import Links, Loads
 from edgesim.planners.stage_memory import StageMemory
 from edgesim.planners.types_of_devices import interchangeable
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
@@ -39,7 +39,9 @@ class Columns:
 
     ``sent_s`` and ``received_s`` are of activations, ``returned_s`` and ``taken_back_s`` of gradients sent to the stage
     before and received from the one behind, each with its latency. ``link`` is the load of its busiest link, ``air``
-    what messages over the boundary behind it take of a shared channel. ``replicas`` is [candidate, kind].
+    what messages over the boundary behind it take of a shared channel. ``replicas`` is [candidate, kind]. What moves
+    once beside the iterations (``Once`` of ``stage_programme.py``) lasts as long as its longest ``once_s``, and as the
+    sum of every resource's ``once_shared_s`` [candidate, resource].
     """
 
     start: Ints
@@ -61,6 +63,8 @@ class Columns:
     air_forward_s: Floats
     air_backward_s: Floats
     replicas: Ints
+    once_s: Floats
+    once_shared_s: Floats
 
     def __len__(self) -> int:
         return len(self.start)
@@ -85,29 +89,32 @@ class Candidates:
 
     def __init__(
         self, problem: Problem, *, depth: Depth | None, replicas: int, stages: int | None = None,
-        kinds: Sequence[tuple[int, ...]] | None = None,
+        kinds: Sequence[tuple[int, ...]] | None = None, like: "Candidates | None" = None,
     ) -> None:  # fmt: skip
+        """``like`` are candidates of the same problem with other kinds, whose costs need not be counted again."""
         self.problem = problem
-        self._asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
-        self.costs = StageCosts(problem)
+        self.asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
+        self.costs: StageCosts = like.costs if like else StageCosts(problem)
         self.kinds = tuple(kinds) if kinds is not None else interchangeable(problem.cluster)
         self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
         self.most = min(self.layers, sum(map(len, self.kinds)), stages or self.layers)
         self.groups = list(self._groups(min(replicas, self.samples)))
-        self.splits: list[Ints] = [minimal_shares(self.samples, [n for _, n in group]) for group in self.groups]
+        self.splits: list[Ints] = [self.ways_to_share(group) for group in self.groups]
         self.depths = [
             in_flight(depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches) if depth else 1
             for q in range(1, self.most + 1)
         ]
         self.ranges = np.array([(i, j) for i in range(self.layers) for j in range(i + 1, self.layers + 1)])
-        self.memory = StageMemory(problem, [(int(i), int(j)) for i, j in self.ranges])
+        self.memory: StageMemory = (
+            like.memory if like else StageMemory(problem, [(int(i), int(j)) for i, j in self.ranges])
+        )
         self.links = Links(problem, self.kinds, max((sum(n for _, n in g) for g in self.groups), default=1))
         self.together = self._tied_together()
         self._furthest: dict[tuple[int, int, int], Ints] = {}
 
     def of(self, problem: Problem) -> "Candidates":
         """Those of another problem with the same kinds of devices, asked for in the same way."""
-        return Candidates(problem, kinds=self.kinds, **self._asked)
+        return Candidates(problem, kinds=self.kinds, **self.asked)
 
     def _groups(self, replicas: int) -> Iterator[Group]:
         for size in range(1, replicas + 1):
@@ -127,7 +134,8 @@ class Candidates:
 
     def _none(self) -> Columns:
         empty: dict[str, Any] = {field.name: np.zeros(0, dtype=np.int64) for field in fields(Columns)}
-        return Columns(**empty | {"replicas": np.zeros((0, len(self.kinds)), dtype=np.int64)})
+        tables = {"replicas": np.zeros((0, len(self.kinds)), dtype=np.int64), "once_shared_s": np.zeros((0, 0))}
+        return Columns(**empty | tables)
 
     def _tied_together(self) -> NDArray[np.bool_]:
         """[range] whether it holds all or none of the layers that share trained weights (``Plan.tied_apart``)."""
@@ -155,14 +163,14 @@ class Candidates:
              for split in splits]
         )  # fmt: skip
         forward, backward = (self._slowest(group, splits, op) for op in (FORWARD, BACKWARD))
-        loads = self.links.loads(group, splits, self.ranges)
-        ending, repeats = self._ending(group), self.problem.workload.micro_batches - 1
+        loads = self.loads(g)
+        ending, (once, once_shared) = self._ending(group), self.once(g)
         for position in range(1, self.most + 1):
             placed = (self.layers - stop >= position - 1) & ((stop == self.layers) == (position == 1))
             placed &= size + position - 1 + (start > 0) <= devices
             placed &= ((start == 0) | (position < self.most)) & self.together
             kept = placed & (furthest >= position)
-            which, where = np.nonzero(kept & ~_beaten(kept, forward, backward, loads.most_s(repeats)))
+            which, where = np.nonzero(kept & ~self.worse(kept, forward, backward, loads, once))
             if not len(which):
                 continue
             cell = (which, where)
@@ -172,7 +180,31 @@ class Candidates:
                 forward_s=forward[cell], backward_s=backward[cell], ending_s=ending[where],
                 **{field.name: getattr(loads, field.name)[cell] for field in fields(loads)},
                 replicas=np.tile([dict(group).get(kind, 0) for kind in range(len(self.kinds))], (len(where), 1)),
+                once_s=once[cell], once_shared_s=once_shared[cell],
             )  # fmt: skip
+
+    # --- what other objectives count differently ---
+
+    def ways_to_share(self, group: Group) -> Ints:
+        """[way, kind] the largest share of a micro-batch that a replica of each kind has."""
+        return minimal_shares(self.samples, [n for _, n in group])
+
+    def loads(self, g: int) -> Loads:
+        """[split, range] messages and links of a group."""
+        return self.links.loads(self.groups[g], self.splits[g], self.ranges)
+
+    def once(self, g: int) -> tuple[Floats, Floats]:
+        """[split, range] and [split, range, resource] of a group: ``Columns.once_s`` and ``once_shared_s``."""
+        shape = len(self.splits[g]), len(self.ranges)
+        return np.zeros(shape), np.zeros((*shape, 0))
+
+    def worse(
+        self, kept: NDArray[np.bool_], forward: Floats, backward: Floats, loads: Loads, once: Floats
+    ) -> NDArray[np.bool_]:
+        """[split, range] splits that no plan needs, because others that are kept do."""
+        return _beaten(kept, forward, backward, loads.most_s(self.problem.workload.micro_batches - 1))
+
+    # --- seconds and shares ---
 
     def _slowest(self, group: Group, splits: Ints, op: str) -> Floats:
         """[split, range] seconds of the slowest replica."""

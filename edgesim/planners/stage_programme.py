@@ -14,6 +14,8 @@ Subject to  (1) the stages are a path:   Σ x[c from 0] = 1;  Σ x[c into (b, q)
             (6) Cf[b] >= Σ_{c to b} sent x[c],  Cf[b] >= Σ_{c from b} received x[c];  Cb alike
             (7) W >= Σ_{c covers l} ending x[c] - R[l]
             GPipe, inference: instead of (3) to (5), Uf and Ub with one direction's times each, and U >= (M-1)(Uf + Ub)
+Once        where something moves beside the iterations, H more is minimised, with
+            (8) H >= Σ_{c covers l} once x[c]     and, for each resource,  H >= least + Σ once_shared x[c]
 
 (3) and (7) have a row per covered layer, not per stage or device: that makes the relaxation tight, and no row needs a
 large constant. (4) takes a message to be as long as at its sender's end: where receivers are slower, it is a little
@@ -41,6 +43,21 @@ class Shape:
     micro_batches: int
     depths: tuple[int, ...]
     phases: bool  # forward passes end before backward passes begin, or there are none
+    once: "Once | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What moves once beside the iterations, as its part in an iteration: between these seconds.
+
+    ``shared_least_s`` is [resource] what each is busy with whatever is chosen; ``all_work`` is [kind] whether none of
+    its devices may be left out.
+    """
+
+    least_s: float = 0.0
+    most_s: float = INF
+    shared_least_s: tuple[float, ...] = ()
+    all_work: tuple[bool, ...] = ()
 
 
 class Programme:
@@ -52,11 +69,12 @@ class Programme:
         self.upper: list[float] = []
         self.base: list[tuple[int, int, float]] = []  # row, variable, value
         self.variables: list[str] = []
-        self._make_variables()
-        self._make_rows()
-        self.repeats = self._repeats()
         # Solvers compute in so many seconds, so that their tolerances mean something: a tenth of the longest stage.
         self.unit_s = float(np.max(columns.both_s, initial=0.0)) / 10 or 1.0
+        self._make_variables()
+        self._make_rows()
+        self._make_rows_of_once()
+        self.repeats = self._repeats()
         self.in_seconds = np.ones(len(self.lower), dtype=bool)
         self.in_seconds[[self.source, *self.kind, *self.node[self.node >= 0]]] = False
 
@@ -71,7 +89,8 @@ class Programme:
 
         self.U, self.Uf, self.Ub, self.W = (several(name, 1)[0] for name in ("U", "Uf", "Ub", "W"))
         self.R, self.Cf, self.Cb = several("R", L), several("Cf", L), several("Cb", L)
-        self.priced = [self.U, self.W, *self.Cf, *self.Cb]  # at 1 each
+        self.H = several("H", 1 if self.shape.once else 0)
+        self.priced = [self.U, self.W, *self.Cf, *self.Cb, *self.H]  # at 1 each
 
     def _row(self, lower: float, upper: float, *entries: tuple[int, float]) -> int:
         row = len(self.lower)
@@ -87,7 +106,8 @@ class Programme:
         for b in range(1, s.layers):
             for q in range(1, Q):
                 self.node[b, q] = self._row(0, 0)
-        self.kind = [self._row(-INF, n) for n in s.devices]
+        all_work = (s.once.all_work if s.once else ()) or (False,) * len(s.devices)
+        self.kind = [self._row(n if all_ else -INF, n) for all_, n in zip(all_work, s.devices, strict=True)]
         self.cover = [self._row(0, INF, (self.U, 1.0)) for _ in range(0 if s.phases else s.layers)]
         self.cover_f = [self._row(0, INF, (self.Uf, 1.0)) for _ in range(s.layers if s.phases else 0)]
         self.cover_b = [self._row(0, INF, (self.Ub, 1.0)) for _ in range(s.layers if s.phases else 0)]
@@ -107,6 +127,27 @@ class Programme:
                 (self.sent, self.Cf), (self.received, self.Cf), (self.returned, self.Cb), (self.taken_back, self.Cb)
             ):  # fmt: skip
                 rows.append(self._row(0, INF, (message[b], 1.0)))
+
+    def _make_rows_of_once(self) -> None:
+        self.once, self.once_shared = list[int](), list[int]()
+        if self.shape.once is None:
+            return
+        H, once = self.H[0], self.shape.once
+        self._row(once.least_s / self.unit_s, INF, (H, 1.0))
+        self._row(-INF, once.most_s / self.unit_s, (H, 1.0))
+        self.once = [self._row(0, INF, (H, 1.0)) for _ in range(self.shape.layers)]
+        resources = self.columns.once_shared_s.shape[1]
+        least = once.shared_least_s or (0.0,) * resources
+        self.once_shared = [self._row(s / self.unit_s, INF, (H, 1.0)) for s in least]
+
+    @property
+    def most_once_s(self) -> float:
+        """More than H is in any plan."""
+        if self.shape.once is None or not len(self.columns):
+            return 0.0
+        shared = np.max(self.columns.once_shared_s, axis=0, initial=0.0) * self.shape.positions
+        longest = np.max(self.columns.once_s) + np.sum(shared) + sum(self.shape.once.shared_least_s)
+        return float(max(longest, self.shape.once.least_s))
 
     def _repeats(self) -> Floats:
         """[candidate] the least that U is if the plan has it."""
@@ -149,6 +190,8 @@ class Programme:
     def _covering(self, which: Ints) -> Iterator[tuple[Ints, Floats]]:
         """Rows by layer, and each candidate's value in those that it covers."""
         yield np.array(self.tail), self.columns.ending_s[which]
+        if self.once:
+            yield np.array(self.once), self.columns.once_s[which]
         if not self.shape.phases:
             yield np.array(self.cover), self.repeats[which]
             return
@@ -175,6 +218,8 @@ class Programme:
     def _shared(self, c: Columns) -> Iterator[tuple[int, Floats]]:
         """Rows that all candidates are in, and their values."""
         yield from self._around(c)
+        for resource, row in enumerate(self.once_shared):
+            yield row, c.once_shared_s[:, resource]
         if self.shape.phases:
             yield self.air[0], c.air_forward_s
             yield self.air[1], c.air_backward_s

@@ -59,7 +59,8 @@ class Relaxation:
         p = self.programme
         count, rows = len(p.variables) + 1, len(p.lower)
         self.dummy = count - 1  # a path at a price that no plan has, so that there is always one
-        order = sorted([*((v, r, value) for r, v, value in p.base), (self.dummy, p.source, 1.0)])
+        devices = [(self.dummy, row, p.lower[row]) for row in p.kind if p.lower[row] > 0]
+        order = sorted([*((v, r, value) for r, v, value in p.base), (self.dummy, p.source, 1.0), *devices])
         lp = self.highspy.HighsLp()
         lp.num_col_, lp.num_row_ = count, rows
         cost = np.zeros(count)
@@ -123,7 +124,7 @@ class Relaxation:
         c, M = self.programme.columns, self.programme.shape.micro_batches
         messages = np.max(c.sent_s + c.received_s + c.returned_s + c.taken_back_s)
         most_s = self.programme.shape.positions * (np.max(c.both_s) + messages) + np.max(c.ending_s)
-        return float(M * most_s / self.unit_s)
+        return float((M * most_s + self.programme.most_once_s) / self.unit_s)
 
     def _allow(self, allowed: Bools) -> None:
         if not self.members:

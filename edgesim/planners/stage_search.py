@@ -9,7 +9,7 @@ has a boundary. Where few candidates could still win, CBC and HiGHS decide among
 
 import heapq
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -73,7 +73,7 @@ class Search:
 
     def __init__(
         self, programme: Programme, *, seconds: Callable[[Choice], float], time_limit_s: float, gap: float,
-        keep: int = 1, to_beat_s: float = np.inf,
+        keep: int = 1, to_beat_s: float = np.inf, decides: Sequence[str] = ("CBC", "HiGHS"),
     ) -> None:  # fmt: skip
         self.programme, self.seconds, self.gap = programme, seconds, gap
         self.deadline_s = perf_counter() + time_limit_s
@@ -81,6 +81,7 @@ class Search:
         self.pool: dict[Choice, float] = {}
         self.keep, self.last_s, self.numbers = keep, to_beat_s, 0
         self.solvers: dict[str, None] = {}
+        self.decides = decides  # of those that race, whoever is first: equals may come out
 
     def late(self) -> bool:
         return perf_counter() > self.deadline_s
@@ -103,6 +104,7 @@ class Search:
             warnings.warn(
                 f"HiGHS is left out: {error}; CBC goes on alone, which takes longer", RuntimeWarning, stacklevel=2
             )
+            self.decides = ("CBC",)
             bound_s = max(root.bound_s, self._decide(root)[0])
         pool = sorted((seconds, choice) for choice, seconds in self.pool.items())
         value_s, choice = pool[0] if pool else (np.inf, ())
@@ -212,6 +214,7 @@ class Search:
             Programme(self.programme.columns.take(which), self.programme.shape), gap=self.gap,
             seconds=lambda choice: self.meet(tuple(which[list(choice)].tolist())),
             time_limit_s=self.deadline_s - perf_counter(), keep=self.keep, to_beat_s=self.last_s,
+            decides=self.decides,
         )  # fmt: skip
         place = {c: i for i, c in enumerate(which.tolist())}
         for choice in [choice for choice in self.pool if place.keys() >= set(choice)]:
@@ -308,7 +311,7 @@ class Search:
         most_u_s = min(node.repeats_s[1], self.last_s)
         problem, x = integer_programme(self.programme, which, (node.repeats_s[0], most_u_s), node.tail_s)
         limit_s = max(0.05, min(time_limit_s, self.deadline_s - perf_counter()))
-        answer = solve(problem, time_limit_s=limit_s, gap=self.gap / 10)
+        answer = solve(problem, time_limit_s=limit_s, gap=self.gap / 10, solvers=self.decides)
         self.solvers[answer.solver] = None
         if answer.status is SolveStatus.INFEASIBLE:
             return np.inf, ()

@@ -60,12 +60,17 @@ class MessageTimes:
         return self.forward_s + self.backward_s
 
 
-def iteration_s(problem: Problem, plan: Plan, costs: StageCosts | None = None) -> float:
-    """Seconds of one iteration of a plan whose ranks share samples, by the profile and the network."""
+def iteration_s(
+    problem: Problem, plan: Plan, costs: StageCosts | None = None, also: Mapping[str, float] | None = None
+) -> float:
+    """Seconds of one iteration of a plan whose ranks share samples, by the profile and the network.
+
+    ``also`` are loads beside messages, such as of disks that write what forward passes make.
+    """
     costs = costs or StageCosts(problem)
     stages = [stage_times(costs, stage) for stage in plan.stages]
     messages = [message_times(problem, before, after) for before, after in pairwise(plan.stages)]
-    return steady_s(stages, messages, micro_batches=plan.micro_batches)
+    return steady_s(stages, messages, micro_batches=plan.micro_batches, also=also or {})
 
 
 def stage_times(costs: StageCosts, stage: Stage) -> StageTimes:
@@ -126,19 +131,22 @@ def _loads(network: Network, messages: Iterable[tuple[tuple[int, int], float]]) 
     return loads
 
 
-def steady_s(stages: Sequence[StageTimes], messages: Sequence[MessageTimes], *, micro_batches: int) -> float:
-    """Once through everything, the repeats, and the tail."""
+def steady_s(
+    stages: Sequence[StageTimes], messages: Sequence[MessageTimes], *, micro_batches: int,
+    also: Mapping[str, float] | None = None,
+) -> float:  # fmt: skip
+    """Once through everything, the repeats, and the tail; ``also`` are loads of forward passes beside messages."""
     returned = accumulate(
         (stage.backward_s + message.backward_s for stage, message in zip(stages, messages, strict=False)), initial=0.0
     )
     tail_s = max(stage.ending_s - before_s for stage, before_s in zip(stages, returned, strict=True))
     once_s = sum(stage.both_s for stage in stages) + sum(message.both_s for message in messages)
-    return once_s + (micro_batches - 1) * _period_s(stages, messages, micro_batches) + tail_s
+    return once_s + (micro_batches - 1) * _period_s(stages, messages, micro_batches, also or {}) + tail_s
 
 
-def _period_s(stages: Sequence[StageTimes], messages: Sequence[MessageTimes], micro_batches: int) -> float:
+def _period_s(stages: Sequence[StageTimes], messages: Sequence[MessageTimes], micro_batches: int, also: Loads) -> float:
     """T: from one micro-batch to the next."""
-    forward, backward = _sum(m.forward_loads for m in messages), _sum(m.backward_loads for m in messages)
+    forward, backward = _sum([also, *(m.forward_loads for m in messages)]), _sum(m.backward_loads for m in messages)
     if in_phases(stages, micro_batches):
         slowest_f = max([stage.forward_s for stage in stages] + list(forward.values()))
         slowest_b = max([stage.backward_s for stage in stages] + list(backward.values()))

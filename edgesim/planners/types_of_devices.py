@@ -1,6 +1,6 @@
 """Which devices are of one type? Equal ones; or only those that can be swapped, their links being equal too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from edgesim.cluster import Cluster
 
@@ -25,6 +25,16 @@ def interchangeable(cluster: Cluster) -> Types:
         return all(way(a, c) == way(b, c) and way(c, a) == way(c, b) for c in ranks if c not in (a, b))
 
     return _classes(len(ranks), swappable)
+
+
+def split(types: Types, label: Callable[[int], Hashable]) -> Types:
+    """Types in which all ranks have the same label; ranks labelled None are left out."""
+    found: dict[tuple[int, Hashable], list[int]] = {}
+    for number, members in enumerate(types):
+        for rank in members:
+            if (of := label(rank)) is not None:
+                found.setdefault((number, of), []).append(rank)
+    return tuple(sorted(map(tuple, found.values())))
 
 
 def _classes(ranks: int, alike: Callable[[int, int], bool]) -> Types:

@@ -29,11 +29,15 @@ def why_no_pipeline(candidates: Candidates, found: Found) -> str:
     return _layer_that_fits_nowhere(candidates) or _memory_that_would_do(candidates)
 
 
+def _ranks(candidates: Candidates) -> list[int]:
+    return sorted(rank for kind in candidates.kinds for rank in kind)
+
+
 def _layer_that_fits_nowhere(candidates: Candidates) -> str:
     problem = candidates.problem
     ranges = [(i, i + 1) for i in range(candidates.layers)]
     memory = StageMemory(problem, ranges)
-    largest = max(problem.ranks, key=lambda rank: problem.cluster.devices[rank].memory_bytes)
+    largest = max(_ranks(candidates), key=lambda rank: problem.cluster.devices[rank].memory_bytes)
     device = problem.cluster.devices[largest]
     least = memory.total_bytes(1, 1, 1) + device.context_bytes  # alone, one sample, one in flight
     worst = int(np.argmax(least))
@@ -54,14 +58,14 @@ def _memory_that_would_do(candidates: Candidates) -> str:
     if not _fits(candidates, 2.0**high):
         return (
             f"no pipeline of {problem.model.name} fits on {problem.cluster.name}, whatever the memory: "
-            f"{len(problem.ranks)} devices share micro-batches of {problem.workload.micro_batch_samples} samples "
+            f"{len(_ranks(candidates))} devices share micro-batches of {problem.workload.micro_batch_samples} samples "
             "(allow more stages, more replicas or larger micro-batches)"
         )
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if _fits(candidates, 2.0**middle) else (middle, high)
     factor = 2.0**high
-    smallest = min(problem.ranks, key=lambda rank: problem.cluster.devices[rank].memory_bytes)
+    smallest = min(_ranks(candidates), key=lambda rank: problem.cluster.devices[rank].memory_bytes)
     device = problem.cluster.devices[smallest]
     return (
         f"{OUT_OF_MEMORY}: no pipeline of {problem.model.name} ({show(problem.model.parameter_bytes, 'B')} of weights) "
