@@ -155,6 +155,7 @@ class Prepared:
     """A configuration up to the point where a player takes over."""
 
     words: Nouns
+    strategy: Strategy
     plan: Plan
     schedule: Schedule
 
@@ -173,7 +174,7 @@ def prepare(cfg: Config, shelf: Shelf | None = None) -> Prepared:
         (texts["strategy"], texts["model"], texts["workload"], plan.stages),
         lambda: strategy(plan, words.model, words.workload),
     )
-    return Prepared(words=words, plan=plan, schedule=schedule)
+    return Prepared(words=words, strategy=strategy, plan=plan, schedule=schedule)
 
 
 def _texts(cfg: Config) -> dict[str, str]:

@@ -1,13 +1,16 @@
-"""What is known of a plan before it is played? Its analytic seconds by one evaluator for all planners, and a bound.
+"""What is known of a plan before it is played? Its analytic seconds, by one evaluator for all planners, and a bound.
 
-A planner's own objective is not comparable with another's; these are. What nobody can tell here is None.
+A planner's own objective is not comparable with another's; the evaluators' seconds are. What nobody can tell is None.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from edgesim.errors import PlanError, ProfileError
 from edgesim.plan import Plan
 from edgesim.planners import Problem
+from edgesim.planners.block_latency import block_latency_s
 from edgesim.planners.steady_state import iteration_s
 from experiments.compose import Nouns
 
@@ -22,7 +25,7 @@ class Prediction:
     Attributes:
         predicted_s: by its own planner.
         analytic_s: by the evaluator that all planners share.
-        bound_s: that no plan is faster than.
+        bound_s: that no plan is faster than, by its planner's proof.
         gap: of the plan over the bound, as a share; None where no bound is known.
     """
 
@@ -45,22 +48,23 @@ def problem_of(words: Nouns) -> Problem:
     )  # fmt: skip
 
 
-def analytic_s(problem: Problem, plan: Plan) -> float | None:
-    """Seconds per iteration by the evaluator for this kind of plan."""
-    divides = any(stage.divides_blocks for stage in plan.stages)
-    evaluator = BLOCKS_S if divides else PIPELINE_S
-    return None if evaluator is None else evaluator(problem, plan)
+def analytic_s(problem: Problem, plan: Plan, strategy: Callable[..., Any]) -> float | None:
+    """Seconds per iteration by the evaluator for this kind of plan; None where it cannot count the strategy's ways."""
+    if not any(stage.divides_blocks for stage in plan.stages):
+        return iteration_s(problem, plan)
+    options = getattr(strategy, "keywords", {})
+    if options.get("exchange", "ring") != "ring":
+        return None
+    try:
+        return block_latency_s(problem, plan, overlap=bool(options.get("overlap", False)))
+    except (PlanError, ProfileError):
+        return None
 
 
-def bound_s(problem: Problem, plan: Plan) -> float | None:
-    """Seconds per iteration that no plan of this problem and kind beats."""
-    return None if LEAST_S is None else LEAST_S(problem, plan)
-
-
-def prediction(problem: Problem, plan: Plan) -> Prediction:
-    """All that is known; a bound of the planner's own counts where there is no other, if it is one of seconds."""
-    analytic, bound = analytic_s(problem, plan), bound_s(problem, plan)
-    gap = None if analytic is None or not bound else analytic / bound - 1
-    if bound is None and plan.proof.objective.startswith(_SECONDS):
-        bound, gap = plan.proof.bound, plan.proof.gap
-    return Prediction(predicted_s=plan.predicted_s, analytic_s=analytic, bound_s=bound, gap=gap)
+def prediction(problem: Problem, plan: Plan, strategy: Callable[..., Any]) -> Prediction:
+    """All that is known; a planner's bound counts if it is one of seconds."""
+    proven = plan.proof if plan.proof.objective.startswith(_SECONDS) else None
+    return Prediction(
+        predicted_s=plan.predicted_s, analytic_s=analytic_s(problem, plan, strategy),
+        bound_s=proven and proven.bound, gap=proven and proven.gap,
+    )  # fmt: skip

@@ -106,7 +106,7 @@ def which(config: Mapping[str, Any], words: Nouns) -> Row:
 def made_of(prepared: Prepared) -> Row:
     """The plan, what is known of it before it is played, and the schedule."""
     words, plan = prepared.words, prepared.plan
-    promised = prediction(problem_of(words), plan)
+    promised = prediction(problem_of(words), plan, prepared.strategy)
     known = {
         "predicted_s": promised.seconds,
         "bound_s": promised.bound_s,

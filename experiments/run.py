@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> float:
     simulated = words.simulate(schedule)
     traces = (simulated, *(execution.traces if execution else ()))
     metrics = [words.measure(trace) for trace in traces]
-    row = side_by_side(plan, prediction(problem_of(prepared.words), plan), metrics)
+    row = side_by_side(plan, prediction(problem_of(prepared.words), plan, prepared.strategy), metrics)
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
     with whole_folder(target) as folder:
         _write(folder, cfg, prepared, traces, metrics, row, execution.losses if execution else ())

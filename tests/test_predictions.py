@@ -24,30 +24,36 @@ BLOCKS = ("method=galaxy", "model=distilbert", "cluster=galaxy_e", "workload=req
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evaluators: 3 s for pipelines, 5 s for blocks, at least 2 s."""
-    for name, seconds in (("PIPELINE_S", 3.0), ("BLOCKS_S", 5.0), ("LEAST_S", 2.0)):
-        monkeypatch.setattr(predictions, name, lambda problem, plan, seconds=seconds: seconds)
+    """Evaluators: 3 s for pipelines, 5 s for blocks."""
+    monkeypatch.setattr(predictions, "iteration_s", lambda problem, plan: 3.0)
+    monkeypatch.setattr(predictions, "block_latency_s", lambda problem, plan, overlap: 5.0 if overlap else 7.0)
 
 
 @pytest.fixture
 def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PIPELINE_S", "BLOCKS_S", "LEAST_S"):
-        monkeypatch.setattr(predictions, name, None)
+    monkeypatch.setattr(predictions, "analytic_s", lambda problem, plan, strategy: None)
 
 
 def promised(*words: str, **changes: object) -> predictions.Prediction:
     """Of the plan of these overrides, with changes to its proof."""
     made = prepare(composed(*words))
     plan = replace(made.plan, proof=replace(made.plan.proof, **changes))
-    return prediction(problem_of(made.words), plan)
+    return prediction(problem_of(made.words), plan, made.strategy)
 
 
 @pytest.mark.usefixtures("known")
-def test_pipelines_and_blocks_have_evaluators_of_their_own_and_the_gap_is_over_the_bound() -> None:
-    pipeline, blocks = promised(*TINY), promised(*BLOCKS)
-    assert (pipeline.analytic_s, pipeline.bound_s, pipeline.gap) == (3.0, 2.0, 0.5)
-    assert (blocks.analytic_s, blocks.bound_s, blocks.gap) == (5.0, 2.0, 1.5)
+def test_pipelines_and_blocks_have_evaluators_of_their_own() -> None:
+    pipeline, blocks, plain = promised(*TINY), promised(*BLOCKS), promised(*BLOCKS, "strategy.overlap=false")
+    assert (pipeline.analytic_s, blocks.analytic_s, plain.analytic_s) == (3.0, 5.0, 7.0)
     assert pipeline.seconds == 3.0
+    assert promised(*BLOCKS, "strategy.exchange=star").analytic_s is None
+
+
+def test_evaluators_are_near_the_simulator() -> None:
+    for words in (TINY, BLOCKS):
+        made = prepare(composed(*words))
+        seconds = prediction(problem_of(made.words), made.plan, made.strategy).analytic_s
+        assert seconds == pytest.approx(made.words.simulate(made.schedule).makespan_s, rel=0.2)
 
 
 @pytest.mark.usefixtures("unknown")
@@ -77,7 +83,7 @@ def row() -> SideBySide:
         replace(simulated, makespan_s=2.5),
         *(replace(simulated, player="measured", makespan_s=seconds) for seconds in (2.6, 2.4, 9.0)),
     ]
-    return side_by_side(plan, prediction(problem_of(made.words), plan), metrics)
+    return side_by_side(plan, prediction(problem_of(made.words), plan, made.strategy), metrics)
 
 
 @pytest.mark.usefixtures("unknown")

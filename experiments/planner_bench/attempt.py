@@ -13,6 +13,7 @@ from typing import Any
 
 from edgesim.errors import EdgesimError, InfeasibleError
 from edgesim.plan import OUT_OF_MEMORY, Plan
+from edgesim.planners.certify import depth_of
 from edgesim.strategies import Strategy
 from edgesim.units import bit_per_s
 from experiments.compose import Nouns, Planner, build, nouns
@@ -98,7 +99,7 @@ def tried(posed: Posed) -> Row:
 
 def judged(posed: Posed, plan: Plan) -> Row:
     """What the plan promises, and its seconds in the simulator."""
-    known = prediction(problem_of(posed.words), plan)
+    known = prediction(problem_of(posed.words), plan, posed.strategy)
     return {
         "proof": str(plan.proof.status),
         "objective": plan.proof.objective,
@@ -109,9 +110,18 @@ def judged(posed: Posed, plan: Plan) -> Row:
         "bound_s": known.bound_s,
         "gap": known.gap,
         "simulated_s": posed.words.seconds(plan, posed.strategy),
+        "family": family(plan),
         "placement": in_words(plan, [device.name for device in posed.words.cluster.devices]),
         "profile_hash": plan.profile_hash,
     }
+
+
+def family(plan: Plan) -> str | None:
+    """Plans that one bound holds for: pipelines of one depth; None for a depth of nobody's rule, and for blocks."""
+    if any(stage.divides_blocks for stage in plan.stages):
+        return None
+    depth = depth_of(plan)
+    return None if depth is None else str(depth)
 
 
 def _peak_bytes() -> int:
