@@ -47,7 +47,7 @@ def planner_regret(cfg: DictConfig) -> None:
     if not console.is_terminal:
         console = Console(width=_PAGE)
     settings = len(cfg.planner_regret.rates) * len(cfg.planner_regret.workloads)
-    console.print(f"{settings} settings: about {expected_s(cfg) / 60:.0f} minutes where nothing else runs")
+    console.print(f"settings: {settings}; about {expected_s(cfg) / 60:.0f} minutes where nothing else runs")
     folder = Path(cfg.results) / "planner_bench"
     began_s, rates = perf_counter(), list(cfg.planner_regret.rates)
     for done, rate in enumerate(rates, 1):
@@ -56,9 +56,7 @@ def planner_regret(cfg: DictConfig) -> None:
             console.print(setting_table(plans))
         figures = keep(folder, found)
         left_s = (perf_counter() - began_s) / done * (len(rates) - done)
-        console.print(
-            f"{done} of {len(rates)} rates measured" + (f", {left_s / 60:.0f} minutes left" if left_s else "")
-        )
+        console.print(f"rates measured: {done} of {len(rates)}; about {left_s / 60:.0f} minutes left")
     console.print(standings_table(figures))
     console.print(verdict(figures))
     console.print(f"All in {folder} (figure: python -m experiments.figures planner_bench)")
@@ -72,14 +70,14 @@ def measured_at(cfg: DictConfig, rate: str) -> DataFrame:
         name = testbed_name(testbeds.testbed, nominal.cluster)
         progress.console.print(testbeds.testbed.description, soft_wrap=True)
         profile, network = calibrate(testbeds.testbed, nominal, cfg.calibration, progress)
-        stem = f"{cfg.results}/profiles/planner_regret_{name}"
-        profile.save(Path(f"{stem}.profile.json"))
-        save_network(Path(f"{stem}.network.json"), network)
         found: list[dict[str, Any]] = []
         for each in own:
             words = nouns(each)
             which = setting(testbeds.testbed.name, words)
             found += played(each, which, words.calibrated(profile, network), testbeds, progress)
+    stem = f"{cfg.results}/profiles/planner_regret_{name}"
+    profile.save(Path(f"{stem}.profile.json"))
+    save_network(Path(f"{stem}.network.json"), network)
     return table(found)
 
 

@@ -57,7 +57,7 @@ def standings_table(found: dict[str, Any]) -> Table:
 def verdict(found: dict[str, Any]) -> str:
     """The study in three sentences."""
     return (
-        f"In {found['settings']} settings the plan of {found['of']} is {_share(found['median'])} slower than the best "
+        f"Settings: {found['settings']}. The plan of {found['of']} is {_share(found['median'])} slower than the best "
         f"of all executed ones in the median, {_share(found['worst'])} at worst. Two runs of the same plan are "
         f"{_share(found['spread'])} apart in the median, {_share(found['worst_spread'])} at worst. "
         f"{found['plans_executed']} plans were executed, {found['plans_skipped']} were skipped; the simulator is off "
