@@ -33,6 +33,7 @@ from experiments.planner_regret import trials as trials_module
 from experiments.planner_regret.contenders import CHOICE, Contender, contenders, numbered
 from experiments.planner_regret.report import standings_table, verdict
 from experiments.planner_regret.rows import COLUMNS, SETTING, by_planner, table, updated
+from experiments.planner_regret.settings import check, configurations
 from experiments.planner_regret.summary import kept, measured_regret, merge
 from experiments.planner_regret.trials import FreshTestbeds, Trial, planned_s, rounds, trials
 from experiments.predictions import problem_of
@@ -293,6 +294,14 @@ def test_an_interruption_leaves_the_rates_that_were_done_and_nothing_of_the_othe
     assert set(read_table(tmp_path / "planner_bench" / "measured.csv")["bandwidth_bit_per_s"]) == {1e8}
 
 
+def test_the_configured_study_has_ten_settings_that_can_be_measured() -> None:
+    cfg = composed("experiment=planner_regret")
+    check(cfg)
+    found = [nouns(own).workload for rate in cfg.planner_regret.rates for own in configurations(cfg, rate)]
+    assert len(found) >= 10
+    assert len({(each.batch_samples, each.micro_batch_samples) for each in found}) >= 2
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [
@@ -300,7 +309,7 @@ def test_an_interruption_leaves_the_rates_that_were_done_and_nothing_of_the_othe
         ("planner_regret.workloads=[{batch_samples: 8}]", "a workload has batch_samples and micro_batch_samples"),
         ("planner_regret.workloads=[{batch_samples: 16, micro_batch_samples: 8}]", "1 to 8 samples"),
         ("planner_regret.rounds=0", "planner_regret.rounds must be at least 1, got 0"),
-        ("planner_regret.skip_above=1.1", "once_above=1.15 and skip_above=1.1"),
+        ("planner_regret.skip_above=1.05", "once_above=1.1 and skip_above=1.05"),
         ("planner_regret.rates=[]", "at least one of the rates"),
         ("scenario=throttled", "the testbed cannot play a scenario yet"),
     ],

@@ -12,7 +12,7 @@ from experiments.planner_regret.trials import planned_s, rounds
 from experiments.predictions import problem_of
 
 # What a testbed of three hosts takes to come up, to time its links, and to begin and end a run: measured, about.
-_OPENING_S, _LINKS_S, _RUN_S = 6.0, 40.0, 0.7
+_OPENING_S, _LINKS_S, _RUN_S = 6.0, 30.0, 0.6
 _WORKLOAD = {"batch_samples", "micro_batch_samples"}
 
 
