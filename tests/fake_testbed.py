@@ -25,6 +25,7 @@ class FakeTestbed:
 
     def __init__(self, cluster: Cluster, *, ranks: int = 99) -> None:
         self.cluster, self.ranks = cluster, ranks
+        self.fractions = tuple(0.5 / (1 + rank) for rank in range(len(cluster.devices)))
         self.random = np.random.default_rng(0)
         self.description = f"fake testbed of {len(cluster.devices)} hosts"
 

@@ -113,11 +113,6 @@ def test_the_summary_has_the_worst_gap_and_the_longest_planning_of_each_size_cla
     assert found["measured_regret"] is None
 
 
-def test_measured_regret_is_over_the_best_that_was_measured() -> None:
-    rows = table([a_row("x", 2.0), a_row("y", 3.0), a_row("z", 4.0)]).assign(measured_s=[3.0, 2.4, None])
-    assert summary(rows)["measured_regret"] == pytest.approx({"x": 0.25, "y": 0.0})
-
-
 def test_every_size_has_a_class() -> None:
     sizes = [size_class(layers, devices) for layers in (1, 8, 16, 32, 99) for devices in (1, 8, 99)]
     assert set(sizes) == set(SIZE_CLASSES)

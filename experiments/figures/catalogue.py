@@ -4,6 +4,7 @@ STUDY/table.csv            the figures that conf/experiment/*.yaml names under `
 validation/TESTBED_*.csv   a parity plot per testbed
 published/costs.csv        DeTransformer's curves
 planner_bench/table.csv    regrets and planning times of all planners
+planner_bench/regret.csv   their measured regrets
 RUN/schedule.txt           a run's folder, kept: its Gantt chart, and its memory and power over time
 """
 
@@ -25,6 +26,8 @@ from experiments.figures.panels import Drawing, figure_of
 from experiments.figures.parity import parity_figure
 from experiments.figures.planners import COLUMNS
 from experiments.front_door import CONF, suggestion
+from experiments.planner_regret.rows import BY_PLANNER
+from experiments.planner_regret.summary import REGRET
 from experiments.studies import studies, table_path
 from experiments.tables.tidy import read_table
 
@@ -54,6 +57,7 @@ def requests(folders: Folders) -> Iterator[Request]:
     yield from _validations(folders.results / "validation")
     yield from _published(folders.results / "published" / "costs.csv")
     yield from _planner_bench(table_path(folders.results, "planner_bench"))
+    yield from _measured(folders.results / "planner_bench" / REGRET)
     for study in studies(folders.conf):
         table = table_path(folders.results, study.name)
         for name in study.figures if table.exists() else ():
@@ -129,6 +133,15 @@ def _curves(table: Path) -> Figure:
 def _planner_bench(table: Path) -> Iterator[Request]:
     for name in ("regret_profile", "planning_time") if table.exists() else ():
         yield Request(of=table.parent.name, stem=table.with_name(name), make=partial(_planners, name, table))
+
+
+def _measured(table: Path) -> Iterator[Request]:
+    if table.exists():
+        yield Request(of=table.parent.name, stem=table.with_name("planner_regret"), make=partial(_regrets, table))
+
+
+def _regrets(table: Path) -> Figure:
+    return figure_of(load_figure("planner_regret"), read_table(table, needs=BY_PLANNER), source=str(table))
 
 
 def _planners(name: str, table: Path) -> Figure:

@@ -17,6 +17,7 @@ end, all or none; a command that was interrupted or killed goes on where it ende
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from experiments.planner_bench.processes import attempted
 from experiments.planner_bench.rows import table, updated
 from experiments.planner_bench.selection import attempts
 from experiments.planner_bench.summary import standings, summary
+from experiments.planner_regret import summary as measured_study
 from experiments.results import versions, whole_folder
 from experiments.studies import table_path
 from experiments.tables.tidy import read_table
@@ -115,11 +117,15 @@ def _driven(wanted: Sequence[Attempt], journal: Journal, workers: int, limit_s: 
 
 
 def _write(target: Path, whole: pd.DataFrame, asked: argparse.Namespace) -> None:
-    """All files at once, or none."""
+    """All files at once, or none; what was measured stays."""
+    measured = measured_study.kept(target)
     with whole_folder(target) as folder:
+        for path in (target / name for name in measured_study.FILES):
+            if path.exists():
+                shutil.copy(path, folder)
         (folder / "table.csv").write_text(to_csv(whole))
         (folder / "summary.md").write_text(report.page(standings(whole)))
-        (folder / "summary.json").write_text(json.dumps(summary(whole), indent=2) + "\n")
+        (folder / "summary.json").write_text(json.dumps(summary(whole, measured_regret=measured), indent=2) + "\n")
         how = {"seed": asked.seed, "workers": asked.workers, "limit_s": asked.time_limit}
         (folder / "versions.json").write_text(json.dumps(versions() | how, indent=2) + "\n")
 

@@ -77,21 +77,8 @@ def planning_by_class(table: pd.DataFrame) -> dict[str, float | None]:
     return {name: _number(longest.get(name)) for name in SIZE_CLASSES}
 
 
-def measured_regret(table: pd.DataFrame) -> dict[str, float] | None:
-    """The median of measured seconds over the least of the case, minus 1, by planner.
-
-    None where nothing was measured: plans of a measured study stand in a column ``measured_s``.
-    """
-    if "measured_s" not in table or table["measured_s"].isna().all():
-        return None
-    played = table[table["measured_s"].notna()]
-    best = played.groupby(["plans", "cluster", "model"])["measured_s"].transform("min")
-    medians = (played["measured_s"] / best - 1).groupby(played["planner"]).median()
-    return {str(name): float(value) for name, value in medians.items()}
-
-
-def summary(table: pd.DataFrame) -> dict[str, Any]:
-    """The bench in numbers, for a file."""
+def summary(table: pd.DataFrame, *, measured_regret: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The bench in numbers, for a file; with what ``experiments.planner_regret`` measured, None where nothing was."""
     cases = table.groupby(["plans", "cluster", "model"])["simulated_s"]
     return {
         "cases": len(cases),
@@ -101,7 +88,7 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
         "plans_with_a_bound": int(table["bound_s"].notna().sum()),
         "size_classes": {name: None if most == float("inf") else most for name, most in SIZE_CLASSES.items()},
         "max_planning_time_s": planning_by_class(table),
-        "measured_regret": measured_regret(table),
+        "measured_regret": measured_regret,
         "planners": {
             each.planner: {
                 "plans": each.plans, "cases": each.cases, "solved": each.solved, "best": each.best,

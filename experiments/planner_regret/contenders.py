@@ -1,0 +1,69 @@
+"""Which plans compete in a setting? Every distinct plan of the published planners, and the best few of the programmes.
+
+``simulate_and_choose`` is asked like all others: its answer is one of theirs, and it is this one that has to stand.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from edgesim.plan import Plan
+from edgesim.planners.simulate_and_choose import Candidate, pipelines, simulate_and_choose
+from edgesim.planners.steady_state import iteration_s
+from edgesim.strategies import Strategy
+from experiments.compose import Nouns
+from experiments.predictions import problem_of
+
+CHOICE = "simulate_and_choose"
+_TIME_LIMIT_S = 60.0  # of the integer programmes, which take about one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A plan that nobody else has in this setting, and its seconds per iteration before it is played.
+
+    Attributes:
+        planners: who proposed it; further answers of a planner are numbered: ``pac``, ``pac #2``.
+        plan: with the bound of its depth where one is known.
+        analytic_s: by the formula that all planners share.
+        simulated_s: by the simulator, with the same profile.
+    """
+
+    planners: tuple[str, ...]
+    plan: Plan
+    analytic_s: float
+    simulated_s: float
+
+
+def contenders(words: Nouns, strategy: Strategy, *, keep: int) -> list[Contender]:
+    """All plans of a setting, in the order in which planners are asked; ``keep`` are the best of each programme.
+
+    Raises InfeasibleError if no planner has a plan.
+    """
+    problem = problem_of(words)
+    proposals = list(pipelines(problem, keep=keep, time_limit_s=_TIME_LIMIT_S))
+    chosen = words.plan(
+        lambda problem, evaluate: simulate_and_choose(
+            problem, evaluate=evaluate, keep=keep, time_limit_s=_TIME_LIMIT_S
+        ),
+        strategy,
+    )
+    found: dict[object, Contender] = {}
+    for name, plan in numbered([*proposals, Candidate(name=CHOICE, plan=chosen)]):
+        if (same := found.get(plan.stages)) is not None:
+            found[plan.stages] = replace(same, planners=(*same.planners, name))
+            continue
+        found[plan.stages] = Contender(
+            planners=(name,), plan=plan, analytic_s=iteration_s(problem, plan),
+            simulated_s=words.seconds(plan, strategy),
+        )  # fmt: skip
+    return list(found.values())
+
+
+def numbered(proposals: list[Candidate]) -> list[tuple[str, Plan]]:
+    """Each plan with a name of its own: a planner's first answer is the planner's, then come ``#2``, ``#3`` ..."""
+    counts, named = Counter[str](), []
+    for proposal in proposals:
+        counts[proposal.name] += 1
+        count = counts[proposal.name]
+        named.append((proposal.name if count == 1 else f"{proposal.name} #{count}", proposal.plan))
+    return named

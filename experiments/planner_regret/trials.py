@@ -1,0 +1,120 @@
+"""How long do the plans of a setting take for real? In rounds over all of them, forwards, then backwards.
+
+So a machine that drifts hits all plans alike. A plan that breaks the testbed gets no further run, and the others a
+fresh testbed of the same speeds.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from statistics import median
+from types import TracebackType
+from typing import Self
+
+from omegaconf import DictConfig
+
+from edgesim.cluster import Cluster
+from edgesim.errors import EdgesimError, RunError
+from edgesim.plan import Plan
+from edgesim.strategies import Strategy
+from experiments.compose import Nouns
+from experiments.front_door import sentence
+from experiments.jobs import execute, make_job
+from experiments.planner_regret.contenders import Contender
+from real_runtime.testbeds import Testbed, TestbedSpec, open_testbed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What came of a plan: seconds per iteration, [run][iteration]; none where it was skipped or has failed."""
+
+    runs: tuple[tuple[float, ...], ...] = ()
+    reason: str = ""
+
+    @property
+    def measured_s(self) -> float | None:
+        """The median of all iterations of all runs."""
+        return median(seconds for run in self.runs for seconds in run) if self.runs else None
+
+    @property
+    def spread(self) -> float | None:
+        """How far runs of the same plan are apart, as a share; None for fewer than two."""
+        if self.measured_s is None or len(self.runs) < 2:
+            return None
+        middles = [median(run) for run in self.runs]
+        return (max(middles) - min(middles)) / self.measured_s
+
+
+class FreshTestbeds:
+    """An open testbed, which a fresh one replaces on demand."""
+
+    def __init__(self, spec: TestbedSpec, cluster: Cluster) -> None:
+        self.spec, self.cluster = spec, cluster
+        self._open_now = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.testbed: Testbed = self._open_now.enter_context(open_testbed(self.spec, self.cluster))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return self._open_now.__exit__(kind, error, traceback)
+
+    def renew(self) -> None:
+        """Close it and open another, whose hosts are as fast: they are not measured again. Raises RunError."""
+        fractions = tuple(fraction * self.spec.slow_motion for fraction in self.testbed.fractions)
+        self._open_now.close()
+        spec = replace(self.spec, fractions=fractions)
+        self.testbed = self._open_now.enter_context(open_testbed(spec, self.cluster))
+
+
+def rounds(found: Sequence[Contender], settings: DictConfig) -> list[list[int]]:
+    """Places of the plans that each round runs, in its order: none above ``skip_above``, some in the first only."""
+    best_s = min(contender.simulated_s for contender in found)
+    orders = []
+    for number in range(settings.rounds):
+        most_s = best_s * (settings.once_above if number else settings.skip_above)
+        places = [place for place, contender in enumerate(found) if contender.simulated_s <= most_s]
+        orders.append(places[::-1] if number % 2 else places)
+    return orders
+
+
+def planned_s(found: Sequence[Contender], settings: DictConfig) -> float:
+    """Seconds that all rounds take, as simulated; each run has one iteration more than is counted."""
+    return sum(
+        found[place].simulated_s * (settings.iterations + 1) for order in rounds(found, settings) for place in order
+    )
+
+
+def trials(
+    found: Sequence[Contender], testbeds: FreshTestbeds, words: Nouns, strategy: Strategy, cfg: DictConfig, *,
+    tell: Callable[[Contender], object], advance: Callable[[], object],
+) -> list[Trial]:  # fmt: skip
+    """What came of each plan, in the order of the plans; ``tell`` hears which one is next, ``advance`` when it is over.
+
+    Raises RunError if no fresh testbed comes up.
+    """
+    runs: list[list[tuple[float, ...]]] = [[] for _ in found]
+    reasons: dict[int, str] = {}
+    for order in rounds(found, cfg.planner_regret):
+        for place in order:
+            tell(found[place])
+            if place not in reasons:
+                try:
+                    runs[place].append(_run(found[place].plan, testbeds.testbed, words, strategy, cfg))
+                except EdgesimError as error:
+                    reasons[place] = sentence(error)
+                    if isinstance(error, RunError):  # the testbed may be broken
+                        testbeds.renew()
+            advance()
+    return [
+        Trial(reason=reasons[place]) if place in reasons else Trial(runs=tuple(mine)) for place, mine in enumerate(runs)
+    ]
+
+
+def _run(plan: Plan, testbed: Testbed, words: Nouns, strategy: Strategy, cfg: DictConfig) -> tuple[float, ...]:
+    """Seconds of the iterations that count."""
+    schedule = strategy(plan, words.model, words.workload)
+    job = make_job(cfg, words, schedule, cfg.planner_regret.iterations)
+    return tuple(trace.makespan_s for trace in execute(testbed, job).traces)
