@@ -15,11 +15,12 @@ from edgesim.workload import Optimiser, Purpose, Workload
 
 
 def block(
-    name: str = "only", *, output_bytes: float = 1000, parameter_bytes: int = 4000, stash_bytes: float = 500
-) -> Block:
+    name: str = "only", *, output_bytes: float = 1000, parameter_bytes: int = 4000, stash_bytes: float = 500,
+    flop: float = 1e6,
+) -> Block:  # fmt: skip
     """A block whose bytes are per sample and do not depend on tokens; backward costs twice the forward FLOPs."""
     return Block(
-        name=name, kind=BlockKind.MLP, forward_flop=Cost(per_sample=1e6), backward_flop=Cost(per_sample=2e6),
+        name=name, kind=BlockKind.MLP, forward_flop=Cost(per_sample=flop), backward_flop=Cost(per_sample=2 * flop),
         forward_bytes=Cost(per_sample=1e3), backward_bytes=Cost(per_sample=2e3), parameter_bytes=parameter_bytes,
         output_bytes=Cost(per_sample=output_bytes), stash_bytes=Cost(per_sample=stash_bytes),
         split_by=SplitBy.NOTHING, splits=0,

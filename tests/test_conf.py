@@ -259,7 +259,7 @@ AFTER_A_LOSS = ("ilp_replan",)  # planners that are told of a plan that was runn
 @pytest.mark.parametrize("strategy", names("strategy"))
 def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(planner: str, strategy: str) -> None:
     words, plan_it, when = small_run(planner, strategy)
-    if planner.endswith("_blocks") != divides_blocks(strategy):
+    if planner != "simulate_and_choose" and planner.endswith("_blocks") != divides_blocks(strategy):
         with pytest.raises(PlanError, match=r"forms no groups of ranks|neither units nor tokens"):
             words.plan(plan_it, when)
         return

@@ -4,7 +4,7 @@ Candidates are the best few of the integer programmes, at Asteroid's depth and a
 planners say. So the choice is never slower, in simulated time, than any of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -57,7 +57,7 @@ def simulate_and_choose(
     depth: it says how far simulation led away from the formula's best. Raises InfeasibleError if nobody has a plan.
     """
     began_s = perf_counter()
-    found = list(
+    found = _distinct(
         _divisions(problem, units, tokens, overlap, time_limit_s)
         if units or tokens
         else pipelines(problem, keep=keep, time_limit_s=time_limit_s)
@@ -67,7 +67,11 @@ def simulate_and_choose(
             f"no planner has a plan for {problem.model.name} on {problem.cluster.name} "
             "(ilp_hybrid_pipeline or ilp_blocks say what is missing)"
         )
-    judged = [(evaluate(candidate.plan), candidate) for candidate in _distinct(found)]
+    judged = [(seconds, each) for each in found if (seconds := _seconds(evaluate, each.plan)) is not None]
+    if not judged:
+        raise PlanError(
+            "the strategy plays none of the plans that planners have (take hybrid_pipeline or hybrid_model)"
+        )
     _, best = min(judged, key=lambda entry: entry[0])
     proof = replace(
         best.plan.proof,
@@ -130,6 +134,17 @@ def _asked(planner: Planner, problem: Problem) -> Plan | None:
         return None
 
 
-def _distinct(candidates: list[Candidate]) -> list[Candidate]:
+def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Plans that differ; of equal ones the first."""
-    return list({candidate.plan.stages: candidate for candidate in reversed(candidates)}.values())[::-1]
+    found: dict[object, Candidate] = {}
+    for candidate in candidates:
+        found.setdefault(candidate.plan.stages, candidate)
+    return list(found.values())
+
+
+def _seconds(evaluate: Callable[[Plan], float], plan: Plan) -> float | None:
+    """None for a plan that the strategy is not made for."""
+    try:
+        return evaluate(plan)
+    except PlanError:
+        return None

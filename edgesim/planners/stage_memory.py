@@ -5,6 +5,7 @@ and of two samples tells all others; requests, whose largest block may change wi
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ class StageMemory:
         self.resting = {n: np.array([m.resting_bytes for m in held]) for n, held in self.held.items()}
         self.needs = {n: np.array([m.stash_bytes + m.transient_bytes for m in held]) for n, held in self.held.items()}
         self.trained = np.array([m.gradient_bytes for m in self.held[1]])
+        self._leaving, self._ring = cache(self._leaving_bytes), cache(self._ring_bytes)
 
     def _held(self, layers: Layers, samples: int) -> Memory:
         """With one micro-batch in flight, on one rank."""
@@ -52,11 +54,16 @@ class StageMemory:
             return known[samples]
         return known[1] + (samples - 1) * (known[2] - known[1])
 
-    def _leaving(self, samples: int) -> Floats:
+    def _leaving_bytes(self, samples: int) -> Floats:
         model, tokens = self.problem.model, self.problem.workload.tokens
-        return np.array([boundary_bytes(model, held, samples=samples, tokens=tokens)[1] for held in self.ranges])
+        by_stop = {stop: start for start, stop in self.ranges}
+        leaving = {
+            stop: boundary_bytes(model, (start, stop), samples=samples, tokens=tokens)[1]
+            for stop, start in by_stop.items()
+        }
+        return np.array([leaving[stop] for _, stop in self.ranges])
 
-    def _ring(self, replicas: int) -> Floats:
+    def _ring_bytes(self, replicas: int) -> Floats:
         return np.array([ring_bytes(trained, replicas=replicas) for trained in self.trained])
 
     def furthest(self, rank: int, samples: int, replicas: int, depths: Sequence[int]) -> Ints:

@@ -9,7 +9,7 @@ Minimise    Σ E x + Σ Cf + Σ Cb + U + W
 Subject to  (1) the stages are a path:   Σ x[c from 0] = 1;  Σ x[c into (b, q)] = Σ x[c out of (b, q)]
             (2) Σ n[c, k] x[c] <= N[k]                       no more devices of a kind than there are
             (3) U >= (M-1) Σ_{c covers l} max(E, link) x[c]
-            (4) U >= (M-1) / K[q] Σ_{c at 1..q} (E and its messages behind) x[c]      around, as the depth allows
+            (4) U >= (M-1) / K[q] Σ_{c at 1..q} (E and its messages behind) x[c]      around, if shallower than Asteroid
             (5) U >= (M-1) Σ air x[c]                        a shared channel carries everything
             (6) Cf[b] >= Σ_{c to b} sent x[c],  Cf[b] >= Σ_{c from b} received x[c];  Cb alike
             (7) W >= Σ_{c covers l} ending x[c] - R[l]
@@ -116,7 +116,10 @@ class Programme:
             self.air = [self._row(0, INF, (self.Uf, 1.0)), self._row(0, INF, (self.Ub, 1.0))]
         else:
             self.air = [self._row(0, INF, (self.U, 1.0))]
-        self.around = [self._row(0, INF, (self.U, 1.0)) if not s.phases and K < M else -1 for K in s.depths]
+        self.around = [
+            self._row(0, INF, (self.U, 1.0)) if not s.phases and min(M, 2 * q + 1) > K else -1
+            for q, K in enumerate(s.depths)
+        ]
         self.ends_back, self.tail = list[int](), list[int]()
         self.sent, self.received, self.returned, self.taken_back = (list[int]() for _ in range(4))
         for b in range(L):

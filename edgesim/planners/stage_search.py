@@ -28,7 +28,7 @@ from edgesim.planners.stage_relaxation import Interval, Relaxation, Relaxed
 
 LEAF = 60  # candidates that an integer programme decides among
 TRIAL = 120  # candidates among which a better plan is sought, every so many nodes
-EVERY = 16
+EVERY = 64
 FEWER = 3  # as few candidates left are worth programmes of their own
 LIMITS = 10  # of U, under which first plans are sought
 WIDE = 0.02  # of the bound: how far stages in parts may exceed an interval before it is cut

@@ -6,7 +6,7 @@ With M micro-batches, stages 0..P-1 of E = F + B seconds per micro-batch, K(p) o
 
     T      the longest of  E(p)                      a stage computes one micro-batch after the other
                            load                      a link carries all its messages of a micro-batch, both ways
-                           Σ_{i>=p} / K(p)           around everything from stage p on, with K(p) on their way
+           Σ_{i>=p} / K(p)           around everything from stage p on, where K(p) < 2(P - p) - 1
     tail   max over p of   A(p) - Σ_{i<p} B(i)       all-reduce and update of stage p, behind the last backward pass
     GPipe  T = max F + max B                         forward passes end before backward passes begin; inference has no B
 
@@ -152,9 +152,9 @@ def _period_s(stages: Sequence[StageTimes], messages: Sequence[MessageTimes], mi
         slowest_b = max([stage.backward_s for stage in stages] + list(backward.values()))
         return slowest_f + slowest_b
     around_s, ways = 0.0, []
-    for stage, message in reversed(list(zip_longest(stages, messages))):
+    for q, (stage, message) in enumerate(reversed(list(zip_longest(stages, messages)))):
         around_s += stage.both_s + (message.both_s if message else 0.0)
-        if stage.in_flight < micro_batches:
+        if stage.in_flight < min(micro_batches, 2 * q + 1):  # a slot for each stage and message behind is enough
             ways.append(around_s / stage.in_flight)
     return max([stage.both_s for stage in stages] + ways + list(_sum([forward, backward]).values()))
 

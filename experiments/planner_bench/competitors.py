@@ -36,8 +36,18 @@ def _row(plans: Plans, kind: Kind, name: str, *overrides: str) -> Competitor:
 
 # fmt: off
 COMPETITORS = (
+    _row(Plans.PIPELINES, Kind.OURS, "simulate_and_choose", "strategy=hybrid_pipeline", "planner=simulate_and_choose",
+         "planner.keep=6", "planner.time_limit_s=20"),
+    _row(Plans.PIPELINES, Kind.OURS, "ilp", "strategy=hybrid_pipeline", "planner=ilp_hybrid_pipeline",
+         "planner.time_limit_s=15"),
+    _row(Plans.PIPELINES, Kind.OURS, "ilp_1f1b", "strategy=hybrid_pipeline", "planner=ilp_hybrid_pipeline",
+         "planner.depth=one_f_one_b", "planner.time_limit_s=15"),
     _row(Plans.PIPELINES, Kind.PUBLISHED, "asteroid", "strategy=hybrid_pipeline", "planner=asteroid"),
     _row(Plans.PIPELINES, Kind.PUBLISHED, "pac", "strategy=hybrid_pipeline", "planner=pac"),
+    *(_row(Plans.PIPELINES, Kind.PUBLISHED, name, "strategy=hybrid_pipeline", f"planner={name}")
+      for name in ("pipedream", "dapple", "hetpipe", "eco_fl", "pipeedge")),
+    _row(Plans.PIPELINES, Kind.BASELINE, "gpipe_even", "strategy=hybrid_pipeline", "planner=gpipe_even"),
+    _row(Plans.PIPELINES, Kind.BASELINE, "edge_memory", "strategy=hybrid_pipeline", "planner=edge_memory"),
     _row(Plans.PIPELINES, Kind.BASELINE, "proportional_data", "strategy=data", "planner=proportional"),
     _row(Plans.PIPELINES, Kind.BASELINE, "proportional_pipeline", "strategy=pipeline", "planner=proportional"),
     _row(Plans.PIPELINES, Kind.BASELINE, "proportional_halves",
@@ -47,7 +57,13 @@ COMPETITORS = (
     # Where it has few enough plans to try; else it declines. A stage per rank, in any order, ranks left out.
     _row(Plans.PIPELINES, Kind.ORACLE, "exhaustive_pipeline",
          "strategy=pipeline", "planner=exhaustive", "+planner.leave_out=true"),
+    _row(Plans.BLOCKS, Kind.OURS, "simulate_and_choose_hybrid", "strategy=hybrid_model", "planner=simulate_and_choose"),
+    *(_row(Plans.BLOCKS, Kind.OURS, f"ilp_{name}", f"strategy={strategy}", "planner=ilp_blocks",
+           "planner.leave_out=true", "planner.time_limit_s=15")
+      for name, strategy in (("hybrid", "hybrid_model"), ("tensor", "tensor"), ("sequence", "sequence"))),
     _row(Plans.BLOCKS, Kind.PUBLISHED, "galaxy", "method=galaxy"),
+    *(_row(Plans.BLOCKS, Kind.PUBLISHED, f"{name}_request", "strategy=pipeline", f"planner={name}")
+      for name in ("prima", "pipeedge")),
     _row(Plans.BLOCKS, Kind.BASELINE, "proportional_hybrid", "strategy=hybrid_model", "planner=proportional_blocks"),
     _row(Plans.BLOCKS, Kind.BASELINE, "proportional_tensor", "strategy=tensor", "planner=proportional_blocks"),
     _row(Plans.BLOCKS, Kind.BASELINE, "proportional_sequence", "strategy=sequence", "planner=proportional_blocks"),
