@@ -218,3 +218,17 @@ def test_the_best_few_are_the_best_few(seed: int) -> None:
     found = search.run(time_limit_s=30, keep=4)
     assert len(search.candidates.kinds) == 2
     assert [seconds for seconds, _ in found.pool[:4]] == pytest.approx(everything[:4])
+
+
+def test_without_highs_it_warns_and_the_plan_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = a_problem(6, layers=4, devices=3)
+    plan = ilp_hybrid_pipeline(problem)
+
+    def absent(name: str) -> None:
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr("edgesim.planners.stage_relaxation.import_module", absent)
+    with pytest.warns(RuntimeWarning, match="HiGHS is left out: No module named 'highspy'; CBC goes on alone"):
+        without = ilp_hybrid_pipeline(problem)
+    assert without.predicted_s == pytest.approx(plan.predicted_s)
+    assert without.proof.status is Status.OPTIMAL
