@@ -13,6 +13,7 @@ from pandas import DataFrame
 from processes import alive
 from test_figures import layout_mistakes
 
+from edgesim.planners.pipeline_search import OBJECTIVE
 from edgesim.units import mbit_per_s, si
 from experiments.compose import nouns
 from experiments.figures.__main__ import main as figures
@@ -113,6 +114,27 @@ def test_the_summary_has_the_worst_gap_and_the_longest_planning_of_each_size_cla
     assert found["measured_regret"] is None
 
 
+def test_the_summary_says_where_the_formula_is_off() -> None:
+    rows = [a_row("x", 2.0, analytic_s=2.1), a_row("y", 2.0, analytic_s=3.0), a_row("z", 2.0)]
+    found = summary(table(rows))["analytic_error"]
+    assert (found["plans"], found["median"], found["worst"]) == (2, pytest.approx(0.275), pytest.approx(0.5))
+    assert found["worst_of"].startswith("y on ")
+    assert sum(found["beyond_10_per_cent"].values()) == 1
+    assert summary(table([a_row("z", 2.0)]))["analytic_error"] is None
+
+
+def test_a_pipeline_without_a_proof_gets_the_bound_of_its_case_and_depth() -> None:
+    ours = {"objective": OBJECTIVE, "bound_s": 2.0, "gap": 0.0, "analytic_s": 2.0, "family": "asteroid"}
+    rows = [
+        a_row("ilp", 2.0, **ours), a_row("x", 3.0, analytic_s=3.0, family="asteroid"),
+        a_row("y", 3.0, analytic_s=3.0, family="gpipe"),
+        a_row("z", 3.0, analytic_s=3.0, family="asteroid", model="gpt"),
+    ]  # fmt: skip
+    found = table(rows).set_index("planner")
+    assert (found.loc["x", "bound_s"], found.loc["x", "gap"]) == (2.0, pytest.approx(0.5))
+    assert found.loc[["y", "z"], "bound_s"].isna().all()
+
+
 def test_every_size_has_a_class() -> None:
     sizes = [size_class(layers, devices) for layers in (1, 8, 16, 32, 99) for devices in (1, 8, 99)]
     assert set(sizes) == set(SIZE_CLASSES)
@@ -202,10 +224,12 @@ def test_a_run_that_is_interrupted_leaves_what_was_there_and_goes_on_where_it_en
 ) -> None:
     asked: list[str] = []
 
-    def three(attempts: Sequence[Attempt], **_: object) -> Iterator[tuple[Attempt, dict[str, object]]]:
-        """Makes up three rows, and is interrupted."""
+    few = len(BLOCKS) // 3 + 1
+
+    def a_few(attempts: Sequence[Attempt], **_: object) -> Iterator[tuple[Attempt, dict[str, object]]]:
+        """Makes up some rows, and is interrupted."""
         for place, attempt in enumerate(attempts):
-            if place == 3:
+            if place == few:
                 raise KeyboardInterrupt
             asked.append(attempt.competitor.name)
             yield attempt, a_row("x", 2.0) | attempt.names
@@ -213,8 +237,8 @@ def test_a_run_that_is_interrupted_leaves_what_was_there_and_goes_on_where_it_en
     table_csv = tmp_path / "planner_bench" / "table.csv"
     table_csv.parent.mkdir()
     table_csv.write_text("before")
-    monkeypatch.setattr(bench, "attempted", three)
-    command = ["--results", str(tmp_path), "--only", "galaxy_a", "distilbert"]  # eight planners
+    monkeypatch.setattr(bench, "attempted", a_few)
+    command = ["--results", str(tmp_path), "--only", "galaxy_a", "distilbert"]
     kept = table([a_row("x", 2.0)])
     monkeypatch.setattr(bench, "read_table", lambda path: kept)
     assert bench.main(command) == 130
@@ -222,7 +246,7 @@ def test_a_run_that_is_interrupted_leaves_what_was_there_and_goes_on_where_it_en
     assert bench.main([*command, "--time-limit", "1"]) == 130  # another limit: another bench
     assert bench.main(command) == 130
     assert bench.main(command) == 0
-    assert asked == [*BLOCKS[:3], *BLOCKS[:3], *BLOCKS[3:]]
+    assert asked == [*BLOCKS[:few], *BLOCKS[:few], *BLOCKS[few:]]
     found = pd.read_csv(table_csv)
     assert sorted(found["planner"]) == sorted([*BLOCKS, "x"])
     assert set(found["simulated_s"]) == {2.0}

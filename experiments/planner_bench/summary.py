@@ -13,6 +13,7 @@ from experiments.planner_bench.competitors import Kind
 
 # By layers x devices; a problem belongs to the first class that is large enough.
 SIZE_CLASSES: Mapping[str, float] = {"small": 64, "medium": 128, "large": float("inf")}
+_OFF = 0.1  # analytic over simulated seconds from which a plan counts as mispredicted
 BEST = 1e-9  # regret up to which a plan counts as the best: the simulator's rounding
 
 
@@ -77,6 +78,24 @@ def planning_by_class(table: pd.DataFrame) -> dict[str, float | None]:
     return {name: _number(longest.get(name)) for name in SIZE_CLASSES}
 
 
+def analytic_error(table: pd.DataFrame) -> dict[str, Any] | None:
+    """How far the common formula is from the simulator: median, worst, and where it is off by more than 10 %."""
+    known = table[table["analytic_s"].notna() & (table["simulated_s"] > 0)]
+    if known.empty:
+        return None
+    errors = known["analytic_s"] / known["simulated_s"] - 1
+    worst = known.loc[errors.abs().idxmax()]
+    return {
+        "plans": len(known),
+        "median": float(errors.abs().median()),
+        "worst": float(errors[errors.abs().idxmax()]),
+        "worst_of": f"{worst['planner']} on {worst['cluster']}, {worst['model']}",
+        "beyond_10_per_cent": {
+            str(cluster): int(count) for cluster, count in known["cluster"][errors.abs() > _OFF].value_counts().items()
+        },
+    }
+
+
 def summary(table: pd.DataFrame, *, measured_regret: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The bench in numbers, for a file; with what ``experiments.planner_regret`` measured, None where nothing was."""
     cases = table.groupby(["plans", "cluster", "model"])["simulated_s"]
@@ -86,6 +105,7 @@ def summary(table: pd.DataFrame, *, measured_regret: Mapping[str, Any] | None = 
         "attempts": len(table),
         "worst_gap": _number(table["gap"].max()),
         "plans_with_a_bound": int(table["bound_s"].notna().sum()),
+        "analytic_error": analytic_error(table),
         "size_classes": {name: None if most == float("inf") else most for name, most in SIZE_CLASSES.items()},
         "max_planning_time_s": planning_by_class(table),
         "measured_regret": measured_regret,
