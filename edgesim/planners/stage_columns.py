@@ -40,6 +40,9 @@ class Columns:
     ``sent_s`` and ``received_s`` are of activations, ``returned_s`` and ``taken_back_s`` of gradients sent to the stage
     before and received from the one behind, each with its latency. ``link`` is the load of its busiest link, ``air``
     what messages over the boundary behind it take of a shared channel. ``replicas`` is [candidate, kind].
+
+    Per iteration: ``beside_s`` is what the objective counts beside time, ``latest_s`` the longest iteration of a plan
+    that has the candidate, ``channel_s`` what it takes of a shared channel in all; 0, infinite and 0 unless asked.
     """
 
     start: Ints
@@ -61,6 +64,9 @@ class Columns:
     air_forward_s: Floats
     air_backward_s: Floats
     replicas: Ints
+    beside_s: Floats
+    latest_s: Floats
+    channel_s: Floats
 
     def __len__(self) -> int:
         return len(self.start)
@@ -69,6 +75,11 @@ class Columns:
     def both_s(self) -> Floats:
         """There and back."""
         return self.forward_s + self.backward_s
+
+    @property
+    def cost_s(self) -> Floats:
+        """What the objective counts of each."""
+        return self.both_s + self.beside_s
 
     def take(self, which: Ints | NDArray[np.bool_]) -> "Columns":
         """Some of them."""
@@ -86,10 +97,11 @@ class Candidates:
         self._asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
         self.costs = StageCosts(problem)
         self.kinds = tuple(kinds) if kinds is not None else interchangeable(problem.cluster)
+        self.devices = self._devices()
         self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
-        self.most = min(self.layers, sum(map(len, self.kinds)), stages or self.layers)
+        self.most = min(self.layers, sum(self.devices), stages or self.layers)
         self.groups = list(self._groups(min(replicas, self.samples)))
-        self.splits: list[Ints] = [minimal_shares(self.samples, [n for _, n in group]) for group in self.groups]
+        self.splits: list[Ints] = [self._ways([n for _, n in group]) for group in self.groups]
         self.depths = [
             in_flight(depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches) if depth else 1
             for q in range(1, self.most + 1)
@@ -99,6 +111,14 @@ class Candidates:
         self.links = Links(problem, self.kinds, max((sum(n for _, n in g) for g in self.groups), default=1))
         self.together = self._tied_together()
         self._furthest: dict[tuple[int, int, int], Ints] = {}
+
+    def _devices(self) -> tuple[int, ...]:
+        """How many there are of each type that rows count."""
+        return tuple(map(len, self.kinds))
+
+    def _ways(self, replicas: Sequence[int]) -> Ints:
+        """[way, kind] shares of a replica of each kind, at most."""
+        return minimal_shares(self.samples, replicas)
 
     def of(self, problem: Problem) -> "Candidates":
         """Those of another problem with the same kinds of devices, asked for in the same way."""
@@ -122,7 +142,7 @@ class Candidates:
 
     def _none(self) -> Columns:
         empty: dict[str, Any] = {field.name: np.zeros(0, dtype=np.int64) for field in fields(Columns)}
-        return Columns(**empty | {"replicas": np.zeros((0, len(self.kinds)), dtype=np.int64)})
+        return Columns(**empty | {"replicas": np.zeros((0, len(self.devices)), dtype=np.int64)})
 
     def _tied_together(self) -> NDArray[np.bool_]:
         """[range] whether it holds all or none of the layers that share trained weights (``Plan.tied_apart``)."""
@@ -142,7 +162,7 @@ class Candidates:
     def _of_group(self, g: int) -> Iterator[Columns]:
         """The group's candidates, position by position."""
         group, splits = self.groups[g], self.splits[g]
-        size, devices = sum(n for _, n in group), sum(map(len, self.kinds))
+        size = sum(n for _, n in group)
         start, stop = self.ranges[:, 0], self.ranges[:, 1]
         # [split, range]
         furthest = np.stack(
@@ -153,10 +173,7 @@ class Candidates:
         loads = self.links.loads(group, splits, self.ranges)
         ending, repeats = self._ending(group), self.problem.workload.micro_batches - 1
         for position in range(1, self.most + 1):
-            placed = (self.layers - stop >= position - 1) & ((stop == self.layers) == (position == 1))
-            placed &= size + position - 1 + (start > 0) <= devices
-            placed &= ((start == 0) | (position < self.most)) & self.together
-            kept = placed & (furthest >= position)
+            kept = self._placed(size, position) & (furthest >= position)
             which, where = np.nonzero(kept & ~_beaten(kept, forward, backward, loads.most_s(repeats)))
             if not len(which):
                 continue
@@ -167,7 +184,16 @@ class Candidates:
                 forward_s=forward[cell], backward_s=backward[cell], ending_s=ending[where],
                 **{field.name: getattr(loads, field.name)[cell] for field in fields(loads)},
                 replicas=np.tile([dict(group).get(kind, 0) for kind in range(len(self.kinds))], (len(where), 1)),
+                beside_s=np.zeros(len(where)), latest_s=np.full(len(where), np.inf), channel_s=np.zeros(len(where)),
             )  # fmt: skip
+
+    def _placed(self, size: int, position: int) -> NDArray[np.bool_]:
+        """[range] whether a pipeline has a place for so many replicas so far from its end."""
+        start, stop = self.ranges[:, 0], self.ranges[:, 1]
+        placed: NDArray[np.bool_] = (self.layers - stop >= position - 1) & ((stop == self.layers) == (position == 1))
+        placed &= size + position - 1 + (start > 0) <= sum(self.devices)
+        placed &= ((start == 0) | (position < self.most)) & self.together
+        return placed
 
     def _slowest(self, group: Group, splits: Ints, op: str) -> Floats:
         """[split, range] seconds of the slowest replica."""
@@ -193,11 +219,20 @@ class Candidates:
         if self.problem.workload.purpose is Purpose.INFER:
             return np.zeros(len(self.ranges))
         updates: Floats = np.max([self.seconds(kind, UPDATE, 0) for kind, _ in group], axis=0)
+        return updates + self.ring_s(group)
+
+    @cached_property
+    def trained_bytes(self) -> Ints:
+        """[range] of weights that are trained."""
         trained = np.cumsum([0, *(layer.trainable_bytes for layer in self.problem.model.layers)])
-        nbytes = trained[self.ranges[:, 1]] - trained[self.ranges[:, 0]]
-        n, (per_byte, latency_s) = sum(n for _, n in group), self.links.ring(group)
+        found: Ints = trained[self.ranges[:, 1]] - trained[self.ranges[:, 0]]
+        return found
+
+    def ring_s(self, group: Group) -> Floats:
+        """[range] seconds of the all-reduce at its best."""
+        nbytes, n, (per_byte, latency_s) = self.trained_bytes, sum(n for _, n in group), self.links.ring(group)
         rings: Floats = (nbytes > 0) * (2 * (n - 1) * (nbytes / n * per_byte + latency_s))
-        return updates + rings
+        return rings
 
     def shares(self, g: int, split: int) -> list[tuple[int, int]]:
         """(kind, samples) of each replica: the split's, less what it has too many of, off the kind with the largest."""

@@ -5,7 +5,7 @@ Variables   x[c] = 1 if the plan has the stage
             Cf[b], Cb[b] the message over a boundary and the gradients' way back, 0 where no stages meet
             R[l] backward passes of stages that end at or before l, and messages up to there;  W the tail
             U repeats, (M-1) T;  for GPipe and inference also Uf, Ub, the slowest forward and backward step
-Minimise    Σ E x + Σ Cf + Σ Cb + U + W
+Minimise    Σ (E + beside) x + Σ Cf + Σ Cb + U + W       beside: nothing, or joules over watts (energy_search.py)
 Subject to  (1) the stages are a path:   Σ x[c from 0] = 1;  Σ x[c into (b, q)] = Σ x[c out of (b, q)]
             (2) Σ n[c, k] x[c] <= N[k]                       no more devices of a kind than there are
             (3) U >= (M-1) Σ_{c covers l} max(E, link) x[c]
@@ -14,6 +14,9 @@ Subject to  (1) the stages are a path:   Σ x[c from 0] = 1;  Σ x[c into (b, q)
             (6) Cf[b] >= Σ_{c to b} sent x[c],  Cf[b] >= Σ_{c from b} received x[c];  Cb alike
             (7) W >= Σ_{c covers l} ending x[c] - R[l]
             GPipe, inference: instead of (3) to (5), Uf and Ub with one direction's times each, and U >= (M-1)(Uf + Ub)
+            (8) T = Σ E x + Σ Cf + Σ Cb + U + W <= L - Σ_{c covers l} (L - latest)+ x[c]       if an iteration has a
+                limit L: some stages may have an earlier one, as a battery's
+            (9) Σ channel x[c] <= L
 
 (3) and (7) have a row per covered layer, not per stage or device: that makes the relaxation tight, and no row needs a
 large constant. (4) takes a message to be as long as at its sender's end: where receivers are slower, it is a little
@@ -41,6 +44,7 @@ class Shape:
     micro_batches: int
     depths: tuple[int, ...]
     phases: bool  # forward passes end before backward passes begin, or there are none
+    limit_s: float = INF  # of an iteration
 
 
 class Programme:
@@ -52,11 +56,11 @@ class Programme:
         self.upper: list[float] = []
         self.base: list[tuple[int, int, float]] = []  # row, variable, value
         self.variables: list[str] = []
+        # Solvers compute in so many seconds, so that their tolerances mean something: a tenth of the longest stage.
+        self.unit_s = float(np.max(columns.both_s, initial=0.0)) / 10 or 1.0
         self._make_variables()
         self._make_rows()
         self.repeats = self._repeats()
-        # Solvers compute in so many seconds, so that their tolerances mean something: a tenth of the longest stage.
-        self.unit_s = float(np.max(columns.both_s, initial=0.0)) / 10 or 1.0
         self.in_seconds = np.ones(len(self.lower), dtype=bool)
         self.in_seconds[[self.source, *self.kind, *self.node[self.node >= 0]]] = False
 
@@ -107,6 +111,17 @@ class Programme:
                 (self.sent, self.Cf), (self.received, self.Cf), (self.returned, self.Cb), (self.taken_back, self.Cb)
             ):  # fmt: skip
                 rows.append(self._row(0, INF, (message[b], 1.0)))
+        self.latest, self.channel = self._limit_rows()
+
+    def _limit_rows(self) -> tuple[list[int], list[int]]:
+        """Of the iteration: one row for every layer where stages have limits of their own, else one; of the channel."""
+        if not np.isfinite(self.shape.limit_s):
+            return [], []
+        limit = self.shape.limit_s / self.unit_s
+        own = bool(np.any(self.columns.latest_s < self.shape.limit_s))
+        seconds = [(variable, 1.0) for variable in self.priced]
+        latest = [self._row(-INF, limit, *seconds) for _ in range(self.shape.layers if own else 1)]
+        return latest, [self._row(-INF, limit)] if np.any(self.columns.channel_s) else []
 
     def _repeats(self) -> Floats:
         """[candidate] the least that U is if the plan has it."""
@@ -149,6 +164,8 @@ class Programme:
     def _covering(self, which: Ints) -> Iterator[tuple[Ints, Floats]]:
         """Rows by layer, and each candidate's value in those that it covers."""
         yield np.array(self.tail), self.columns.ending_s[which]
+        if len(self.latest) > 1:  # what is covered is subtracted
+            yield np.array(self.latest), np.minimum(self.columns.latest_s[which] - self.shape.limit_s, 0.0)
         if not self.shape.phases:
             yield np.array(self.cover), self.repeats[which]
             return
@@ -175,6 +192,8 @@ class Programme:
     def _shared(self, c: Columns) -> Iterator[tuple[int, Floats]]:
         """Rows that all candidates are in, and their values."""
         yield from self._around(c)
+        yield from ((row, -c.both_s) for row in self.latest)
+        yield from ((row, -c.channel_s) for row in self.channel)
         if self.shape.phases:
             yield self.air[0], c.air_forward_s
             yield self.air[1], c.air_backward_s
@@ -189,7 +208,7 @@ class Programme:
         devices = np.zeros(len(c))
         for k, row in enumerate(self.kind):
             devices -= c.replicas[:, k] * duals[row]
-        price = c.both_s.copy()
+        price = c.cost_s
         for rows, values in self._covering(everyone):
             sums = np.concatenate([[0.0], np.cumsum(duals[rows])])
             price += values * (sums[c.stop] - sums[c.start])

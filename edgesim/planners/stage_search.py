@@ -98,7 +98,7 @@ class Search:
                 f"HiGHS is left out: {error}; CBC goes on alone, which takes longer", RuntimeWarning, stacklevel=2
             )
             bound_s = max(root.bound_s, self._decide(root)[0])
-        pool = sorted((seconds, choice) for choice, seconds in self.pool.items())
+        pool = sorted((seconds, choice) for choice, seconds in self.pool.items() if np.isfinite(seconds))
         value_s, choice = pool[0] if pool else (np.inf, ())
         return Found(
             choice=choice, value_s=value_s, bound_s=min(bound_s, value_s), proven=not self.late(),
@@ -112,11 +112,11 @@ class Search:
         for limit_s in values[np.unique(np.linspace(0, 1, LIMITS) ** 3 * (len(values) - 1)).astype(int)]:
             rent = np.zeros(len(devices))
             for _ in range(ROUNDS):
-                path = self.paths.cheapest(np.where(repeats <= limit_s, c.both_s + c.replicas @ rent, np.inf))
+                path = self.paths.cheapest(np.where(repeats <= limit_s, c.cost_s + c.replicas @ rent, np.inf))
                 used = c.replicas[list(path)].sum(axis=0)
                 if not path or (used <= devices).all():
                     break
-                rent += np.maximum(used - devices, 0) * float(c.both_s[list(path)].mean()) / 4
+                rent += np.maximum(used - devices, 0) * float(c.cost_s[list(path)].mean()) / 4
             if path and (used <= devices).all():
                 self.meet(path)
             if self.late() and self.pool:
@@ -170,9 +170,9 @@ class Search:
         low, high = 0, len(values) - 1
         while low < high:
             middle = (low + high) // 2
-            open_ = np.isfinite(self.paths.through(np.where(repeats <= values[middle], c.both_s, np.inf))).any()
+            open_ = np.isfinite(self.paths.through(np.where(repeats <= values[middle], c.cost_s, np.inf))).any()
             low, high = (low, middle) if open_ else (middle + 1, high)
-        return float(values[low] + np.min(self.paths.through(c.both_s)))
+        return float(values[low] + np.min(self.paths.through(c.cost_s)))
 
     def _narrowed(self, node: Node) -> float:
         """The bound of a node by a search among its candidates alone, whose programmes are that much smaller."""
@@ -302,7 +302,7 @@ def integer_programme(
     problem, unit_s = pulp.LpProblem("stages", pulp.LpMinimize), programme.unit_s
     others = [problem.add_variable(name, lowBound=0) for name in programme.variables]
     chosen = [problem.add_variable(f"x{c}", cat=pulp.LpBinary) for c in which]
-    costs = dict(zip(chosen, (programme.columns.both_s[which] / unit_s).tolist(), strict=True))
+    costs = dict(zip(chosen, (programme.columns.cost_s[which] / unit_s).tolist(), strict=True))
     problem.setObjective(pulp.LpAffineExpression(costs | {others[i]: 1.0 for i in programme.priced}))
     rows: list[dict[pulp.LpVariable, float]] = [{} for _ in programme.lower]
     for row, variable, value in programme.base:
