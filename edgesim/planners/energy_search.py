@@ -1,0 +1,262 @@
+"""Which pipeline takes the fewest joules within a time, and how far below can any be? The stages' search with energy.
+
+    E = P T + Σ joules[c] x[c] + T Σ idle[c] x[c]        joules above idle; P and idle in watts
+
+P are the idle watts that every plan draws, idle[c] what working devices add: nothing where all ranks count and a
+board idles alike in all modes. Over P, E is an iteration with a cost beside it, which ``stage_search.py`` minimises. The
+last term is a product: in an interval [a, b] of T it is at least a idle[c], for where T >= a and the sum is >= 0,
+T Σ idle x >= a Σ idle x. So the interval is cut until value and bound meet, or time is over (McCormick, 1976).
+
+A battery that must last is a limit of T for each stage that its device could hold: idle_w T + joules <= budget.
+"""
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from time import perf_counter
+
+import numpy as np
+
+from edgesim.cluster import Topology
+from edgesim.plan import Depth, Plan, Proof, Stage, Status
+from edgesim.planners.idle_watts import IdleWatts
+from edgesim.planners.iteration_energy import above_idle_j, air_s
+from edgesim.planners.pipeline_search import OPTIMAL_GAP
+from edgesim.planners.power_columns import PowerCandidates
+from edgesim.planners.power_modes import InModes
+from edgesim.planners.stage_columns import Floats, Ints
+from edgesim.planners.stage_prices import Paths
+from edgesim.planners.stage_programme import Programme, Shape
+from edgesim.planners.stage_search import Choice, Search
+from edgesim.planners.steady_state import iteration_s
+from edgesim.workload import Purpose
+
+SLACK = 1e-9  # relative: by how much a limit may be exceeded
+CUTS = 40  # intervals of T, at most
+TINY = 1e-6  # of a plan's joules, as a price of time where no device draws anything idle
+METHOD = "branch and bound over stages in power modes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a choice truly takes: ``by_board_j`` of every board that counts, ``channel_s`` of a shared channel."""
+
+    seconds: float
+    joules: float
+    by_board_j: Mapping[int, float]
+    channel_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The best choice within a limit of the iteration, none where there is none, and the bound: joules, or seconds."""
+
+    choice: Choice
+    value: float
+    bound: float
+    proven: bool
+    solver: str
+
+
+class EnergySearch:
+    """All hybrid pipelines of a problem in power modes, asked for the fewest joules or seconds within limits.
+
+    ``iterations`` is how many a charge must last, for every board with a battery; None: batteries do not matter.
+    ``idle_devices`` counts ranks without work.
+    """
+
+    def __init__(
+        self, modes: InModes, *, planner: str, depth: Depth, replicas: int, stages: int | None = None,
+        idle_devices: bool = True, iterations: int | None = None,
+    ) -> None:  # fmt: skip
+        self.modes, self.planner, self.idle_devices, self.iterations = modes, planner, idle_devices, iterations
+        self.idle = IdleWatts.of(modes, idle_devices=idle_devices)
+        self.budget_j = {
+            rank: board.power.battery_j / iterations
+            for rank, board in enumerate(modes.boards.cluster.devices)
+            if iterations and board.power.battery_j
+        }
+        self.candidates = PowerCandidates(
+            modes, depth=Depth(depth), replicas=replicas, stages=stages, idle_w=self.idle.added_w,
+            budget_j=[self.budget_j.get(modes.board_of[kind[0]], inf) for kind in modes.kinds],
+        )  # fmt: skip
+        c, workload = self.candidates, modes.boards.workload
+        self.columns = c.columns
+        self.shape = Shape(
+            layers=c.layers, positions=c.most, devices=c.devices, micro_batches=workload.micro_batches,
+            depths=tuple(c.depths),
+            phases=workload.purpose is Purpose.INFER or c.depths[0] >= workload.micro_batches,
+        )  # fmt: skip
+        self.paths = Paths(self.columns, layers=c.layers, positions=c.most)
+        self.repeats = Programme(self.columns, self.shape).repeats
+        self.added_w = np.array([c.idle_w_of(group) for group in c.groups])[self.columns.group]
+        self.judgements: dict[Choice, Judged] = {}
+
+    def without_batteries(self) -> "EnergySearch":
+        """The same, however long batteries last."""
+        c = self.candidates
+        return EnergySearch(
+            self.modes, planner=self.planner, depth=c.depth, replicas=c.replicas, stages=c.stages,
+            idle_devices=self.idle_devices,
+        )  # fmt: skip
+
+    @property
+    def most_s(self) -> float:
+        """The longest iteration that batteries allow of boards that may have no work; infinite without any."""
+        idle_w = self.idle.least_w
+        idling = [budget_j / idle_w[rank] for rank, budget_j in self.budget_j.items() if idle_w[rank]]
+        return min(idling, default=inf) if self.idle_devices else inf
+
+    # --- questions ---
+
+    def fastest(self, *, time_limit_s: float, gap: float) -> Answer:
+        """The fewest seconds that batteries allow."""
+        nothing = np.zeros(len(self.columns))
+        return self._search(
+            nothing, lambda judged: judged.seconds, limit_s=self.most_s, time_limit_s=time_limit_s, gap=gap
+        )
+
+    def least_joules(self, limit_s: float, *, at_least_s: float = 0.0, time_limit_s: float, gap: float) -> Answer:
+        """The fewest joules of an iteration of at most so many seconds; none is shorter than ``at_least_s``.
+
+        One search where T x idle is no product of unknowns, else one for each interval of T.
+        """
+        deadline_s, limit_s = perf_counter() + time_limit_s, min(limit_s, self.most_s, self._dear_s())
+        best = Answer(choice=(), value=inf, bound=inf, proven=True, solver="path")
+        heap, closed, solvers = [(-inf, at_least_s, limit_s)], inf, dict[str, None]()
+        for number in range(CUTS):
+            if not heap or heap[0][0] >= best.value * (1 - gap) or (number and perf_counter() > deadline_s):
+                break
+            _, low_s, high_s = heapq.heappop(heap)
+            answer = self._joules_between(low_s, high_s, time_limit_s=deadline_s - perf_counter(), gap=gap)
+            best = answer if answer.value < best.value else best
+            solvers |= dict.fromkeys(filter(None, [answer.solver]))
+            if not self.idle.spread or answer.bound >= best.value * (1 - gap):
+                closed = min(closed, answer.bound)
+                continue
+            middle_s = (low_s + high_s) / 2
+            heapq.heappush(heap, (answer.bound, low_s, middle_s))
+            heapq.heappush(heap, (answer.bound, middle_s, high_s))
+        bound = min([closed, best.value, *(bound for bound, *_ in heap)])
+        return replace(best, bound=bound, proven=perf_counter() <= deadline_s, solver=" and ".join(solvers))
+
+    def _joules_between(self, low_s: float, high_s: float, *, time_limit_s: float, gap: float) -> Answer:
+        """Of iterations in an interval; its bound counts no others, its choice may be a shorter one."""
+        always_w = self.idle.always_w
+        per_s = always_w or float(np.max(self.columns.beside_s, initial=1.0)) / self._dear_s() * TINY
+        constant_j = low_s * self.idle.offset_w
+        more_w = per_s - always_w  # time must have a price: what it is beyond its joules is taken off the bound
+        found = self._search(
+            (self.columns.beside_s + low_s * self.added_w) / per_s,
+            lambda judged: (judged.joules + more_w * judged.seconds - constant_j) / per_s,
+            limit_s=high_s, time_limit_s=time_limit_s, gap=gap,
+        )  # fmt: skip
+        value = self.judge(found.choice).joules if found.choice else inf
+        bound = found.bound * per_s + constant_j - (more_w * high_s if more_w else 0.0)
+        return replace(found, value=value, bound=min(bound, value))
+
+    def _search(
+        self, beside_s: Floats, value: Callable[[Judged], float], *, limit_s: float, time_limit_s: float, gap: float
+    ) -> Answer:
+        """The choice of the least value among those that keep the limits, and the stages' search's bound."""
+        limit_s = min(limit_s, self._dear_s())
+
+        def seconds(choice: Choice) -> float:
+            judged = self.judge(choice)
+            return value(judged) if self._fits(judged, limit_s) else inf
+
+        known = [(seconds(choice), choice) for choice in self.judgements]
+        to_beat_s = min((each for each, _ in known), default=inf)
+        which = self._possible(beside_s, limit_s, to_beat_s * (1 + SLACK))
+        columns = replace(self.columns, beside_s=beside_s).take(which)
+        search = Search(
+            Programme(columns, replace(self.shape, limit_s=limit_s * (1 + SLACK))), gap=gap, time_limit_s=time_limit_s,
+            seconds=lambda choice: seconds(tuple(which[list(choice)].tolist())), to_beat_s=to_beat_s,
+        )  # fmt: skip
+        found = search.run()
+        best = min(known + [(each, tuple(which[list(choice)].tolist())) for each, choice in found.pool[:1]],
+                   default=(inf, ()))  # fmt: skip
+        return Answer(
+            choice=best[1] if best[0] < inf else (), value=best[0], bound=min(found.bound_s, best[0]),
+            proven=found.proven, solver=found.solver,
+        )  # fmt: skip
+
+    def _possible(self, beside_s: Floats, limit_s: float, to_beat_s: float) -> Ints:
+        """Candidates that may be in a choice within the limit and below what is known: by shortest paths alone."""
+        in_time = self.paths.through(self.columns.both_s) + self.repeats
+        cost_s = self.paths.through(self.columns.both_s + beside_s) + self.repeats
+        latest_s = np.minimum(self.columns.latest_s, limit_s) * (1 + SLACK)
+        return np.flatnonzero((in_time <= latest_s) & (cost_s <= to_beat_s))
+
+    def _dear_s(self) -> float:
+        """More seconds than any pipeline takes: every micro-batch through the slowest candidates, one by one."""
+        c = self.columns
+        messages_s = c.sent_s + c.received_s + c.returned_s + c.taken_back_s
+        slowest_s = np.max(c.both_s + messages_s, initial=0.0) * self.shape.positions * self.shape.micro_batches
+        return float(2 * slowest_s + np.max(c.ending_s, initial=0.0)) or 1.0
+
+    # --- judging ---
+
+    def _fits(self, judged: Judged, limit_s: float) -> bool:
+        return max(judged.seconds, judged.channel_s) <= limit_s * (1 + SLACK) and all(
+            judged.by_board_j.get(rank, 0.0) <= budget_j * (1 + SLACK) for rank, budget_j in self.budget_j.items()
+        )
+
+    def judge(self, choice: Choice) -> Judged:
+        """What the choice's plan takes, exactly; remembered."""
+        if choice not in self.judgements:
+            self.judgements[choice] = self._judge(choice)
+        return self.judgements[choice]
+
+    def _judge(self, choice: Choice) -> Judged:
+        modes, costs, plan = self.modes, self.candidates.costs, self.in_all_modes(choice)
+        seconds, above = iteration_s(modes.problem, plan, costs), above_idle_j(costs, plan)
+        boards = {modes.board_of[rank]: (modes.problem.cluster.devices[rank], above.get(rank, 0.0))
+                  for rank in plan.ranks}  # fmt: skip
+        if self.idle_devices:
+            boards = {rank: (board, 0.0) for rank, board in enumerate(modes.boards.cluster.devices)} | boards
+        by_board_j = {rank: board.power.idle_w * seconds + joules for rank, (board, joules) in boards.items()}
+        radio = modes.problem.cluster.network.topology is Topology.RADIO
+        return Judged(
+            seconds=seconds, joules=sum(by_board_j.values()), by_board_j=by_board_j,
+            channel_s=air_s(modes.problem, plan) if radio else 0.0,
+        )  # fmt: skip
+
+    # --- plans ---
+
+    def in_all_modes(self, choice: Choice) -> Plan:
+        """The choice as a plan of the larger problem's ranks, not checked: boards of a type are taken in their order."""
+        columns, c = self.columns, self.candidates
+        free = [list(range(len(boards))) for boards in self.modes.types]
+        stages = []
+        for number in choice:
+            shares = c.shares(int(columns.group[number]), int(columns.split[number]))
+            ranks = tuple(c.kinds[kind][free[self.modes.type_of[kind]].pop(0)] for kind, _ in shares)
+            stages.append(
+                Stage(
+                    layers=(int(columns.start[number]), int(columns.stop[number])), ranks=ranks,
+                    samples=tuple(n for _, n in shares), in_flight=int(columns.depth[number]),
+                )
+            )  # fmt: skip
+        problem = self.modes.boards
+        return Plan(
+            model=problem.model.name, stages=tuple(stages), micro_batches=problem.workload.micro_batches,
+            micro_batch_samples=problem.workload.micro_batch_samples, planner=self.planner,
+            proof=Proof(status=Status.HEURISTIC, method="none", objective="none"), profile_hash=problem.profile.hash,
+        )  # fmt: skip
+
+    def plan(self, answer: Answer, *, limit_s: float, seconds: float) -> Plan:
+        """The checked plan of an answer in joules, with its proof; planning took so many seconds."""
+        draft, within = self.in_all_modes(answer.choice), f" within {limit_s:.6g} s" if limit_s < inf else ""
+        gap = (answer.value - answer.bound) / answer.bound if answer.bound > 0 else inf
+        proof = Proof(
+            status=Status.OPTIMAL if gap <= OPTIMAL_GAP else Status.FEASIBLE, method=METHOD,
+            objective=f"joules per iteration{within}", value=answer.value,
+            bound=answer.bound if answer.bound > 0 else None, seconds=seconds, solver=answer.solver,
+        )  # fmt: skip
+        plan = replace(
+            draft, stages=tuple(map(self.modes.stage, draft.stages)), proof=proof,
+            predicted_s=self.judge(answer.choice).seconds,
+        )  # fmt: skip
+        return self.modes.of(plan).check(plan)
