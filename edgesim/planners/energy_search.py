@@ -160,7 +160,8 @@ class EnergySearch:
         self, beside_s: Floats, value: Callable[[Judged], float], *, limit_s: float, time_limit_s: float, gap: float
     ) -> Answer:
         """The choice of the least value among those that keep the limits, and the stages' search's bound."""
-        limit_s = min(limit_s, self._dear_s())
+        if limit_s >= self._dear_s() and not np.isfinite(self.columns.latest_s).any():
+            limit_s = inf  # which no row has to say
 
         def seconds(choice: Choice) -> float:
             judged = self.judge(choice)
@@ -174,7 +175,8 @@ class EnergySearch:
             Programme(columns, replace(self.shape, limit_s=limit_s * (1 + SLACK))), gap=gap, time_limit_s=time_limit_s,
             seconds=lambda choice: seconds(tuple(which[list(choice)].tolist())), to_beat_s=to_beat_s,
         )  # fmt: skip
-        found = search.run()
+        place = {c: i for i, c in enumerate(which.tolist())}
+        found = search.run(tuple(place[c] for c in choice) for each, choice in known if place.keys() >= set(choice))
         best = min(known + [(each, tuple(which[list(choice)].tolist())) for each, choice in found.pool[:1]],
                    default=(inf, ()))  # fmt: skip
         return Answer(

@@ -24,7 +24,7 @@ short, and so is the bound.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,6 +63,12 @@ class Programme:
         self.repeats = self._repeats()
         self.in_seconds = np.ones(len(self.lower), dtype=bool)
         self.in_seconds[[self.source, *self.kind, *self.node[self.node >= 0]]] = False
+
+    @property
+    def of_time(self) -> "Programme":
+        """The same without a limit, and with nothing but time in its objective."""
+        columns = replace(self.columns, beside_s=np.zeros(len(self.columns)))
+        return Programme(columns, replace(self.shape, limit_s=INF))
 
     # --- variables and rows ---
 

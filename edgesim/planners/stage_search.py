@@ -26,6 +26,8 @@ from edgesim.planners.stage_relaxation import Interval, Relaxation, Relaxed
 LEAF = 60  # candidates that an integer programme decides among
 TRIAL = 120  # candidates among which a better plan is sought, every so many nodes
 EVERY = 16
+NARROW = 2000
+LIMITED_LEAF = 500  # the same where time is limited, which branches poorly and has a row that solvers cut well
 FEWER = 3  # as few candidates left are worth programmes of their own
 LIMITS, ROUNDS = 5, 8  # of U, and of rents, with which first plans are sought
 WIDE = 0.02  # of the bound: how far stages in parts may exceed an interval before it is cut
@@ -126,15 +128,25 @@ class Search:
         """The bound of what is left open in a node when nothing can win any more, or time is over."""
         relaxation = Relaxation(self.programme, self.paths, late=self.late)
         self.solvers[relaxation.name] = None
+        clock = Relaxation(self.programme.of_time, self.paths, late=self.late) if self.programme.latest else None
         closed_s = np.inf  # the least bound of nodes that are done with
         at_least_s = np.full(len(self.programme.columns), -np.inf)  # of every choice that has the candidate
-        heap = [root]
+        heap, leaf = [root], LEAF if clock is None else LIMITED_LEAF
         while heap and heap[0].bound_s < self.to_beat_s and not self.late():
             node = heapq.heappop(heap)
             node = replace(node, allowed=node.allowed & (at_least_s < self.to_beat_s))
             if node is not root and int(node.allowed.sum()) * FEWER < len(node.allowed):
                 closed_s = min(closed_s, self._narrowed(node))
                 continue
+            if clock is not None:  # time alone says more of a limit than a row of it does
+                timed = clock.solve(
+                    node.allowed, repeats_s=node.repeats_s, tail_s=node.tail_s, beat_s=self.programme.shape.limit_s
+                )
+                if timed is None:
+                    continue
+                if timed.whole:
+                    self.meet(self._in_order(timed.chosen))
+                node = replace(node, allowed=node.allowed & (timed.through <= self.programme.shape.limit_s))
             relaxed = relaxation.solve(
                 node.allowed, repeats_s=node.repeats_s, tail_s=node.tail_s, beat_s=self.to_beat_s
             )
@@ -150,10 +162,11 @@ class Search:
                 for child in self._others(replace(node, bound_s=bound_s), self._in_order(relaxed.chosen)):
                     heapq.heappush(heap, child)
                 continue
-            if node.capped and (not self.pool or node.number % EVERY < 2):
+            narrow = clock is not None and node.number < 2 and len(node.allowed) < NARROW  # tried before
+            if node.capped and not narrow and (not self.pool or node.number % EVERY < 2):
                 self._try(relaxed, node)
             node = replace(node, bound_s=bound_s, allowed=node.allowed & (relaxed.through < self.to_beat_s))
-            children = list(self._children(node, relaxed)) if int(node.allowed.sum()) > LEAF else []
+            children = list(self._children(node, relaxed)) if int(node.allowed.sum()) > leaf else []
             if not children:
                 decided_s, choice = self._decide(node)
                 node = replace(node, bound_s=max(bound_s, decided_s))
@@ -227,7 +240,7 @@ class Search:
             yield replace(node, number=self.numbers)
             return
         low, high = replace(node, number=self.numbers), replace(node, number=self.numbers + 1)
-        if max(over_u, over_w) > WIDE * relaxed.bound:
+        if max(over_u, over_w) > WIDE * min(relaxed.bound, p.shape.limit_s):
             if over_u >= over_w:
                 cut_s = relaxed.repeats_s + over_u / 2
                 yield replace(low, repeats_s=(node.repeats_s[0], cut_s), allowed=node.allowed & (p.repeats <= cut_s))
@@ -247,10 +260,31 @@ class Search:
         meets = np.bincount(p.columns.start[chosen], weights=relaxed.parts, minlength=p.shape.layers)
         b = int(np.argmin(np.abs(meets - 0.5)))
         if not 0.01 < meets[b] < 0.99:
+            if p.latest or p.columns.beside_s.any():
+                yield from self._by_devices(low, high, relaxed)
             return
         start, stop = p.columns.start, p.columns.stop
         yield replace(low, allowed=node.allowed & ~((start < b) & (b < stop)))
         yield replace(high, allowed=node.allowed & (start != b) & (stop != b))
+
+    def _by_devices(self, low: Node, high: Node, relaxed: Relaxed) -> Iterable[Node]:
+        """With and without some of the candidates for one range of layers: those of the same devices, or the faster."""
+        c, chosen = self.programme.columns, relaxed.chosen
+        parted = np.abs(relaxed.parts - 0.5)
+        first = int(chosen[np.argmin(parted)])
+        if parted.min() > 0.49:
+            return
+        there = (c.start == c.start[first]) & (c.stop == c.stop[first]) & low.allowed
+        some = there & (c.replicas == c.replicas[first]).all(axis=1)
+        mine = chosen[some[chosen]]
+        if there[chosen].sum() == len(mine):  # they differ in shares or modes
+            some &= c.both_s <= (c.both_s[mine].min() + c.both_s[mine].max()) / 2
+            if some[mine].all():
+                some = np.zeros_like(there)
+                some[first] = True
+        apart = (c.stop <= c.start[first]) | (c.start >= c.stop[first])
+        yield replace(low, allowed=low.allowed & (some | apart))
+        yield replace(high, allowed=high.allowed & ~some)
 
     def _try(self, relaxed: Relaxed, node: Node) -> None:
         """Look for a choice among the candidates that the relaxation likes most."""
