@@ -13,6 +13,7 @@ A battery that must last is a limit of T for each stage that its device could ho
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from time import perf_counter
 
@@ -25,9 +26,10 @@ from edgesim.planners.iteration_energy import above_idle_j, air_s
 from edgesim.planners.pipeline_search import OPTIMAL_GAP
 from edgesim.planners.power_columns import PowerCandidates
 from edgesim.planners.power_modes import InModes
-from edgesim.planners.stage_columns import Floats, Ints
+from edgesim.planners.stage_columns import Columns, Floats, Ints
 from edgesim.planners.stage_prices import Paths
 from edgesim.planners.stage_programme import Programme, Shape
+from edgesim.planners.stage_relaxation import Relaxation
 from edgesim.planners.stage_search import Choice, Search
 from edgesim.planners.steady_state import iteration_s
 from edgesim.workload import Purpose
@@ -143,10 +145,8 @@ class EnergySearch:
 
     def _joules_between(self, low_s: float, high_s: float, *, time_limit_s: float, gap: float) -> Answer:
         """Of iterations in an interval; its bound counts no others, its choice may be a shorter one."""
-        always_w = self.idle.always_w
-        per_s = always_w or float(np.max(self.columns.beside_s, initial=1.0)) / self._dear_s() * TINY
-        constant_j = low_s * self.idle.offset_w
-        more_w = per_s - always_w  # time must have a price: what it is beyond its joules is taken off the bound
+        per_s, constant_j = self._per_s(), low_s * self.idle.offset_w
+        more_w = per_s - self.idle.always_w  # time must have a price: what it is beyond its joules is taken off the bound
         found = self._search(
             (self.columns.beside_s + low_s * self.added_w) / per_s,
             lambda judged: (judged.joules + more_w * judged.seconds - constant_j) / per_s,
@@ -185,11 +185,35 @@ class EnergySearch:
         )  # fmt: skip
 
     def _possible(self, beside_s: Floats, limit_s: float, to_beat_s: float) -> Ints:
-        """Candidates that may be in a choice within the limit and below what is known: by shortest paths alone."""
-        in_time = self.paths.through(self.columns.both_s) + self.repeats
+        """Candidates that may be in a choice within the limit and below what is known: by relaxations without limits."""
         cost_s = self.paths.through(self.columns.both_s + beside_s) + self.repeats
+        if beside_s.any():
+            cost_s = np.maximum(cost_s, self.least_cost_s)
         latest_s = np.minimum(self.columns.latest_s, limit_s) * (1 + SLACK)
-        return np.flatnonzero((in_time <= latest_s) & (cost_s <= to_beat_s))
+        return np.flatnonzero((self.least_time_s <= latest_s) & (cost_s <= to_beat_s))
+
+    @cached_property
+    def least_time_s(self) -> Floats:
+        """[candidate] a bound of the time of all pipelines that have it."""
+        return np.maximum(self.paths.through(self.columns.both_s) + self.repeats, self._root(replace(self.columns, beside_s=0 * self.columns.beside_s)))
+
+    @cached_property
+    def least_cost_s(self) -> Floats:
+        """[candidate] a bound of their objective, in joules over watts: nothing is added for working devices."""
+        return self._root(replace(self.columns, beside_s=self.columns.beside_s / self._per_s()))
+
+    def _root(self, columns: Columns) -> Floats:
+        """[candidate] what the relaxation says without limits."""
+        everyone, full = np.isfinite(self.paths.through(columns.both_s)), (0.0, inf)
+        if not everyone.any():
+            return np.full(len(columns), inf)
+        relaxation = Relaxation(Programme(columns, self.shape), self.paths, late=lambda: False)
+        relaxed = relaxation.solve(everyone, repeats_s=full, tail_s=full, beat_s=inf)
+        return np.full(len(columns), inf) if relaxed is None else relaxed.through
+
+    def _per_s(self) -> float:
+        """Watts at which joules are counted as seconds: those that all plans draw, or nearly nothing."""
+        return self.idle.always_w or float(np.max(self.columns.beside_s, initial=1.0)) / self._dear_s() * TINY
 
     def _dear_s(self) -> float:
         """More seconds than any pipeline takes: every micro-batch through the slowest candidates, one by one."""
