@@ -247,7 +247,7 @@ OF_SYSTEMS = {
     "asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "pipedream": "hybrid_pipeline",
     "dapple": "hybrid_pipeline", "hetpipe": "hybrid_pipeline", "eco_fl": "pipeline", "gpipe_even": "pipeline",
     "pipeedge": "pipeline", "prima": "pipeline", "edge_memory": "pipeline", "eddl": "data", "galaxy": "hybrid_model",
-    "megatron_even": "tensor", "sp_even": "sequence",
+    "megatron_even": "tensor", "sp_even": "sequence", "ilp_energy": "hybrid_pipeline",
 }  # fmt: skip
 
 

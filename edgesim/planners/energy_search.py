@@ -3,9 +3,9 @@
     E = P T + Σ joules[c] x[c] + T Σ idle[c] x[c]        joules above idle; P and idle in watts
 
 P are the idle watts that every plan draws, idle[c] what working devices add: nothing where all ranks count and a
-board idles alike in all modes. Over P, E is an iteration with a cost beside it, which ``stage_search.py`` minimises. The
-last term is a product: in an interval [a, b] of T it is at least a idle[c], for where T >= a and the sum is >= 0,
-T Σ idle x >= a Σ idle x. So the interval is cut until value and bound meet, or time is over (McCormick, 1976).
+board idles alike in all modes. Over P, E is an iteration with a cost beside it, which ``stage_search.py`` minimises.
+The last term is a product of unknowns: where T >= a it is at least a Σ idle x. So the interval of T is cut until value
+and bound meet, or time is over (McCormick, Math. Programming 1976).
 
 A battery that must last is a limit of T for each stage that its device could hold: idle_w T + joules <= budget.
 """
@@ -146,7 +146,9 @@ class EnergySearch:
     def _joules_between(self, low_s: float, high_s: float, *, time_limit_s: float, gap: float) -> Answer:
         """Of iterations in an interval; its bound counts no others, its choice may be a shorter one."""
         per_s, constant_j = self._per_s(), low_s * self.idle.offset_w
-        more_w = per_s - self.idle.always_w  # time must have a price: what it is beyond its joules is taken off the bound
+        more_w = (
+            per_s - self.idle.always_w
+        )  # time must have a price: what it is beyond its joules is taken off the bound
         found = self._search(
             (self.columns.beside_s + low_s * self.added_w) / per_s,
             lambda judged: (judged.joules + more_w * judged.seconds - constant_j) / per_s,
@@ -185,7 +187,7 @@ class EnergySearch:
         )  # fmt: skip
 
     def _possible(self, beside_s: Floats, limit_s: float, to_beat_s: float) -> Ints:
-        """Candidates that may be in a choice within the limit and below what is known: by relaxations without limits."""
+        """Candidates that may be in a choice within the limit and below what is known: by relaxations alone."""
         cost_s = self.paths.through(self.columns.both_s + beside_s) + self.repeats
         if beside_s.any():
             cost_s = np.maximum(cost_s, self.least_cost_s)
@@ -195,7 +197,10 @@ class EnergySearch:
     @cached_property
     def least_time_s(self) -> Floats:
         """[candidate] a bound of the time of all pipelines that have it."""
-        return np.maximum(self.paths.through(self.columns.both_s) + self.repeats, self._root(replace(self.columns, beside_s=0 * self.columns.beside_s)))
+        return np.maximum(
+            self.paths.through(self.columns.both_s) + self.repeats,
+            self._root(replace(self.columns, beside_s=0 * self.columns.beside_s)),
+        )
 
     @cached_property
     def least_cost_s(self) -> Floats:
@@ -252,7 +257,7 @@ class EnergySearch:
     # --- plans ---
 
     def in_all_modes(self, choice: Choice) -> Plan:
-        """The choice as a plan of the larger problem's ranks, not checked: boards of a type are taken in their order."""
+        """The choice as a plan of the larger problem's ranks, not checked; boards of a type in their order."""
         columns, c = self.columns, self.candidates
         free = [list(range(len(boards))) for boards in self.modes.types]
         stages = []

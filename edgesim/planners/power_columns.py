@@ -73,7 +73,8 @@ class PowerCandidates(Candidates):
         if key not in self.totals:
             ways = [way for way in sums(self.samples, len(key)) if all(s >= n for s, n in zip(way, key, strict=True))]
             self.totals[key] = np.array(ways, dtype=np.int64).reshape(-1, len(key))
-        return -(-self.totals[key] // np.array(key))
+        most: Ints = -(-self.totals[key] // np.array(key))
+        return most
 
     def shares(self, g: int, split: int) -> list[tuple[int, int]]:
         """(kind, samples) of each replica: a kind's share its total evenly, the first of them the larger parts."""

@@ -1,4 +1,4 @@
-"""Why does no plan keep its limits? The latency, a battery or the channel that forbids it, and a number that would do."""
+"""Why does no plan keep its limits? A latency, a battery or a channel that forbids it, and a number that would do."""
 
 from math import floor, inf
 
