@@ -14,7 +14,7 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf
+from math import inf, sqrt
 from time import perf_counter
 
 import numpy as np
@@ -35,17 +35,23 @@ from edgesim.planners.steady_state import iteration_s
 from edgesim.workload import Purpose
 
 SLACK = 1e-9  # relative: by how much a limit may be exceeded
-CUTS = 40  # intervals of T, at most
+EDGE = 1e-7  # relative: where an interval of T is cut, before the plan that asks for it
+NARROW = 1.05  # ratio of an interval's ends from which on cuts follow plans exactly
 TINY = 1e-6  # of a plan's joules, as a price of time where no device draws anything idle
 METHOD = "branch and bound over stages in power modes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a choice truly takes: ``by_board_j`` of every board that counts, ``channel_s`` of a shared channel."""
+    """What a choice truly takes: ``by_board_j`` of every board that counts, ``channel_s`` of a shared channel.
+
+    Of its joules ``above_j`` are above idle; the others are ``idle_w`` all the time.
+    """
 
     seconds: float
     joules: float
+    above_j: float
+    idle_w: float
     by_board_j: Mapping[int, float]
     channel_s: float
 
@@ -122,41 +128,55 @@ class EnergySearch:
     def least_joules(self, limit_s: float, *, at_least_s: float = 0.0, time_limit_s: float, gap: float) -> Answer:
         """The fewest joules of an iteration of at most so many seconds; none is shorter than ``at_least_s``.
 
-        One search where T x idle is no product of unknowns, else one for each interval of T.
+        One search where T x idle is no product of unknowns, else one for each interval of T, the lowest bound first.
         """
         deadline_s, limit_s = perf_counter() + time_limit_s, min(limit_s, self.most_s, self._dear_s())
-        best = Answer(choice=(), value=inf, bound=inf, proven=True, solver="path")
         heap, closed, solvers = [(-inf, at_least_s, limit_s)], inf, dict[str, None]()
-        for number in range(CUTS):
-            if not heap or heap[0][0] >= best.value * (1 - gap) or (number and perf_counter() > deadline_s):
-                break
+        best = self._known(limit_s)
+        while heap and heap[0][0] < best.value * (1 - gap) and (not solvers or perf_counter() < deadline_s):
             _, low_s, high_s = heapq.heappop(heap)
-            answer = self._joules_between(low_s, high_s, time_limit_s=deadline_s - perf_counter(), gap=gap)
-            best = answer if answer.value < best.value else best
-            solvers |= dict.fromkeys(filter(None, [answer.solver]))
-            if not self.idle.spread or answer.bound >= best.value * (1 - gap):
-                closed = min(closed, answer.bound)
+            high_s = min(high_s, self._longest_s(best.value)) if self.idle.spread else high_s
+            if low_s > high_s:
                 continue
-            middle_s = (low_s + high_s) / 2
-            heapq.heappush(heap, (answer.bound, low_s, middle_s))
-            heapq.heappush(heap, (answer.bound, middle_s, high_s))
+            found = self._between(low_s, high_s, time_limit_s=deadline_s - perf_counter(), gap=gap)
+            solvers |= dict.fromkeys([found.solver])
+            best = self._known(limit_s)
+            if not self.idle.spread or not found.choice or found.bound >= best.value * (1 - gap):
+                closed = min(closed, found.bound)
+                continue
+            cut_s = _cut_s(low_s, high_s, self.judge(found.choice).seconds)
+            heapq.heappush(heap, (found.bound, low_s, cut_s))
+            heapq.heappush(heap, (found.bound, cut_s, high_s))
         bound = min([closed, best.value, *(bound for bound, *_ in heap)])
-        return replace(best, bound=bound, proven=perf_counter() <= deadline_s, solver=" and ".join(solvers))
+        solver = " and ".join(filter(None, solvers))
+        return replace(best, bound=bound, proven=perf_counter() < deadline_s, solver=solver or "path")
 
-    def _joules_between(self, low_s: float, high_s: float, *, time_limit_s: float, gap: float) -> Answer:
-        """Of iterations in an interval; its bound counts no others, its choice may be a shorter one."""
-        per_s, constant_j = self._per_s(), low_s * self.idle.offset_w
-        more_w = (
-            per_s - self.idle.always_w
-        )  # time must have a price: what it is beyond its joules is taken off the bound
-        found = self._search(
-            (self.columns.beside_s + low_s * self.added_w) / per_s,
-            lambda judged: (judged.joules + more_w * judged.seconds - constant_j) / per_s,
-            limit_s=high_s, time_limit_s=time_limit_s, gap=gap,
-        )  # fmt: skip
-        value = self.judge(found.choice).joules if found.choice else inf
-        bound = found.bound * per_s + constant_j - (more_w * high_s if more_w else 0.0)
-        return replace(found, value=value, bound=min(bound, value))
+    def _known(self, limit_s: float) -> Answer:
+        """The best that was met within a limit; without a bound."""
+        fitting = [(judged.joules, choice) for choice, judged in self.judgements.items() if self._fits(judged, limit_s)]
+        joules, choice = min(fitting, default=(inf, ()))
+        return Answer(choice=choice, value=joules, bound=-inf, proven=False, solver="")
+
+    def _longest_s(self, joules: float) -> float:
+        """Longer iterations take more joules than so many: idle watts alone, beside the least that work takes."""
+        if not self.idle.always_w:
+            return inf
+        least_j = float(np.min(self.paths.through(self.columns.beside_s), initial=inf))
+        return max(0.0, joules - least_j) / self.idle.always_w * (1 + EDGE)
+
+    def _between(self, low_s: float, high_s: float, *, time_limit_s: float, gap: float) -> Answer:
+        """Of iterations in an interval, joules as if what is idle beyond ``always_w`` were so for ``low_s`` only."""
+        per_s, constant_j, always_w = self._per_s(), low_s * self.idle.offset_w, self.idle.always_w
+        more_w = per_s - always_w  # time must have a price: what it is beyond its joules is taken off the bound
+
+        def value(judged: Judged) -> float:
+            joules = judged.above_j + per_s * judged.seconds + low_s * (judged.idle_w - always_w)
+            return (joules - constant_j) / per_s
+
+        beside_s = (self.columns.beside_s + low_s * self.added_w) / per_s
+        found = self._search(beside_s, value, limit_s=high_s, time_limit_s=time_limit_s, gap=gap)
+        less_j = more_w * high_s if more_w else 0.0
+        return replace(found, value=found.value * per_s + constant_j, bound=found.bound * per_s + constant_j - less_j)
 
     def _search(
         self, beside_s: Floats, value: Callable[[Judged], float], *, limit_s: float, time_limit_s: float, gap: float
@@ -250,7 +270,8 @@ class EnergySearch:
         by_board_j = {rank: board.power.idle_w * seconds + joules for rank, (board, joules) in boards.items()}
         radio = modes.problem.cluster.network.topology is Topology.RADIO
         return Judged(
-            seconds=seconds, joules=sum(by_board_j.values()), by_board_j=by_board_j,
+            seconds=seconds, joules=sum(by_board_j.values()), by_board_j=by_board_j, above_j=sum(above.values()),
+            idle_w=sum(board.power.idle_w for board, _ in boards.values()),
             channel_s=air_s(modes.problem, plan) if radio else 0.0,
         )  # fmt: skip
 
@@ -291,3 +312,14 @@ class EnergySearch:
             predicted_s=self.judge(answer.choice).seconds,
         )  # fmt: skip
         return self.modes.of(plan).check(plan)
+
+
+def _cut_s(low_s: float, high_s: float, seconds: float) -> float:
+    """Where to cut an interval: before the plan whose joules were counted too low, but not near an end of a wide one."""
+    wanted_s = seconds * (1 - EDGE)
+    if low_s <= 0:
+        return wanted_s
+    ratio = high_s / low_s
+    if ratio > NARROW:
+        wanted_s = min(max(wanted_s, low_s * ratio**0.1), low_s * ratio**0.9)
+    return wanted_s
