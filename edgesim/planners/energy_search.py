@@ -5,7 +5,7 @@
 P are the idle watts that every plan draws, idle[c] what working devices add: nothing where all ranks count and a
 board idles alike in all modes. Over P, E is an iteration with a cost beside it, which ``stage_search.py`` minimises.
 The last term is a product of unknowns: where T >= a it is at least a Σ idle x. So the interval of T is cut until value
-and bound meet, or time is over (McCormick, Math. Programming 1976).
+and bound meet, or time is over (McCormick, Math. Programming 1976): at the plan whose joules were counted too low.
 
 A battery that must last is a limit of T for each stage that its device could hold: idle_w T + joules <= budget.
 """
@@ -14,7 +14,7 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf, sqrt
+from math import inf
 from time import perf_counter
 
 import numpy as np
@@ -315,7 +315,7 @@ class EnergySearch:
 
 
 def _cut_s(low_s: float, high_s: float, seconds: float) -> float:
-    """Where to cut an interval: before the plan whose joules were counted too low, but not near an end of a wide one."""
+    """Where to cut an interval: before the plan that was counted too low, but not near an end of a wide one."""
     wanted_s = seconds * (1 - EDGE)
     if low_s <= 0:
         return wanted_s

@@ -26,8 +26,8 @@ from edgesim.planners.stage_relaxation import Interval, Relaxation, Relaxed
 LEAF = 60  # candidates that an integer programme decides among
 TRIAL = 120  # candidates among which a better plan is sought, every so many nodes
 EVERY = 16
-NARROW = 2000
-LIMITED_LEAF = 500  # the same where time is limited, which branches poorly and has a row that solvers cut well
+NARROW = 2000  # candidates of a search within another where time is limited, whose first nodes were tried before
+LIMITED_LEAF = 500  # as LEAF, where time is limited: such nodes branch poorly, and solvers cut the limit's row well
 FEWER = 3  # as few candidates left are worth programmes of their own
 LIMITS, ROUNDS = 5, 8  # of U, and of rents, with which first plans are sought
 WIDE = 0.02  # of the bound: how far stages in parts may exceed an interval before it is cut
@@ -272,7 +272,7 @@ class Search:
         c, chosen = self.programme.columns, relaxed.chosen
         parted = np.abs(relaxed.parts - 0.5)
         first = int(chosen[np.argmin(parted)])
-        if parted.min() > 0.49:
+        if parted.min() > 0.5 - 1e-7:
             return
         there = (c.start == c.start[first]) & (c.stop == c.stop[first]) & low.allowed
         some = there & (c.replicas == c.replicas[first]).all(axis=1)
