@@ -11,7 +11,7 @@ A battery that must last is a limit of T for each stage that its device could ho
 """
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
@@ -19,10 +19,9 @@ from time import perf_counter
 
 import numpy as np
 
-from edgesim.cluster import Topology
-from edgesim.plan import Depth, Plan, Proof, Stage, Status
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.energy_choices import Choices, Judged
 from edgesim.planners.idle_watts import IdleWatts
-from edgesim.planners.iteration_energy import above_idle_j, air_s
 from edgesim.planners.pipeline_search import OPTIMAL_GAP
 from edgesim.planners.power_columns import PowerCandidates
 from edgesim.planners.power_modes import InModes
@@ -31,7 +30,6 @@ from edgesim.planners.stage_prices import Paths
 from edgesim.planners.stage_programme import Programme, Shape
 from edgesim.planners.stage_relaxation import Relaxation
 from edgesim.planners.stage_search import Choice, Search
-from edgesim.planners.steady_state import iteration_s
 from edgesim.workload import Purpose
 
 SLACK = 1e-9  # relative: by how much a limit may be exceeded
@@ -39,21 +37,6 @@ EDGE = 1e-7  # relative: where an interval of T is cut, before the plan that ask
 NARROW = 1.05  # ratio of an interval's ends from which on cuts follow plans exactly
 TINY = 1e-6  # of a plan's joules, as a price of time where no device draws anything idle
 METHOD = "branch and bound over stages in power modes"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """What a choice truly takes: ``by_board_j`` of every board that counts, ``channel_s`` of a shared channel.
-
-    Of its joules ``above_j`` are above idle; the others are ``idle_w`` all the time.
-    """
-
-    seconds: float
-    joules: float
-    above_j: float
-    idle_w: float
-    by_board_j: Mapping[int, float]
-    channel_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +82,8 @@ class EnergySearch:
         self.paths = Paths(self.columns, layers=c.layers, positions=c.most)
         self.repeats = Programme(self.columns, self.shape).repeats
         self.added_w = np.array([c.idle_w_of(group) for group in c.groups])[self.columns.group]
-        self.judgements: dict[Choice, Judged] = {}
+        self.choices = Choices(modes, c, planner=planner, idle_devices=idle_devices)
+        self.judge = self.choices.judge
 
     def without_batteries(self) -> "EnergySearch":
         """The same, however long batteries last."""
@@ -153,7 +137,9 @@ class EnergySearch:
 
     def _known(self, limit_s: float) -> Answer:
         """The best that was met within a limit; without a bound."""
-        fitting = [(judged.joules, choice) for choice, judged in self.judgements.items() if self._fits(judged, limit_s)]
+        fitting = [
+            (judged.joules, choice) for choice, judged in self.choices.judged.items() if self._fits(judged, limit_s)
+        ]
         joules, choice = min(fitting, default=(inf, ()))
         return Answer(choice=choice, value=joules, bound=-inf, proven=False, solver="")
 
@@ -189,7 +175,7 @@ class EnergySearch:
             judged = self.judge(choice)
             return value(judged) if self._fits(judged, limit_s) else inf
 
-        known = [(seconds(choice), choice) for choice in self.judgements]
+        known = [(seconds(choice), choice) for choice in self.choices.judged]
         to_beat_s = min((each for each, _ in known), default=inf)
         which = self._possible(beside_s, limit_s, to_beat_s * (1 + SLACK))
         columns = replace(self.columns, beside_s=beside_s).take(which)
@@ -254,64 +240,16 @@ class EnergySearch:
             judged.by_board_j.get(rank, 0.0) <= budget_j * (1 + SLACK) for rank, budget_j in self.budget_j.items()
         )
 
-    def judge(self, choice: Choice) -> Judged:
-        """What the choice's plan takes, exactly; remembered."""
-        if choice not in self.judgements:
-            self.judgements[choice] = self._judge(choice)
-        return self.judgements[choice]
-
-    def _judge(self, choice: Choice) -> Judged:
-        modes, costs, plan = self.modes, self.candidates.costs, self.in_all_modes(choice)
-        seconds, above = iteration_s(modes.problem, plan, costs), above_idle_j(costs, plan)
-        boards = {modes.board_of[rank]: (modes.problem.cluster.devices[rank], above.get(rank, 0.0))
-                  for rank in plan.ranks}  # fmt: skip
-        if self.idle_devices:
-            boards = {rank: (board, 0.0) for rank, board in enumerate(modes.boards.cluster.devices)} | boards
-        by_board_j = {rank: board.power.idle_w * seconds + joules for rank, (board, joules) in boards.items()}
-        radio = modes.problem.cluster.network.topology is Topology.RADIO
-        return Judged(
-            seconds=seconds, joules=sum(by_board_j.values()), by_board_j=by_board_j, above_j=sum(above.values()),
-            idle_w=sum(board.power.idle_w for board, _ in boards.values()),
-            channel_s=air_s(modes.problem, plan) if radio else 0.0,
-        )  # fmt: skip
-
-    # --- plans ---
-
-    def in_all_modes(self, choice: Choice) -> Plan:
-        """The choice as a plan of the larger problem's ranks, not checked; boards of a type in their order."""
-        columns, c = self.columns, self.candidates
-        free = [list(range(len(boards))) for boards in self.modes.types]
-        stages = []
-        for number in choice:
-            shares = c.shares(int(columns.group[number]), int(columns.split[number]))
-            ranks = tuple(c.kinds[kind][free[self.modes.type_of[kind]].pop(0)] for kind, _ in shares)
-            stages.append(
-                Stage(
-                    layers=(int(columns.start[number]), int(columns.stop[number])), ranks=ranks,
-                    samples=tuple(n for _, n in shares), in_flight=int(columns.depth[number]),
-                )
-            )  # fmt: skip
-        problem = self.modes.boards
-        return Plan(
-            model=problem.model.name, stages=tuple(stages), micro_batches=problem.workload.micro_batches,
-            micro_batch_samples=problem.workload.micro_batch_samples, planner=self.planner,
-            proof=Proof(status=Status.HEURISTIC, method="none", objective="none"), profile_hash=problem.profile.hash,
-        )  # fmt: skip
-
     def plan(self, answer: Answer, *, limit_s: float, seconds: float) -> Plan:
         """The checked plan of an answer in joules, with its proof; planning took so many seconds."""
-        draft, within = self.in_all_modes(answer.choice), f" within {limit_s:.6g} s" if limit_s < inf else ""
+        within = f" within {limit_s:.6g} s" if limit_s < inf else ""
         gap = (answer.value - answer.bound) / answer.bound if answer.bound > 0 else inf
         proof = Proof(
             status=Status.OPTIMAL if gap <= OPTIMAL_GAP else Status.FEASIBLE, method=METHOD,
             objective=f"joules per iteration{within}", value=answer.value,
             bound=answer.bound if answer.bound > 0 else None, seconds=seconds, solver=answer.solver,
         )  # fmt: skip
-        plan = replace(
-            draft, stages=tuple(map(self.modes.stage, draft.stages)), proof=proof,
-            predicted_s=self.judge(answer.choice).seconds,
-        )  # fmt: skip
-        return self.modes.of(plan).check(plan)
+        return self.choices.plan(answer.choice, proof)
 
 
 def _cut_s(low_s: float, high_s: float, seconds: float) -> float:

@@ -18,9 +18,9 @@ from edgesim.workload import Purpose
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """[way, range] of a group's ways to share: joules of all its devices, and of the device with a battery's most.
+    """[way, range] of a group's ways to share: joules of its devices, and the longest iteration that batteries allow.
 
-    ``latest_s`` is the longest iteration that all batteries in the group allow.
+    ``latest_s`` is infinite without a battery, and negative where one is too small for any iteration.
     """
 
     joules: Floats

@@ -2,7 +2,8 @@
 
 from math import floor, inf
 
-from edgesim.planners.energy_search import Answer, EnergySearch, Judged
+from edgesim.planners.energy_choices import Judged
+from edgesim.planners.energy_search import Answer, EnergySearch
 from edgesim.planners.pipeline_search import PipelineSearch
 from edgesim.planners.why_no_pipeline import why_no_pipeline
 
