@@ -179,6 +179,18 @@ def test_nics_that_differ_are_counted_at_both_ends() -> None:
     assert ilp_energy(problem, modes=modes, replicas=2).proof.value == pytest.approx(best, rel=1e-4)
 
 
+def test_a_battery_limits_the_stages_of_its_device_only() -> None:
+    """Not a plan that another board makes, though it takes longer than the first one's battery would last."""
+    problem, modes = a_case(1, layers=2, devices=2, memory=1.0, battery_j=60.0, purpose=Purpose.INFER)
+    best = min(
+        iteration_j(there, plan)
+        for there, plan in every_plan(problem, modes, replicas=2, depth=Depth.GPIPE)
+        if keeps(there, plan, 40, idle_devices=True)
+    )
+    plan = ilp_energy(problem, modes=modes, replicas=2, depth=Depth.GPIPE, iterations=40)
+    assert plan.proof.value == pytest.approx(best)
+
+
 # --- the front ---
 
 

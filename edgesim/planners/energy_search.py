@@ -33,6 +33,9 @@ from edgesim.planners.stage_search import Choice, Search
 from edgesim.workload import Purpose
 
 SLACK = 1e-9  # relative: by how much a limit may be exceeded
+ROOM = (
+    1e-6  # relative: by how much programmes may exceed it, whose solvers are not exact; choices are judged after them
+)
 EDGE = 1e-7  # relative: where an interval of T is cut, before the plan that asks for it
 NARROW = 1.05  # ratio of an interval's ends from which on cuts follow plans exactly
 TINY = 1e-6  # of a plan's joules, as a price of time where no device draws anything idle
@@ -180,7 +183,7 @@ class EnergySearch:
         which = self._possible(beside_s, limit_s, to_beat_s * (1 + SLACK))
         columns = replace(self.columns, beside_s=beside_s).take(which)
         search = Search(
-            Programme(columns, replace(self.shape, limit_s=limit_s * (1 + SLACK))), gap=gap, time_limit_s=time_limit_s,
+            Programme(columns, replace(self.shape, limit_s=limit_s * (1 + ROOM))), gap=gap, time_limit_s=time_limit_s,
             seconds=lambda choice: seconds(tuple(which[list(choice)].tolist())), to_beat_s=to_beat_s,
         )  # fmt: skip
         place = {c: i for i, c in enumerate(which.tolist())}
@@ -197,7 +200,7 @@ class EnergySearch:
         cost_s = self.paths.through(self.columns.both_s + beside_s) + self.repeats
         if beside_s.any():
             cost_s = np.maximum(cost_s, self.least_cost_s)
-        latest_s = np.minimum(self.columns.latest_s, limit_s) * (1 + SLACK)
+        latest_s = np.minimum(self.columns.latest_s, limit_s) * (1 + ROOM)
         return np.flatnonzero((self.least_time_s <= latest_s) & (cost_s <= to_beat_s))
 
     @cached_property

@@ -155,6 +155,11 @@ class Programme:
         parts += [(rows[at], numbers, values) for rows, at, values in self._located(c)]
         parts += [(np.full(len(which), row), numbers, -values) for row, values in self._shared(c)]
         rows, of, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if len(self.latest) > 1:  # a candidate is twice in rows of layers that it covers: by its time and its own limit
+            cells, where = np.unique(of * len(self.lower) + rows, return_inverse=True)
+            of, rows = cells // len(self.lower), cells % len(self.lower)
+            summed: Floats = np.bincount(where, weights=values, minlength=len(cells))
+            values = summed
         used = values != 0
         return rows[used], of[used], values[used]
 
