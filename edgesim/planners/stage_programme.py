@@ -159,7 +159,6 @@ class Programme:
             cells, where = np.unique(of * len(self.lower) + rows, return_inverse=True)
             of, rows = cells // len(self.lower), cells % len(self.lower)
             summed: Floats = np.bincount(where, weights=values, minlength=len(cells))
-            values = summed
         used = values != 0
         return rows[used], of[used], values[used]
 
