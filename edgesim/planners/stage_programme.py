@@ -156,9 +156,7 @@ class Programme:
         parts += [(np.full(len(which), row), numbers, -values) for row, values in self._shared(c)]
         rows, of, values = (np.concatenate(part) for part in zip(*parts, strict=True))
         if len(self.latest) > 1:  # a candidate is twice in rows of layers that it covers: by its time and its own limit
-            cells, where = np.unique(of * len(self.lower) + rows, return_inverse=True)
-            of, rows = cells // len(self.lower), cells % len(self.lower)
-            summed: Floats = np.bincount(where, weights=values, minlength=len(cells))
+            rows, of, values = _once(rows, of, values, len(self.lower))
         used = values != 0
         return rows[used], of[used], values[used]
 
@@ -227,6 +225,12 @@ class Programme:
         for row, values in self._shared(c):
             price += values * duals[row]
         return devices + price / self.unit_s
+
+
+def _once(rows: Ints, of: Ints, values: Floats, count: int) -> Entries:
+    """Entries of one cell added up; ``count`` is how many rows there are."""
+    cells, where = np.unique(of * count + rows, return_inverse=True)
+    return cells % count, cells // count, np.bincount(where, weights=values, minlength=len(cells)).astype(float)
 
 
 def _covered(start: Ints, stop: Ints) -> tuple[Ints, Ints]:
