@@ -1,8 +1,8 @@
 """Where does everything live? Stages of layers on ranks, samples per rank, and how many micro-batches are in flight."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +66,7 @@ class Stage:
         heads: [rank] of attention; where heads share K and V, the groups that do.
         columns: [rank] of the MLP's inner matrix; the head's vocabulary is divided in proportion.
         tokens: [rank] of the sequence.
+        modes: [rank] the name of the power mode it runs in, which is a device; "" for its own. None: all in their own.
     """
 
     layers: tuple[int, int]
@@ -75,6 +76,7 @@ class Stage:
     heads: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
     tokens: tuple[int, ...] = ()
+    modes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.layers[0] < self.layers[1]:
@@ -92,6 +94,8 @@ class Stage:
                     f"stage {self.layers}: needs at least one of the {name} for each of the ranks {self.ranks}, "
                     f"got {given} (leave a rank out instead of giving it nothing)"
                 )
+        if self.modes and len(self.modes) != len(self.ranks):
+            raise PlanError(f"stage {self.layers}: needs a mode for each of the ranks {self.ranks}, got {self.modes}")
         if bool(self.heads) != bool(self.columns):
             raise PlanError(f"stage {self.layers}: heads and columns are divided together, or neither")
         if self.in_flight < 1:
@@ -179,7 +183,7 @@ class Plan:
     def __str__(self) -> str:
         return " | ".join(
             f"layers {s.layers[0]}-{s.layers[1] - 1} on "
-            + " ".join(f"r{r}:{_share_text(s, i)}" for i, r in enumerate(s.ranks))
+            + " ".join(f"r{r}:{_share_text(s, i)}{_mode_text(s, i)}" for i, r in enumerate(s.ranks))
             + f" K={s.in_flight}"
             for s in self.stages
         )
@@ -188,6 +192,28 @@ class Plan:
     def ranks(self) -> tuple[int, ...]:
         """All ranks that work, stage by stage."""
         return tuple(rank for stage in self.stages for rank in stage.ranks)
+
+    @property
+    def modes(self) -> dict[int, str]:
+        """By rank, the name of the power mode it runs in; only ranks that leave their own."""
+        return {r: mode for stage in self.stages for r, mode in zip(stage.ranks, stage.modes, strict=False) if mode}
+
+    def in_modes(self, cluster: Cluster, modes: Mapping[str, Sequence[Device]]) -> Cluster:
+        """The cluster with every rank in the plan's mode; ``modes`` are the other modes of devices by their names.
+
+        This is the cluster that plays and measures the plan. Raises PlanError for a mode that the device lacks.
+        """
+        devices = list(cluster.devices)
+        for rank, mode in self.modes.items():
+            own = devices[rank].name
+            known = {device.name: device for device in modes.get(own, ())}
+            if mode not in known and mode != own:
+                raise PlanError(
+                    f"plan runs rank {rank} ({own}) in mode {mode!r}, known are {sorted(known) or 'none'} "
+                    f"(add it: +device@modes.{own}.low=...)"
+                )
+            devices[rank] = known.get(mode, devices[rank])
+        return replace(cluster, devices=tuple(devices)) if self.modes else cluster
 
     @property
     def batch_samples(self) -> int:
@@ -211,6 +237,12 @@ class Plan:
             raise PlanError(apart)
         for stage in self.stages:
             _check_shares(stage, model, workload)
+        for rank, mode in self.modes.items():
+            if cluster.devices[rank].name != mode:
+                raise PlanError(
+                    f"plan runs rank {rank} in mode {mode!r}, the cluster has {cluster.devices[rank].name!r} there "
+                    "(take the cluster in the plan's modes: Plan.in_modes)"
+                )
         for rank, held in self.memory(model, cluster, workload).items():
             self._check_memory(rank, held, cluster.devices[rank], head_room)
 
@@ -270,7 +302,11 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan as JSON text."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        data = asdict(self)
+        for stage in data["stages"]:
+            if not stage["modes"]:
+                del stage["modes"]  # most plans know none
+        return json.dumps(data, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
@@ -305,6 +341,10 @@ def _share_text(stage: Stage, i: int) -> str:
         return str(stage.samples[i])
     parts = ((stage.heads, "h"), (stage.columns, "c"), (stage.tokens, "t"))
     return " ".join(f"{shares[i]}{letter}" for shares, letter in parts if shares)
+
+
+def _mode_text(stage: Stage, i: int) -> str:
+    return f"@{stage.modes[i]}" if stage.modes and stage.modes[i] else ""
 
 
 def _check_shares(stage: Stage, model: Model, workload: Workload) -> None:

@@ -4,7 +4,7 @@ import inspect
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,8 @@ from edgesim.units import mbit_per_s
 from edgesim.workload import Workload
 from experiments.network_file import load_network
 
-Planner = Callable[..., Plan]  # takes a problem, and ``evaluate`` if it judges candidates
+Planner = Callable[..., Plan]  # takes a problem, ``evaluate`` if it judges candidates, ``modes`` if it chooses them
+Modes = Mapping[str, Sequence[Device]]  # by a device's name, its other power modes
 T = TypeVar("T")
 _SHELF_SIZE = 256  # of each kind a sweep needs a few at a time; schedules are the largest
 
@@ -54,7 +55,7 @@ class Nouns:
     """All that a simulation needs.
 
     Plans are made and judged for the cluster as it is; what happens then is played. ``head_room`` is the share of each
-    device's memory that plans leave free.
+    device's memory that plans leave free; ``modes`` are the other power modes of devices, by name.
     """
 
     cluster: Cluster
@@ -64,24 +65,29 @@ class Nouns:
     scenario: Scenario
     head_room: float = 0.0
     grid: Grid | None = None
+    modes: Modes = field(default_factory=dict)
 
     def calibrated(self, profile: Profile, network: Network) -> "Nouns":
         """The same, with what was measured on a testbed."""
         return replace(self, profile=profile, cluster=replace(self.cluster, network=network))
 
     def plan(self, planner: Planner, strategy: Strategy) -> Plan:
-        """The planner's answer, checked; a planner that judges candidates is handed the simulator."""
+        """The planner's answer, checked; who judges candidates is handed the simulator, who chooses modes these."""
         problem = Problem(
             model=self.model, cluster=self.cluster, profile=self.profile, workload=self.workload,
             head_room=self.head_room,
         )  # fmt: skip
-        judges = "evaluate" in inspect.signature(planner).parameters
-        plan = (
-            planner(problem, evaluate=lambda candidate: self.seconds(candidate, strategy))
-            if judges
-            else planner(problem)
-        )
-        return problem.check(plan)
+        handed: dict[str, Any] = {
+            "evaluate": lambda candidate: self.seconds(candidate, strategy),
+            "modes": self.modes,
+        }
+        asked = inspect.signature(planner).parameters
+        plan = planner(problem, **{name: thing for name, thing in handed.items() if name in asked})
+        return replace(problem, cluster=plan.in_modes(self.cluster, self.modes)).check(plan)
+
+    def in_modes_of(self, plan: Plan) -> "Nouns":
+        """The same, with the cluster in the plan's power modes: what plays and measures it."""
+        return replace(self, cluster=plan.in_modes(self.cluster, self.modes)) if plan.modes else self
 
     def simulate(self, schedule: Schedule) -> Trace:
         """The schedule in virtual time, under the scenario."""
@@ -112,17 +118,31 @@ def _nouns(cfg: Config, texts: Mapping[str, str], shelf: Shelf) -> Nouns:
     model: Model = shelf.get(texts["model"], lambda: build(cfg["finetuning"])(build(cfg["model"])))
     workload: Workload = shelf.get(texts["workload"], lambda: build(cfg["workload"]))
     cluster: Cluster = shelf.get(texts["cluster"], lambda: _cluster(cfg))
+    modes: Modes = shelf.get(texts["modes"], lambda: _modes(cfg, cluster))
+    others = {"modes": [mode for name in sorted(modes) for mode in modes[name]]} if modes else {}
+    devices = text(cfg["cluster"].get("devices", texts["cluster"]))  # not the network: a profile holds computation only
     profile: Profile = shelf.get(
-        # Not the network: a profile holds computation only.
-        (texts["profile"], texts["model"], texts["workload"], text(cfg["cluster"].get("devices", texts["cluster"]))),
-        lambda: build(cfg["profile"])(model=model, cluster=cluster, workload=workload),
+        (texts["profile"], texts["model"], texts["workload"], texts["modes"], devices),
+        lambda: build(cfg["profile"])(model=model, cluster=cluster, workload=workload, **others),
     )
     scenario: Scenario = shelf.get(texts["scenario"], lambda: build(cfg["scenario"]))
     grid: Grid | None = build(cfg["grid"]) if cfg.get("grid") else None
     return Nouns(
         cluster=cluster, model=model, workload=workload, profile=profile, scenario=scenario,
-        head_room=cfg["head_room"], grid=grid,
+        head_room=cfg["head_room"], grid=grid, modes=modes,
     )  # fmt: skip
+
+
+def _modes(cfg: Config, cluster: Cluster) -> Modes:
+    """Power modes that are named for devices of the cluster. Raises ValueError for a device that it lacks."""
+    modes: dict[str, dict[str, Device]] = build(cfg["modes"]) if cfg.get("modes") else {}
+    known = {device.name for device in cluster.devices}
+    if unknown := sorted(modes.keys() - known):
+        raise ValueError(
+            f"modes are given for {unknown[0]!r}, cluster {cluster.name} has {', '.join(sorted(known))} "
+            "(say +device@modes.NAME.low=... with one of these)"
+        )
+    return {name: tuple(of.values()) for name, of in modes.items()}
 
 
 # What TCP leaves of a line rate: on radio down to a third, and never more, but for the error of the measurement.
@@ -169,12 +189,14 @@ def prepare(cfg: Config, shelf: Shelf | None = None) -> Prepared:
     strategy: Strategy = shelf.get(texts["strategy"], lambda: build(cfg["strategy"]))
     planned_for = (words.head_room, *(each for noun, each in texts.items() if noun != "scenario"))
     plan = shelf.get(planned_for, lambda: words.plan(build(cfg["planner"]), strategy))
+    if cfg["execute"]:
+        refuse_modes(plan)
     schedule = shelf.get(
         # Not the network: plans that agree in their stages have one schedule, whatever they were made for.
         (texts["strategy"], texts["model"], texts["workload"], plan.stages),
         lambda: strategy(plan, words.model, words.workload),
     )
-    return Prepared(words=words, strategy=strategy, plan=plan, schedule=schedule)
+    return Prepared(words=words.in_modes_of(plan), strategy=strategy, plan=plan, schedule=schedule)
 
 
 def _texts(cfg: Config) -> dict[str, str]:
@@ -184,7 +206,7 @@ def _texts(cfg: Config) -> dict[str, str]:
         noun: f"{noun}: {text(cfg[noun])}" + "".join(f" {_written_ns(file)}" for file in files.get(noun, ()))
         for noun in ("model", "workload", "cluster", "profile", "planner", "strategy", "scenario")
     }
-    return texts | {"model": f"{texts['model']} {text(cfg['finetuning'])}"}
+    return texts | {"model": f"{texts['model']} {text(cfg['finetuning'])}", "modes": f"modes: {text(cfg['modes'])}"}
 
 
 def files_of(cfg: Config) -> dict[str, list[str]]:
@@ -216,9 +238,9 @@ def build(cfg: Config) -> Any:
     return instantiate(cfg, _convert_="all")
 
 
-def estimated(*, model: Model, cluster: Cluster, workload: Workload) -> Profile:
-    """An estimated profile for every sample count that a micro-batch can be cut into."""
-    return _estimated(model, cluster.devices, workload)
+def estimated(*, model: Model, cluster: Cluster, workload: Workload, modes: Sequence[Device] = ()) -> Profile:
+    """An estimated profile for every sample count that a micro-batch can be cut into, also in other power modes."""
+    return _estimated(model, (*cluster.devices, *modes), workload)
 
 
 def _estimated(model: Model, devices: Sequence[Device], workload: Workload) -> Profile:
@@ -249,17 +271,32 @@ def refuse_to_execute(scenario: Scenario) -> None:
         raise ValueError(f"the testbed cannot play a scenario yet: {scenario} (set scenario=none, or execute=false)")
 
 
-def measured(*, path: str, model: Model, cluster: Cluster, workload: Workload) -> Profile:
-    """A profile file of :mod:`experiments.calibrate`. Raises ProfileError if it is of another model or device."""
-    return _measured(path, model, {device.name for device in cluster.devices}, workload)
+def refuse_modes(plan: Plan) -> None:
+    """Raise ValueError for a plan in other power modes: a testbed emulates devices as the cluster names them."""
+    if plan.modes:
+        rank, mode = next(iter(plan.modes.items()))
+        raise ValueError(
+            f"the testbed runs devices in their own power mode, the plan runs rank {rank} as {mode} "
+            "(leave modes out, name that device in the cluster, or set execute=false)"
+        )
 
 
-def mixed(*, path: str, estimate: Sequence[str], model: Model, cluster: Cluster, workload: Workload) -> Profile:
+def measured(
+    *, path: str, model: Model, cluster: Cluster, workload: Workload, modes: Sequence[Device] = ()
+) -> Profile:  # fmt: skip
+    """A profile file of :mod:`experiments.calibrate`. Raises ProfileError if it is of another model, device or mode."""
+    return _measured(path, model, {device.name for device in (*cluster.devices, *modes)}, workload)
+
+
+def mixed(
+    *, path: str, estimate: Sequence[str], model: Model, cluster: Cluster, workload: Workload,
+    modes: Sequence[Device] = (),
+) -> Profile:  # fmt: skip
     """Estimates for the devices that ``estimate`` names, and a profile file for all others.
 
     Raises ProfileError if a name is no device of the cluster, or if there is nothing to mix.
     """
-    devices = {device.name: device for device in cluster.devices}
+    devices = {device.name: device for device in (*cluster.devices, *modes)}
     if not set(estimate) < set(devices) or not estimate:
         raise ProfileError(
             f"profile.estimate must name some, not all, of {', '.join(devices)}, got {list(estimate)} "

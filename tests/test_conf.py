@@ -248,7 +248,7 @@ OF_SYSTEMS = {
     "dapple": "hybrid_pipeline", "hetpipe": "hybrid_pipeline", "eco_fl": "pipeline", "gpipe_even": "pipeline",
     "pipeedge": "pipeline", "prima": "pipeline", "edge_memory": "pipeline", "eddl": "data", "galaxy": "hybrid_model",
     "megatron_even": "tensor", "sp_even": "sequence", "ilp_hybrid_pipeline": "hybrid_pipeline",
-    "ilp_two_phases": "hybrid_pipeline",
+    "ilp_two_phases": "hybrid_pipeline", "ilp_energy": "hybrid_pipeline",
 }  # fmt: skip
 
 

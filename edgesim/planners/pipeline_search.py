@@ -37,7 +37,7 @@ class PipelineSearch:
         workload, depths = problem.workload, self.candidates.depths
         shape = Shape(
             layers=self.candidates.layers, positions=self.candidates.most,
-            devices=tuple(map(len, self.candidates.kinds)), micro_batches=workload.micro_batches,
+            devices=self.candidates.devices, micro_batches=workload.micro_batches,
             depths=tuple(depths) if depth is not None else (workload.micro_batches,) * len(depths),
             phases=workload.purpose is Purpose.INFER or (depth is not None and depths[0] >= workload.micro_batches),
             once=once,

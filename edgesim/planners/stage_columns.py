@@ -42,6 +42,9 @@ class Columns:
     what messages over the boundary behind it take of a shared channel. ``replicas`` is [candidate, kind]. What moves
     once beside the iterations (``Once`` of ``stage_programme.py``) lasts as long as its longest ``once_s``, and as the
     sum of every resource's ``once_shared_s`` [candidate, resource].
+
+    Per iteration: ``beside_s`` is what the objective counts beside time, ``latest_s`` the longest iteration of a plan
+    that has the candidate, ``channel_s`` what it takes of a shared channel in all; 0, infinite and 0 unless asked.
     """
 
     start: Ints
@@ -65,6 +68,9 @@ class Columns:
     replicas: Ints
     once_s: Floats
     once_shared_s: Floats
+    beside_s: Floats
+    latest_s: Floats
+    channel_s: Floats
 
     def __len__(self) -> int:
         return len(self.start)
@@ -75,9 +81,14 @@ class Columns:
         return self.forward_s + self.backward_s
 
     @property
+    def cost_s(self) -> Floats:
+        """What the objective counts of each."""
+        return self.both_s + self.beside_s
+
+    @property
     def way_s(self) -> Floats:
-        """There and back, and the messages over the boundary behind it at their least."""
-        return self.both_s + self.sent_s + self.taken_back_s
+        """The same, and the messages over the boundary behind it at their least."""
+        return self.cost_s + self.sent_s + self.taken_back_s
 
     def take(self, which: Ints | NDArray[np.bool_]) -> "Columns":
         """Some of them."""
@@ -96,8 +107,9 @@ class Candidates:
         self.asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
         self.costs: StageCosts = like.costs if like else StageCosts(problem)
         self.kinds = tuple(kinds) if kinds is not None else interchangeable(problem.cluster)
+        self.devices = self._devices()
         self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
-        self.most = min(self.layers, sum(map(len, self.kinds)), stages or self.layers)
+        self.most = min(self.layers, sum(self.devices), stages or self.layers)
         self.groups = list(self._groups(min(replicas, self.samples)))
         self.splits: list[Ints] = [self.ways_to_share(group) for group in self.groups]
         self.depths = [
@@ -111,6 +123,10 @@ class Candidates:
         self.links = Links(problem, self.kinds, max((sum(n for _, n in g) for g in self.groups), default=1))
         self.together = self._tied_together()
         self._furthest: dict[tuple[int, int, int], Ints] = {}
+
+    def _devices(self) -> tuple[int, ...]:
+        """How many there are of each type that rows count."""
+        return tuple(map(len, self.kinds))
 
     def of(self, problem: Problem) -> "Candidates":
         """Those of another problem with the same kinds of devices, asked for in the same way."""
@@ -134,7 +150,7 @@ class Candidates:
 
     def _none(self) -> Columns:
         empty: dict[str, Any] = {field.name: np.zeros(0, dtype=np.int64) for field in fields(Columns)}
-        tables = {"replicas": np.zeros((0, len(self.kinds)), dtype=np.int64), "once_shared_s": np.zeros((0, 0))}
+        tables = {"replicas": np.zeros((0, len(self.devices)), dtype=np.int64), "once_shared_s": np.zeros((0, 0))}
         return Columns(**empty | tables)
 
     def _tied_together(self) -> NDArray[np.bool_]:
@@ -155,7 +171,7 @@ class Candidates:
     def _of_group(self, g: int) -> Iterator[Columns]:
         """The group's candidates, position by position."""
         group, splits = self.groups[g], self.splits[g]
-        size, devices = sum(n for _, n in group), sum(map(len, self.kinds))
+        size = sum(n for _, n in group)
         start, stop = self.ranges[:, 0], self.ranges[:, 1]
         # [split, range]
         furthest = np.stack(
@@ -166,10 +182,7 @@ class Candidates:
         loads = self.loads(g)
         ending, (once, once_shared) = self._ending(group), self.once(g)
         for position in range(1, self.most + 1):
-            placed = (self.layers - stop >= position - 1) & ((stop == self.layers) == (position == 1))
-            placed &= size + position - 1 + (start > 0) <= devices
-            placed &= ((start == 0) | (position < self.most)) & self.together
-            kept = placed & (furthest >= position)
+            kept = self._placed(size, position) & (furthest >= position)
             which, where = np.nonzero(kept & ~self.worse(kept, forward, backward, loads, once))
             if not len(which):
                 continue
@@ -181,7 +194,16 @@ class Candidates:
                 **{field.name: getattr(loads, field.name)[cell] for field in fields(loads)},
                 replicas=np.tile([dict(group).get(kind, 0) for kind in range(len(self.kinds))], (len(where), 1)),
                 once_s=once[cell], once_shared_s=once_shared[cell],
+                beside_s=np.zeros(len(where)), latest_s=np.full(len(where), np.inf), channel_s=np.zeros(len(where)),
             )  # fmt: skip
+
+    def _placed(self, size: int, position: int) -> NDArray[np.bool_]:
+        """[range] whether a pipeline has a place for so many replicas so far from its end."""
+        start, stop = self.ranges[:, 0], self.ranges[:, 1]
+        placed: NDArray[np.bool_] = (self.layers - stop >= position - 1) & ((stop == self.layers) == (position == 1))
+        placed &= size + position - 1 + (start > 0) <= sum(self.devices)
+        placed &= ((start == 0) | (position < self.most)) & self.together
+        return placed
 
     # --- what other objectives count differently ---
 
@@ -230,11 +252,20 @@ class Candidates:
         if self.problem.workload.purpose is Purpose.INFER:
             return np.zeros(len(self.ranges))
         updates: Floats = np.max([self.seconds(kind, UPDATE, 0) for kind, _ in group], axis=0)
+        return updates + self.ring_s(group)
+
+    @cached_property
+    def trained_bytes(self) -> Ints:
+        """[range] of weights that are trained."""
         trained = np.cumsum([0, *(layer.trainable_bytes for layer in self.problem.model.layers)])
-        nbytes = trained[self.ranges[:, 1]] - trained[self.ranges[:, 0]]
-        n, (per_byte, latency_s) = sum(n for _, n in group), self.links.ring(group)
+        found: Ints = trained[self.ranges[:, 1]] - trained[self.ranges[:, 0]]
+        return found
+
+    def ring_s(self, group: Group) -> Floats:
+        """[range] seconds of the all-reduce at its best."""
+        nbytes, n, (per_byte, latency_s) = self.trained_bytes, sum(n for _, n in group), self.links.ring(group)
         rings: Floats = (nbytes > 0) * (2 * (n - 1) * (nbytes / n * per_byte + latency_s))
-        return updates + rings
+        return rings
 
     def shares(self, g: int, split: int) -> list[tuple[int, int]]:
         """(kind, samples) of each replica: the split's, less what it has too many of, off the kind with the largest."""

@@ -71,6 +71,11 @@ class Links:
         self.send = [best(kind, sends=True) for kind in kinds]
         self.receive = [best(kind, sends=False) for kind in kinds]
 
+    @property
+    def spread(self) -> int:
+        """Over how many links of its own one device's messages to a group may be spread."""
+        return self.replicas if self.topology is Topology.PAIRS else 1
+
     def ring(self, group: Sequence[tuple[int, int]]) -> tuple[float, float]:
         """Seconds per byte of a ring's slowest link, or of all of them on one channel, and latency of a step."""
         ends = [self.send[kind] for kind, _ in group] + [self.receive[kind] for kind, _ in group]
@@ -110,7 +115,7 @@ class Links:
         if self.topology is Topology.RADIO:
             shares = np.full_like(shares, self.activations.shape[1] - 1)
         elif self.topology is Topology.PAIRS:
-            up, down = up / self.replicas, down / self.replicas
+            up, down = up / self.spread, down / self.spread
         out, into = self.activations[stop][:, shares].T, self.activations[start][:, shares].T
         back, behind = self.gradients[start][:, shares].T, self.gradients[stop][:, shares].T
         messages = (

@@ -5,7 +5,7 @@ Variables   x[c] = 1 if the plan has the stage
             Cf[b], Cb[b] the message over a boundary and the gradients' way back, 0 where no stages meet
             R[l] backward passes of stages that end at or before l, and messages up to there;  W the tail
             U repeats, (M-1) T;  for GPipe and inference also Uf, Ub, the slowest forward and backward step
-Minimise    Σ E x + Σ Cf + Σ Cb + U + W
+Minimise    Σ (E + beside) x + Σ Cf + Σ Cb + U + W       beside: nothing, or joules over watts (energy_search.py)
 Subject to  (1) the stages are a path:   Σ x[c from 0] = 1;  Σ x[c into (b, q)] = Σ x[c out of (b, q)]
             (2) Σ n[c, k] x[c] <= N[k]                       no more devices of a kind than there are
             (3) U >= (M-1) Σ_{c covers l} max(E, link) x[c]
@@ -14,8 +14,11 @@ Subject to  (1) the stages are a path:   Σ x[c from 0] = 1;  Σ x[c into (b, q)
             (6) Cf[b] >= Σ_{c to b} sent x[c],  Cf[b] >= Σ_{c from b} received x[c];  Cb alike
             (7) W >= Σ_{c covers l} ending x[c] - R[l]
             GPipe, inference: instead of (3) to (5), Uf and Ub with one direction's times each, and U >= (M-1)(Uf + Ub)
+            (8) T = Σ E x + Σ Cf + Σ Cb + U + W <= L - Σ_{c covers l} (L - latest)+ x[c]       if an iteration has a
+                limit L: some stages may have an earlier one, as a battery's
+            (9) Σ channel x[c] <= L
 Once        where something moves beside the iterations, H more is minimised, with
-            (8) H >= Σ_{c covers l} once x[c]     and, for each resource,  H >= least + Σ once_shared x[c]
+            (10) H >= Σ_{c covers l} once x[c]    and, for each resource,  H >= least + Σ once_shared x[c]
 
 (3) and (7) have a row per covered layer, not per stage or device: that makes the relaxation tight, and no row needs a
 large constant. (4) takes a message to be as long as at its sender's end: where receivers are slower, it is a little
@@ -23,7 +26,7 @@ short, and so is the bound.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +46,7 @@ class Shape:
     micro_batches: int
     depths: tuple[int, ...]
     phases: bool  # forward passes end before backward passes begin, or there are none
+    limit_s: float = INF  # of an iteration
     once: "Once | None" = None
 
 
@@ -77,6 +81,12 @@ class Programme:
         self.repeats = self._repeats()
         self.in_seconds = np.ones(len(self.lower), dtype=bool)
         self.in_seconds[[self.source, *self.kind, *self.node[self.node >= 0]]] = False
+
+    @property
+    def of_time(self) -> "Programme":
+        """The same without a limit, and with nothing but time in its objective."""
+        columns = replace(self.columns, beside_s=np.zeros(len(self.columns)))
+        return Programme(columns, replace(self.shape, limit_s=INF))
 
     # --- variables and rows ---
 
@@ -130,6 +140,17 @@ class Programme:
                 (self.sent, self.Cf), (self.received, self.Cf), (self.returned, self.Cb), (self.taken_back, self.Cb)
             ):  # fmt: skip
                 rows.append(self._row(0, INF, (message[b], 1.0)))
+        self.latest, self.channel = self._limit_rows()
+
+    def _limit_rows(self) -> tuple[list[int], list[int]]:
+        """Of the iteration: one row for every layer where stages have limits of their own, else one; of the channel."""
+        if not np.isfinite(self.shape.limit_s):
+            return [], []
+        limit = self.shape.limit_s / self.unit_s
+        own = bool(np.any(self.columns.latest_s < self.shape.limit_s))
+        seconds = [(variable, 1.0) for variable in self.priced]
+        latest = [self._row(-INF, limit, *seconds) for _ in range(self.shape.layers if own else 1)]
+        return latest, [self._row(-INF, limit)] if np.any(self.columns.channel_s) else []
 
     def _make_rows_of_once(self) -> None:
         self.once, self.once_shared = list[int](), list[int]()
@@ -178,6 +199,8 @@ class Programme:
         parts += [(rows[at], numbers, values) for rows, at, values in self._located(c)]
         parts += [(np.full(len(which), row), numbers, -values) for row, values in self._shared(c)]
         rows, of, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if len(self.latest) > 1:  # a candidate is twice in rows of layers that it covers: by its time and its own limit
+            rows, of, values = _once(rows, of, values, len(self.lower))
         used = values != 0
         return rows[used], of[used], values[used]
 
@@ -195,6 +218,8 @@ class Programme:
         yield np.array(self.tail), self.columns.ending_s[which]
         if self.once:
             yield np.array(self.once), self.columns.once_s[which]
+        if len(self.latest) > 1:  # what is covered is subtracted
+            yield np.array(self.latest), np.minimum(self.columns.latest_s[which] - self.shape.limit_s, 0.0)
         if not self.shape.phases:
             yield np.array(self.cover), self.repeats[which]
             return
@@ -223,6 +248,8 @@ class Programme:
         yield from self._around(c)
         for resource, row in enumerate(self.once_shared):
             yield row, c.once_shared_s[:, resource]
+        yield from ((row, -c.both_s) for row in self.latest)
+        yield from ((row, -c.channel_s) for row in self.channel)
         if self.shape.phases:
             yield self.air[0], c.air_forward_s
             yield self.air[1], c.air_backward_s
@@ -237,7 +264,7 @@ class Programme:
         devices = np.zeros(len(c))
         for k, row in enumerate(self.kind):
             devices -= c.replicas[:, k] * duals[row]
-        price = c.both_s.copy()
+        price = c.cost_s
         for rows, values in self._covering(everyone):
             sums = np.concatenate([[0.0], np.cumsum(duals[rows])])
             price += values * (sums[c.stop] - sums[c.start])
@@ -246,6 +273,12 @@ class Programme:
         for row, values in self._shared(c):
             price += values * duals[row]
         return devices + price / self.unit_s
+
+
+def _once(rows: Ints, of: Ints, values: Floats, count: int) -> Entries:
+    """Entries of one cell added up; ``count`` is how many rows there are."""
+    cells, where = np.unique(of * count + rows, return_inverse=True)
+    return cells % count, cells // count, np.bincount(where, weights=values, minlength=len(cells)).astype(float)
 
 
 def _covered(start: Ints, stop: Ints) -> tuple[Ints, Ints]:

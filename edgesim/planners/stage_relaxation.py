@@ -83,9 +83,12 @@ class Relaxation:
         for variable, (least_s, most_s) in ((p.U, repeats_s), (p.W, tail_s)):
             solver.changeColBounds(variable, least_s / self.unit_s, most_s / self.unit_s)
         solver.changeColCost(self.dummy, 10 * self._dear())
+        forbidden = False
         self._allow(allowed)
         while True:
             solver.run()
+            if solver.getModelStatus() == self.highspy.HighsModelStatus.kInfeasible:  # intervals beyond the limit
+                return None
             if solver.getModelStatus() != self.highspy.HighsModelStatus.kOptimal:
                 raise SolverError(f"HiGHS ended a linear programme with {solver.getModelStatus()}")
             solution = solver.getSolution()
@@ -98,8 +101,15 @@ class Relaxation:
             if bound_s > beat_s:
                 return None
             missing = np.flatnonzero((through < source - TINY * max(1.0, abs(source))) & (self.inside < 0))
-            if not len(missing) or self.late():
+            if self.late():
                 break
+            if not len(missing):
+                if np.array(solution.col_value)[self.dummy] <= 1e-6 or not self.programme.latest or forbidden:
+                    break
+                # Where time is limited, a little of the dummy may be worth its price: is any of it needed?
+                forbidden = True
+                solver.changeColCost(self.dummy, 1e7 * self._dear())
+                continue
             self._add(missing[np.argsort(through[missing], kind="stable")[:ROUND]])
         if np.array(solution.col_value)[self.dummy] > 1e-6 and not self.late():
             return None
@@ -113,7 +123,7 @@ class Relaxation:
         limits = np.quantile(repeats[possible], np.linspace(0.0, 1.0, SEEDS) ** 2)
         found = []
         for limit in np.unique(limits):
-            through = self.paths.through(np.where(repeats <= limit, c.both_s, np.inf))
+            through = self.paths.through(np.where(repeats <= limit, c.cost_s, np.inf))
             found.append((float(limit + np.min(through)), through))
         for _, through in sorted((entry for entry in found if np.isfinite(entry[0])), key=lambda entry: entry[0])[:3]:
             new = np.argsort(through, kind="stable")[:ROUND]
@@ -123,7 +133,7 @@ class Relaxation:
         """More than any plan costs, in units: every micro-batch through the slowest candidates, one by one."""
         c, M = self.programme.columns, self.programme.shape.micro_batches
         messages = np.max(c.sent_s + c.received_s + c.returned_s + c.taken_back_s)
-        most_s = self.programme.shape.positions * (np.max(c.both_s) + messages) + np.max(c.ending_s)
+        most_s = self.programme.shape.positions * (np.max(c.cost_s) + messages) + np.max(c.ending_s)
         return float((M * most_s + self.programme.most_once_s) / self.unit_s)
 
     def _allow(self, allowed: Bools) -> None:
@@ -138,7 +148,7 @@ class Relaxation:
         order = np.lexsort((rows, of))
         starts = np.searchsorted(of[order], np.arange(len(which)))
         scaled, none = self._scaled(rows, values), np.zeros(len(which))
-        costs = self.programme.columns.both_s[which] / self.unit_s
+        costs = self.programme.columns.cost_s[which] / self.unit_s
         first = self.solver.getNumCol()
         self.solver.addCols(
             len(which), costs, none, none + np.inf, len(rows),

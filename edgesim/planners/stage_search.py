@@ -29,6 +29,8 @@ from edgesim.planners.stage_relaxation import Interval, Relaxation, Relaxed
 LEAF = 60  # candidates that an integer programme decides among
 TRIAL = 120  # candidates among which a better plan is sought, every so many nodes
 EVERY = 64
+NARROW = 2000  # candidates of a search within another where time is limited, whose first nodes were tried before
+LIMITED_LEAF = 500  # as LEAF, where time is limited: such nodes branch poorly, and solvers cut the limit's row well
 FEWER = 3  # as few candidates left are worth programmes of their own
 LIMITS = 10  # of U, under which first plans are sought
 WIDE = 0.02  # of the bound: how far stages in parts may exceed an interval before it is cut
@@ -86,8 +88,10 @@ class Search:
     def late(self) -> bool:
         return perf_counter() > self.deadline_s
 
-    def run(self) -> Found:
-        """Search until the gap is closed or time is over."""
+    def run(self, known: Iterable[Choice] = ()) -> Found:
+        """Search until the gap is closed or time is over; ``known`` choices are met first."""
+        for choice in known:
+            self.meet(choice)
         columns, repeats = self.programme.columns, self.programme.repeats
         shortest_s = self.paths.through(columns.way_s)
         if not np.isfinite(shortest_s).any():
@@ -96,7 +100,8 @@ class Search:
         # A choice costs at least the shortest way through each of its stages, and what that makes of U and of W.
         tails = np.maximum(self._tails(np.isfinite(shortest_s)), 0.0)
         at_least_s = shortest_s + np.maximum(repeats, least_u_s) + tails
-        self._first_choices(at_least_s)
+        if not self.pool:
+            self._first_choices(at_least_s)
         root = Node(float(np.min(at_least_s)), 0, (0.0, np.inf), (0.0, np.inf), at_least_s < self.to_beat_s)
         try:
             bound_s = self._narrowed(root) if self.pool else self.explore(root)
@@ -106,7 +111,7 @@ class Search:
             )
             self.decides = ("CBC",)
             bound_s = max(root.bound_s, self._decide(root)[0])
-        pool = sorted((seconds, choice) for choice, seconds in self.pool.items())
+        pool = sorted((seconds, choice) for choice, seconds in self.pool.items() if np.isfinite(seconds))
         value_s, choice = pool[0] if pool else (np.inf, ())
         return Found(
             choice=choice, value_s=value_s, bound_s=min(bound_s, value_s), proven=not self.late(),
@@ -150,15 +155,25 @@ class Search:
         """The bound of what is left open in a node when nothing can win any more, or time is over."""
         relaxation = Relaxation(self.programme, self.paths, late=self.late)
         self.solvers[relaxation.name] = None
+        clock = Relaxation(self.programme.of_time, self.paths, late=self.late) if self.programme.latest else None
         closed_s = np.inf  # the least bound of nodes that are done with
         at_least_s = np.full(len(self.programme.columns), -np.inf)  # of every choice that has the candidate
-        heap = [root]
+        heap, leaf = [root], LEAF if clock is None else LIMITED_LEAF
         while heap and heap[0].bound_s < self.to_beat_s and not self.late():
             node = heapq.heappop(heap)
             node = replace(node, allowed=node.allowed & (at_least_s < self.to_beat_s))
             if node is not root and int(node.allowed.sum()) * FEWER < len(node.allowed):
                 closed_s = min(closed_s, self._narrowed(node))
                 continue
+            if clock is not None:  # time alone says more of a limit than a row of it does
+                timed = clock.solve(
+                    node.allowed, repeats_s=node.repeats_s, tail_s=node.tail_s, beat_s=self.programme.shape.limit_s
+                )
+                if timed is None:
+                    continue
+                if timed.whole:
+                    self.meet(self._in_order(timed.chosen))
+                node = replace(node, allowed=node.allowed & (timed.through <= self.programme.shape.limit_s))
             relaxed = relaxation.solve(
                 node.allowed, repeats_s=node.repeats_s, tail_s=node.tail_s, beat_s=self.to_beat_s
             )
@@ -174,10 +189,11 @@ class Search:
                 for child in self._others(replace(node, bound_s=bound_s), self._in_order(relaxed.chosen)):
                     heapq.heappush(heap, child)
                 continue
-            if node.capped and (not self.pool or node.number % EVERY < 2):
+            narrow = clock is not None and node.number < 2 and len(node.allowed) < NARROW  # tried before
+            if node.capped and not narrow and (not self.pool or node.number % EVERY < 2):
                 self._try(relaxed, node)
             node = replace(node, bound_s=bound_s, allowed=node.allowed & (relaxed.through < self.to_beat_s))
-            children = list(self._children(node, relaxed)) if int(node.allowed.sum()) > LEAF else []
+            children = list(self._children(node, relaxed)) if int(node.allowed.sum()) > leaf else []
             if not children:
                 decided_s, choice = self._decide(node)
                 node = replace(node, bound_s=max(bound_s, decided_s))
@@ -201,7 +217,7 @@ class Search:
         low, high = 0, len(values) - 1
         while low < high:
             middle = (low + high) // 2
-            open_ = np.isfinite(self.paths.through(np.where(repeats <= values[middle], c.both_s, np.inf))).any()
+            open_ = np.isfinite(self.paths.through(np.where(repeats <= values[middle], c.cost_s, np.inf))).any()
             low, high = (low, middle) if open_ else (middle + 1, high)
         return float(values[low])
 
@@ -257,7 +273,7 @@ class Search:
             yield replace(node, number=self.numbers)
             return
         low, high = replace(node, number=self.numbers), replace(node, number=self.numbers + 1)
-        if max(over_u, over_w) > WIDE * relaxed.bound:
+        if max(over_u, over_w) > WIDE * min(relaxed.bound, p.shape.limit_s):
             if over_u >= over_w:
                 cut_s = relaxed.repeats_s + over_u / 2
                 yield replace(low, repeats_s=(node.repeats_s[0], cut_s), allowed=node.allowed & (p.repeats <= cut_s))
@@ -285,6 +301,8 @@ class Search:
         layer, kind = np.unravel_index(np.argmax(_in_parts(holds)), holds.shape)
         b = int(np.argmax(_in_parts(meets)))
         if max(_in_parts(holds)[layer, kind], _in_parts(meets)[b]) < 0.01:
+            if self.programme.latest or c.beside_s.any():
+                yield from self._by_devices(low, high, relaxed)
             return
         if _in_parts(holds)[layer, kind] >= _in_parts(meets)[b]:
             covering = (c.start <= layer) & (layer < c.stop)
@@ -294,6 +312,25 @@ class Search:
         else:
             yield replace(low, allowed=node.allowed & ~((c.start < b) & (b < c.stop)))
             yield replace(high, allowed=node.allowed & (c.start != b) & (c.stop != b))
+
+    def _by_devices(self, low: Node, high: Node, relaxed: Relaxed) -> Iterable[Node]:
+        """With and without some of the candidates for one range of layers: those of the same devices, or the faster."""
+        c, chosen = self.programme.columns, relaxed.chosen
+        parted = np.abs(relaxed.parts - 0.5)
+        first = int(chosen[np.argmin(parted)])
+        if parted.min() > 0.5 - 1e-7:
+            return
+        there = (c.start == c.start[first]) & (c.stop == c.stop[first]) & low.allowed
+        some = there & (c.replicas == c.replicas[first]).all(axis=1)
+        mine = chosen[some[chosen]]
+        if there[chosen].sum() == len(mine):  # they differ in shares or modes
+            some &= c.both_s <= (c.both_s[mine].min() + c.both_s[mine].max()) / 2
+            if some[mine].all():
+                some = np.zeros_like(there)
+                some[first] = True
+        apart = (c.stop <= c.start[first]) | (c.start >= c.stop[first])
+        yield replace(low, allowed=low.allowed & (some | apart))
+        yield replace(high, allowed=high.allowed & ~some)
 
     def _try(self, relaxed: Relaxed, node: Node) -> None:
         """Look for a choice among the candidates that the relaxation likes most."""
@@ -355,7 +392,7 @@ def integer_programme(
     problem, unit_s = pulp.LpProblem("stages", pulp.LpMinimize), programme.unit_s
     others = [problem.add_variable(name, lowBound=0) for name in programme.variables]
     chosen = [problem.add_variable(f"x{c}", cat=pulp.LpBinary) for c in which]
-    costs = dict(zip(chosen, (programme.columns.both_s[which] / unit_s).tolist(), strict=True))
+    costs = dict(zip(chosen, (programme.columns.cost_s[which] / unit_s).tolist(), strict=True))
     problem.setObjective(pulp.LpAffineExpression(costs | {others[i]: 1.0 for i in programme.priced}))
     rows: list[dict[pulp.LpVariable, float]] = [{} for _ in programme.lower]
     for row, variable, value in programme.base:

@@ -100,7 +100,7 @@ def ring_s(network: Network, ranks: Sequence[int], nbytes: float) -> float:
     if n == 1 or not nbytes:
         return 0.0
     ring = tuple(zip(ranks, (*ranks[1:], ranks[0]), strict=True))
-    loads = _loads(network, ((pair, 1.0) for pair in ring))
+    loads = link_loads(network, ((pair, 1.0) for pair in ring))
     latency_s = max(network.latency_s[a][b] for a, b in ring)
     return 2 * (n - 1) * (nbytes / n * max(loads.values(), default=0.0) + latency_s)
 
@@ -110,16 +110,16 @@ def message_times(problem: Problem, before: Stage, after: Stage) -> MessageTimes
     sent, tokens = problem.model.layers[before.layers[1] - 1], problem.workload.tokens
     network, trains = problem.cluster.network, problem.workload.purpose is not Purpose.INFER
     shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
-    there = _loads(network, (((a, b), sent.output_bytes(n, tokens)) for a, b, n in shared))
+    there = link_loads(network, (((a, b), sent.output_bytes(n, tokens)) for a, b, n in shared))
     forward_s = max(there.values(), default=0.0) + max(network.latency_s[a][b] for a, b, _ in shared)
     if not trains or not sent.returns_gradient:
         return MessageTimes(forward_s=forward_s, backward_s=0.0, forward_loads=there, backward_loads={})
-    back = _loads(network, (((b, a), sent.gradient_bytes(n, tokens)) for a, b, n in shared))
+    back = link_loads(network, (((b, a), sent.gradient_bytes(n, tokens)) for a, b, n in shared))
     backward_s = max(back.values(), default=0.0) + max(network.latency_s[b][a] for a, b, _ in shared)
     return MessageTimes(forward_s=forward_s, backward_s=backward_s, forward_loads=there, backward_loads=back)
 
 
-def _loads(network: Network, messages: Iterable[tuple[tuple[int, int], float]]) -> dict[str, float]:
+def link_loads(network: Network, messages: Iterable[tuple[tuple[int, int], float]]) -> dict[str, float]:
     """Seconds for which each resource is busy: with bytes, and with acknowledgements of those that go the other way."""
     loads: dict[str, float] = defaultdict(float)
     for (source, destination), nbytes in messages:

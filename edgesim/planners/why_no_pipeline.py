@@ -89,7 +89,7 @@ def _fits(candidates: Candidates, factor: float) -> bool:
     )
     columns = candidates.of(roomy).columns
     shape = Shape(
-        layers=candidates.layers, positions=candidates.most, devices=tuple(map(len, candidates.kinds)),
+        layers=candidates.layers, positions=candidates.most, devices=candidates.devices,
         micro_batches=problem.workload.micro_batches, depths=tuple(candidates.depths), phases=False,
     )  # fmt: skip
     programme = Programme(columns, shape)
