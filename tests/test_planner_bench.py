@@ -31,7 +31,7 @@ from experiments.planner_bench.pools import FEWEST, MOST, RATES_MBIT_PER_S, pool
 from experiments.planner_bench.processes import attempted
 from experiments.planner_bench.report import page
 from experiments.planner_bench.rows import COLUMNS, table, updated
-from experiments.planner_bench.summary import SIZE_CLASSES, size_class, standings, summary
+from experiments.planner_bench.summary import BEST, SIZE_CLASSES, size_class, standings, summary
 from experiments.tables.tidy import read_table
 
 BLOCKS = [competitor.name for competitor in COMPETITORS if competitor.plans is Plans.BLOCKS]
@@ -336,9 +336,14 @@ def test_a_quick_bench_writes_its_tables_and_its_figures_can_be_drawn(
     }  # fmt: skip
     found, stored = read_table(folder / "table.csv"), read_table(STORED)
     same = ["plans", "cluster", "model", "planner", "kind", "layers", "devices", "profile_hash"]
-    both = (found["status"] == "done") & (stored["status"] == "done")
-    assert found[both][same].equals(stored[both][same])
-    assert found[both]["simulated_s"].to_numpy() == pytest.approx(stored[both]["simulated_s"].to_numpy())
+    both = found[found["status"] == "done"].merge(stored[stored["status"] == "done"], on=same, suffixes=("", "_stored"))
+    assert len(both) >= 0.9 * (stored["status"] == "done").sum()
+    assert both["simulated_s"].to_numpy() == pytest.approx(both["simulated_s_stored"].to_numpy())
+    chosen = found[found["planner"].str.startswith("simulate_and_choose")]
+    assert set(chosen["status"]) == {"done"}
+    others = found[found["kind"] != "oracle"].groupby(["plans", "cluster", "model"])["simulated_s"].transform("min")
+    of_pipelines = chosen[chosen["plans"] == "pipelines"]
+    assert (of_pipelines["simulated_s"] <= others[of_pipelines.index] * (1 + BEST)).all()
     assert json.loads((folder / "summary.json").read_text())["cases"] == 3
     assert bench.main([*quick, "--only", "galaxy"]) == 0
     assert len(read_table(folder / "table.csv")) == len(found)

@@ -1,5 +1,8 @@
 """How near do predictions come to what others published, and does the kept table still say so?"""
 
+from io import StringIO
+
+import pandas as pd
 import pytest
 
 from experiments.front_door import ROOT
@@ -72,7 +75,9 @@ def test_nothing_of_bart_was_fitted_and_each_constant_has_its_rows(claims: list[
 
 
 def test_the_kept_table_is_what_the_command_writes(claims: list[Claim]) -> None:
-    assert (ROOT / "results" / "published" / "costs.csv").read_text() == to_csv(claims)
+    """To the digits that another processor's sums may change: some rows come from a fit."""
+    kept, now = pd.read_csv(ROOT / "results" / "published" / "costs.csv"), pd.read_csv(StringIO(to_csv(claims)))
+    pd.testing.assert_frame_equal(kept, now, rtol=1e-4, atol=1e-5)
 
 
 def test_published_numbers_name_their_source_and_unit() -> None:

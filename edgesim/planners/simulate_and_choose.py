@@ -18,6 +18,7 @@ from edgesim.planners.dapple import dapple
 from edgesim.planners.eco_fl import eco_fl
 from edgesim.planners.eddl import eddl
 from edgesim.planners.edge_memory import edge_memory
+from edgesim.planners.even import even
 from edgesim.planners.even_blocks import even_blocks
 from edgesim.planners.galaxy import galaxy
 from edgesim.planners.gpipe_even import gpipe_even
@@ -28,6 +29,7 @@ from edgesim.planners.pipedream import pipedream
 from edgesim.planners.pipeedge import pipeedge
 from edgesim.planners.pipeline_search import OBJECTIVE, OPTIMAL_GAP, PipelineSearch, most_replicas
 from edgesim.planners.prima import prima
+from edgesim.planners.proportional import proportional
 from edgesim.planners.proportional_blocks import proportional_blocks
 from edgesim.planners.steady_state import iteration_s
 from edgesim.planners.types_of_devices import interchangeable
@@ -35,6 +37,9 @@ from edgesim.planners.types_of_devices import interchangeable
 PIPELINES: tuple[Planner, ...] = (
     asteroid, pac, pipedream, dapple, hetpipe, eco_fl, gpipe_even, pipeedge, prima, edge_memory,
     partial(eddl, shares="even"), partial(eddl, shares="proportional"),
+    partial(even, groups="pipeline", depth=Depth.ONE_F_ONE_B),
+    partial(proportional, groups="pipeline", depth=Depth.ONE_F_ONE_B),
+    partial(proportional, groups="halves", depth=Depth.ONE_F_ONE_B),
 )  # fmt: skip
 
 
