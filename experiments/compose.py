@@ -71,12 +71,17 @@ class Nouns:
         """The same, with what was measured on a testbed."""
         return replace(self, profile=profile, cluster=replace(self.cluster, network=network))
 
-    def plan(self, planner: Planner, strategy: Strategy) -> Plan:
-        """The planner's answer, checked; who judges candidates is handed the simulator, who chooses modes these."""
-        problem = Problem(
+    @property
+    def problem(self) -> Problem:
+        """What these nouns ask a planner."""
+        return Problem(
             model=self.model, cluster=self.cluster, profile=self.profile, workload=self.workload,
             head_room=self.head_room,
         )  # fmt: skip
+
+    def plan(self, planner: Planner, strategy: Strategy) -> Plan:
+        """The planner's answer, checked; who judges candidates is handed the simulator, who chooses modes these."""
+        problem = self.problem
         handed: dict[str, Any] = {
             "evaluate": lambda candidate: self.seconds(candidate, strategy),
             "modes": self.modes,

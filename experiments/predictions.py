@@ -12,7 +12,6 @@ from edgesim.plan import Plan
 from edgesim.planners import Problem
 from edgesim.planners.block_latency import block_latency_s
 from edgesim.planners.steady_state import iteration_s
-from experiments.compose import Nouns
 
 # How the objectives of planners begin whose bound is one of seconds per iteration.
 _SECONDS = "seconds"
@@ -38,14 +37,6 @@ class Prediction:
     def seconds(self) -> float | None:
         """The shared evaluator's, or where there is none the planner's own."""
         return self.predicted_s if self.analytic_s is None else self.analytic_s
-
-
-def problem_of(words: Nouns) -> Problem:
-    """What these nouns ask a planner."""
-    return Problem(
-        model=words.model, cluster=words.cluster, profile=words.profile, workload=words.workload,
-        head_room=words.head_room,
-    )  # fmt: skip
 
 
 def analytic_s(problem: Problem, plan: Plan, strategy: Callable[..., Any]) -> float | None:

@@ -17,7 +17,7 @@ from experiments.compose import Nouns, Prepared, Shelf, nouns, prepare
 from experiments.execution import executed
 from experiments.front_door import USERS, sentence
 from experiments.points import Composer, Overrides, flat, key
-from experiments.predictions import prediction, problem_of
+from experiments.predictions import prediction
 from experiments.results import versions
 from experiments.run_table import Row
 from experiments.tables.plans import in_words
@@ -106,7 +106,7 @@ def which(config: Mapping[str, Any], words: Nouns) -> Row:
 def made_of(prepared: Prepared) -> Row:
     """The plan, what is known of it before it is played, and the schedule."""
     words, plan = prepared.words, prepared.plan
-    promised = prediction(problem_of(words), plan, prepared.strategy)
+    promised = prediction(words.problem, plan, prepared.strategy)
     known = {
         "predicted_s": promised.seconds,
         "bound_s": promised.bound_s,

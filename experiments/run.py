@@ -31,7 +31,7 @@ from experiments.compose import Prepared, prepare
 from experiments.execution import executed
 from experiments.front_door import run_command
 from experiments.network_file import save_network
-from experiments.predictions import prediction, problem_of
+from experiments.predictions import prediction
 from experiments.results import versions, whole_folder
 from experiments.series import series
 from experiments.sweep import hydra_sweeps, sweep_command
@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> float:
     simulated = words.simulate(schedule)
     traces = (simulated, *(execution.traces if execution else ()))
     metrics = [words.measure(trace) for trace in traces]
-    row = side_by_side(plan, prediction(problem_of(prepared.words), plan, prepared.strategy), metrics)
+    row = side_by_side(plan, prediction(prepared.words.problem, plan, prepared.strategy), metrics)
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
     with whole_folder(target) as folder:
         _write(folder, cfg, prepared, traces, metrics, row, execution.losses if execution else ())

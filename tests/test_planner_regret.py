@@ -36,7 +36,6 @@ from experiments.planner_regret.rows import COLUMNS, SETTING, by_planner, table,
 from experiments.planner_regret.settings import check, configurations
 from experiments.planner_regret.summary import kept, measured_regret, merge
 from experiments.planner_regret.trials import FreshTestbeds, Trial, planned_s, rounds, trials
-from experiments.predictions import problem_of
 from experiments.tables.tidy import read_table
 from real_runtime.testbeds import TestbedSpec
 
@@ -116,7 +115,7 @@ def test_the_choice_is_the_planners_own_answer_and_the_fastest_simulated(rate: s
     (chosen,) = (each for each in found if CHOICE in each.planners)
     assert chosen.simulated_s == min(each.simulated_s for each in found)
     assert len(chosen.planners) > 1  # it never has a plan of its own
-    theirs = simulate_and_choose(problem_of(words), evaluate=lambda plan: words.seconds(plan, hybrid_pipeline), keep=2)
+    theirs = simulate_and_choose(words.problem, evaluate=lambda plan: words.seconds(plan, hybrid_pipeline), keep=2)
     assert theirs.stages == chosen.plan.stages
 
 

@@ -14,7 +14,7 @@ from experiments import predictions, run
 from experiments.compose import prepare
 from experiments.front_door import composed, run_command
 from experiments.points import Composer, Sweep
-from experiments.predictions import prediction, problem_of
+from experiments.predictions import prediction
 from experiments.rows import Runner
 from experiments.tables.plan import SideBySide, plan_table, side_by_side
 
@@ -38,7 +38,7 @@ def promised(*words: str, **changes: object) -> predictions.Prediction:
     """Of the plan of these overrides, with changes to its proof."""
     made = prepare(composed(*words))
     plan = replace(made.plan, proof=replace(made.plan.proof, **changes))
-    return prediction(problem_of(made.words), plan, made.strategy)
+    return prediction(made.words.problem, plan, made.strategy)
 
 
 @pytest.mark.usefixtures("known")
@@ -52,7 +52,7 @@ def test_pipelines_and_blocks_have_evaluators_of_their_own() -> None:
 def test_evaluators_are_near_the_simulator() -> None:
     for words in (TINY, BLOCKS):
         made = prepare(composed(*words))
-        seconds = prediction(problem_of(made.words), made.plan, made.strategy).analytic_s
+        seconds = prediction(made.words.problem, made.plan, made.strategy).analytic_s
         assert seconds == pytest.approx(made.words.simulate(made.schedule).makespan_s, rel=0.2)
 
 
@@ -83,7 +83,7 @@ def row() -> SideBySide:
         replace(simulated, makespan_s=2.5),
         *(replace(simulated, player="measured", makespan_s=seconds) for seconds in (2.6, 2.4, 9.0)),
     ]
-    return side_by_side(plan, prediction(problem_of(made.words), plan, made.strategy), metrics)
+    return side_by_side(plan, prediction(made.words.problem, plan, made.strategy), metrics)
 
 
 @pytest.mark.usefixtures("unknown")

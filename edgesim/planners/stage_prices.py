@@ -42,18 +42,6 @@ class Paths:
         whole: Floats = until[c.position, c.start] + price + onward[c.position - 1, c.stop]
         return whole
 
-    def cheapest(self, price: Floats) -> tuple[int, ...]:
-        """The candidates of the cheapest path, in order; the first of equals. Empty where there is no path."""
-        c, through = self.columns, self.through(price)
-        path: list[int] = []
-        here = np.flatnonzero(c.start == 0)
-        while len(here) and np.isfinite(through[here]).any():
-            path.append(int(here[np.argmin(through[here])]))
-            if c.stop[path[-1]] == self.layers:
-                return tuple(path)
-            here = np.flatnonzero((c.start == c.stop[path[-1]]) & (c.position == c.position[path[-1]] - 1))
-        return ()
-
     def longest_until(self, seconds: Floats) -> Floats:
         """[boundary] the most that candidates before it can add up to; -inf in ``seconds`` for those that may not."""
         c, Q, L = self.columns, self.positions, self.layers

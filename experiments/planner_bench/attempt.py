@@ -20,7 +20,7 @@ from experiments.compose import Nouns, Planner, build, nouns
 from experiments.front_door import composed, sentence
 from experiments.planner_bench.cases import Case
 from experiments.planner_bench.competitors import Competitor
-from experiments.predictions import prediction, problem_of
+from experiments.predictions import prediction
 from experiments.tables.plans import in_words
 
 Row = dict[str, Any]
@@ -99,7 +99,7 @@ def tried(posed: Posed) -> Row:
 
 def judged(posed: Posed, plan: Plan) -> Row:
     """What the plan promises, and its seconds in the simulator."""
-    known = prediction(problem_of(posed.words), plan, posed.strategy)
+    known = prediction(posed.words.problem, plan, posed.strategy)
     return {
         "proof": str(plan.proof.status),
         "objective": plan.proof.objective,

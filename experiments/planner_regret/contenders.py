@@ -11,7 +11,6 @@ from edgesim.planners.simulate_and_choose import Candidate, pipelines, simulate_
 from edgesim.planners.steady_state import iteration_s
 from edgesim.strategies import Strategy
 from experiments.compose import Nouns
-from experiments.predictions import problem_of
 
 CHOICE = "simulate_and_choose"
 _TIME_LIMIT_S = 60.0  # of the integer programmes, which take about one
@@ -39,7 +38,7 @@ def contenders(words: Nouns, strategy: Strategy, *, keep: int) -> list[Contender
 
     Raises InfeasibleError if no planner has a plan.
     """
-    problem = problem_of(words)
+    problem = words.problem
     proposals = list(pipelines(problem, keep=keep, time_limit_s=_TIME_LIMIT_S))
     chosen = words.plan(
         lambda problem, evaluate: simulate_and_choose(

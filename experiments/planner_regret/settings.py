@@ -9,7 +9,6 @@ from edgesim.units import bit_per_s
 from experiments.compose import Nouns, build, nouns, refuse_to_execute
 from experiments.planner_regret.contenders import contenders
 from experiments.planner_regret.trials import planned_s, rounds
-from experiments.predictions import problem_of
 
 # What a testbed of three hosts takes to come up, to time its links, and to begin and end a run: measured, about.
 _OPENING_S, _LINKS_S, _RUN_S = 6.0, 30.0, 0.6
@@ -75,7 +74,7 @@ def _of_rate_s(cfg: DictConfig, rate: str) -> float:
     found = [contenders(words, strategy, keep=cfg.planner_regret.keep) for words in every]
     runs_s = sum(planned_s(each, cfg.planner_regret) for each in found)
     runs = sum(len(order) for each in found for order in rounds(each, cfg.planner_regret))
-    problem, layers = problem_of(every[0]), (0, len(every[0].model.layers))
+    problem, layers = every[0].problem, (0, len(every[0].model.layers))
     # One host after the other times all layers; one repeat warms up. Seconds are about proportional to samples.
     one_s = sum(problem.seconds(rank=rank, layers=layers, samples=1) for rank in problem.ranks)
     blocks_s = (cfg.calibration.repeats + 1) * sum(cfg.calibration.samples) * one_s

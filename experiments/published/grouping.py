@@ -50,8 +50,7 @@ def scaling_problem(title: str, nanos: int) -> Problem:
         "workload.purpose=fine_tune", f"workload.batch_samples={nanos}", f"workload.micro_batch_samples={nanos}",
         f"workload.tokens={TOKENS}",
     )  # fmt: skip
-    words = nouns(cfg)
-    return Problem(model=words.model, cluster=words.cluster, profile=words.profile, workload=words.workload)
+    return nouns(cfg).problem
 
 
 def devices_per_stage(plan: Plan) -> str:
