@@ -103,13 +103,14 @@ def test_a_planner_without_any_plan_has_a_standing_without_numbers() -> None:
 
 def test_the_summary_has_the_worst_gap_and_the_longest_planning_of_each_size_class() -> None:
     rows = [
-        a_row("x", 2.0, planning_s=1.0, gap=0.02, bound_s=1.9), a_row("y", 2.0, planning_s=3.0, gap=0.07, bound_s=1.8),
+        a_row("x", 2.0, planning_s=1.0, gap=0.02, bound_s=1.9, kind="ours"),
+        a_row("y", 2.0, planning_s=3.0, gap=0.07, bound_s=1.8),
         a_row("x", 2.0, model="gpt", layers=30, devices=8, planning_s=9.0),
         a_row("tries all", 2.0, planning_s=50.0, kind="oracle"), a_row("z", layers=30, devices=8, planning_s=70.0),
     ]  # fmt: skip
     found = summary(table(rows))
     assert (found["cases"], found["attempts"], found["plans_with_a_bound"]) == (2, 5, 2)
-    assert found["worst_gap"] == pytest.approx(0.07)
+    assert (found["worst_gap"], found["worst_gap_of_all"]) == (pytest.approx(0.02), pytest.approx(0.07))
     assert found["max_planning_time_s"] == {"small": 3.0, "medium": None, "large": 9.0}
     assert found["measured_regret"] is None
 
