@@ -8,7 +8,7 @@ from edgesim.plan import Plan, Proof, Stage, Status
 from edgesim.planners.iteration_energy import above_idle_j, air_s
 from edgesim.planners.power_columns import PowerCandidates
 from edgesim.planners.power_modes import InModes
-from edgesim.planners.stage_search import Choice
+from edgesim.planners.stage_labels import Choice
 from edgesim.planners.steady_state import iteration_s
 
 

@@ -13,7 +13,6 @@ A battery that must last is a limit of T for each stage that its device could ho
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import inf
 from time import perf_counter
 
@@ -25,11 +24,10 @@ from edgesim.planners.idle_watts import IdleWatts
 from edgesim.planners.pipeline_search import OPTIMAL_GAP
 from edgesim.planners.power_columns import PowerCandidates
 from edgesim.planners.power_modes import InModes
-from edgesim.planners.stage_columns import Columns, Floats, Ints
-from edgesim.planners.stage_prices import Paths
+from edgesim.planners.stage_columns import Floats
 from edgesim.planners.stage_programme import Programme, Shape
-from edgesim.planners.stage_relaxation import Relaxation
-from edgesim.planners.stage_search import Choice, Search
+from edgesim.planners.stage_labels import Choice
+from edgesim.planners.stage_search import Search
 from edgesim.workload import Purpose
 
 SLACK = 1e-9  # relative: by how much a limit may be exceeded
@@ -82,8 +80,6 @@ class EnergySearch:
             depths=tuple(c.depths),
             phases=workload.purpose is Purpose.INFER or c.depths[0] >= workload.micro_batches,
         )  # fmt: skip
-        self.paths = Paths(self.columns, layers=c.layers, positions=c.most)
-        self.repeats = Programme(self.columns, self.shape).repeats
         self.added_w = np.array([c.idle_w_of(group) for group in c.groups])[self.columns.group]
         self.choices = Choices(modes, c, planner=planner, idle_devices=idle_devices)
         self.judge = self.choices.judge
@@ -150,8 +146,7 @@ class EnergySearch:
         """Longer iterations take more joules than so many: idle watts alone, beside the least that work takes."""
         if not self.idle.always_w:
             return inf
-        least_j = float(np.min(self.paths.through(self.columns.beside_s), initial=inf))
-        return max(0.0, joules - least_j) / self.idle.always_w * (1 + EDGE)
+        return max(0.0, joules) / self.idle.always_w * (1 + EDGE)
 
     def _between(self, low_s: float, high_s: float, *, time_limit_s: float, gap: float) -> Answer:
         """Of iterations in an interval, joules as if what is idle beyond ``always_w`` were so for ``low_s`` only."""
@@ -180,50 +175,16 @@ class EnergySearch:
 
         known = [(seconds(choice), choice) for choice in self.choices.judged]
         to_beat_s = min((each for each, _ in known), default=inf)
-        which = self._possible(beside_s, limit_s, to_beat_s * (1 + SLACK))
-        columns = replace(self.columns, beside_s=beside_s).take(which)
         search = Search(
-            Programme(columns, replace(self.shape, limit_s=limit_s * (1 + ROOM))), gap=gap, time_limit_s=time_limit_s,
-            seconds=lambda choice: seconds(tuple(which[list(choice)].tolist())), to_beat_s=to_beat_s,
+            Programme(replace(self.columns, beside_s=beside_s), replace(self.shape, limit_s=limit_s * (1 + ROOM))),
+            gap=gap, time_limit_s=time_limit_s, seconds=seconds, to_beat_s=to_beat_s,
         )  # fmt: skip
-        place = {c: i for i, c in enumerate(which.tolist())}
-        found = search.run(tuple(place[c] for c in choice) for each, choice in known if place.keys() >= set(choice))
-        best = min(known + [(each, tuple(which[list(choice)].tolist())) for each, choice in found.pool[:1]],
-                   default=(inf, ()))  # fmt: skip
+        found = search.run(choice for each, choice in known if each < inf)
+        value, choice = min([*known, *found.pool[:1]], default=(inf, ()))
         return Answer(
-            choice=best[1] if best[0] < inf else (), value=best[0], bound=min(found.bound_s, best[0]),
-            proven=found.proven, solver=found.solver,
+            choice=choice if value < inf else (), value=value, bound=min(found.bound_s, value), proven=found.proven,
+            solver=found.solver,
         )  # fmt: skip
-
-    def _possible(self, beside_s: Floats, limit_s: float, to_beat_s: float) -> Ints:
-        """Candidates that may be in a choice within the limit and below what is known: by relaxations alone."""
-        cost_s = self.paths.through(self.columns.both_s + beside_s) + self.repeats
-        if beside_s.any():
-            cost_s = np.maximum(cost_s, self.least_cost_s)
-        latest_s = np.minimum(self.columns.latest_s, limit_s) * (1 + ROOM)
-        return np.flatnonzero((self.least_time_s <= latest_s) & (cost_s <= to_beat_s))
-
-    @cached_property
-    def least_time_s(self) -> Floats:
-        """[candidate] a bound of the time of all pipelines that have it."""
-        return np.maximum(
-            self.paths.through(self.columns.both_s) + self.repeats,
-            self._root(replace(self.columns, beside_s=0 * self.columns.beside_s)),
-        )
-
-    @cached_property
-    def least_cost_s(self) -> Floats:
-        """[candidate] a bound of their objective, in joules over watts: nothing is added for working devices."""
-        return self._root(replace(self.columns, beside_s=self.columns.beside_s / self._per_s()))
-
-    def _root(self, columns: Columns) -> Floats:
-        """[candidate] what the relaxation says without limits."""
-        everyone, full = np.isfinite(self.paths.through(columns.both_s)), (0.0, inf)
-        if not everyone.any():
-            return np.full(len(columns), inf)
-        relaxation = Relaxation(Programme(columns, self.shape), self.paths, late=lambda: False)
-        relaxed = relaxation.solve(everyone, repeats_s=full, tail_s=full, beat_s=inf)
-        return np.full(len(columns), inf) if relaxed is None else relaxed.through
 
     def _per_s(self) -> float:
         """Watts at which joules are counted as seconds: those that all plans draw, or nearly nothing."""

@@ -17,7 +17,7 @@ from edgesim.planners import Problem
 from edgesim.planners.energy_search import Answer, EnergySearch
 from edgesim.planners.pipeline_search import most_replicas
 from edgesim.planners.power_modes import in_all_modes
-from edgesim.planners.stage_search import Choice
+from edgesim.planners.stage_labels import Choice
 from edgesim.planners.why_no_energy import why_nothing_fits
 
 NO_MODES: Mapping[str, Sequence[Device]] = {}

@@ -8,13 +8,12 @@ from edgesim.cluster import Cluster
 from edgesim.plan import OUT_OF_MEMORY
 from edgesim.planners.stage_columns import Candidates
 from edgesim.planners.stage_memory import StageMemory
-from edgesim.planners.stage_prices import Paths
 from edgesim.planners.stage_programme import Programme, Shape
-from edgesim.planners.stage_relaxation import Relaxation
-from edgesim.planners.stage_search import Found
+from edgesim.planners.stage_search import Found, Search
 from edgesim.units import show
 
 _MOST = 1024.0  # times the memory there is: beyond that nobody buys
+_LIMIT_S = 10.0  # of one factor
 _STEPS = 12  # halvings of the factor's logarithm
 
 
@@ -52,7 +51,7 @@ def _layer_that_fits_nowhere(candidates: Candidates) -> str:
 
 
 def _memory_that_would_do(candidates: Candidates) -> str:
-    """By how much all memories would have to grow; the relaxation decides, so a little more may be needed."""
+    """By how much all memories would have to grow."""
     problem = candidates.problem
     low, high = 0.0, float(np.log2(_MOST))
     if not _fits(candidates, 2.0**high):
@@ -76,7 +75,7 @@ def _memory_that_would_do(candidates: Candidates) -> str:
 
 
 def _fits(candidates: Candidates, factor: float) -> bool:
-    """Whether stages could be chosen, in parts at least, if every device had so many times its memory."""
+    """Whether there is a pipeline if every device had so many times its memory."""
     problem = candidates.problem
     devices = tuple(
         replace(
@@ -92,13 +91,7 @@ def _fits(candidates: Candidates, factor: float) -> bool:
         layers=candidates.layers, positions=candidates.most, devices=candidates.devices,
         micro_batches=problem.workload.micro_batches, depths=tuple(candidates.depths), phases=False,
     )  # fmt: skip
-    programme = Programme(columns, shape)
-    paths = Paths(columns, layers=shape.layers, positions=shape.positions)
-    if not np.isfinite(paths.through(columns.both_s)).any():
-        return False
-    full = (0.0, np.inf)
-    everyone = np.ones(len(columns), dtype=bool)
-    relaxed = Relaxation(programme, paths, late=lambda: False).solve(
-        everyone, repeats_s=full, tail_s=full, beat_s=np.inf
-    )
-    return relaxed is not None
+    found = Search(
+        Programme(columns, shape), seconds=lambda choice: 1.0, time_limit_s=_LIMIT_S, gap=1.0
+    ).run() if len(columns) else None  # any choice ends it
+    return found is not None and bool(found.choice)

@@ -1,0 +1,260 @@
+"""Which pipelines of these stages cost the least? All of them, from the last layer on, but what others are better than.
+
+A label is the end of a pipeline: stages from a boundary on, what they cost and which devices they take. It is dropped
+where its cost and the bound of what comes before it (``stage_rents.py``) are too high, and where others of the same
+boundary and devices are at least as good in everything that the rest of the pipeline can see. What is left at the first
+layer are the best choices, exactly (Irnich & Desaulniers, Shortest path problems with resource constraints, 2005).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.planners.stage_columns import Floats, Ints
+from edgesim.planners.stage_rents import Market, Rents
+from edgesim.planners.stage_table import grouped
+
+Choice = tuple[int, ...]
+PAIRS = 1_000_000  # of labels and stages, at a time
+ROUNDS = 60  # of labels that others are compared with
+TABLES = (0, 1, 2, 4, 8, 16, 32, 64)  # stages behind a boundary for which bounds are made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """[label] ends of pipelines; ``cost_s`` counts stages and messages between, ``message_*`` are the next one's."""
+
+    depth: Ints
+    taken: Ints  # a number for the devices of each kind
+    cost_s: Floats
+    tail_s: Floats
+    message_s: Floats
+    returned_s: Floats
+    sums: Floats
+    peaks: Floats
+    bound_s: Floats
+    behind: Ints  # the label that the first stage was put before
+    stage: Ints
+
+    def take(self, which: Ints) -> "Labels":
+        """Some of them."""
+        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
+    def __len__(self) -> int:
+        return len(self.depth)
+
+
+def joined(parts: list[Labels]) -> Labels:
+    """All of them."""
+    return Labels(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Labels)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """Choices of stages with their cost, first stage first, the best first; ``complete`` says that there is no other
+    below what was asked for, but for those that are as good as ``enough`` others."""
+
+    choices: tuple[tuple[float, Choice], ...]
+    complete: bool
+    labels: int
+
+
+class Enumeration:
+    """The search for choices in one window; bounds are those of ``rents``, and of ``clock`` where time is limited."""
+
+    def __init__(
+        self, market: Market, rents: Rents, *, most_u_s: float, below_s: float, clock: tuple[Market, Rents] | None,
+        enough: int = 1,
+    ) -> None:  # fmt: skip
+        self.market, self.rents, self.clock = market, rents, clock
+        self.stages, self.most_u_s, self.below_s, self.enough = market.stages, most_u_s, below_s, enough
+        shape = self.stages.shape
+        self.rounds = shape.micro_batches - 1
+        # Kinds of devices are digits of a number.
+        self.digit = np.concatenate([[1], np.cumprod(np.array(shape.devices, dtype=np.int64) + 1)[:-1]])
+        self.devices = np.array(shape.devices, dtype=np.int64)
+        self.takes: Ints = self.stages.replicas @ self.digit
+        self.tables = [behind for behind in TABLES if behind < shape.positions]
+        self.table_of = np.searchsorted(self.tables, np.arange(shape.positions + 1), side="right") - 1
+        self.least = np.stack([self._least(market, rents, behind) for behind in self.tables])
+        self.least_time = None if clock is None else clock[1].least_s[None]
+        self.around = [
+            K if not shape.phases and min(shape.micro_batches, 2 * q + 1) > K else 0
+            for q, K in enumerate(shape.depths)
+        ]
+
+    @staticmethod
+    def _least(market: Market, rents: Rents, behind: int) -> Floats:
+        return market.least(rents.rent_s, rents.hurry, behind=behind) if behind else rents.least_s
+
+    def run(self, *, most: int, beam: int | None = None, late: Callable[[], bool]) -> Best:
+        """The best choices below; with a ``beam`` only so many labels go on from each boundary, the most promising."""
+        L = self.stages.layers
+        waiting: list[list[Labels]] = [[] for _ in range(L + 1)]
+        waiting[L].append(self._nothing())
+        self.kept: list[Labels | None] = [None] * (L + 1)
+        edges = np.searchsorted(self.stages.stop[self.market.which], np.arange(L + 2))
+        count = 0
+        for b in range(L, -1, -1):
+            if not waiting[b]:
+                continue
+            labels = self._undominated(joined(waiting[b]))
+            waiting[b] = []
+            if beam is not None and len(labels) > beam and b:
+                labels = labels.take(np.sort(np.argsort(labels.bound_s, kind="stable")[:beam]))
+            self.kept[b] = labels
+            count += len(labels)
+            if count > most or late():
+                return Best(choices=(), complete=False, labels=count)
+            offered = self.market.which[edges[b] : edges[b + 1]] if b else np.zeros(0, dtype=np.int64)
+            for part in self._extended(labels, offered, b):
+                for start, own in grouped(self.stages.start[part.stage]):
+                    waiting[start].append(part.take(own))
+        return Best(choices=self._choices(), complete=beam is None, labels=count)
+
+    def _nothing(self) -> Labels:
+        one, number = np.zeros(1), np.zeros(1, dtype=np.int64)
+        return Labels(
+            depth=number, taken=number, cost_s=one, tail_s=one, message_s=one, returned_s=one, bound_s=one,
+            sums=np.zeros((1, self.stages.sums.shape[1])), peaks=np.full((1, self.stages.peaks.shape[1]), -np.inf),
+            behind=number - 1, stage=number - 1,
+        )  # fmt: skip
+
+    # --- one stage more ---
+
+    def _extended(self, labels: Labels, offered: Ints, b: int) -> "list[Labels]":
+        """All labels with each of the offered stages before them."""
+        if not len(offered):
+            return []
+        height = max(1, PAIRS // len(offered))
+        taken, which = np.unique(labels.taken, return_inverse=True)
+        takes, of = np.unique(self.takes[offered], return_inverse=True)
+        fits = self._fits(taken, takes)
+        found = []
+        for first in range(0, len(labels), height):
+            rows = np.arange(first, min(first + height, len(labels)))
+            there = self.stages.candidate[offered][:, labels.depth[rows] + 1].T >= 0
+            behind, stage = np.nonzero(there & fits[which[rows]][:, of])
+            part = self._put_before(labels, rows[behind], offered[stage], b)
+            if len(part):
+                found.append(part)
+        return found
+
+    def _fits(self, taken: Ints, takes: Ints) -> NDArray[np.bool_]:
+        """[devices taken, devices of a stage] whether there are so many."""
+        fits = np.ones((len(taken), len(takes)), dtype=bool)
+        for digit, most in zip(self.digit, self.devices, strict=True):
+            has, wants = taken // digit % (most + 1), takes // digit % (most + 1)
+            fits &= has[:, None] + wants[None, :] <= most
+        return fits
+
+    def _put_before(self, labels: Labels, behind: Ints, stage: Ints, b: int) -> Labels:
+        """Each stage before its label, where that could still be below."""
+        s, c, market, rents = self.stages, self.stages.columns, self.market, self.rents
+        forward_s = np.maximum(labels.message_s[behind], s.sent_s[stage]) if b < s.layers else 0.0
+        backward_s = np.maximum(labels.returned_s[behind], s.taken_back_s[stage]) if b < s.layers else 0.0
+        cost_s = labels.cost_s[behind] + c.both_s[stage] + forward_s + backward_s
+        tail_s = np.maximum(c.ending_s[stage], labels.tail_s[behind] - c.backward_s[stage] - backward_s)
+        sums = labels.sums[behind] + s.sums[stage]
+        peaks = np.maximum(labels.peaks[behind], s.peaks[stage])
+        depth = labels.depth[behind] + 1
+        if any(self.around):
+            K = np.array(self.around)[depth - 1]
+            around_s = np.where(K > 0, self.rounds * cost_s / np.maximum(K, 1), 0.0)
+            peaks[:, s.slowest.place] = np.maximum(peaks[:, s.slowest.place], around_s)
+        u_s = s.repeats_s(sums, peaks)
+        taken = labels.taken[behind] + self.takes[stage]
+        start = s.start[stage]
+        time_s = cost_s + np.maximum(u_s, market.least_u_s)
+        before_s = market.at(self.least, self.table_of[depth], start, tail_s, rents.hurry)
+        bound_s = (1 + rents.hurry) * (time_s - market.least_u_s) + before_s + self._rent_s(taken, rents)
+        bound_s += market.constant_s(rents.rent_s, rents.hurry) - market.always_s
+        bound_s += s.beside.of(sums) + s.once_s(sums, peaks)
+        good = (bound_s < self.below_s) & (u_s <= self.most_u_s)
+        if self.clock is not None:
+            good &= self._in_time(time_s, taken, start, tail_s, peaks)
+        if s.channel.place is not None:
+            good &= s.channel.of(sums) <= s.shape.limit_s
+        if s.shape.once is not None:
+            good &= s.once_s(sums, peaks) <= s.shape.once.most_s
+        own = np.flatnonzero(good)
+        return Labels(
+            depth=depth[own], taken=taken[own], cost_s=cost_s[own], tail_s=tail_s[own],
+            message_s=c.received_s[stage[own]], returned_s=c.returned_s[stage[own]], sums=sums[own], peaks=peaks[own],
+            bound_s=bound_s[own], behind=behind[own], stage=stage[own],
+        )  # fmt: skip
+
+    def _rent_s(self, taken: Ints, rents: Rents) -> Floats:
+        rent_s: Floats = np.zeros(len(taken))
+        for digit, most, each_s in zip(self.digit, self.devices, rents.rent_s, strict=True):
+            rent_s += taken // digit % (most + 1) * each_s
+        return rent_s
+
+    def _in_time(
+        self, time_s: Floats, taken: Ints, start: Ints, tail_s: Floats, peaks: Floats
+    ) -> NDArray[np.bool_]:
+        """Whether the iteration can end within its limit, by rents of time alone."""
+        assert self.clock is not None
+        market, rents = self.clock
+        least_s = market.at(rents.least_s[None], np.zeros(len(taken), dtype=np.int64), start, tail_s, 0.0)
+        ends_s = time_s - market.least_u_s + least_s + self._rent_s(taken, rents)
+        ends_s += market.constant_s(rents.rent_s, 0.0)
+        found: NDArray[np.bool_] = ends_s <= self.stages.limited_s(peaks)
+        return found
+
+    # --- dominance ---
+
+    def _undominated(self, labels: Labels) -> Labels:
+        """Without labels that as many others are as good as, as choices are asked for."""
+        if len(labels) < 2:
+            return labels
+        deep = any(self.around)  # then what is behind a stage counts by its position
+        group = labels.taken * (self.stages.shape.positions + 1) + (labels.depth if deep else 0)
+        order = np.lexsort((labels.cost_s, group))
+        labels, group = labels.take(order), group[order]
+        seen = np.column_stack([labels.tail_s, labels.sums, labels.peaks, labels.depth])
+        alive, kept = np.arange(len(labels)), list[Ints]()
+        beaten = np.zeros(len(labels), dtype=np.int64)
+        for _ in range(ROUNDS):
+            if not len(alive):
+                break
+            leads = np.concatenate([[True], group[alive][1:] != group[alive][:-1]])
+            kept.append(alive[leads])
+            lead = alive[leads][np.cumsum(leads) - 1]
+            more_s = np.maximum(labels.message_s[lead] - labels.message_s[alive], 0.0)
+            more_s += np.maximum(labels.returned_s[lead] - labels.returned_s[alive], 0.0)
+            better = (labels.cost_s[lead] + more_s <= labels.cost_s[alive]) & np.all(seen[lead] <= seen[alive], axis=1)
+            beaten[alive] += better
+            alive = alive[~leads & (beaten[alive] < self.enough)]
+        kept.append(alive)
+        return labels.take(np.sort(np.concatenate(kept)))
+
+    # --- what is found ---
+
+    def _choices(self) -> tuple[tuple[float, Choice], ...]:
+        labels, s = self.kept[0], self.stages
+        if labels is None:
+            return ()
+        u_s = np.maximum(s.repeats_s(labels.sums, labels.peaks), self.market.least_u_s)
+        time_s = labels.cost_s + u_s + labels.tail_s
+        good = time_s <= s.limited_s(labels.peaks)
+        for free, digit, most in zip(self.market.free, self.digit, self.devices, strict=True):
+            good &= ~free | (labels.taken // digit % (most + 1) == most)
+        value_s = time_s + s.beside.of(labels.sums) + s.once_s(labels.sums, labels.peaks)
+        value_s = np.where(good, value_s, np.inf)
+        order = np.argsort(value_s, kind="stable")[: self.enough]
+        return tuple((float(value_s[i]), self._walk(int(i))) for i in order if np.isfinite(value_s[i]))
+
+    def _walk(self, label: int) -> Choice:
+        """The candidates of a label at the first layer."""
+        b, found = 0, list[int]()
+        while b < self.stages.layers:
+            labels = self.kept[b]
+            assert labels is not None, "labels are kept"
+            stage, depth = int(labels.stage[label]), int(labels.depth[label])
+            found.append(int(self.stages.candidate[stage, depth]))
+            b, label = int(self.stages.stop[stage]), int(labels.behind[label])
+        return tuple(found)
+

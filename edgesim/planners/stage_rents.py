@@ -1,0 +1,188 @@
+"""What do stages cost at least if devices are for rent? A bound of a pipeline's cost from each of its boundaries on.
+
+Devices are not counted but paid for, by kind: a Lagrangian of the rows that count them. What is left is a shortest path
+from the first layer to a boundary, which knows the tail exactly. Behind the boundary the ending of a stage lasts V
+beyond the last backward pass there; a stage before hides its own backward pass of it and may last longer itself:
+
+    least[0, V] = V        least[b, V] = min over stages (i, b) of  cost + rent + least[i, max(ending, V - backward)]
+
+V is taken from a grid; between two of its points the higher one's cost, less the difference, is a bound as well as the
+lower one's. A limit of the iteration has a price too, by which time costs more. Rents rise where a path takes too many
+devices, by steps of Polyak (USSR Comp. Math. 9, 1969), until the bound is high enough or does not rise any more.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgesim.planners.stage_columns import Floats, Ints
+from edgesim.planners.stage_table import Stages, grouped
+
+STEPS = 30  # at most, for a window
+STALLED = 6  # steps without a better bound after which nothing is expected any more
+RISE = 1e-4  # relative: less is none
+REACH = 1.03  # how far above the best bound a step aims
+GRID = 32  # values of V
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rents:
+    """[kind] rents, the price of time beyond its own, the bound of all paths, and ``least`` as above."""
+
+    rent_s: Floats
+    hurry: float
+    bound_s: float
+    least_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """[stage, grid] where in ``least`` a stage leads to, ``low`` and ``high``, and by how much V is below the latter."""
+
+    which: Ints
+    low: Ints
+    high: Ints
+    short_s: Floats
+
+
+class Market:
+    """Stages on offer in a window: U is at least ``least_u_s``, and an iteration takes less than ``below_s``."""
+
+    def __init__(self, stages: Stages, which: Ints, *, least_u_s: float, below_s: float, counts_beside: bool) -> None:
+        self.stages, self.which, self.least_u_s, self.below_s = stages, which, least_u_s, below_s
+        self.limit_s = stages.shape.limit_s
+        self.counts_beside = counts_beside and stages.beside.place is not None
+        # Time behind a boundary covers the backward passes that V is hidden by: a longer V is too late.
+        self.top_s = max(min(below_s, self.limit_s) - least_u_s, 0.0)
+        points = GRID if stages.columns.ending_s[which].any() and self.top_s > 0 else 1
+        self.step_s = self.top_s / (points - 1) if points > 1 else 1.0
+        self.grid_s = np.arange(points) * self.step_s
+        self.reach = self._reach(which)
+        devices = np.array(stages.shape.devices, dtype=float)
+        once = stages.shape.once
+        self.devices, self.free = devices, np.array((once.all_work if once else ()) or (False,) * len(devices))
+        self.always_s = stages.least_once_s
+
+    def _reach(self, which: Ints) -> Reach:
+        s = self.stages
+        tail_s = np.maximum(s.columns.ending_s[which][:, None], self.grid_s - s.back_s[which][:, None])
+        low, high, short_s = self._places(tail_s)
+        start = s.start[which][:, None] * len(self.grid_s)
+        return Reach(which, start + low, np.where(high < 0, -1, start + high), short_s)
+
+    def _places(self, tail_s: Floats) -> tuple[Ints, Ints, Floats]:
+        """The grid's points around V, and how far it is below the higher one; -1 for a V that is too long."""
+        last = len(self.grid_s) - 1
+        low = np.floor(tail_s / self.step_s).astype(np.int64) if last else np.zeros(tail_s.shape, dtype=np.int64)
+        high = np.where(low > last, -1, np.minimum(low + 1, last))
+        low = np.minimum(low, last)
+        return low, high, np.where(high > low, (low + 1) * self.step_s - tail_s, 0.0)
+
+    # --- bounds ---
+
+    def prices(self, rent_s: Floats, hurry: float) -> Floats:
+        """[stage on offer] what each costs with its devices."""
+        s, which = self.stages, self.which
+        price = (1 + hurry) * s.own_s[which] + s.replicas[which] @ rent_s
+        if self.counts_beside:
+            price = price + s.beside.of(s.sums[which])
+        return price
+
+    def least(self, rent_s: Floats, hurry: float, *, behind: int = 0) -> Floats:
+        """[boundary, V] the least cost up to a boundary that has so many stages behind it, or more."""
+        s, reach, price = self.stages, self.reach, self.prices(rent_s, hurry)
+        low, high, short_s = reach.low, reach.high, reach.short_s
+        which = self.which
+        if behind:
+            kept = s.furthest[which] > behind
+            which, price, low, high, short_s = which[kept], price[kept], low[kept], high[kept], short_s[kept]
+        least = np.full((s.layers + 1, len(self.grid_s)), np.inf)
+        least[0] = (1 + hurry) * self.grid_s
+        flat = least.ravel()
+        at = 0
+        for stop, own in s.by_stop(which):
+            rows = slice(at, at + len(own))
+            at += len(own)
+            higher = flat[high[rows]] - (1 + hurry) * short_s[rows]
+            found = np.where(high[rows] < 0, np.inf, np.maximum(flat[low[rows]], higher))
+            least[stop] = np.min(found + price[rows, None], axis=0)
+        return least
+
+    def at(self, least: Floats, table: Ints, boundary: Ints, tail_s: Floats, hurry: float) -> Floats:
+        """[row] the least cost up to each boundary behind which the tail is V; ``least`` is [table, boundary, V]."""
+        low, high, short_s = self._places(tail_s)
+        higher = least[table, boundary, high] - (1 + hurry) * short_s
+        found: Floats = np.where(high < 0, np.inf, np.maximum(least[table, boundary, low], higher))
+        return found
+
+    def constant_s(self, rent_s: Floats, hurry: float) -> float:
+        """What belongs to every path: least of U and H, less the rents of all devices, less the limit's price."""
+        limit_s = hurry * self.limit_s if hurry else 0.0
+        return (1 + hurry) * self.least_u_s + self.always_s - float(rent_s @ self.devices) - limit_s
+
+    def best(self, rent_s: Floats, hurry: float) -> Rents:
+        """The highest bound of all paths that is found from these rents on, or one of at least ``below_s``."""
+        best = self.offer(rent_s, hurry)
+        offer, stalled = best, 0
+        hurries = np.isfinite(self.limit_s) and self.counts_beside
+        for _ in range(STEPS):
+            if best.bound_s >= self.below_s or stalled > STALLED:
+                break
+            taken = self.path(offer)
+            if taken is None:
+                break
+            path, time_s = taken
+            excess = self.stages.replicas[path].sum(axis=0) - self.devices
+            excess = np.where((offer.rent_s <= 0) & (excess < 0) & ~self.free, 0.0, excess)
+            late_s = time_s - self.limit_s if hurries else 0.0
+            late_s = 0.0 if offer.hurry <= 0 and late_s < 0 else late_s
+            scale_s = self.limit_s if hurries else 1.0
+            size = float(excess @ excess) + (late_s / scale_s) ** 2
+            if not size:
+                break
+            aim_s = min(self.below_s, best.bound_s + abs(best.bound_s) * (REACH - 1))
+            step_s = (aim_s - offer.bound_s) / size * (1.0 if stalled < STALLED // 2 else 0.4)
+            rent_s = offer.rent_s + step_s * excess
+            rent_s = np.where(self.free, rent_s, np.maximum(rent_s, 0.0))
+            offer = self.offer(rent_s, max(0.0, offer.hurry + step_s * late_s / scale_s**2))
+            stalled = 0 if offer.bound_s > best.bound_s + RISE * abs(best.bound_s) else stalled + 1
+            best = offer if offer.bound_s > best.bound_s else best
+        return best
+
+    def offer(self, rent_s: Floats, hurry: float) -> Rents:
+        """The bound at these rents."""
+        least_s = self.least(rent_s, hurry)
+        bound_s = float(least_s[-1, 0]) + self.constant_s(rent_s, hurry)
+        return Rents(rent_s=rent_s, hurry=hurry, bound_s=bound_s, least_s=least_s)
+
+    def path(self, offer: Rents) -> tuple[Ints, float] | None:
+        """A cheapest path's stages, and its seconds; None where there is none."""
+        s, price = self.stages, self.prices(offer.rent_s, offer.hurry)
+        edges = np.searchsorted(s.stop[self.which], np.arange(s.layers + 2))
+        boundary, tail_s, path = s.layers, 0.0, list[int]()
+        while boundary:
+            rows = np.arange(edges[boundary], edges[boundary + 1])
+            own = self.which[rows]
+            tails = np.maximum(s.columns.ending_s[own], tail_s - s.back_s[own])
+            low, high, _ = self._places(tails)
+            reached = np.where(high < 0, np.inf, price[rows] + offer.least_s[s.start[own], low])
+            if not len(rows) or not np.isfinite(np.min(reached)):
+                return None
+            chosen = int(np.argmin(reached))
+            path.append(int(own[chosen]))
+            tail_s, boundary = float(tails[chosen]), int(s.start[own[chosen]])
+        stages = np.array(path, dtype=np.int64)
+        return stages, float(s.own_s[stages].sum()) + self.least_u_s + tail_s
+
+    def through(self, offer: Rents) -> Floats:
+        """[stage on offer] a bound of every pipeline that has it."""
+        s, which, price = self.stages, self.which, self.prices(offer.rent_s, offer.hurry)
+        behind = np.full(s.layers + 1, np.inf)  # of the stages from a boundary on, whatever their tail
+        behind[s.layers] = 0.0
+        for start, rows in reversed(list(grouped(s.start[which]))):
+            behind[start] = np.min(price[rows] + behind[s.stop[which[rows]]])
+        tables = np.zeros(len(which), dtype=np.int64)
+        before = self.at(offer.least_s[None], tables, s.start[which], s.columns.ending_s[which], offer.hurry)
+        more_u_s = (1 + offer.hurry) * np.maximum(s.repeats[which] - self.least_u_s, 0.0)
+        found: Floats = price + before + behind[s.stop[which]] + more_u_s + self.constant_s(offer.rent_s, offer.hurry)
+        return found
