@@ -214,7 +214,7 @@ class Enumeration:
         group = labels.taken * (self.stages.shape.positions + 1) + (labels.depth if deep else 0)
         order = np.lexsort((labels.cost_s, group))
         labels, group = labels.take(order), group[order]
-        seen = np.column_stack([labels.tail_s, labels.sums, labels.peaks, labels.depth])
+        seen = [labels.cost_s, labels.tail_s, labels.depth, *labels.peaks.T.copy(), *labels.sums.T.copy()]
         alive, kept = np.arange(len(labels)), list[Ints]()
         beaten = np.zeros(len(labels), dtype=np.int64)
         for _ in range(ROUNDS):
@@ -223,10 +223,13 @@ class Enumeration:
             leads = np.concatenate([[True], group[alive][1:] != group[alive][:-1]])
             kept.append(alive[leads])
             lead = alive[leads][np.cumsum(leads) - 1]
-            more_s = np.maximum(labels.message_s[lead] - labels.message_s[alive], 0.0)
-            more_s += np.maximum(labels.returned_s[lead] - labels.returned_s[alive], 0.0)
-            better = (labels.cost_s[lead] + more_s <= labels.cost_s[alive]) & np.all(seen[lead] <= seen[alive], axis=1)
-            beaten[alive] += better
+            better = np.flatnonzero(~leads)
+            for amount in seen:
+                better = better[amount[lead[better]] <= amount[alive[better]]]
+            one, other = lead[better], alive[better]
+            more_s = np.maximum(labels.message_s[one] - labels.message_s[other], 0.0)
+            more_s += np.maximum(labels.returned_s[one] - labels.returned_s[other], 0.0)
+            beaten[other[labels.cost_s[one] + more_s <= labels.cost_s[other]]] += 1
             alive = alive[~leads & (beaten[alive] < self.enough)]
         kept.append(alive)
         return labels.take(np.sort(np.concatenate(kept)))

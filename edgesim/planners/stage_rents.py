@@ -21,7 +21,7 @@ from edgesim.planners.stage_table import Stages, grouped
 STEPS = 30  # at most, for a window
 STALLED = 6  # steps without a better bound after which nothing is expected any more
 RISE = 1e-4  # relative: less is none
-REACH = 1.03  # how far above the best bound a step aims
+REACH = 1.05  # how far above the best bound a step aims
 GRID = 32  # values of V
 
 

@@ -23,8 +23,9 @@ from edgesim.planners.stage_table import Stages
 
 FIRST = 1.5  # ratio of the ends of the first windows
 BEAM = 10  # labels that go on from each boundary where a first choice is sought
-LABELS = 10_000  # of a window, before it is halved; twice as many in a half
-MOST_LABELS = 1_000_000
+LABELS = 10_000  # of a window, before it is halved
+MORE = 2  # times as many labels in a half
+MOST_LABELS = 500_000  # then CBC and HiGHS decide
 EXACT = 1e-9  # relative: what the same choice's cost may differ by, counted in another order
 HIGHER = 4.0  # by how much the ceiling rises under which there was nothing
 NARROW = 1e-3  # relative: a window that is not halved any more
@@ -168,21 +169,27 @@ class Search:
             if window is None or self._tried(window, ceiling_s):
                 continue
             self._tried(window, ceiling_s, beam=5 * BEAM)
-            middle_s = self._middle_s(window)
-            if middle_s - window.least_u_s <= NARROW * self._below_s(ceiling_s):
-                bound_s = self._decided(window)
-                if bound_s < self._below_s(ceiling_s):  # time is over
-                    heapq.heappush(windows, replace(window, bound_s=max(bound_s, window.bound_s)))
-                    break
-                continue
-            for low_s, high_s in ((window.least_u_s, middle_s), (middle_s, window.most_u_s)):
-                self.numbers += 1
-                half = replace(
-                    window, number=self.numbers, least_u_s=low_s, most_u_s=high_s,
-                    labels=min(2 * window.labels, MOST_LABELS),
-                )  # fmt: skip
-                heapq.heappush(windows, half)
+            for child in self._children(window, ceiling_s):
+                heapq.heappush(windows, child)
         return min([self._below_s(ceiling_s), *(window.bound_s for window in windows)])
+
+    def _children(self, window: Window, ceiling_s: float) -> Iterable[Window]:
+        """Its halves; where U has hardly any room, itself with more labels, and at last nothing, decided otherwise."""
+        middle_s = self._middle_s(window)
+        if middle_s - window.least_u_s > NARROW * self._below_s(ceiling_s):
+            intervals = [(window.least_u_s, middle_s), (middle_s, window.most_u_s)]
+        elif window.labels < MOST_LABELS:
+            intervals = [(window.least_u_s, window.most_u_s)]
+        else:
+            bound_s = self._decided(window)
+            if bound_s < self._below_s(ceiling_s):  # time is over
+                yield replace(window, bound_s=max(bound_s, window.bound_s))
+            return
+        for least_u_s, most_u_s in intervals:
+            self.numbers += 1
+            yield replace(
+                window, number=self.numbers, least_u_s=least_u_s, most_u_s=most_u_s, labels=MORE * window.labels
+            )
 
     def _middle_s(self, window: Window) -> float:
         """Of the values that U may have in a window."""
