@@ -25,9 +25,9 @@ from edgesim.planners.pipeline_search import OPTIMAL_GAP
 from edgesim.planners.power_columns import PowerCandidates
 from edgesim.planners.power_modes import InModes
 from edgesim.planners.stage_columns import Floats
-from edgesim.planners.stage_programme import Programme, Shape
 from edgesim.planners.stage_labels import Choice
-from edgesim.planners.stage_search import Search
+from edgesim.planners.stage_programme import Programme, Shape
+from edgesim.planners.stage_search import Near, Search
 from edgesim.workload import Purpose
 
 SLACK = 1e-9  # relative: by how much a limit may be exceeded
@@ -83,6 +83,7 @@ class EnergySearch:
         self.added_w = np.array([c.idle_w_of(group) for group in c.groups])[self.columns.group]
         self.choices = Choices(modes, c, planner=planner, idle_devices=idle_devices)
         self.judge = self.choices.judge
+        self.near: Near | None = None  # rents of the search before
 
     def without_batteries(self) -> "EnergySearch":
         """The same, however long batteries last."""
@@ -177,12 +178,13 @@ class EnergySearch:
         to_beat_s = min((each for each, _ in known), default=inf)
         search = Search(
             Programme(replace(self.columns, beside_s=beside_s), replace(self.shape, limit_s=limit_s * (1 + ROOM))),
-            gap=gap, time_limit_s=time_limit_s, seconds=seconds, to_beat_s=to_beat_s,
+            gap=gap, time_limit_s=time_limit_s, seconds=seconds, to_beat_s=to_beat_s, near=self.near,
         )  # fmt: skip
         found = search.run(choice for each, choice in known if each < inf)
-        value, choice = min([*known, *found.pool[:1]], default=(inf, ()))
+        self.near = search.near
+        best, choice = min([*known, *found.pool[:1]], default=(inf, ()))
         return Answer(
-            choice=choice if value < inf else (), value=value, bound=min(found.bound_s, value), proven=found.proven,
+            choice=choice if best < inf else (), value=best, bound=min(found.bound_s, best), proven=found.proven,
             solver=found.solver,
         )  # fmt: skip
 

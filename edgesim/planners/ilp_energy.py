@@ -108,11 +108,14 @@ class EnergyFront:
         ask(inf, points)
         for asked in range(2, 2 * points):
             at = self._along(found)
-            gaps = [(self._seconds(b[1]) - a[0], a[0]) for a, b in pairwise(at)]
-            width_s, low_s = max(gaps, default=(0.0, 0.0))
-            if len(at) >= points or width_s <= EDGE * low_s or perf_counter() > self.deadline_s:
+            gaps = [
+                (self._seconds(b[1]) - a[0], a[0], a[0] > self._seconds(a[1]) * (1 + 2 * EDGE)) for a, b in pairwise(at)
+            ]
+            width_s, low_s, searched = max(gaps, default=(0.0, 0.0, False))
+            if len(at) >= points or width_s <= 3 * EDGE * low_s or perf_counter() > self.deadline_s:
                 break
-            ask(low_s + width_s / 2, max(1, points - asked))
+            # A gap's first half without a plan: is there any in the other?
+            ask(low_s + width_s / 2 if not searched else (low_s + width_s) * (1 - EDGE), max(1, points - asked))
         return tuple(self._plan(answer, limit_s) for limit_s, answer in self._along(found))
 
     def _along(self, found: Mapping[Choice, tuple[float, Answer]]) -> list[tuple[float, Answer]]:

@@ -18,8 +18,8 @@ from edgesim.planners import Problem
 from edgesim.planners.migration import Holdings, holdings, migrated_bytes, moving_s
 from edgesim.planners.migration_columns import MigrationColumns, kinds_of_survivors
 from edgesim.planners.pipeline_search import PipelineSearch, most_replicas
-from edgesim.planners.stage_programme import INF, Once
 from edgesim.planners.stage_labels import Choice
+from edgesim.planners.stage_programme import INF, Once
 from edgesim.planners.stage_search import Found
 from edgesim.planners.why_no_pipeline import why_no_pipeline
 from edgesim.units import show

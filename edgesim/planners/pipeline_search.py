@@ -9,8 +9,8 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Stage, Status
 from edgesim.planners import Problem
 from edgesim.planners.stage_columns import Candidates
-from edgesim.planners.stage_programme import Once, Programme, Shape
 from edgesim.planners.stage_labels import Choice
+from edgesim.planners.stage_programme import Once, Programme, Shape
 from edgesim.planners.stage_search import Found, Search
 from edgesim.planners.steady_state import iteration_s
 from edgesim.workload import Purpose

@@ -34,12 +34,10 @@ Group = tuple[tuple[int, int], ...]  # (kind, how many of it), by kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class Columns(Loads):
     """[candidate] what each is and costs; seconds per micro-batch, but ``ending_s`` once per iteration.
 
-    ``sent_s`` and ``received_s`` are of activations, ``returned_s`` and ``taken_back_s`` of gradients sent to the stage
-    before and received from the one behind, each with its latency. ``link`` is the load of its busiest link, ``air``
-    what messages over the boundary behind it take of a shared channel. ``replicas`` is [candidate, kind]. What moves
+    Its messages and links are ``Loads``, [candidate] here. ``replicas`` is [candidate, kind]. What moves
     once beside the iterations (``Once`` of ``stage_programme.py``) lasts as long as its longest ``once_s``, and as the
     sum of every resource's ``once_shared_s`` [candidate, resource].
 
@@ -56,15 +54,6 @@ class Columns:
     forward_s: Floats
     backward_s: Floats
     ending_s: Floats
-    sent_s: Floats
-    received_s: Floats
-    returned_s: Floats
-    taken_back_s: Floats
-    link_forward_s: Floats
-    link_backward_s: Floats
-    link_s: Floats
-    air_forward_s: Floats
-    air_backward_s: Floats
     replicas: Ints
     once_s: Floats
     once_shared_s: Floats

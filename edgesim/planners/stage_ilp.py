@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pulp
 
+from edgesim.planners.solvers import SolveStatus, solve
 from edgesim.planners.stage_columns import Ints
 from edgesim.planners.stage_programme import Programme
 
@@ -19,6 +20,27 @@ class IntegerProgramme:
     problem: pulp.LpProblem
     names: dict[int, str]
     unit_s: float
+    starts: Ints
+
+    def solve(self, *, time_limit_s: float, gap: float, solvers: Sequence[str]) -> "Decided":
+        """What CBC and HiGHS find, whoever is first."""
+        answer = solve(self.problem, time_limit_s=time_limit_s, gap=gap, solvers=solvers)
+        if answer.status is SolveStatus.INFEASIBLE:
+            return Decided(choice=(), bound_s=np.inf, solver=answer.solver)
+        chosen = [c for c, name in self.names.items() if answer.values and answer.values[name] > 0.5]
+        return Decided(
+            choice=tuple(sorted(chosen, key=lambda c: int(self.starts[c]))), solver=answer.solver,
+            bound_s=-np.inf if answer.bound is None else answer.bound * self.unit_s,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A choice of candidates, first stage first, none if none was found; and a bound of all."""
+
+    choice: tuple[int, ...]
+    bound_s: float
+    solver: str
 
 
 def integer_programme(
@@ -48,7 +70,9 @@ def integer_programme(
     least_s, most_s = repeats_s
     others[programme.U].lowBound = least_s / unit_s
     others[programme.U].upBound = most_s / unit_s if np.isfinite(most_s) else None
-    variable = dict(zip(which.tolist(), chosen, strict=True))
+    candidates = dict(zip(which.tolist(), chosen, strict=True))
     for choice in others_than:
-        problem += pulp.LpAffineExpression({variable[c]: 1.0 for c in choice}) <= len(choice) - 1
-    return IntegerProgramme(problem=problem, names={int(c): f"x{c}" for c in which}, unit_s=unit_s)
+        problem += pulp.LpAffineExpression({candidates[c]: 1.0 for c in choice}) <= len(choice) - 1
+    return IntegerProgramme(
+        problem=problem, names={int(c): f"x{c}" for c in which}, unit_s=unit_s, starts=programme.columns.start
+    )

@@ -30,6 +30,8 @@ class Labels:
     taken: Ints  # a number for the devices of each kind
     cost_s: Floats
     tail_s: Floats
+    paid_s: Floats  # as rent
+    time_paid_s: Floats  # as rent of the clock
     message_s: Floats
     returned_s: Floats
     sums: Floats
@@ -79,10 +81,10 @@ class Enumeration:
         self.tables = [behind for behind in TABLES if behind < shape.positions]
         self.table_of = np.searchsorted(self.tables, np.arange(shape.positions + 1), side="right") - 1
         self.least = np.stack([self._least(market, rents, behind) for behind in self.tables])
-        self.least_time = None if clock is None else clock[1].least_s[None]
+        self.rent_s: Floats = self.stages.replicas @ rents.rent_s
+        self.time_rent_s: Floats = self.stages.replicas @ (clock[1].rent_s if clock else 0 * rents.rent_s)
         self.around = [
-            K if not shape.phases and min(shape.micro_batches, 2 * q + 1) > K else 0
-            for q, K in enumerate(shape.depths)
+            K if not shape.phases and min(shape.micro_batches, 2 * q + 1) > K else 0 for q, K in enumerate(shape.depths)
         ]
 
     @staticmethod
@@ -117,7 +119,8 @@ class Enumeration:
     def _nothing(self) -> Labels:
         one, number = np.zeros(1), np.zeros(1, dtype=np.int64)
         return Labels(
-            depth=number, taken=number, cost_s=one, tail_s=one, message_s=one, returned_s=one, bound_s=one,
+            depth=number, taken=number, cost_s=one, tail_s=one, paid_s=one, time_paid_s=one, message_s=one,
+            returned_s=one, bound_s=one,
             sums=np.zeros((1, self.stages.sums.shape[1])), peaks=np.full((1, self.stages.peaks.shape[1]), -np.inf),
             behind=number - 1, stage=number - 1,
         )  # fmt: skip
@@ -169,12 +172,15 @@ class Enumeration:
         start = s.start[stage]
         time_s = cost_s + np.maximum(u_s, market.least_u_s)
         before_s = market.at(self.least, self.table_of[depth], start, tail_s, rents.hurry)
-        bound_s = (1 + rents.hurry) * (time_s - market.least_u_s) + before_s + self._rent_s(taken, rents)
+        paid_s = labels.paid_s[behind] + self.rent_s[stage]
+        bound_s = (1 + rents.hurry) * (time_s - market.least_u_s) + before_s + paid_s
         bound_s += market.constant_s(rents.rent_s, rents.hurry) - market.always_s
         bound_s += s.beside.of(sums) + s.once_s(sums, peaks)
         good = (bound_s < self.below_s) & (u_s <= self.most_u_s)
+        time_paid_s = labels.time_paid_s[behind]
         if self.clock is not None:
-            good &= self._in_time(time_s, taken, start, tail_s, peaks)
+            time_paid_s = time_paid_s + self.time_rent_s[stage]
+            good &= self._in_time(time_s, time_paid_s, start, tail_s, peaks)
         if s.channel.place is not None:
             good &= s.channel.of(sums) <= s.shape.limit_s
         if s.shape.once is not None:
@@ -182,24 +188,17 @@ class Enumeration:
         own = np.flatnonzero(good)
         return Labels(
             depth=depth[own], taken=taken[own], cost_s=cost_s[own], tail_s=tail_s[own],
+            paid_s=paid_s[own], time_paid_s=time_paid_s[own],
             message_s=c.received_s[stage[own]], returned_s=c.returned_s[stage[own]], sums=sums[own], peaks=peaks[own],
             bound_s=bound_s[own], behind=behind[own], stage=stage[own],
         )  # fmt: skip
 
-    def _rent_s(self, taken: Ints, rents: Rents) -> Floats:
-        rent_s: Floats = np.zeros(len(taken))
-        for digit, most, each_s in zip(self.digit, self.devices, rents.rent_s, strict=True):
-            rent_s += taken // digit % (most + 1) * each_s
-        return rent_s
-
-    def _in_time(
-        self, time_s: Floats, taken: Ints, start: Ints, tail_s: Floats, peaks: Floats
-    ) -> NDArray[np.bool_]:
+    def _in_time(self, time_s: Floats, paid_s: Floats, start: Ints, tail_s: Floats, peaks: Floats) -> NDArray[np.bool_]:
         """Whether the iteration can end within its limit, by rents of time alone."""
         assert self.clock is not None
         market, rents = self.clock
-        least_s = market.at(rents.least_s[None], np.zeros(len(taken), dtype=np.int64), start, tail_s, 0.0)
-        ends_s = time_s - market.least_u_s + least_s + self._rent_s(taken, rents)
+        least_s = market.at(rents.least_s[None], np.zeros(len(start), dtype=np.int64), start, tail_s, 0.0)
+        ends_s = time_s - market.least_u_s + least_s + paid_s
         ends_s += market.constant_s(rents.rent_s, 0.0)
         found: NDArray[np.bool_] = ends_s <= self.stages.limited_s(peaks)
         return found
@@ -213,8 +212,10 @@ class Enumeration:
         deep = any(self.around)  # then what is behind a stage counts by its position
         group = labels.taken * (self.stages.shape.positions + 1) + (labels.depth if deep else 0)
         order = np.lexsort((labels.cost_s, group))
-        labels, group = labels.take(order), group[order]
-        seen = [labels.cost_s, labels.tail_s, labels.depth, *labels.peaks.T.copy(), *labels.sums.T.copy()]
+        group, cost_s = group[order], labels.cost_s[order]
+        seen = [labels.tail_s, labels.depth, *labels.peaks.T, *labels.sums.T]
+        seen = [cost_s, *(amount[order] for amount in seen)]
+        message_s, returned_s = labels.message_s[order], labels.returned_s[order]
         alive, kept = np.arange(len(labels)), list[Ints]()
         beaten = np.zeros(len(labels), dtype=np.int64)
         for _ in range(ROUNDS):
@@ -227,12 +228,12 @@ class Enumeration:
             for amount in seen:
                 better = better[amount[lead[better]] <= amount[alive[better]]]
             one, other = lead[better], alive[better]
-            more_s = np.maximum(labels.message_s[one] - labels.message_s[other], 0.0)
-            more_s += np.maximum(labels.returned_s[one] - labels.returned_s[other], 0.0)
-            beaten[other[labels.cost_s[one] + more_s <= labels.cost_s[other]]] += 1
+            more_s = np.maximum(message_s[one] - message_s[other], 0.0)
+            more_s += np.maximum(returned_s[one] - returned_s[other], 0.0)
+            beaten[other[cost_s[one] + more_s <= cost_s[other]]] += 1
             alive = alive[~leads & (beaten[alive] < self.enough)]
         kept.append(alive)
-        return labels.take(np.sort(np.concatenate(kept)))
+        return labels.take(order[np.sort(np.concatenate(kept))])
 
     # --- what is found ---
 
@@ -260,4 +261,3 @@ class Enumeration:
             found.append(int(self.stages.candidate[stage, depth]))
             b, label = int(self.stages.stop[stage]), int(labels.behind[label])
         return tuple(found)
-

@@ -20,7 +20,12 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loads:
-    """[split, range] seconds per micro-batch; see ``Columns``. Of links and air: forward, backward and both ways."""
+    """[split, range] seconds per micro-batch.
+
+    ``sent_s`` and ``received_s`` are of activations, ``returned_s`` and ``taken_back_s`` of gradients sent to the stage
+    before and received from the one behind, each with its latency. ``link`` is the load of the busiest link, forward,
+    backward and both ways; ``air`` what messages over the boundary behind take of a shared channel.
+    """
 
     sent_s: Floats
     received_s: Floats

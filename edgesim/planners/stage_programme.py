@@ -26,7 +26,7 @@ short, and so is the bound.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -81,12 +81,6 @@ class Programme:
         self.repeats = self._repeats()
         self.in_seconds = np.ones(len(self.lower), dtype=bool)
         self.in_seconds[[self.source, *self.kind, *self.node[self.node >= 0]]] = False
-
-    @property
-    def of_time(self) -> "Programme":
-        """The same without a limit, and with nothing but time in its objective."""
-        columns = replace(self.columns, beside_s=np.zeros(len(self.columns)))
-        return Programme(columns, replace(self.shape, limit_s=INF))
 
     # --- variables and rows ---
 
@@ -255,24 +249,6 @@ class Programme:
             yield self.air[1], c.air_backward_s
         else:
             yield self.air[0], (self.shape.micro_batches - 1) * (c.air_forward_s + c.air_backward_s)
-
-    # --- prices ---
-
-    def prices(self, duals: Floats) -> Floats:
-        """[candidate] its cost less its entries times the rows' duals, without the path's rows; in units."""
-        c, everyone = self.columns, np.arange(len(self.columns))
-        devices = np.zeros(len(c))
-        for k, row in enumerate(self.kind):
-            devices -= c.replicas[:, k] * duals[row]
-        price = c.cost_s
-        for rows, values in self._covering(everyone):
-            sums = np.concatenate([[0.0], np.cumsum(duals[rows])])
-            price += values * (sums[c.stop] - sums[c.start])
-        for rows, at, values in self._located(c):
-            price -= values * duals[rows[at]]
-        for row, values in self._shared(c):
-            price += values * duals[row]
-        return devices + price / self.unit_s
 
 
 def _once(rows: Ints, of: Ints, values: Floats, count: int) -> Entries:

@@ -11,6 +11,7 @@ lower one's. A limit of the iteration has a price too, by which time costs more.
 devices, by steps of Polyak (USSR Comp. Math. 9, 1969), until the bound is high enough or does not rise any more.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,38 +38,60 @@ class Rents:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """[stage, grid] where in ``least`` a stage leads to, ``low`` and ``high``, and by how much V is below the latter."""
+    """[stage, grid] where in ``least`` a stage leads to, ``low`` and ``high``, and by how much V is below the latter.
 
-    which: Ints
+    Behind the last place of ``least`` there is one that nothing reaches: a V that is too long leads there.
+    """
+
     low: Ints
     high: Ints
     short_s: Floats
+
+    def take(self, rows: Ints) -> "Reach":
+        """Of some stages."""
+        return Reach(self.low[rows], self.high[rows], self.short_s[rows])
 
 
 class Market:
     """Stages on offer in a window: U is at least ``least_u_s``, and an iteration takes less than ``below_s``."""
 
-    def __init__(self, stages: Stages, which: Ints, *, least_u_s: float, below_s: float, counts_beside: bool) -> None:
+    def __init__(
+        self, stages: Stages, which: Ints, *, least_u_s: float, below_s: float, counts_beside: bool, grid: int = GRID
+    ) -> None:
+        """On a grid of one point tails are as if they were 0."""
         self.stages, self.which, self.least_u_s, self.below_s = stages, which, least_u_s, below_s
         self.limit_s = stages.shape.limit_s
         self.counts_beside = counts_beside and stages.beside.place is not None
         # Time behind a boundary covers the backward passes that V is hidden by: a longer V is too late.
         self.top_s = max(min(below_s, self.limit_s) - least_u_s, 0.0)
-        points = GRID if stages.columns.ending_s[which].any() and self.top_s > 0 else 1
+        points = grid if stages.columns.ending_s[which].any() and self.top_s > 0 else 1
         self.step_s = self.top_s / (points - 1) if points > 1 else 1.0
         self.grid_s = np.arange(points) * self.step_s
+        self.nowhere = (stages.layers + 1) * points
+        self.own_s, self.takes = stages.own_s[which], stages.replicas[which].astype(float)
+        if self.counts_beside:
+            self.beside_s = stages.sums[which, stages.beside.place]
         self.reach = self._reach(which)
         devices = np.array(stages.shape.devices, dtype=float)
         once = stages.shape.once
         self.devices, self.free = devices, np.array((once.all_work if once else ()) or (False,) * len(devices))
         self.always_s = stages.least_once_s
 
+    def only(self, rows: Ints) -> "Market":
+        """With some of the stages on offer."""
+        fewer = copy(self)
+        fewer.which, fewer.reach = self.which[rows], self.reach.take(rows)
+        fewer.own_s, fewer.takes = self.own_s[rows], self.takes[rows]
+        if self.counts_beside:
+            fewer.beside_s = self.beside_s[rows]
+        return fewer
+
     def _reach(self, which: Ints) -> Reach:
         s = self.stages
         tail_s = np.maximum(s.columns.ending_s[which][:, None], self.grid_s - s.back_s[which][:, None])
         low, high, short_s = self._places(tail_s)
         start = s.start[which][:, None] * len(self.grid_s)
-        return Reach(which, start + low, np.where(high < 0, -1, start + high), short_s)
+        return Reach(start + low, np.where(high < 0, self.nowhere, start + high), short_s)
 
     def _places(self, tail_s: Floats) -> tuple[Ints, Ints, Floats]:
         """The grid's points around V, and how far it is below the higher one; -1 for a V that is too long."""
@@ -82,30 +105,32 @@ class Market:
 
     def prices(self, rent_s: Floats, hurry: float) -> Floats:
         """[stage on offer] what each costs with its devices."""
-        s, which = self.stages, self.which
-        price = (1 + hurry) * s.own_s[which] + s.replicas[which] @ rent_s
+        price: Floats = self.takes @ rent_s
+        price += (1 + hurry) * self.own_s if hurry else self.own_s
         if self.counts_beside:
-            price = price + s.beside.of(s.sums[which])
+            price += self.beside_s
         return price
 
     def least(self, rent_s: Floats, hurry: float, *, behind: int = 0) -> Floats:
         """[boundary, V] the least cost up to a boundary that has so many stages behind it, or more."""
-        s, reach, price = self.stages, self.reach, self.prices(rent_s, hurry)
-        low, high, short_s = reach.low, reach.high, reach.short_s
-        which = self.which
+        s, reach, price, which = self.stages, self.reach, self.prices(rent_s, hurry), self.which
         if behind:
-            kept = s.furthest[which] > behind
-            which, price, low, high, short_s = which[kept], price[kept], low[kept], high[kept], short_s[kept]
-        least = np.full((s.layers + 1, len(self.grid_s)), np.inf)
+            kept = np.flatnonzero(s.furthest[which] > behind)
+            which, price, reach = which[kept], price[kept], reach.take(kept)
+        short_s = reach.short_s * (1 + hurry) if hurry else reach.short_s
+        places = np.full(self.nowhere + 1, np.inf)
+        least = places[:-1].reshape(s.layers + 1, len(self.grid_s))
         least[0] = (1 + hurry) * self.grid_s
-        flat = least.ravel()
-        at = 0
-        for stop, own in s.by_stop(which):
-            rows = slice(at, at + len(own))
-            at += len(own)
-            higher = flat[high[rows]] - (1 + hurry) * short_s[rows]
-            found = np.where(high[rows] < 0, np.inf, np.maximum(flat[low[rows]], higher))
-            least[stop] = np.min(found + price[rows, None], axis=0)
+        edges = np.searchsorted(s.stop[which], np.arange(s.layers + 2)).tolist()
+        for stop in range(1, s.layers + 1):
+            rows = slice(edges[stop], edges[stop + 1])
+            if edges[stop] == edges[stop + 1]:
+                continue
+            reached = places.take(reach.high[rows])
+            reached -= short_s[rows]
+            np.maximum(reached, places.take(reach.low[rows]), out=reached)
+            reached += price[rows, None]
+            reached.min(axis=0, out=least[stop])
         return least
 
     def at(self, least: Floats, table: Ints, boundary: Ints, tail_s: Floats, hurry: float) -> Floats:
@@ -120,12 +145,12 @@ class Market:
         limit_s = hurry * self.limit_s if hurry else 0.0
         return (1 + hurry) * self.least_u_s + self.always_s - float(rent_s @ self.devices) - limit_s
 
-    def best(self, rent_s: Floats, hurry: float) -> Rents:
+    def best(self, rent_s: Floats, hurry: float, steps: int = STEPS) -> Rents:
         """The highest bound of all paths that is found from these rents on, or one of at least ``below_s``."""
         best = self.offer(rent_s, hurry)
         offer, stalled = best, 0
         hurries = np.isfinite(self.limit_s) and self.counts_beside
-        for _ in range(STEPS):
+        for _ in range(steps):
             if best.bound_s >= self.below_s or stalled > STALLED:
                 break
             taken = self.path(offer)

@@ -9,16 +9,16 @@ Where there are too many labels the window is halved, and CBC and HiGHS decide w
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 
-from edgesim.planners.solvers import SolveStatus, solve
 from edgesim.planners.stage_columns import Ints
 from edgesim.planners.stage_ilp import integer_programme
 from edgesim.planners.stage_labels import Choice, Enumeration
 from edgesim.planners.stage_programme import Programme
-from edgesim.planners.stage_rents import Market, Rents
+from edgesim.planners.stage_rents import GRID, STEPS, Market, Rents
 from edgesim.planners.stage_table import Stages
 
 FIRST = 1.5  # ratio of the ends of the first windows
@@ -27,6 +27,7 @@ LABELS = 10_000  # of a window, before it is halved
 MORE = 2  # times as many labels in a half
 MOST_LABELS = 500_000  # then CBC and HiGHS decide
 EXACT = 1e-9  # relative: what the same choice's cost may differ by, counted in another order
+ROUNDS = 4  # of steps of rents, after each of which there are fewer stages
 HIGHER = 4.0  # by how much the ceiling rises under which there was nothing
 NARROW = 1e-3  # relative: a window that is not halved any more
 NAME = "labels"
@@ -47,6 +48,20 @@ class Found:
     pool: tuple[tuple[float, Choice], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near:
+    """Rents of the window before: of what the objective counts, and of time alone."""
+
+    rents: Rents
+    time: Rents
+
+    @classmethod
+    def free(cls, kinds: int) -> "Near":
+        """Devices for nothing."""
+        free = Rents(rent_s=np.zeros(kinds), hurry=0.0, bound_s=0.0, least_s=np.zeros((0, 0)))
+        return cls(rents=free, time=free)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
     """An interval of U and the stages that may be in a choice; the lowest bound comes first, then the first made.
@@ -59,7 +74,7 @@ class Window:
     least_u_s: float = field(compare=False)
     most_u_s: float = field(compare=False)
     which: Ints = field(compare=False)
-    rents: Rents = field(compare=False)
+    near: Near | None = field(compare=False, default=None)
     labels: int = field(compare=False, default=LABELS)
 
 
@@ -72,7 +87,9 @@ class Search:
     def __init__(
         self, programme: Programme, *, seconds: Callable[[Choice], float], time_limit_s: float, gap: float,
         keep: int = 1, to_beat_s: float = np.inf, decides: Sequence[str] = ("CBC", "HiGHS"),
+        near: Near | None = None,
     ) -> None:  # fmt: skip
+        """``near`` are rents to begin with, of a search that is much like this one."""
         self.programme, self.seconds, self.gap = programme, seconds, gap
         self.deadline_s = perf_counter() + time_limit_s
         self.stages = Stages(programme)
@@ -80,6 +97,7 @@ class Search:
         self.keep, self.last_s, self.numbers = keep, to_beat_s, 0
         self.solvers: dict[str, None] = {}
         self.decides = decides  # of those that race, whoever is first: equals may come out
+        self.near = near or Near.free(len(programme.shape.devices))
 
     def late(self) -> bool:
         return perf_counter() > self.deadline_s
@@ -112,52 +130,38 @@ class Search:
     def _searched(self, everyone: Ints, least_u_s: float) -> float:
         """The bound of all choices that are not met: below a ceiling first, which rises until enough are met."""
         self.solvers[NAME] = None
-        kinds = len(self.stages.shape.devices)
-        nothing = Rents(rent_s=np.zeros(kinds), hurry=0.0, bound_s=0.0, least_s=np.zeros((0, 0)))
-        ceiling_s, dear_s = HIGHER * (least_u_s + self._shortest_s(everyone)), self._dear_s()
+        dear_s = self.stages.dear_s + self.programme.most_once_s
+        ceiling_s = dear_s if self.pool else HIGHER * (least_u_s + self.stages.shortest_s(everyone))
         while True:
             ceiling_s = min(ceiling_s, dear_s)
-            windows = self._first_windows(everyone, least_u_s, ceiling_s, nothing)
+            windows = self._first_windows(everyone, least_u_s, ceiling_s)
             if self.pool or ceiling_s >= dear_s:
                 bound_s = self._closed(windows, ceiling_s)
                 if self.last_s <= ceiling_s or ceiling_s >= dear_s or self.late():
                     return bound_s
             ceiling_s *= HIGHER
 
-    def _shortest_s(self, which: Ints) -> float:
-        """Of a path, as if devices cost nothing."""
-        shortest_s = np.full(self.stages.layers + 1, np.inf)
-        shortest_s[0] = 0.0
-        for stop, own in self.stages.by_stop(which):
-            shortest_s[stop] = np.min(shortest_s[self.stages.start[own]] + self.stages.own_s[own])
-        return float(shortest_s[-1])
-
-    def _dear_s(self) -> float:
-        """More than any choice costs: every micro-batch through the slowest stages, one by one."""
-        s, c, shape = self.stages, self.stages.columns, self.stages.shape
-        messages_s = np.max(c.sent_s + c.received_s + c.returned_s + c.taken_back_s)
-        air_s = np.max(c.air_forward_s + c.air_backward_s)
-        each_s = shape.micro_batches * (np.max(c.both_s) + np.max(c.link_s) + messages_s + air_s)
-        most_s = shape.positions * (each_s + np.max(c.beside_s)) + np.max(c.ending_s)
-        return float(most_s + self.programme.most_once_s) + 1e-9
-
     # --- windows ---
 
     def _below_s(self, ceiling_s: float) -> float:
         return min(ceiling_s, self.to_beat_s)
 
-    def _first_windows(self, which: Ints, least_u_s: float, ceiling_s: float, rents: Rents) -> list[Window]:
-        """From the least U up, with a first choice of each where one is quickly found."""
-        windows, low_s = [], least_u_s
+    def _first_windows(self, which: Ints, least_u_s: float, ceiling_s: float) -> list[Window]:
+        """From the least U up; where nothing is known yet, with a first choice of each if one is quickly found."""
+        if self.pool:
+            self.numbers += 1
+            everything = self._priced(Window(0.0, self.numbers, least_u_s, np.inf, which), ceiling_s)
+            which = everything.which if everything else which[:0]
+        windows, low_s = list[Window](), least_u_s if len(which) else np.inf
         while low_s < self._below_s(ceiling_s) and not (self.pool and self._done(low_s)):
             high_s = low_s * FIRST if low_s > 0 else np.inf
             high_s = high_s if high_s < self._below_s(ceiling_s) else np.inf
             self.numbers += 1
-            window = self._priced(Window(0.0, self.numbers, low_s, high_s, which, rents), ceiling_s)
-            if window is not None:
-                self._tried(window, ceiling_s, beam=BEAM)
-                windows.append(window)
-                rents = window.rents
+            window = Window(0.0, self.numbers, low_s, high_s, which)
+            priced = window if self.pool else self._priced(window, ceiling_s)
+            if priced and not self.pool:
+                self._tried(priced, ceiling_s, beam=BEAM)
+            windows += [priced] if priced else []
             low_s = high_s
         return windows
 
@@ -198,30 +202,44 @@ class Search:
 
     def _priced(self, window: Window, ceiling_s: float) -> Window | None:
         """With the stages that can be in a choice that wins, and a bound; None if there is no such choice."""
-        below_s, s = self._below_s(ceiling_s), self.stages
-        which = window.which[s.repeats[window.which] <= window.most_u_s]
-        if not len(which) or window.least_u_s >= below_s:
+        below_s, which = self._below_s(ceiling_s), window.which
+        which = which[self.stages.repeats[which] <= window.most_u_s]
+        if window.least_u_s >= below_s:
             return None
-        market = Market(s, which, least_u_s=window.least_u_s, below_s=below_s, counts_beside=True)
-        rents = market.best(window.rents.rent_s, window.rents.hurry)
-        if rents.bound_s >= below_s:
+        near, limit_s = window.near or self.near, self.stages.shape.limit_s
+        if np.isfinite(limit_s):  # time alone says more of a limit than its price does
+            which, time = _left(partial(self._clock, window), which, near.time, rounds=1)
+            self.near = near = replace(near, time=time)
+            if time.bound_s > limit_s:
+                return None
+        which, rents = _left(partial(self._market, window, below_s), which, near.rents, rounds=ROUNDS)
+        self.near = near = replace(near, rents=rents)
+        if rents.bound_s >= below_s or not len(which):
             return None
-        left = which[market.through(rents) < below_s]
-        if not len(left):
-            return None
-        return replace(window, bound_s=max(window.bound_s, rents.bound_s), which=left, rents=rents)
+        return replace(window, bound_s=max(window.bound_s, rents.bound_s), which=which, near=near)
+
+    def _market(self, window: Window, below_s: float, which: Ints, grid: int = GRID) -> Market:
+        return Market(self.stages, which, least_u_s=window.least_u_s, below_s=below_s, counts_beside=True, grid=grid)
+
+    def _clock(self, window: Window, which: Ints, grid: int = GRID) -> Market:
+        """The same for time alone."""
+        limit_s = self.stages.shape.limit_s
+        return Market(self.stages, which, least_u_s=window.least_u_s, below_s=limit_s, counts_beside=False, grid=grid)
 
     def _tried(self, window: Window, ceiling_s: float, *, beam: int | None = None) -> bool:
         """Meet the window's best choices; whether there are no others that could win."""
         enough = self.keep if beam is None else 1
         late = self.late if self.pool else lambda: False  # there is always a plan
         while not late():
-            below_s, s = self._below_s(ceiling_s), self.stages
+            below_s, clock = self._below_s(ceiling_s), None
             if window.bound_s >= below_s:
                 return True
-            market = Market(s, window.which, least_u_s=window.least_u_s, below_s=below_s, counts_beside=True)
-            rents = market.offer(window.rents.rent_s, window.rents.hurry)
-            clock = self._clock(window) if np.isfinite(s.shape.limit_s) else None
+            assert window.near is not None, "the window is priced"
+            market, rents = self._market(window, below_s, window.which), window.near.rents
+            rents = market.offer(rents.rent_s, rents.hurry)
+            if np.isfinite(self.stages.shape.limit_s):
+                timer = self._clock(window, window.which)
+                clock = timer, timer.offer(window.near.time.rent_s, 0.0)
             best = Enumeration(
                 market, rents, most_u_s=window.most_u_s, below_s=below_s, clock=clock, enough=enough
             ).run(most=window.labels, beam=beam, late=late)
@@ -234,37 +252,21 @@ class Search:
             enough *= 4  # choices cost more than the programme says: others may cost less
         return False
 
-    def _clock(self, window: Window) -> tuple[Market, Rents]:
-        """The bound of time alone."""
-        limit_s = self.stages.shape.limit_s
-        market = Market(
-            self.stages, window.which, least_u_s=window.least_u_s, below_s=limit_s, counts_beside=False
-        )
-        return market, market.best(window.rents.rent_s, 0.0)
-
     def _decided(self, window: Window) -> float:
-        """The bound of a window by CBC and HiGHS, which meet its best choice; at least what is to beat if it is closed."""
-        s = self.stages
-        candidates = s.candidate[window.which]
-        which = np.sort(candidates[candidates >= 0])
-        forbidden: list[Choice] = []
-        while True:
-            limit_s = self.deadline_s - perf_counter()
-            if limit_s <= 0:
-                return window.bound_s
-            asked = integer_programme(self.programme, which, (window.least_u_s, window.most_u_s), forbidden)
-            answer = solve(asked.problem, time_limit_s=limit_s, gap=self.gap / 10, solvers=self.decides)
+        """The bound of a window by CBC and HiGHS, which meet its best choices; infinite if it has none."""
+        candidates = self.stages.candidate[window.which]
+        which, interval = np.sort(candidates[candidates >= 0]), (window.least_u_s, window.most_u_s)
+        bound_s, others_than = window.bound_s, list[Choice]()
+        while not self._done(bound_s):
+            asked = integer_programme(self.programme, which, interval, others_than)
+            answer = asked.solve(time_limit_s=self.deadline_s - perf_counter(), gap=self.gap / 10, solvers=self.decides)
             self.solvers[answer.solver] = None
-            if answer.status is SolveStatus.INFEASIBLE:
-                return np.inf
-            bound_s = -np.inf if answer.bound is None else answer.bound * asked.unit_s
-            if answer.values:
-                chosen = [c for c, name in asked.names.items() if answer.values[name] > 0.5]
-                choice = tuple(sorted(chosen, key=lambda c: int(self.programme.columns.start[c])))
-                self.meet(choice)
-                forbidden.append(choice)
-            if self._done(bound_s) or not answer.values:
-                return max(bound_s, window.bound_s)
+            bound_s = max(bound_s, answer.bound_s)
+            if not answer.choice:
+                break
+            self.meet(answer.choice)
+            others_than.append(answer.choice)  # which may cost more than the programme says
+        return bound_s
 
     def meet(self, choice: Choice) -> float:
         """Judge a choice and remember it."""
@@ -273,3 +275,21 @@ class Search:
             if len(self.pool) >= self.keep:
                 self.last_s = min(self.last_s, sorted(self.pool.values())[self.keep - 1])
         return self.pool[choice]
+
+
+def _left(market: Callable[..., Market], which: Ints, near: Rents, rounds: int) -> tuple[Ints, Rents]:
+    """Which stages can be in a choice that wins, and the best rents from near ones on; few are left of many at once."""
+    offered = market(which, grid=1)
+    offered = market(offered.which[_winning(offered, offered.offer(near.rent_s, near.hurry))])
+    offered = offered.only(_winning(offered, offered.offer(near.rent_s, near.hurry)))
+    for _ in range(rounds):
+        near = offered.best(near.rent_s, near.hurry, steps=STEPS // ROUNDS)
+        offered = offered.only(_winning(offered, near))
+        if near.bound_s >= offered.below_s or not len(offered.which):
+            break
+    return offered.which, near
+
+
+def _winning(market: Market, rents: Rents) -> Ints:
+    """Places of the stages on offer that can be in a choice that wins."""
+    return np.flatnonzero(market.through(rents) <= market.below_s)

@@ -101,6 +101,23 @@ class Stages:
             reached[stop] = reached[self.start[own]].any()
         return bool(reached[self.layers])
 
+    def shortest_s(self, which: Ints) -> float:
+        """Of a path of these stages, as if devices cost nothing."""
+        found = np.full(self.layers + 1, np.inf)
+        found[0] = 0.0
+        for stop, own in self.by_stop(which):
+            found[stop] = np.min(found[self.start[own]] + self.own_s[own])
+        return float(found[-1])
+
+    @property
+    def dear_s(self) -> float:
+        """More than any choice costs, but for what moves once: every micro-batch through the slowest, one by one."""
+        c, shape = self.columns, self.shape
+        messages_s = np.max(c.sent_s + c.received_s + c.returned_s + c.taken_back_s)
+        air_s = np.max(c.air_forward_s + c.air_backward_s)
+        each_s = shape.micro_batches * (np.max(c.both_s) + np.max(c.link_s) + messages_s + air_s)
+        return float(shape.positions * (each_s + np.max(c.beside_s)) + np.max(c.ending_s)) + 1e-9
+
     def by_stop(self, which: Ints) -> Iterator[tuple[int, Ints]]:
         """Boundaries with the stages that end there, in order; ``which`` is in the order of stages."""
         for stop, rows in grouped(self.stop[which]):

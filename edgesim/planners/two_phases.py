@@ -21,8 +21,8 @@ from edgesim.planners.caching_columns import CachingColumns
 from edgesim.planners.pipeline_search import PipelineSearch
 from edgesim.planners.redistribution import Redistribution
 from edgesim.planners.stage_columns import Candidates
-from edgesim.planners.stage_programme import INF, Once
 from edgesim.planners.stage_labels import Choice
+from edgesim.planners.stage_programme import INF, Once
 from edgesim.planners.stage_search import Found
 from edgesim.planners.steady_state import iteration_s
 from edgesim.planners.types_of_devices import interchangeable

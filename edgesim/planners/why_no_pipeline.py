@@ -91,7 +91,9 @@ def _fits(candidates: Candidates, factor: float) -> bool:
         layers=candidates.layers, positions=candidates.most, devices=candidates.devices,
         micro_batches=problem.workload.micro_batches, depths=tuple(candidates.depths), phases=False,
     )  # fmt: skip
-    found = Search(
-        Programme(columns, shape), seconds=lambda choice: 1.0, time_limit_s=_LIMIT_S, gap=1.0
-    ).run() if len(columns) else None  # any choice ends it
+    found = (
+        Search(Programme(columns, shape), seconds=lambda choice: 1.0, time_limit_s=_LIMIT_S, gap=1.0).run()
+        if len(columns)
+        else None
+    )  # any choice ends it
     return found is not None and bool(found.choice)
