@@ -74,8 +74,8 @@ class Window:
     least_u_s: float = field(compare=False)
     most_u_s: float = field(compare=False)
     which: Ints = field(compare=False)
+    labels: int = field(compare=False)
     near: Near | None = field(compare=False, default=None)
-    labels: int = field(compare=False, default=LABELS)
 
 
 class Search:
@@ -150,14 +150,14 @@ class Search:
         """From the least U up; where nothing is known yet, with a first choice of each if one is quickly found."""
         if self.pool:
             self.numbers += 1
-            everything = self._priced(Window(0.0, self.numbers, least_u_s, np.inf, which), ceiling_s)
+            everything = self._priced(Window(0.0, self.numbers, least_u_s, np.inf, which, LABELS), ceiling_s)
             which = everything.which if everything else which[:0]
         windows, low_s = list[Window](), least_u_s if len(which) else np.inf
         while low_s < self._below_s(ceiling_s) and not (self.pool and self._done(low_s)):
             high_s = low_s * FIRST if low_s > 0 else np.inf
             high_s = high_s if high_s < self._below_s(ceiling_s) else np.inf
             self.numbers += 1
-            window = Window(0.0, self.numbers, low_s, high_s, which)
+            window = Window(0.0, self.numbers, low_s, high_s, which, LABELS)
             priced = window if self.pool else self._priced(window, ceiling_s)
             if priced and not self.pool:
                 self._tried(priced, ceiling_s, beam=BEAM)

@@ -1,0 +1,170 @@
+"""Are the bounds of stages for rent below every pipeline, and do labels and solvers find the same best choice?"""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_ilp_hybrid_pipeline import a_problem
+
+from edgesim.plan import Depth
+from edgesim.planners.pipeline_search import PipelineSearch
+from edgesim.planners.stage_ilp import integer_programme
+from edgesim.planners.stage_labels import Choice, Enumeration
+from edgesim.planners.stage_programme import Programme
+from edgesim.planners.stage_rents import Market
+from edgesim.planners.stage_search import Search
+from edgesim.planners.stage_table import Stages
+from edgesim.workload import Purpose
+
+repeatable = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+depths = st.sampled_from(Depth)
+
+
+def search_of(
+    seed: int, *, layers: int = 4, devices: int = 3, depth: Depth = Depth.ASTEROID, **more: object
+) -> PipelineSearch:
+    problem = a_problem(seed, layers=layers, devices=devices, **more)  # type: ignore[arg-type]
+    return PipelineSearch(problem, planner="test", depth=depth, replicas=2)
+
+
+def every_choice(programme: Programme) -> list[Choice]:
+    """All paths of candidates with no more devices than there are."""
+    c, shape = programme.columns, programme.shape
+    found: list[Choice] = []
+
+    def grow(choice: Choice, at: int, left: np.ndarray) -> None:
+        if at == shape.layers:
+            found.append(choice)
+            return
+        for number in np.flatnonzero(c.start == at).tolist():
+            after = not choice or c.position[number] == c.position[choice[-1]] - 1
+            if after and (c.replicas[number] <= left).all():
+                grow((*choice, number), int(c.stop[number]), left - c.replicas[number])
+
+    grow((), 0, np.array(shape.devices))
+    return found
+
+
+def rows_of(stages: Stages, choice: Choice) -> list[int]:
+    """The stages of a choice of candidates."""
+    return [int(np.flatnonzero((stages.candidate == number).any(axis=1))[0]) for number in choice]
+
+
+@repeatable
+@given(seed=st.integers(0, 10_000), depth=depths, rents=st.lists(st.floats(0, 0.2), min_size=3, max_size=3))
+def test_no_pipeline_costs_less_than_the_bound_at_any_rents(seed: int, depth: Depth, rents: list[float]) -> None:
+    search = search_of(seed, depth=depth)
+    choices = every_choice(search.programme)
+    if not choices:
+        return
+    seconds = [search.seconds(choice) for choice in choices]
+    stages = Stages(search.programme)
+    market = Market(stages, np.arange(len(stages)), least_u_s=0.0, below_s=2 * max(seconds), counts_beside=True)
+    offer = market.offer(np.array(rents[: len(stages.shape.devices)]), 0.0)
+    through = market.through(offer)
+    for choice, value_s in zip(choices, seconds, strict=True):
+        assert offer.bound_s <= value_s * (1 + 1e-9)
+        assert through[rows_of(stages, choice)].max() <= value_s * (1 + 1e-9)
+
+
+@repeatable
+@given(seed=st.integers(0, 10_000), depth=depths)
+def test_best_rents_are_at_least_as_good_as_none_and_still_a_bound(seed: int, depth: Depth) -> None:
+    search = search_of(seed, depth=depth, memory=100.0)
+    best_s = min(search.seconds(choice) for choice in every_choice(search.programme))
+    stages = Stages(search.programme)
+    market = Market(stages, np.arange(len(stages)), least_u_s=0.0, below_s=10 * best_s, counts_beside=True)
+    nothing = np.zeros(len(stages.shape.devices))
+    assert market.offer(nothing, 0.0).bound_s <= market.best(nothing, 0.0).bound_s <= best_s * (1 + 1e-9)
+
+
+@repeatable
+@given(seed=st.integers(0, 10_000), depth=depths, purpose=st.sampled_from([Purpose.TRAIN, Purpose.INFER]))
+def test_the_integer_programme_over_all_candidates_says_what_labels_find(
+    seed: int, depth: Depth, purpose: Purpose
+) -> None:
+    search = search_of(seed, depth=depth, purpose=purpose)
+    found = search.run(time_limit_s=30)
+    everyone = np.arange(len(search.programme.columns))
+    if not found.choice:
+        return
+    whole = integer_programme(search.programme, everyone, (0.0, np.inf))
+    answer = whole.solve(time_limit_s=30, gap=1e-7, solvers=("CBC", "HiGHS"))
+    assert answer.bound_s <= found.value_s * (1 + 1e-5)
+    if depth is not Depth.ONE_F_ONE_B:  # whose way around it takes by its senders' ends
+        assert answer.bound_s == pytest.approx(found.value_s, rel=1e-5)
+        assert search.seconds(answer.choice) == pytest.approx(found.value_s, rel=1e-5)
+
+
+@repeatable
+@given(seed=st.integers(0, 10_000), depth=depths, enough=st.integers(1, 6))
+def test_labels_find_the_best_few_of_all(seed: int, depth: Depth, enough: int) -> None:
+    search = search_of(seed, depth=depth, memory=100.0, samples=2)
+    everything = sorted(search.seconds(choice) for choice in every_choice(search.programme))
+    stages = Stages(search.programme)
+    market = Market(stages, np.arange(len(stages)), least_u_s=0.0, below_s=everything[-1] * 1.01, counts_beside=True)
+    rents = market.offer(np.zeros(len(stages.shape.devices)), 0.0)
+    enumeration = Enumeration(market, rents, most_u_s=np.inf, below_s=everything[-1] * 1.01, clock=None, enough=enough)
+    best = enumeration.run(most=100_000, late=lambda: False)
+    assert best.complete
+    assert [value_s for value_s, _ in best.choices] == pytest.approx(everything[:enough])
+    assert [search.seconds(choice) for _, choice in best.choices] == pytest.approx(everything[:enough])
+
+
+def test_a_beam_is_not_called_complete() -> None:
+    search = search_of(1, memory=100.0)
+    stages = Stages(search.programme)
+    market = Market(stages, np.arange(len(stages)), least_u_s=0.0, below_s=1e3, counts_beside=True)
+    rents = market.offer(np.zeros(len(stages.shape.devices)), 0.0)
+    enumeration = Enumeration(market, rents, most_u_s=np.inf, below_s=1e3, clock=None)
+    assert not enumeration.run(most=100_000, beam=1, late=lambda: False).complete
+    assert not enumeration.run(most=1, late=lambda: False).complete
+
+
+@repeatable
+@given(seed=st.integers(0, 10_000), share=st.floats(0.0, 1.0))
+def test_within_a_limit_it_finds_the_cheapest_choice_that_keeps_it(seed: int, share: float) -> None:
+    """Each stage costs something beside its time; the limit lies between the fastest and the slowest choice."""
+    search = search_of(seed, layers=3, memory=100.0)
+    columns = search.programme.columns
+    beside_s = np.random.default_rng(seed).uniform(0.0, 2.0, len(columns.start)) * columns.replicas.sum(axis=1)
+    # What a stage costs beside is the same wherever it stands.
+    _, first, row = np.unique(
+        np.stack([columns.start, columns.stop, columns.group, columns.split]), axis=1, return_index=True,
+        return_inverse=True,
+    )  # fmt: skip
+    beside_s = beside_s[first][row.ravel()]
+    choices = every_choice(search.programme)
+    seconds = {choice: search.seconds(choice) for choice in choices}
+    limit_s = min(seconds.values()) * (1 - share) + max(seconds.values()) * share
+    costs = {
+        choice: seconds[choice] + float(beside_s[list(choice)].sum())
+        for choice in choices
+        if seconds[choice] <= limit_s * (1 + 1e-9)
+    }
+    programme = Programme(
+        replace(columns, beside_s=beside_s), replace(search.programme.shape, limit_s=limit_s * (1 + 1e-6))
+    )
+    found = Search(programme, seconds=lambda choice: costs.get(choice, np.inf), time_limit_s=30, gap=1e-6).run()
+    assert found.value_s == pytest.approx(min(costs.values()), rel=1e-6)
+    assert found.bound_s == pytest.approx(found.value_s, rel=1e-6)
+
+
+def test_rents_of_a_search_before_change_nothing() -> None:
+    one = search_of(3, layers=6, devices=4)
+    first = Search(one.programme, seconds=one.seconds, time_limit_s=30, gap=1e-6)
+    alone = first.run()
+    again = Search(one.programme, seconds=one.seconds, time_limit_s=30, gap=1e-6, near=first.near).run()
+    assert again.value_s == alone.value_s
+
+
+def test_stages_know_where_they_may_stand() -> None:
+    """Deeper positions hold more micro-batches in flight, so that fewer stages fit."""
+    stages = Stages(search_of(0, layers=6, devices=4).programme)
+    there = stages.candidate >= 0
+    counts = there.sum(axis=0)[2:]
+    assert all(after <= before for before, after in pairwise(counts.tolist()))
+    assert (stages.furthest == [max(np.flatnonzero(row)) for row in there]).all()
