@@ -1,8 +1,8 @@
 """Where should a hybrid pipeline's stages be, provably? An integer linear programme over all stages that fit.
 
 Groups may mix devices, share a micro-batch unevenly and leave devices out; memory counts the micro-batches in flight at
-a stage's position. The objective is ``steady_state.py``, all-reduces and updates included; ``stage_programme.py`` has
-the rows, ``stage_search.py`` how they are solved.
+a stage's position. The objective is ``steady_state.py``, all-reduces and updates included. ``stage_programme.py`` has
+the rows. Their structure, a shortest path that counts devices, is what ``stage_search.py`` solves them by.
 """
 
 from edgesim.errors import InfeasibleError

@@ -79,8 +79,6 @@ def _beyond(
 class _Search(PipelineSearch):
     """The survivors' pipelines, by seconds of an iteration and the migration's part in it."""
 
-    decides = ("HiGHS",)  # one solver, one plan: where devices hold the same, many plans are equally good
-
     def __init__(
         self, where: Holdings, *, depth: Depth, replicas: int, stages: int | None, rounds: float, budget_s: float
     ) -> None:

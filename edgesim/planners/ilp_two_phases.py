@@ -82,7 +82,6 @@ def two_phases(
     search = PipelineSearch(
         problem, planner=NAME, depth=depth, replicas=most_replicas(problem, replicas, kinds), stages=stages
     )
-    search.decides = CachingSearch.decides
     found = search.run(time_limit_s=time_limit_s, gap=gap)
     if not found.choice:
         raise InfeasibleError(why_no_pipeline(search.candidates, found))

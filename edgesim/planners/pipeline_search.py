@@ -25,8 +25,6 @@ class PipelineSearch:
     Without a depth the bound is one of all depths: memory counts one micro-batch in flight, time as many as it likes.
     """
 
-    decides: Sequence[str] = ("CBC", "HiGHS")  # among few candidates
-
     def __init__(
         self, problem: Problem, *, planner: str, depth: Depth | None, replicas: int, stages: int | None = None,
         candidates: Candidates | None = None, once: Once | None = None,
@@ -50,7 +48,6 @@ class PipelineSearch:
         left_s = time_limit_s - (perf_counter() - self.began_s)
         return Search(
             self.programme, seconds=self.seconds, time_limit_s=left_s, gap=gap, keep=keep, to_beat_s=to_beat_s,
-            decides=self.decides,
         ).run()  # fmt: skip
 
     def seconds(self, choice: Choice) -> float:

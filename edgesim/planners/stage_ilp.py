@@ -22,9 +22,9 @@ class IntegerProgramme:
     unit_s: float
     starts: Ints
 
-    def solve(self, *, time_limit_s: float, gap: float, solvers: Sequence[str]) -> "Decided":
+    def solve(self, *, time_limit_s: float, gap: float) -> "Decided":
         """What CBC and HiGHS find, whoever is first."""
-        answer = solve(self.problem, time_limit_s=time_limit_s, gap=gap, solvers=solvers)
+        answer = solve(self.problem, time_limit_s=time_limit_s, gap=gap)
         if answer.status is SolveStatus.INFEASIBLE:
             return Decided(choice=(), bound_s=np.inf, solver=answer.solver)
         chosen = [c for c, name in self.names.items() if answer.values and answer.values[name] > 0.5]

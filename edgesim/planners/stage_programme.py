@@ -1,4 +1,4 @@
-"""Which linear programme says what a choice of stages costs? ``steady_state.py`` as rows over candidate stages.
+"""Which integer programme says what a choice of stages costs? ``steady_state.py`` as rows over candidate stages.
 
 Sets        c candidates (start, stop, position q from the end, kinds);  l layers;  b boundaries, b before layer b
 Variables   x[c] = 1 if the plan has the stage
@@ -22,7 +22,7 @@ Once        where something moves beside the iterations, H more is minimised, wi
 
 (3) and (7) have a row per covered layer, not per stage or device: that makes the relaxation tight, and no row needs a
 large constant. (4) takes a message to be as long as at its sender's end: where receivers are slower, it is a little
-short, and so is the bound.
+short, and so are bounds of these rows, but not those of labels.
 """
 
 from collections.abc import Iterator

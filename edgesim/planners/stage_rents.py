@@ -19,8 +19,9 @@ import numpy as np
 from edgesim.planners.stage_columns import Floats, Ints
 from edgesim.planners.stage_table import Stages, grouped
 
-STEPS = 30  # at most, for a window
-STALLED = 6  # steps without a better bound after which nothing is expected any more
+STEPS = 7  # at a time: fewer stages may be left behind them
+STALLED = 3  # steps without a better bound from which on they are shorter
+SHORTER = 0.4
 RISE = 1e-4  # relative: less is none
 REACH = 1.05  # how far above the best bound a step aims
 GRID = 32  # values of V
@@ -145,13 +146,13 @@ class Market:
         limit_s = hurry * self.limit_s if hurry else 0.0
         return (1 + hurry) * self.least_u_s + self.always_s - float(rent_s @ self.devices) - limit_s
 
-    def best(self, rent_s: Floats, hurry: float, steps: int = STEPS) -> Rents:
-        """The highest bound of all paths that is found from these rents on, or one of at least ``below_s``."""
+    def best(self, rent_s: Floats, hurry: float) -> Rents:
+        """The highest bound of all paths that a few steps find from these rents on, or one of at least ``below_s``."""
         best = self.offer(rent_s, hurry)
         offer, stalled = best, 0
         hurries = np.isfinite(self.limit_s) and self.counts_beside
-        for _ in range(steps):
-            if best.bound_s >= self.below_s or stalled > STALLED:
+        for _ in range(STEPS):
+            if best.bound_s >= self.below_s:
                 break
             taken = self.path(offer)
             if taken is None:
@@ -166,7 +167,7 @@ class Market:
             if not size:
                 break
             aim_s = min(self.below_s, best.bound_s + abs(best.bound_s) * (REACH - 1))
-            step_s = (aim_s - offer.bound_s) / size * (1.0 if stalled < STALLED // 2 else 0.4)
+            step_s = (aim_s - offer.bound_s) / size * (1.0 if stalled < STALLED else SHORTER)
             rent_s = offer.rent_s + step_s * excess
             rent_s = np.where(self.free, rent_s, np.maximum(rent_s, 0.0))
             offer = self.offer(rent_s, max(0.0, offer.hurry + step_s * late_s / scale_s**2))

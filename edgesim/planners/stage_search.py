@@ -3,11 +3,12 @@
 U, what the other micro-batches add to the first one's way, is the slowest stage's. A window is an interval of U: slower
 stages are out, and U costs what the interval begins with. Rents of devices give a bound of the window's choices and say
 which stages can be in one that wins (``stage_rents.py``); labels find the best of these exactly (``stage_labels.py``).
-Where there are too many labels the window is halved, and CBC and HiGHS decide what cannot be halved any more.
+Where there are too many labels the window is halved. What cannot be halved any more is an integer programme for CBC and
+HiGHS (``stage_ilp.py``), which may say that it is the best of equals in one run and another of them in the next.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
@@ -18,7 +19,7 @@ from edgesim.planners.stage_columns import Ints
 from edgesim.planners.stage_ilp import integer_programme
 from edgesim.planners.stage_labels import Choice, Enumeration
 from edgesim.planners.stage_programme import Programme
-from edgesim.planners.stage_rents import GRID, STEPS, Market, Rents
+from edgesim.planners.stage_rents import GRID, Market, Rents
 from edgesim.planners.stage_table import Stages
 
 FIRST = 1.5  # ratio of the ends of the first windows
@@ -86,8 +87,7 @@ class Search:
 
     def __init__(
         self, programme: Programme, *, seconds: Callable[[Choice], float], time_limit_s: float, gap: float,
-        keep: int = 1, to_beat_s: float = np.inf, decides: Sequence[str] = ("CBC", "HiGHS"),
-        near: Near | None = None,
+        keep: int = 1, to_beat_s: float = np.inf, near: Near | None = None,
     ) -> None:  # fmt: skip
         """``near`` are rents to begin with, of a search that is much like this one."""
         self.programme, self.seconds, self.gap = programme, seconds, gap
@@ -96,7 +96,6 @@ class Search:
         self.pool: dict[Choice, float] = {}
         self.keep, self.last_s, self.numbers = keep, to_beat_s, 0
         self.solvers: dict[str, None] = {}
-        self.decides = decides  # of those that race, whoever is first: equals may come out
         self.near = near or Near.free(len(programme.shape.devices))
 
     def late(self) -> bool:
@@ -259,7 +258,7 @@ class Search:
         bound_s, others_than = window.bound_s, list[Choice]()
         while not self._done(bound_s):
             asked = integer_programme(self.programme, which, interval, others_than)
-            answer = asked.solve(time_limit_s=self.deadline_s - perf_counter(), gap=self.gap / 10, solvers=self.decides)
+            answer = asked.solve(time_limit_s=self.deadline_s - perf_counter(), gap=self.gap / 10)
             self.solvers[answer.solver] = None
             bound_s = max(bound_s, answer.bound_s)
             if not answer.choice:
@@ -283,7 +282,7 @@ def _left(market: Callable[..., Market], which: Ints, near: Rents, rounds: int) 
     offered = market(offered.which[_winning(offered, offered.offer(near.rent_s, near.hurry))])
     offered = offered.only(_winning(offered, offered.offer(near.rent_s, near.hurry)))
     for _ in range(rounds):
-        near = offered.best(near.rent_s, near.hurry, steps=STEPS // ROUNDS)
+        near = offered.best(near.rent_s, near.hurry)
         offered = offered.only(_winning(offered, near))
         if near.bound_s >= offered.below_s or not len(offered.which):
             break

@@ -44,8 +44,6 @@ class Best:
 class CachingSearch(PipelineSearch):
     """First phases that write a cache for given shares of the second, redistribution included."""
 
-    decides = ("HiGHS",)  # one solver, one plan
-
     def __init__(self, candidates: CachingColumns, once: Once, *, planner: str) -> None:
         self.to = candidates.to
         asked = candidates.asked
