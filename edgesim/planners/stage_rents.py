@@ -148,32 +148,35 @@ class Market:
 
     def best(self, rent_s: Floats, hurry: float) -> Rents:
         """The highest bound of all paths that a few steps find from these rents on, or one of at least ``below_s``."""
-        best = self.offer(rent_s, hurry)
-        offer, stalled = best, 0
-        hurries = np.isfinite(self.limit_s) and self.counts_beside
+        best = offer = self.offer(rent_s, hurry)
+        stalled = 0
         for _ in range(STEPS):
-            if best.bound_s >= self.below_s:
+            if best.bound_s >= self.below_s or (ascent := self._ascent(offer)) is None:
                 break
-            taken = self.path(offer)
-            if taken is None:
-                break
-            path, time_s = taken
-            excess = self.stages.replicas[path].sum(axis=0) - self.devices
-            excess = np.where((offer.rent_s <= 0) & (excess < 0) & ~self.free, 0.0, excess)
-            late_s = time_s - self.limit_s if hurries else 0.0
-            late_s = 0.0 if offer.hurry <= 0 and late_s < 0 else late_s
-            scale_s = self.limit_s if hurries else 1.0
-            size = float(excess @ excess) + (late_s / scale_s) ** 2
-            if not size:
-                break
+            excess, late_s = ascent
+            unit_s = self.limit_s if late_s else 1.0  # a limit counts like a device
+            size = float(excess @ excess) + (late_s / unit_s) ** 2
             aim_s = min(self.below_s, best.bound_s + abs(best.bound_s) * (REACH - 1))
             step_s = (aim_s - offer.bound_s) / size * (1.0 if stalled < STALLED else SHORTER)
             rent_s = offer.rent_s + step_s * excess
             rent_s = np.where(self.free, rent_s, np.maximum(rent_s, 0.0))
-            offer = self.offer(rent_s, max(0.0, offer.hurry + step_s * late_s / scale_s**2))
+            offer = self.offer(rent_s, max(0.0, offer.hurry + step_s * late_s / unit_s**2))
             stalled = 0 if offer.bound_s > best.bound_s + RISE * abs(best.bound_s) else stalled + 1
             best = offer if offer.bound_s > best.bound_s else best
         return best
+
+    def _ascent(self, offer: Rents) -> tuple[Floats, float] | None:
+        """How many devices of each kind a cheapest path takes too many, and by how much it is late; None if neither."""
+        taken = self.path(offer)
+        if taken is None:
+            return None
+        path, time_s = taken
+        excess: Floats = self.stages.replicas[path].sum(axis=0) - self.devices
+        excess = np.where((offer.rent_s <= 0) & (excess < 0) & ~self.free, 0.0, excess)
+        limited = np.isfinite(self.limit_s) and self.counts_beside
+        late_s = time_s - self.limit_s if limited else 0.0
+        late_s = 0.0 if offer.hurry <= 0 and late_s < 0 else late_s
+        return (excess, late_s) if excess.any() or late_s else None
 
     def offer(self, rent_s: Floats, hurry: float) -> Rents:
         """The bound at these rents."""
