@@ -11,8 +11,11 @@ Subject to  (1) Σ_a x[k,d,a] = z_d                              one amount of e
             (6) base z_d + Σ_k,a bytes_k a x[k,d,a] <= memory_d    for each row of memory
             (7) Σ_a a x[k,d,a] >= Σ_a a x[k,e,a]                equal devices d < e, and the first k
             (8) T_p >= what it takes for itself                 from the tables
+            (9) Σ_k,a>=share_k x[k,d,a] <= kinds - 1            shares that d cannot hold, once they were chosen
 
-Seconds are scaled so that the objective is about 1000: solvers' tolerances are absolute.
+Rows (6) are no tighter than memory is, and solvers keep them to a byte, for tolerances are absolute. Where an answer
+needs a few bytes too many, rows (9) forbid that share, and all that are nowhere smaller. Seconds are scaled so that the
+objective is about 1000.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +25,7 @@ import numpy as np
 import pulp
 
 from edgesim.model import SplitBy
-from edgesim.planners.block_memory import Amounts, budget_bytes
+from edgesim.planners.block_memory import Amounts, room_bytes
 from edgesim.planners.block_reach import Reach, Windows
 
 _ABOUT = 1000.0
@@ -30,11 +33,10 @@ _ABOUT = 1000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a programme may choose from: windows of choices, seconds in all, and memory taken off each rank's."""
+    """What a programme may choose from: windows of choices, and seconds in all."""
 
     windows: Windows
     cutoff_s: float | None = None
-    kept_free_bytes: float = 0.0
 
 
 class Programme:
@@ -140,10 +142,19 @@ class Programme:
 
     def _fit_memory(self) -> None:
         for rank in self.tables.team.members:
-            room = budget_bytes(self.tables.problem, rank) - self.limits.kept_free_bytes
+            room = room_bytes(self.tables.problem, rank)
             for row in self.tables.memory:
                 need = pulp.lpSum(each / _MEGA * self._amount(by, rank) for by, each in row.each_bytes)
                 self._add(need + row.base_bytes / _MEGA * self.works[rank] <= room / _MEGA)
+
+    def forbid(self, rank: int, share: Amounts) -> None:
+        """The rank cannot hold such a share, nor one with as much of everything: memory grows with each."""
+        larger = [
+            [x for i, x in self.x[by][rank].items() if self.tables.amounts[by][i] >= amount]
+            for by, amount in share.items()
+        ]
+        if all(larger):
+            self._add(pulp.lpSum(x for choices in larger for x in choices) <= len(larger) - 1)
 
     def chosen(self, values: Mapping[str, float]) -> dict[int, Amounts]:
         """[rank that works] what it has."""

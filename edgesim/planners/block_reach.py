@@ -15,7 +15,7 @@ from math import inf
 import numpy as np
 
 from edgesim.model import SplitBy
-from edgesim.planners.block_memory import budget_bytes
+from edgesim.planners.block_memory import Amounts, held_at, room_bytes, share_of
 from edgesim.planners.block_tables import Array, Tables
 
 _HALVINGS = 20
@@ -28,6 +28,17 @@ class Reach:
 
     def __init__(self, tables: Tables) -> None:
         self.tables, self.team = tables, tables.team
+        self._held: dict[tuple[float, tuple[int, ...]], float] = {}
+
+    def holds(self, rank: int, share: Amounts) -> bool:
+        """Whether the rank can hold the share: to the byte, and exactly what Plan.check asks."""
+        tables, device = self.tables, self.tables.problem.cluster.devices[rank]
+        key = device.context_bytes, tuple(share.values())
+        if key not in self._held:
+            of = share_of(tables.totals, share)
+            held = held_at(tables.problem, of, ranks=self.team.size, context_bytes=device.context_bytes)
+            self._held[key] = held.total_bytes
+        return self._held[key] <= device.memory_bytes * (1 - tables.problem.head_room)
 
     def possible(self, windows: Windows) -> bool:
         """Whether all can be shared out within the windows."""
@@ -73,7 +84,7 @@ class Reach:
             heads, columns = (each.get(by, 0.0) * amounts[by] for by in (SplitBy.HEADS, SplitBy.COLUMNS))
             needs.append(row.base_bytes + tokens + heads[:, None] + columns[None, :])
         need = np.max(needs, axis=0)
-        return {rank: need <= budget_bytes(self.tables.problem, rank) * (1 + 1e-9) for rank in self.team.members}
+        return {rank: need <= room_bytes(self.tables.problem, rank) for rank in self.team.members}
 
     # --- bounds ---
 

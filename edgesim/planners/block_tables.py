@@ -15,7 +15,7 @@ import numpy as np
 from edgesim.model import SplitBy
 from edgesim.planners import Problem
 from edgesim.planners.block_latency import BlockCosts, Ring
-from edgesim.planners.block_memory import Amounts, MemoryRow, budget_bytes, memory_rows
+from edgesim.planners.block_memory import Amounts, MemoryRow, memory_rows, room_bytes
 from edgesim.planners.block_phases import Phase
 
 Seconds = Mapping[SplitBy, Sequence[float]]
@@ -160,7 +160,7 @@ class Tables:
     def fits(self) -> Mapping[SplitBy, Mapping[int, Array]]:
         """By kind and rank, [choice] whether memory allows it beside the least of all else."""
         least = {by: amounts[0] for by, amounts in self.amounts.items()}
-        rooms = {rank: budget_bytes(self.problem, rank) * (1 + 1e-9) for rank in self.team.members}
+        rooms = {rank: room_bytes(self.problem, rank) for rank in self.team.members}
         needs = {
             by: np.array([max(row.at(least | {by: amount}) for row in self.memory) for amount in self.amounts[by]])
             for by in self.totals
