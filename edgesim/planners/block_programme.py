@@ -18,7 +18,7 @@ needs a few bytes too many, rows (9) forbid that share, and all that are nowhere
 objective is about 1000.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ from edgesim.planners.block_memory import Amounts, room_bytes
 from edgesim.planners.block_reach import Reach, Windows
 
 _ABOUT = 1000.0
+_MEGA = 1e6
+Term = tuple[pulp.LpVariable, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,17 +95,15 @@ class Programme:
 
     def _work(self) -> pulp.LpAffineExpression:
         """Scaled seconds of all computations on all ranks."""
-        terms: list[tuple[pulp.LpVariable, float]] = []
+        terms: list[Term] = []
         for p, (_, count) in enumerate(self.tables.phases):
             for rank, rows in self.tables.rows[p].items():
                 terms += [
                     (x, count * self.scale * s) for x, s in self._seconds(rank, rows[0].constant_s, rows[0].seconds)
                 ]
-        return pulp.lpSum(factor * x for x, factor in terms)
+        return _summed(terms)
 
-    def _seconds(
-        self, rank: int, constant_s: float, seconds: Mapping[SplitBy, Sequence[float]]
-    ) -> Iterator[tuple[pulp.LpVariable, float]]:
+    def _seconds(self, rank: int, constant_s: float, seconds: Mapping[SplitBy, Sequence[float]]) -> Iterator[Term]:
         """A row's seconds, variable by variable; the constant goes with whatever amount is chosen."""
         first = next(iter(self.x))
         yield from ((x, constant_s) for x in self.x[first][rank].values())
@@ -134,8 +134,8 @@ class Programme:
             none, one = self._step(p)
             for rank, rows in self.tables.rows[p].items():
                 for row in rows:
-                    seconds = pulp.lpSum(
-                        count * self.scale * s * x for x, s in self._seconds(rank, row.constant_s, row.seconds) if s
+                    seconds = _summed(
+                        (x, count * self.scale * s) for x, s in self._seconds(rank, row.constant_s, row.seconds) if s
                     )
                     steps = count * row.steps * (one * self.largest + none)
                     self._add(self.slowest[p] >= seconds + steps)
@@ -167,4 +167,9 @@ class Programme:
         return dict(sorted(found.items()))
 
 
-_MEGA = 1e6
+def _summed(terms: Iterable[Term]) -> pulp.LpAffineExpression:
+    """Much quicker than adding products one by one."""
+    factors: dict[pulp.LpVariable, float] = {}
+    for x, factor in terms:
+        factors[x] = factors.get(x, 0.0) + factor
+    return pulp.LpAffineExpression(factors)

@@ -77,8 +77,8 @@ class Shelf:
                 continue
             unit, total = self.units[work.by], self.totals[work.by]
             column = seconds.setdefault(work.by, [0.0] * (total // unit))
-            for i, amount in enumerate(range(unit, total + 1, unit)):
-                column[i] += times * self.costs.work_s(rank, work, amount)
+            for i, each_s in enumerate(self.costs.all_s(rank, work, range(unit, total + 1, unit))):
+                column[i] += times * each_s
         return constant_s, seconds
 
 
