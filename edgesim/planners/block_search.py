@@ -1,7 +1,8 @@
 """How is a team's programme solved in seconds? In windows: choices that cannot be part of a better plan are left out.
 
-A plan of S seconds and a bound of B leave every phase of count n at most (S - B) / n beyond its own least. A narrow
-guess gives a plan, and this the windows that a better one must lie in; where they lie in the guess, it is proven.
+A plan of S seconds and a bound of B leave every phase of count n at most (S - B) / n beyond its own least, and the
+largest tile few sizes (block_tiles). A narrow guess gives a plan, and this the windows that a better one must lie in;
+where they lie in the guess, it is proven.
 """
 
 from collections.abc import Mapping, Sequence
@@ -146,13 +147,7 @@ class Search:
 
     def _within(self, value_s: float) -> Limits:
         """The limits of every plan that takes no longer than so many seconds in all."""
-        tables, spare_s = self.tables, max(value_s - self.reach.bound_s, 0.0) + 1e-7 * value_s
-        limits_s = [
-            least + spare_s / count for least, (_, count) in zip(self.reach.least_s, tables.phases, strict=True)
-        ]
-        each_s = tables.exchanges_s(tables.fewest + 1) - tables.exchanges_s(tables.fewest)
-        largest = tables.fewest + spare_s / each_s if each_s > 0 else tables.tokens
-        windows = tables.windows(limits_s, min(largest, tables.tokens))
+        windows = self.reach.within(max(value_s, self.reach.bound_s) + 1e-7 * value_s)
         return Limits(windows=windows, cutoff_s=value_s * (1 + 1e-9))
 
 

@@ -134,7 +134,18 @@ class Tables:
         """Of all exchanges that stand behind computations."""
         return sum(count * self.behind(p) * self.step_s(p, largest) for p, (_, count) in enumerate(self.phases))
 
+    def overlapped_s(self, p: int, largest: float) -> float:
+        """Of an overlapped phase, with such a largest tile and all else at its cheapest; 0 for others."""
+        if self.phases[p][0].entering is None:
+            return 0.0
+        step_s = self.step_s(p, largest)
+        return min(max(row.least_s() + row.steps * step_s for row in rows) for rows in self.rows[p].values())
+
     # --- what each choice takes ---
+
+    def depends(self, p: int, by: SplitBy) -> bool:
+        """Whether the phase takes longer with more of this kind."""
+        return any(by in row.seconds for rows in self.rows[p].values() for row in rows)
 
     @cached_property
     def taken_s(self) -> Mapping[SplitBy, Mapping[int, Array]]:
