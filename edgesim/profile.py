@@ -10,7 +10,7 @@ import json
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +57,7 @@ class Estimates:
     model: Model
     devices: Mapping[str, Device]
     _answers: dict[tuple[object, ...], float] = field(default_factory=dict, repr=False)
+    _shares: dict[tuple[str, float], Block] = field(default_factory=dict, repr=False)
 
     def block_s(
         self, device: str, block: str, op: str, samples: int, tokens: int, share: float, keys: int | None
@@ -65,9 +66,10 @@ class Estimates:
         asked = (device, block, op, samples, tokens, share, keys)
         if asked not in self._answers:
             try:
-                self._answers[asked] = estimated_s(
-                    self.devices[device], self.model.block(block), op, samples, tokens, share=share, keys=keys
-                )
+                if (block, share) not in self._shares:
+                    self._shares[block, share] = divided(self.model.block(block), share)
+                part = self._shares[block, share]
+                self._answers[asked] = estimated_s(self.devices[device], part, op, samples, tokens, keys=keys)
             except ValueError as error:
                 raise ProfileError(f"no estimate of {block} on {device}: {error}") from None
         return self._answers[asked]
@@ -203,7 +205,8 @@ class Profile:
     def to_json(self) -> str:
         """Canonical text: one point per line, in order; ``keys`` only where they are not the tokens themselves."""
         head = {"model": self.model, "origin": self.origin, "source": self.source}
-        rows = ({name: value for name, value in asdict(p).items() if name != "keys" or value} for p in self.points)
+        names = [each.name for each in fields(Point)]
+        rows = ({name: getattr(p, name) for name in names if name != "keys" or p.keys} for p in self.points)
         points = ",\n  ".join(map(json.dumps, rows))
         return f'{json.dumps(head)[:-1]}, "points": [\n  {points}\n]}}\n'
 
@@ -239,7 +242,7 @@ def estimated_s(
     A single kernel takes the longer of the two (Williams et al., CACM 2009). A block is several, one after the other:
     products bound by arithmetic; norms, activations and copies by memory.
     """
-    block = divided(block, share)
+    block = block if share == 1 else divided(block, share)  # what is remembered is found by a long hash
     if op == UPDATE:
         trainable = block.parameter_bytes if block.trainable else 0
         flop, touched = _UPDATE_FLOP_PER_PARAMETER * trainable / 4, float(_UPDATE_TOUCHES * trainable)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations, product
+from time import perf_counter
 
 import block_builders as blocks
 import builders
@@ -19,16 +20,21 @@ from edgesim.errors import InfeasibleError, PlanError, ProfileError
 from edgesim.model import Model, SplitBy
 from edgesim.plan import Plan, Stage, Status
 from edgesim.planners import Problem, block_search
-from edgesim.planners.block_latency import BlockLatency, block_latency_s
-from edgesim.planners.block_memory import held_at, memory_rows, share_of
+from edgesim.planners.block_latency import BlockCosts, BlockLatency, block_latency_s
+from edgesim.planners.block_memory import held_at, memory_rows, rounding_bytes, share_of
+from edgesim.planners.block_programme import Programme
+from edgesim.planners.block_reach import Reach
 from edgesim.planners.block_shortage import lacking_bytes
+from edgesim.planners.block_tables import Shelf, Tables
+from edgesim.planners.block_teams import teams
+from edgesim.planners.block_walk import phases
 from edgesim.planners.even_blocks import even_blocks
 from edgesim.planners.galaxy import galaxy
 from edgesim.planners.ilp_blocks import ilp_blocks
 from edgesim.planners.proportional_blocks import proportional_blocks
 from edgesim.profile import Profile, estimate
 from edgesim.simulator import simulate
-from edgesim.workload import Purpose, Workload
+from edgesim.workload import Optimiser, Purpose, Workload
 from edgesim.zoo.bert import bert
 from edgesim.zoo.llama import llama
 
@@ -154,6 +160,32 @@ def test_no_division_of_all_three_is_faster_with_and_without_overlap(
     assert_is_least(problem, "hybrid_model", overlap=overlap, leave_out=leave_out)
 
 
+SHARES = st.fixed_dictionaries({by: st.integers(1, total - 1) for by, total in TOTALS.items()})
+ENDS = st.lists(st.tuples(SHARES, st.sampled_from([-0.4, 0.0, 0.4, 2.0])), min_size=3, max_size=3)
+
+
+@repeatable
+@given(SPEEDS, ENDS, st.sampled_from(list(WAYS)), st.sampled_from([Purpose.TRAIN, Purpose.INFER]), st.booleans())
+def test_no_division_is_faster_where_memory_ends_at_what_a_share_needs(
+    speeds: list[float], ends: list[tuple[dict[SplitBy, int], float]], way: str, purpose: Purpose, leave_out: bool
+) -> None:
+    """Just below, at, and just above. Eleven words go with six columns, so that needs are rounded."""
+    units, tokens = WAYS[way]
+    totals = {by: total for by, total in TOTALS.items() if (tokens if by is SplitBy.TOKENS else units)}
+    problem = a_problem(speeds)
+    problem = replace(problem, workload=replace(problem.workload, purpose=purpose))
+    devices = tuple(
+        replace(
+            device,
+            memory_bytes=beyond_bytes
+            + held_at(problem, share_of(totals, share), ranks=len(speeds), context_bytes=0.0).total_bytes,
+        )
+        for device, (share, beyond_bytes) in zip(problem.cluster.devices, ends, strict=False)
+    )
+    problem = replace(problem, cluster=replace(problem.cluster, devices=devices))
+    assert_is_least(problem, way, overlap=False, leave_out=leave_out)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("purpose", [Purpose.TRAIN, Purpose.INFER])
 def test_iterations_of_training_and_several_micro_batches_are_divided_as_well(way: str, purpose: Purpose) -> None:
@@ -208,6 +240,38 @@ def test_a_slow_device_stays_out_if_it_may() -> None:
 
 
 # --- certificates ---
+
+
+@pytest.mark.parametrize("leave_out", [False, True])
+@pytest.mark.parametrize(
+    ("way", "overlap"), [("sequence", False), ("hybrid_model", False), ("hybrid_model", True), ("tensor", False)]
+)
+@pytest.mark.parametrize("rate", [3e4, 1e6, 1e9])
+def test_no_plan_is_below_the_bound_of_its_largest_tile_or_outside_the_windows_of_its_seconds(
+    way: str, overlap: bool, rate: float, leave_out: bool
+) -> None:
+    problem = a_problem(
+        (4, 1, 1.5), memory_bytes=(20e3, 23e3, 1e9) if way == "tensor" else (1e9,) * 3, bytes_per_s=rate
+    )
+    units, tokens = WAYS[way]
+    totals = {by: total for by, total in TOTALS.items() if (tokens if by is SplitBy.TOKENS else units)}
+    found, ones = phases(problem, units=units, tokens=tokens, overlap=overlap), dict.fromkeys(totals, 1)
+    shelf = Shelf(BlockCosts(problem, heads=HEADS, columns=COLUMNS), totals, ones)
+    seconds = BlockLatency(problem, units=units, tokens=tokens, overlap=overlap)
+    reached = {
+        team.size: Reach(Tables(problem, shelf, found, team, totals=totals, units=ones))
+        for team in teams(problem, tuple(problem.ranks), leave_out=leave_out, most=3)
+    }
+    for plan in all_plans(problem, way, leave_out=leave_out):
+        (stage,), value_s, reach = plan.stages, seconds(plan), reached[len(plan.ranks)]
+        largest = max(stage.tokens, default=0)
+        assert reach.tiles.bound_s(largest, largest) <= value_s * (1 + 1e-9)
+        assert reach.alone_s <= reach.bound_s * (1 + 1e-9) <= value_s * (1 + 2e-9)
+        windows = reach.within(value_s * (1 + 1e-7))
+        shares = {SplitBy.HEADS: stage.heads, SplitBy.COLUMNS: stage.columns, SplitBy.TOKENS: stage.tokens}
+        for by, windows_of in windows.items():
+            for rank, amount in zip(stage.ranks, shares[by], strict=True):
+                assert windows_of[rank][reach.tables.amounts[by].index(amount)]
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -269,6 +333,33 @@ def test_the_plan_does_not_depend_on_the_solver_that_is_first(way: str, monkeypa
         assert len(plans) == 1
 
 
+@pytest.mark.parametrize(
+    ("way", "memory_bytes"),
+    [("tensor", (13579.6, 14155.6, 18907.6)), ("hybrid_model", (14251.6, 17947.6, 17563.6))],
+)
+def test_after_answers_that_need_half_a_byte_too_much_the_plan_does_not_depend_on_the_solver_either(
+    way: str, memory_bytes: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, forbid = block_search.solve, Programme.forbid
+    refused = list[object]()
+    plans = set[tuple[Stage, ...]]()
+    for solver in ("CBC", "HiGHS"):
+        monkeypatch.setattr(block_search, "solve", lambda p, s=solver, **how: asked(p, **({"solvers": (s,)} | how)))
+        monkeypatch.setattr(Programme, "forbid", lambda *what: (refused.append(what), forbid(*what)))
+        plans.add(planned(a_problem((2, 2, 1), memory_bytes=memory_bytes), way).stages)
+    assert refused
+    assert len(plans) == 1
+
+
+def test_a_search_that_only_finds_what_does_not_fit_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reach, "holds", lambda *_: False)
+    model = bert(name="mid", layers=3, hidden=48, heads=12, columns=60, vocabulary=50, positions=24)
+    began_s = perf_counter()
+    with pytest.raises(PlanError, match=r"found no plan within 0\.5 s \(raise time_limit_s\)"):
+        planned(a_problem((3, 2, 1), model=model, tokens=24), "hybrid_model", time_limit_s=0.5)
+    assert perf_counter() - began_s < 5
+
+
 def test_equal_devices_have_no_fewer_heads_the_lower_their_rank() -> None:
     (stage,) = planned(a_problem((2, 2, 2)), "tensor").stages
     assert stage.heads == (2, 1, 1)
@@ -318,6 +409,35 @@ def test_memory_is_linear_in_every_share_but_for_the_largest_of_several_needs(
         amounts = {by: draw.randint(1, total - 2) for by, total in totals.items()}
         held = held_at(problem, share_of(totals, amounts), ranks=3, context_bytes=0.0)
         assert max(row.at(amounts) for row in rows) == pytest.approx(held.total_bytes, rel=2e-3)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("purpose", [Purpose.TRAIN, Purpose.INFER])
+@pytest.mark.parametrize("name", blocks.MODELS)
+@pytest.mark.parametrize("optimiser", [Optimiser.SGD, Optimiser.ADAM])
+def test_rows_of_memory_are_never_above_what_is_held_and_at_most_its_rounding_below(
+    way: str, purpose: Purpose, name: str, optimiser: Optimiser
+) -> None:
+    """41 words go with 20 columns, unless they are embedding's. Who has no less of anything holds no less."""
+    model, (units, tokens) = blocks.MODELS[name], WAYS[way]
+    problem = a_problem((3, 2, 1), model=model, tokens=blocks.TOKENS)
+    problem = replace(problem, workload=replace(problem.workload, purpose=purpose, optimiser=optimiser))
+    totals = {SplitBy.HEADS: blocks.heads_of(model), SplitBy.COLUMNS: blocks.COLUMNS} if units else {}
+    totals |= {SplitBy.TOKENS: blocks.TOKENS} if tokens else {}
+    rows, draw = memory_rows(problem, totals, ranks=3), random.Random(name)
+    rounded = rounding_bytes(problem, totals)
+    assert (rounded > 0) == (units and name in blocks.CHAINS)
+
+    def held_bytes(amounts: dict[SplitBy, int]) -> float:
+        return held_at(problem, share_of(totals, amounts), ranks=3, context_bytes=0.0).total_bytes
+
+    for _ in range(30):
+        amounts = {by: draw.randint(1, total - 2) for by, total in totals.items()}
+        row, held = max(row.at(amounts) for row in rows), held_bytes(amounts)
+        assert row * (1 - 1e-12) <= held <= (row + 2 * rounded) * (1 + 1e-12)
+        for by, total in totals.items():
+            if amounts[by] < total - 2:
+                assert held <= held_bytes(amounts | {by: amounts[by] + 1})
 
 
 # --- refusals ---

@@ -15,7 +15,7 @@ environments D and F), and close to the simulator for the others (within 0.1 % a
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -71,34 +71,50 @@ class BlockCosts:
     def __init__(self, problem: Problem, *, heads: int, columns: int) -> None:
         self.problem = problem
         self.totals = {SplitBy.HEADS: heads, SplitBy.COLUMNS: columns, SplitBy.TOKENS: problem.workload.tokens}
-        self._known: dict[tuple[object, ...], float] = {}
-        self._measured = {(p.device, p.block, p.op) for p in problem.profile.points}
+        self._known: dict[tuple[object, ...], dict[int, float]] = {}
+        self._measured: dict[tuple[str, str, str], tuple[set[float], set[int]]] = {}  # shares, and counts of tokens
+        for p in problem.profile.points:
+            shares, tokens = self._measured.setdefault((p.device, p.block, p.op), (set(), set()))
+            shares.add(p.share)
+            tokens.add(p.tokens)
 
     def work_s(self, rank: int, work: Work, amount: int, *, tokens: int | None = None) -> float:
         """Seconds of a computation for so many heads, columns or tokens; of a tile of ``tokens`` where it is by tiles.
 
         Raises ProfileError where the profile does not know such a share.
         """
+        return self.all_s(rank, work, (amount,), tokens=tokens)[0]
+
+    def all_s(self, rank: int, work: Work, amounts: Iterable[int], *, tokens: int | None = None) -> list[float]:
+        """The same for many amounts."""
         device = self.problem.cluster.devices[rank].name
-        key = (device, work, amount, tokens)
-        if key not in self._known:
-            own = work.by is SplitBy.TOKENS
-            counted = amount if own else work.tokens if tokens is None else tokens
-            assert counted is not None, "a tile has tokens"
-            share = amount / self.totals[work.by] if work.by in (SplitBy.HEADS, SplitBy.COLUMNS) else 1.0
-            samples = 0 if work.op == UPDATE else self.problem.workload.micro_batch_samples
-            self._known[key] = self._asked_s(device, work, samples, counted, share)
-        return self._known[key]
+        known = self._known.setdefault((device, work, tokens), {})  # the long key is looked up once for all amounts
+        own, total = work.by is SplitBy.TOKENS, self.totals.get(work.by, 1)
+        counted = work.tokens if tokens is None else tokens
+        samples = 0 if work.op == UPDATE else self.problem.workload.micro_batch_samples
+        found = list(amounts)
+        for amount in found:
+            if amount not in known:
+                count = amount if own else counted
+                assert count is not None, "a tile has tokens"
+                share = amount / total if work.by in (SplitBy.HEADS, SplitBy.COLUMNS) else 1.0
+                known[amount] = self._asked_s(device, work, samples, count, share)
+        return [known[amount] for amount in found]
 
     def _asked_s(self, device: str, work: Work, samples: int, tokens: int, share: float) -> float:
-        """The profile's answer; straight from its formula where its table has nothing of the block: so it is quick."""
+        """The profile's answer; straight from its formula where its table cannot tell: so it is quick."""
         profile = self.problem.profile
         estimates = profile.estimates
-        if estimates and device in estimates.devices and (device, work.block, work.op) not in self._measured:
+        if estimates and device in estimates.devices and not self._may_tell(device, work, tokens, share):
             return estimates.block_s(device, work.block, work.op, samples, tokens, share, work.keys)
         return profile.block_s(
             device=device, block=work.block, op=work.op, samples=samples, tokens=tokens, share=share, keys=work.keys
         )
+
+    def _may_tell(self, device: str, work: Work, tokens: int, share: float) -> bool:
+        """Whether the table has such a point, or several to look between."""
+        shares, counts = self._measured.get((device, work.block, work.op), ((), ()))
+        return (share in shares or len(shares) > 1) and (tokens in counts or len(counts) > 1)
 
     def rows(self, rank: int, phase: Phase, amount: int, *, ranks: int) -> list[Row]:
         """Of an overlapped phase on a ring of so many ranks: it takes the longest of these."""

@@ -11,30 +11,34 @@ Subject to  (1) Σ_a x[k,d,a] = z_d                              one amount of e
             (6) base z_d + Σ_k,a bytes_k a x[k,d,a] <= memory_d    for each row of memory
             (7) Σ_a a x[k,d,a] >= Σ_a a x[k,e,a]                equal devices d < e, and the first k
             (8) T_p >= what it takes for itself                 from the tables
+            (9) Σ_k,a>=share_k x[k,d,a] <= kinds - 1            shares that d cannot hold, once they were chosen
 
-Seconds are scaled so that the objective is about 1000: solvers' tolerances are absolute.
+Rows (6) are no tighter than memory is, and solvers keep them to a byte, for tolerances are absolute. Where an answer
+needs a few bytes too many, rows (9) forbid that share, and all that are nowhere smaller. Seconds are scaled so that the
+objective is about 1000.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pulp
 
 from edgesim.model import SplitBy
-from edgesim.planners.block_memory import Amounts, budget_bytes
+from edgesim.planners.block_memory import Amounts, room_bytes
 from edgesim.planners.block_reach import Reach, Windows
 
 _ABOUT = 1000.0
+_MEGA = 1e6
+Term = tuple[pulp.LpVariable, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a programme may choose from: windows of choices, seconds in all, and memory taken off each rank's."""
+    """What a programme may choose from: windows of choices, and seconds in all."""
 
     windows: Windows
     cutoff_s: float | None = None
-    kept_free_bytes: float = 0.0
 
 
 class Programme:
@@ -91,17 +95,15 @@ class Programme:
 
     def _work(self) -> pulp.LpAffineExpression:
         """Scaled seconds of all computations on all ranks."""
-        terms: list[tuple[pulp.LpVariable, float]] = []
+        terms: list[Term] = []
         for p, (_, count) in enumerate(self.tables.phases):
             for rank, rows in self.tables.rows[p].items():
                 terms += [
                     (x, count * self.scale * s) for x, s in self._seconds(rank, rows[0].constant_s, rows[0].seconds)
                 ]
-        return pulp.lpSum(factor * x for x, factor in terms)
+        return _summed(terms)
 
-    def _seconds(
-        self, rank: int, constant_s: float, seconds: Mapping[SplitBy, Sequence[float]]
-    ) -> Iterator[tuple[pulp.LpVariable, float]]:
+    def _seconds(self, rank: int, constant_s: float, seconds: Mapping[SplitBy, Sequence[float]]) -> Iterator[Term]:
         """A row's seconds, variable by variable; the constant goes with whatever amount is chosen."""
         first = next(iter(self.x))
         yield from ((x, constant_s) for x in self.x[first][rank].values())
@@ -132,18 +134,27 @@ class Programme:
             none, one = self._step(p)
             for rank, rows in self.tables.rows[p].items():
                 for row in rows:
-                    seconds = pulp.lpSum(
-                        count * self.scale * s * x for x, s in self._seconds(rank, row.constant_s, row.seconds) if s
+                    seconds = _summed(
+                        (x, count * self.scale * s) for x, s in self._seconds(rank, row.constant_s, row.seconds) if s
                     )
                     steps = count * row.steps * (one * self.largest + none)
                     self._add(self.slowest[p] >= seconds + steps)
 
     def _fit_memory(self) -> None:
         for rank in self.tables.team.members:
-            room = budget_bytes(self.tables.problem, rank) - self.limits.kept_free_bytes
+            room = room_bytes(self.tables.problem, rank)
             for row in self.tables.memory:
                 need = pulp.lpSum(each / _MEGA * self._amount(by, rank) for by, each in row.each_bytes)
                 self._add(need + row.base_bytes / _MEGA * self.works[rank] <= room / _MEGA)
+
+    def forbid(self, rank: int, share: Amounts) -> None:
+        """The rank cannot hold such a share, nor one with as much of everything: memory grows with each."""
+        larger = [
+            [x for i, x in self.x[by][rank].items() if self.tables.amounts[by][i] >= amount]
+            for by, amount in share.items()
+        ]
+        if all(larger):
+            self._add(pulp.lpSum(x for choices in larger for x in choices) <= len(larger) - 1)
 
     def chosen(self, values: Mapping[str, float]) -> dict[int, Amounts]:
         """[rank that works] what it has."""
@@ -156,4 +167,9 @@ class Programme:
         return dict(sorted(found.items()))
 
 
-_MEGA = 1e6
+def _summed(terms: Iterable[Term]) -> pulp.LpAffineExpression:
+    """Much quicker than adding products one by one."""
+    factors: dict[pulp.LpVariable, float] = {}
+    for x, factor in terms:
+        factors[x] = factors.get(x, 0.0) + factor
+    return pulp.LpAffineExpression(factors)

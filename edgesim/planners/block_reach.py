@@ -8,15 +8,16 @@ With tokens divided as well, the memory of one token each is counted here, and t
 is refused is impossible, what is allowed may still be. Thresholds on one phase alone bound it from below.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from math import inf
 
 import numpy as np
 
 from edgesim.model import SplitBy
-from edgesim.planners.block_memory import budget_bytes
+from edgesim.planners.block_memory import Amounts, held_at, room_bytes, share_of
 from edgesim.planners.block_tables import Array, Tables
+from edgesim.planners.block_tiles import Tiles
 
 _HALVINGS = 20
 
@@ -28,6 +29,17 @@ class Reach:
 
     def __init__(self, tables: Tables) -> None:
         self.tables, self.team = tables, tables.team
+        self._held: dict[tuple[float, tuple[int, ...]], float] = {}
+
+    def holds(self, rank: int, share: Amounts) -> bool:
+        """Whether the rank can hold the share: to the byte, and exactly what Plan.check asks."""
+        tables, device = self.tables, self.tables.problem.cluster.devices[rank]
+        key = device.context_bytes, tuple(share.values())
+        if key not in self._held:
+            of = share_of(tables.totals, share)
+            held = held_at(tables.problem, of, ranks=self.team.size, context_bytes=device.context_bytes)
+            self._held[key] = held.total_bytes
+        return self._held[key] <= device.memory_bytes * (1 - tables.problem.head_room)
 
     def possible(self, windows: Windows) -> bool:
         """Whether all can be shared out within the windows."""
@@ -73,7 +85,7 @@ class Reach:
             heads, columns = (each.get(by, 0.0) * amounts[by] for by in (SplitBy.HEADS, SplitBy.COLUMNS))
             needs.append(row.base_bytes + tokens + heads[:, None] + columns[None, :])
         need = np.max(needs, axis=0)
-        return {rank: need <= budget_bytes(self.tables.problem, rank) * (1 + 1e-9) for rank in self.team.members}
+        return {rank: need <= room_bytes(self.tables.problem, rank) for rank in self.team.members}
 
     # --- bounds ---
 
@@ -83,17 +95,25 @@ class Reach:
         return self.possible(self._windows({}))
 
     @cached_property
-    def least_s(self) -> Sequence[float]:
+    def least_s(self) -> list[float]:
         """[phase] seconds below which no shares that fit in memory get it."""
         return [self._least_s(p) for p in range(len(self.tables.phases))]
 
     @cached_property
     def bound_s(self) -> float:
-        """Seconds below which no plan of the team gets: every phase for itself; inf if there is no plan."""
-        if not self.unlimited:
-            return inf
+        """Seconds below which no plan of the team gets, whatever its largest tile; inf if there is no plan."""
+        return self.tiles.best[0] if self.unlimited else inf
+
+    @cached_property
+    def alone_s(self) -> float:
+        """The same with every phase, and all exchanges, for themselves."""
         phases = sum(count * least for least, (_, count) in zip(self.least_s, self.tables.phases, strict=True))
         return phases + self.tables.exchanges_s(self.tables.fewest)
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        """Bounds for every size of the largest tile."""
+        return Tiles(self.tables, self.least_s)
 
     def _least_s(self, p: int) -> float:
         """The least limit with which the phase leaves enough to share out; among what its choices take."""
@@ -130,9 +150,20 @@ class Reach:
         return high
 
     def stretched(self, more: float) -> Windows:
-        """The windows in which all phases, and the exchanges, take up to so much more than their least."""
-        largest = self.tables.fewest * (1 + more) + 1
-        return self.tables.windows([least * (1 + more) for least in self.least_s], largest)
+        """The windows in which all phases, and the exchanges, take up to so much more than with the best tile."""
+        _, size = self.tiles.best
+        return self.tables.windows([least * (1 + more) for least in self.tiles.phases_s(size, size)], size * (1 + more))
+
+    def within(self, value_s: float) -> Windows:
+        """The windows of every plan that takes no longer than so many seconds, at least the bound."""
+        first, last = self.tiles.within(value_s)
+        # Whatever the tile in this range: all that is not of a phase takes no less than the bound, less this of it.
+        most_s = self.tiles.phases_s(last, first)
+        limits_s = [
+            min(least + (value_s - self.alone_s) / count, most + (value_s - self.bound_s) / count)
+            for least, most, (_, count) in zip(self.least_s, most_s, self.tables.phases, strict=True)
+        ]
+        return self.tables.windows(limits_s, last)
 
     def _windows(self, limits_s: Mapping[int, float]) -> Windows:
         """The windows with limits on some phases only."""

@@ -1,7 +1,8 @@
 """How is a team's programme solved in seconds? In windows: choices that cannot be part of a better plan are left out.
 
-A plan of S seconds and a bound of B leave every phase of count n at most (S - B) / n beyond its own least. A narrow
-guess gives a plan, and this the windows that a better one must lie in; where they lie in the guess, it is proven.
+A plan of S seconds and a bound of B leave every phase of count n at most (S - B) / n beyond its own least, and the
+largest tile few sizes (block_tiles). A narrow guess gives a plan, and this the windows that a better one must lie in;
+where they lie in the guess, it is proven.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import inf
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -37,11 +39,9 @@ class Found:
 class Search:
     """The search for the best plan of one team."""
 
-    def __init__(
-        self, reach: Reach, equals: Sequence[tuple[int, int]], *, deadline_s: float, kept_free_bytes: float
-    ) -> None:
-        self.reach, self.tables, self.equals = reach, reach.tables, equals
-        self.deadline_s, self.kept_free_bytes = deadline_s, kept_free_bytes
+    def __init__(self, reach: Reach, equals: Sequence[tuple[int, int]], *, deadline_s: float) -> None:
+        self.reach, self.tables, self.equals, self.deadline_s = reach, reach.tables, equals, deadline_s
+        self.refused: list[tuple[int, Amounts]] = []  # rank, and a share that it cannot hold: the race came upon it
 
     def best(self, cutoff_s: float) -> Found:
         """The team's best plan, if it takes less than the cutoff."""
@@ -53,8 +53,10 @@ class Search:
         for more in (0.01, 0.1, 1.0, inf):
             limits = self._guessed((1 + stretch) * (1 + more) - 1)
             programme, answer = self._solve(limits)
-            if answer.status is SolveStatus.INFEASIBLE and more < inf:
-                continue
+            if answer.status is SolveStatus.INFEASIBLE:
+                if more < inf:
+                    continue
+                return Found(chosen=None, value_s=inf, bound_s=inf, solver=answer.solver)
             if answer.value is None:
                 return self._unproven(answer)
             found = self._found(programme, answer)
@@ -77,14 +79,14 @@ class Search:
     def second(self, value_s: float) -> Mapping[int, Amounts] | None:
         """Of all plans as fast as this one, the one with the least work in all; None if there is no time to choose.
 
-        By one solver, so that the same problem has the same plan, whoever was first with the value.
+        By one solver that is told nothing else, so that the same problem has the same plan, whoever won the races.
         """
         cutoff_s = float(f"{value_s * _SAME:.7g}")
         programme = Programme(self.reach, self._within(cutoff_s), equals=self.equals, least_work=True)
-        if (left_s := self.deadline_s - perf_counter()) <= 0:
+        if perf_counter() >= self.deadline_s:
             return None
         try:
-            answer = solve(programme.problem, time_limit_s=left_s, gap=_SECOND_GAP, solvers=_STEADY)
+            answer = self._fitting(programme, [], gap=_SECOND_GAP, solvers=_STEADY)
         except SolverError:  # there is a plan, and it is proven; the race has found it
             return None
         return None if answer.value is None else programme.chosen(answer.values)
@@ -95,8 +97,29 @@ class Search:
             return programme, Answer(status=SolveStatus.INFEASIBLE, solver="dynamic programme", seconds=0.0)
         names = {variable.name for variable in programme.problem.variables()}
         hint = {name: value for name, value in (start or {}).items() if name in names}
-        left_s = max(self.deadline_s - perf_counter(), 0.05)
-        return programme, solve(programme.problem, time_limit_s=left_s, gap=_GAP, start=hint)
+        return programme, self._fitting(programme, self.refused, gap=_GAP, start=hint)
+
+    def _fitting(self, programme: Programme, refused: list[tuple[int, Amounts]], **how: Any) -> Answer:
+        """The solver's answer that fits to the byte: others are refused, noted, and it is asked again."""
+        for rank, share in refused:
+            programme.forbid(rank, share)
+        while True:
+            left_s = max(self.deadline_s - perf_counter(), 0.05)
+            answer = solve(programme.problem, time_limit_s=left_s, **how)
+            found = self._too_large(programme.chosen(answer.values)) if answer.values else []
+            if not found:
+                return answer
+            if perf_counter() >= self.deadline_s:  # the bound is that of a relaxation, and holds
+                return replace(answer, status=SolveStatus.UNKNOWN, value=None, values={})
+            for rank, share in found:
+                programme.forbid(rank, share)
+            refused += found
+
+    def _too_large(self, chosen: Mapping[int, Amounts]) -> list[tuple[int, Amounts]]:
+        """Shares that their ranks cannot hold, and all ranks of the team that cannot."""
+        holds = self.reach.holds
+        refused = [share for rank, share in chosen.items() if not holds(rank, share)]
+        return [(rank, share) for share in refused for rank in self.reach.team.members if not holds(rank, share)]
 
     def _found(self, programme: Programme, answer: Answer) -> Found:
         assert answer.value is not None, "there is an incumbent"
@@ -120,18 +143,12 @@ class Search:
             if more < inf
             else self.tables.windows([inf] * len(self.tables.phases), self.tables.tokens)
         )
-        return Limits(windows=windows, kept_free_bytes=self.kept_free_bytes)
+        return Limits(windows=windows)
 
     def _within(self, value_s: float) -> Limits:
         """The limits of every plan that takes no longer than so many seconds in all."""
-        tables, spare_s = self.tables, max(value_s - self.reach.bound_s, 0.0) + 1e-7 * value_s
-        limits_s = [
-            least + spare_s / count for least, (_, count) in zip(self.reach.least_s, tables.phases, strict=True)
-        ]
-        each_s = tables.exchanges_s(tables.fewest + 1) - tables.exchanges_s(tables.fewest)
-        largest = tables.fewest + spare_s / each_s if each_s > 0 else tables.tokens
-        windows = tables.windows(limits_s, min(largest, tables.tokens))
-        return Limits(windows=windows, cutoff_s=value_s * (1 + 1e-9), kept_free_bytes=self.kept_free_bytes)
+        windows = self.reach.within(max(value_s, self.reach.bound_s) + 1e-7 * value_s)
+        return Limits(windows=windows, cutoff_s=value_s * (1 + 1e-9))
 
 
 def _inside(inner: Limits, outer: Limits) -> bool:

@@ -6,7 +6,7 @@ import pulp
 
 from edgesim.plan import OUT_OF_MEMORY
 from edgesim.planners import Problem
-from edgesim.planners.block_memory import Amounts, budget_bytes, memory_rows
+from edgesim.planners.block_memory import Amounts, budget_bytes, held_at, memory_rows, share_of
 from edgesim.planners.solvers import solve
 from edgesim.units import show
 
@@ -36,14 +36,16 @@ def shortage(problem: Problem, members: Sequence[int], totals: Amounts, units: A
 
 
 def lacking_bytes(problem: Problem, members: Sequence[int], totals: Amounts, units: Amounts) -> dict[int, float]:
-    """[rank] bytes to be added, so that all members together can hold everything; the least in all."""
+    """[rank] bytes to be added, so that all members together can hold everything; the least in all.
+
+    Rows choose the division, to a few bytes; what it lacks is exact.
+    """
     n = len(members)
     elastic = pulp.LpProblem("shortage", pulp.LpMinimize)
     added = {rank: elastic.add_variable(f"added_{rank:03d}", lowBound=0) for rank in members}
     amounts = {
         rank: {
-            by: units[by]
-            * elastic.add_variable(
+            by: elastic.add_variable(
                 f"{by}_{rank:03d}", lowBound=1, upBound=total // units[by] - n + 1, cat=pulp.LpInteger
             )
             for by, total in totals.items()
@@ -52,10 +54,15 @@ def lacking_bytes(problem: Problem, members: Sequence[int], totals: Amounts, uni
     }
     elastic += pulp.lpSum(added.values())
     for by, total in totals.items():
-        elastic += pulp.lpSum(amounts[rank][by] for rank in members) == total
+        elastic += pulp.lpSum(amounts[rank][by] for rank in members) == total // units[by]
     for rank in members:
         for row in memory_rows(problem, totals, ranks=n):
-            need = pulp.lpSum(each / _MEGA * amounts[rank][by] for by, each in row.each_bytes)
+            need = pulp.lpSum(each * units[by] / _MEGA * amounts[rank][by] for by, each in row.each_bytes)
             elastic += need + row.base_bytes / _MEGA - added[rank] <= budget_bytes(problem, rank) / _MEGA
     answer = solve(elastic, time_limit_s=_TIME_LIMIT_S, gap=1e-4)
-    return {rank: answer.values[variable.name] * _MEGA for rank, variable in added.items()}
+    lacking: dict[int, float] = {}
+    for rank in members:
+        share = {by: units[by] * round(answer.values[variable.name]) for by, variable in amounts[rank].items()}
+        held = held_at(problem, share_of(totals, share), ranks=n, context_bytes=0.0)
+        lacking[rank] = max(held.total_bytes - budget_bytes(problem, rank), 0.0)
+    return lacking

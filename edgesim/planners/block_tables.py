@@ -15,7 +15,7 @@ import numpy as np
 from edgesim.model import SplitBy
 from edgesim.planners import Problem
 from edgesim.planners.block_latency import BlockCosts, Ring
-from edgesim.planners.block_memory import Amounts, MemoryRow, budget_bytes, memory_rows
+from edgesim.planners.block_memory import Amounts, MemoryRow, memory_rows, room_bytes
 from edgesim.planners.block_phases import Phase
 
 Seconds = Mapping[SplitBy, Sequence[float]]
@@ -77,8 +77,8 @@ class Shelf:
                 continue
             unit, total = self.units[work.by], self.totals[work.by]
             column = seconds.setdefault(work.by, [0.0] * (total // unit))
-            for i, amount in enumerate(range(unit, total + 1, unit)):
-                column[i] += times * self.costs.work_s(rank, work, amount)
+            for i, each_s in enumerate(self.costs.all_s(rank, work, range(unit, total + 1, unit))):
+                column[i] += times * each_s
         return constant_s, seconds
 
 
@@ -134,7 +134,18 @@ class Tables:
         """Of all exchanges that stand behind computations."""
         return sum(count * self.behind(p) * self.step_s(p, largest) for p, (_, count) in enumerate(self.phases))
 
+    def overlapped_s(self, p: int, largest: float) -> float:
+        """Of an overlapped phase, with such a largest tile and all else at its cheapest; 0 for others."""
+        if self.phases[p][0].entering is None:
+            return 0.0
+        step_s = self.step_s(p, largest)
+        return min(max(row.least_s() + row.steps * step_s for row in rows) for rows in self.rows[p].values())
+
     # --- what each choice takes ---
+
+    def depends(self, p: int, by: SplitBy) -> bool:
+        """Whether the phase takes longer with more of this kind."""
+        return any(by in row.seconds for rows in self.rows[p].values() for row in rows)
 
     @cached_property
     def taken_s(self) -> Mapping[SplitBy, Mapping[int, Array]]:
@@ -160,7 +171,7 @@ class Tables:
     def fits(self) -> Mapping[SplitBy, Mapping[int, Array]]:
         """By kind and rank, [choice] whether memory allows it beside the least of all else."""
         least = {by: amounts[0] for by, amounts in self.amounts.items()}
-        rooms = {rank: budget_bytes(self.problem, rank) * (1 + 1e-9) for rank in self.team.members}
+        rooms = {rank: room_bytes(self.problem, rank) for rank in self.team.members}
         needs = {
             by: np.array([max(row.at(least | {by: amount}) for row in self.memory) for amount in self.amounts[by]])
             for by in self.totals

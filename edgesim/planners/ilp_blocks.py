@@ -13,7 +13,7 @@ from time import perf_counter
 
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.model import BlockKind, SplitBy
-from edgesim.plan import OUT_OF_MEMORY, Plan, Proof, Status
+from edgesim.plan import Plan, Proof, Status
 from edgesim.planners import Problem
 from edgesim.planners.block_latency import BlockCosts, block_latency_s
 from edgesim.planners.block_memory import Amounts
@@ -27,8 +27,6 @@ from edgesim.planners.divided import Ranks, chosen_ranks, divided_plan, splits
 
 _PROVEN = 1e-5  # relative: solvers stop at 1e-6, and the second objective may take as much
 _TILES = 64
-_ATTEMPTS = 4
-_ROUNDING_BYTES = 2.0**16  # kept free on every device if parts that were rounded do not fit, and then ever more
 
 
 def ilp_blocks(
@@ -58,19 +56,10 @@ def ilp_blocks(
             "planner proportional_blocks)"
         )
     planner = _Planner(problem, units, tokens, overlap and units and tokens, ranks, column_unit, time_limit_s)
-    bound_s = inf
-    for attempt in range(_ATTEMPTS):
-        kept_free_bytes = _ROUNDING_BYTES * 16**attempt if attempt else 0.0
-        best, proven_s, search = planner.search(leave_out, kept_free_bytes=kept_free_bytes)
-        bound_s = min(bound_s, proven_s)  # what is kept free for rounding may raise later ones
-        if best is None or best.chosen is None:
-            break
-        try:
-            return planner.plan(best, bound_s, search)
-        except PlanError as error:
-            if not str(error).startswith(OUT_OF_MEMORY) or attempt == _ATTEMPTS - 1:
-                raise
-    if proven_s < inf:
+    best, bound_s, search = planner.search(leave_out)
+    if best is not None:
+        return planner.plan(best, bound_s, search)
+    if bound_s < inf:
         raise PlanError(f"ilp_blocks found no plan within {time_limit_s:g} s (raise time_limit_s)")
     raise InfeasibleError(shortage(problem, planner.members, planner.totals, planner.given))
 
@@ -99,7 +88,7 @@ class _Planner:
         """How many ranks can have one of everything."""
         return min(total // self.given[by] for by, total in self.totals.items())
 
-    def search(self, leave_out: bool, *, kept_free_bytes: float) -> tuple[Found | None, float, Search | None]:
+    def search(self, leave_out: bool) -> tuple[Found | None, float, Search | None]:
         """The best of all teams, what none can beat, and the search that found it."""
         if not leave_out and len(self.members) > self.most:
             raise PlanError(
@@ -128,10 +117,7 @@ class _Planner:
                 of = Reach(Tables(self.problem, shelf, self.found, found[i], totals=self.totals, units=self.given))
                 heappush(queue, (of.bound_s, size, i, of))
                 continue
-            search = Search(
-                of, equal_pairs(self.problem, of.team),
-                deadline_s=self.began_s + self.time_limit_s, kept_free_bytes=kept_free_bytes,
-            )  # fmt: skip
+            search = Search(of, equal_pairs(self.problem, of.team), deadline_s=self.began_s + self.time_limit_s)
             answer = search.best(value_s)
             bound_s = min(bound_s, answer.bound_s)
             if answer.chosen is not None and answer.value_s < value_s:
