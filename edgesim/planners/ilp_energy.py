@@ -108,15 +108,20 @@ class EnergyFront:
         ask(inf, points)
         for asked in range(2, 2 * points):
             at = self._along(found)
-            gaps = [
-                (self._seconds(b[1]) - a[0], a[0], a[0] > self._seconds(a[1]) * (1 + 2 * EDGE)) for a, b in pairwise(at)
-            ]
-            width_s, low_s, searched = max(gaps, default=(0.0, 0.0, False))
-            if len(at) >= points or width_s <= 3 * EDGE * low_s or perf_counter() > self.deadline_s:
+            limit_s = self._next_limit_s(at) if len(at) < points else None
+            if limit_s is None or perf_counter() > self.deadline_s:
                 break
-            # A gap's first half without a plan: is there any in the other?
-            ask(low_s + width_s / 2 if not searched else (low_s + width_s) * (1 - EDGE), max(1, points - asked))
+            ask(limit_s, max(1, points - asked))
         return tuple(self._plan(answer, limit_s) for limit_s, answer in self._along(found))
+
+    def _next_limit_s(self, at: Sequence[tuple[float, Answer]]) -> float | None:
+        """In the widest gap: its middle, or just before its end if its first half has no plan; None without a gap."""
+        gaps = [(self._seconds(later) - limit_s, limit_s, one) for (limit_s, one), (_, later) in pairwise(at)]
+        width_s, limit_s, one = max(gaps, key=lambda gap: gap[0], default=(0.0, 0.0, None))
+        if one is None or width_s <= 3 * EDGE * limit_s:
+            return None
+        empty_so_far = limit_s > self._seconds(one) * (1 + 2 * EDGE)
+        return (limit_s + width_s) * (1 - EDGE) if empty_so_far else limit_s + width_s / 2
 
     def _along(self, found: Mapping[Choice, tuple[float, Answer]]) -> list[tuple[float, Answer]]:
         """By rising seconds, those that take less than all before them."""

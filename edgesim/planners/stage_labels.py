@@ -8,10 +8,13 @@ layer are the best choices, exactly (Irnich & Desaulniers, Shortest path problem
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.errors import PlanError
 from edgesim.planners.stage_columns import Floats, Ints
 from edgesim.planners.stage_rents import Market, Rents
 from edgesim.planners.stage_table import grouped
@@ -73,9 +76,11 @@ class Enumeration:
         self.market, self.rents, self.clock = market, rents, clock
         self.stages, self.most_u_s, self.below_s, self.enough = market.stages, most_u_s, below_s, enough
         shape = self.stages.shape
-        self.rounds = shape.micro_batches - 1
         # Kinds of devices are digits of a number.
-        self.digit = np.concatenate([[1], np.cumprod(np.array(shape.devices, dtype=np.int64) + 1)[:-1]])
+        sizes = [1, *accumulate((n + 1 for n in shape.devices), mul)]
+        if sizes[-1] * (shape.positions + 1) >= 2**63:
+            raise PlanError(f"{len(shape.devices)} kinds of devices are more than can be counted (leave some out)")
+        self.digit = np.array(sizes[:-1], dtype=np.int64)
         self.devices = np.array(shape.devices, dtype=np.int64)
         self.takes: Ints = self.stages.replicas @ self.digit
         self.tables = [behind for behind in TABLES if behind < shape.positions]
@@ -83,9 +88,13 @@ class Enumeration:
         self.least = np.stack([self._least(market, rents, behind) for behind in self.tables])
         self.rent_s: Floats = self.stages.replicas @ rents.rent_s
         self.time_rent_s: Floats = self.stages.replicas @ (clock[1].rent_s if clock else 0 * rents.rent_s)
-        self.around = [
-            K if not shape.phases and min(shape.micro_batches, 2 * q + 1) > K else 0 for q, K in enumerate(shape.depths)
-        ]
+        # [position - 1] how often the way around from there is gone: 0 where there are slots for all behind.
+        self.turns = np.array(
+            [
+                (shape.micro_batches - 1) / K if not shape.phases and min(shape.micro_batches, 2 * q + 1) > K else 0.0
+                for q, K in enumerate(shape.depths)
+            ]
+        )
 
     @staticmethod
     def _least(market: Market, rents: Rents, behind: int) -> Floats:
@@ -155,52 +164,66 @@ class Enumeration:
 
     def _put_before(self, labels: Labels, behind: Ints, stage: Ints, b: int) -> Labels:
         """Each stage before its label, where that could still be below."""
-        s, c, market, rents = self.stages, self.stages.columns, self.market, self.rents
-        forward_s = np.maximum(labels.message_s[behind], s.sent_s[stage]) if b < s.layers else 0.0
-        backward_s = np.maximum(labels.returned_s[behind], s.taken_back_s[stage]) if b < s.layers else 0.0
+        longer = self._longer(labels, behind, stage, b)
+        longer = replace(longer, bound_s=self._bound_s(longer))
+        return longer.take(np.flatnonzero((longer.bound_s < self.below_s) & self._allowed(longer)))
+
+    def _longer(self, labels: Labels, behind: Ints, stage: Ints, b: int) -> Labels:
+        s, c, inner = self.stages, self.stages.columns, b < self.stages.layers
+        forward_s = np.maximum(labels.message_s[behind], s.sent_s[stage]) * inner
+        backward_s = np.maximum(labels.returned_s[behind], s.taken_back_s[stage]) * inner
         cost_s = labels.cost_s[behind] + c.both_s[stage] + forward_s + backward_s
-        tail_s = np.maximum(c.ending_s[stage], labels.tail_s[behind] - c.backward_s[stage] - backward_s)
-        sums = labels.sums[behind] + s.sums[stage]
-        peaks = np.maximum(labels.peaks[behind], s.peaks[stage])
-        depth = labels.depth[behind] + 1
-        if any(self.around):
-            K = np.array(self.around)[depth - 1]
-            around_s = np.where(K > 0, self.rounds * cost_s / np.maximum(K, 1), 0.0)
-            peaks[:, s.slowest.place] = np.maximum(peaks[:, s.slowest.place], around_s)
-        u_s = s.repeats_s(sums, peaks)
-        taken = labels.taken[behind] + self.takes[stage]
-        start = s.start[stage]
-        time_s = cost_s + np.maximum(u_s, market.least_u_s)
-        before_s = market.at(self.least, self.table_of[depth], start, tail_s, rents.hurry)
-        paid_s = labels.paid_s[behind] + self.rent_s[stage]
-        bound_s = (1 + rents.hurry) * (time_s - market.least_u_s) + before_s + paid_s
-        bound_s += market.constant_s(rents.rent_s, rents.hurry) - market.always_s
-        bound_s += s.beside.of(sums) + s.once_s(sums, peaks)
-        good = (bound_s < self.below_s) & (u_s <= self.most_u_s)
-        time_paid_s = labels.time_paid_s[behind]
-        if self.clock is not None:
-            time_paid_s = time_paid_s + self.time_rent_s[stage]
-            good &= self._in_time(time_s, time_paid_s, start, tail_s, peaks)
-        if s.channel.place is not None:
-            good &= s.channel.of(sums) <= s.shape.limit_s
-        if s.shape.once is not None:
-            good &= s.once_s(sums, peaks) <= s.shape.once.most_s
-        own = np.flatnonzero(good)
+        peaks, depth = np.maximum(labels.peaks[behind], s.peaks[stage]), labels.depth[behind] + 1
+        if self.turns.any():
+            turns = self.turns[depth - 1]
+            peaks[:, s.slowest.place] = np.maximum(peaks[:, s.slowest.place], turns * cost_s)
         return Labels(
-            depth=depth[own], taken=taken[own], cost_s=cost_s[own], tail_s=tail_s[own],
-            paid_s=paid_s[own], time_paid_s=time_paid_s[own],
-            message_s=c.received_s[stage[own]], returned_s=c.returned_s[stage[own]], sums=sums[own], peaks=peaks[own],
-            bound_s=bound_s[own], behind=behind[own], stage=stage[own],
+            depth=depth, taken=labels.taken[behind] + self.takes[stage], cost_s=cost_s,
+            tail_s=np.maximum(c.ending_s[stage], labels.tail_s[behind] - c.backward_s[stage] - backward_s),
+            paid_s=labels.paid_s[behind] + self.rent_s[stage],
+            time_paid_s=labels.time_paid_s[behind] + self.time_rent_s[stage],
+            message_s=c.received_s[stage], returned_s=c.returned_s[stage], sums=labels.sums[behind] + s.sums[stage],
+            peaks=peaks, bound_s=cost_s, behind=behind, stage=stage,
         )  # fmt: skip
 
-    def _in_time(self, time_s: Floats, paid_s: Floats, start: Ints, tail_s: Floats, peaks: Floats) -> NDArray[np.bool_]:
+    def _time_s(self, labels: Labels) -> Floats:
+        """Of the iteration, without the tail and what is before the labels."""
+        u_s = self.stages.repeats_s(labels.sums, labels.peaks)
+        found: Floats = labels.cost_s + np.maximum(u_s, self.market.least_u_s)
+        return found
+
+    def _beside_s(self, labels: Labels) -> Floats | float:
+        """What the objective counts beside the iteration."""
+        s = self.stages
+        return s.beside.of(labels.sums) + s.once_s(labels.sums, labels.peaks)
+
+    def _bound_s(self, labels: Labels) -> Floats:
+        """Of whole pipelines: with the least that comes before, and without what belongs to every path twice."""
+        market, rents = self.market, self.rents
+        start, table = self.stages.start[labels.stage], self.table_of[labels.depth]
+        before_s = market.at(self.least, table, start, labels.tail_s, rents.hurry)
+        time_s = (1 + rents.hurry) * (self._time_s(labels) - market.least_u_s)
+        constant_s = market.constant_s(rents.rent_s, rents.hurry) - market.always_s
+        return time_s + before_s + labels.paid_s + self._beside_s(labels) + constant_s
+
+    def _allowed(self, labels: Labels) -> NDArray[np.bool_]:
+        """Whether U is in the window, and everything within its limit."""
+        s, shape = self.stages, self.stages.shape
+        allowed: NDArray[np.bool_] = s.repeats_s(labels.sums, labels.peaks) <= self.most_u_s
+        if self.clock is not None:
+            allowed &= self._in_time(labels, *self.clock)
+        if s.channel.place is not None:
+            allowed &= s.channel.of(labels.sums) <= shape.limit_s
+        if shape.once is not None:
+            allowed &= s.once_s(labels.sums, labels.peaks) <= shape.once.most_s
+        return allowed
+
+    def _in_time(self, labels: Labels, market: Market, rents: Rents) -> NDArray[np.bool_]:
         """Whether the iteration can end within its limit, by rents of time alone."""
-        assert self.clock is not None
-        market, rents = self.clock
-        least_s = market.at(rents.least_s[None], np.zeros(len(start), dtype=np.int64), start, tail_s, 0.0)
-        ends_s = time_s - market.least_u_s + least_s + paid_s
-        ends_s += market.constant_s(rents.rent_s, 0.0)
-        found: NDArray[np.bool_] = ends_s <= self.stages.limited_s(peaks)
+        start, table = self.stages.start[labels.stage], np.zeros(len(labels), dtype=np.int64)
+        least_s = market.at(rents.least_s[None], table, start, labels.tail_s, 0.0)
+        ends_s = self._time_s(labels) - market.least_u_s + least_s + labels.time_paid_s
+        found: NDArray[np.bool_] = ends_s + market.constant_s(rents.rent_s, 0.0) <= self.stages.limited_s(labels.peaks)
         return found
 
     # --- dominance ---
@@ -209,7 +232,7 @@ class Enumeration:
         """Without labels that as many others are as good as, as choices are asked for."""
         if len(labels) < 2:
             return labels
-        deep = any(self.around)  # then what is behind a stage counts by its position
+        deep = self.turns.any()  # then what is behind a stage counts by its position
         group = labels.taken * (self.stages.shape.positions + 1) + (labels.depth if deep else 0)
         order = np.lexsort((labels.cost_s, group))
         group, cost_s = group[order], labels.cost_s[order]
@@ -241,13 +264,11 @@ class Enumeration:
         labels, s = self.kept[0], self.stages
         if labels is None:
             return ()
-        u_s = np.maximum(s.repeats_s(labels.sums, labels.peaks), self.market.least_u_s)
-        time_s = labels.cost_s + u_s + labels.tail_s
+        time_s = self._time_s(labels) + labels.tail_s
         good = time_s <= s.limited_s(labels.peaks)
         for free, digit, most in zip(self.market.free, self.digit, self.devices, strict=True):
             good &= ~free | (labels.taken // digit % (most + 1) == most)
-        value_s = time_s + s.beside.of(labels.sums) + s.once_s(labels.sums, labels.peaks)
-        value_s = np.where(good, value_s, np.inf)
+        value_s = np.where(good, time_s + self._beside_s(labels), np.inf)
         order = np.argsort(value_s, kind="stable")[: self.enough]
         return tuple((float(value_s[i]), self._walk(int(i))) for i in order if np.isfinite(value_s[i]))
 
