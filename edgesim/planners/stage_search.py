@@ -94,7 +94,8 @@ class Search:
         self.deadline_s = perf_counter() + time_limit_s
         self.stages = Stages(programme)
         self.pool: dict[Choice, float] = {}
-        self.keep, self.last_s, self.numbers = keep, to_beat_s, 0
+        self.all_kept, self.keep, self.at_most_s, self.numbers = keep, 1, to_beat_s, 0
+        self.last_s = to_beat_s
         self.solvers: dict[str, None] = {}
         self.near = near or Near.free(len(programme.shape.devices))
 
@@ -105,6 +106,11 @@ class Search:
     def to_beat_s(self) -> float:
         """What a choice must cost less than to be among those kept."""
         return self.last_s * (1 - EXACT)
+
+    @property
+    def _knows_enough(self) -> bool:
+        """Whether as many choices were met as are asked for."""
+        return self.last_s < np.inf
 
     def _done(self, bound_s: float) -> bool:
         """Whether what costs at least the bound does not matter, or there is no time to look."""
@@ -119,6 +125,10 @@ class Search:
         if not np.isfinite(least_u_s):
             return Found(choice=(), value_s=np.inf, bound_s=np.inf, proven=True, solver="path", pool=())
         bound_s = self._searched(everyone, least_u_s)
+        if self.all_kept > 1 and not self.late():  # the best one first: it says most of the others
+            self.keep = self.all_kept
+            self._remember_last()
+            self._searched(everyone, least_u_s)
         pool = sorted((seconds, choice) for choice, seconds in self.pool.items() if np.isfinite(seconds))
         value_s, choice = pool[0] if pool else (np.inf, ())
         return Found(
@@ -130,11 +140,11 @@ class Search:
         """The bound of all choices that are not met: below a ceiling first, which rises until enough are met."""
         self.solvers[NAME] = None
         dear_s = self.stages.dear_s + self.programme.most_once_s
-        ceiling_s = dear_s if self.pool else HIGHER * (least_u_s + self.stages.shortest_s(everyone))
+        ceiling_s = dear_s if self._knows_enough else HIGHER * (least_u_s + self.stages.shortest_s(everyone))
         while True:
             ceiling_s = min(ceiling_s, dear_s)
             windows = self._first_windows(everyone, least_u_s, ceiling_s)
-            if self.pool or ceiling_s >= dear_s:
+            if self._knows_enough or ceiling_s >= dear_s or (self.pool and self.late()):
                 bound_s = self._closed(windows, ceiling_s)
                 if self.last_s <= ceiling_s or ceiling_s >= dear_s or self.late():
                     return bound_s
@@ -147,7 +157,7 @@ class Search:
 
     def _first_windows(self, which: Ints, least_u_s: float, ceiling_s: float) -> list[Window]:
         """From the least U up; where nothing is known yet, with a first choice of each if one is quickly found."""
-        if self.pool:
+        if self._knows_enough:
             self.numbers += 1
             everything = self._priced(Window(0.0, self.numbers, least_u_s, np.inf, which, LABELS), ceiling_s)
             which = everything.which if everything else which[:0]
@@ -157,8 +167,8 @@ class Search:
             high_s = high_s if high_s < self._below_s(ceiling_s) else np.inf
             self.numbers += 1
             window = Window(0.0, self.numbers, low_s, high_s, which, LABELS)
-            priced = window if self.pool else self._priced(window, ceiling_s)
-            if priced and not self.pool:
+            priced = window if self._knows_enough else self._priced(window, ceiling_s)
+            if priced and not self._knows_enough:
                 self._tried(priced, ceiling_s, beam=BEAM)
             windows += [priced] if priced else []
             low_s = high_s
@@ -227,7 +237,7 @@ class Search:
 
     def _tried(self, window: Window, ceiling_s: float, *, beam: int | None = None) -> bool:
         """Meet the window's best choices; whether there are no others that could win."""
-        enough = self.keep if beam is None else 1
+        enough = self.keep
         late = self.late if self.pool else lambda: False  # there is always a plan
         while not late():
             below_s, clock = self._below_s(ceiling_s), None
@@ -271,9 +281,13 @@ class Search:
         """Judge a choice and remember it."""
         if choice not in self.pool:
             self.pool[choice] = self.seconds(choice)
-            if len(self.pool) >= self.keep:
-                self.last_s = min(self.last_s, sorted(self.pool.values())[self.keep - 1])
+            self._remember_last()
         return self.pool[choice]
+
+    def _remember_last(self) -> None:
+        """What the last of those kept costs."""
+        kept = sorted(self.pool.values())[: self.keep]
+        self.last_s = min(self.at_most_s, kept[-1]) if len(kept) == self.keep else self.at_most_s
 
 
 def _left(market: Callable[..., Market], which: Ints, near: Rents, rounds: int) -> tuple[Ints, Rents]:
