@@ -41,7 +41,8 @@ from real_runtime.testbeds import TestbedSpec
 
 SETTINGS = OmegaConf.create({"rounds": 3, "iterations": 2, "once_above": 1.2, "skip_above": 2.0, "keep": 2})
 TINY = (
-    "experiment=planner_regret", "model=bert_tiny_bytes", "planner_regret.keep=2",
+    "experiment=planner_regret", "model=bert_tiny_bytes", "planner_regret.keep=2", "planner_regret.rounds=2",
+    "planner_regret.iterations=1",
     "planner_regret.workloads=[{batch_samples: 8, micro_batch_samples: 4}]",
 )  # fmt: skip
 Command = Callable[..., int]
