@@ -168,3 +168,14 @@ def test_stages_know_where_they_may_stand() -> None:
     counts = there.sum(axis=0)[2:]
     assert all(after <= before for before, after in pairwise(counts.tolist()))
     assert (stages.furthest == [max(np.flatnonzero(row)) for row in there]).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_search_without_time_does_not_take_what_it_knows_for_the_best(seed: int) -> None:
+    """Windows that it had no time to look into may hold a better choice."""
+    search = search_of(seed, memory=100.0)
+    choices = every_choice(search.programme)
+    best_s, worst = min(map(search.seconds, choices)), max(choices, key=search.seconds)
+    stopped = Search(search.programme, seconds=search.seconds, time_limit_s=0.0, gap=1e-6).run([worst])
+    assert stopped.bound_s <= best_s * (1 + 1e-9)
+    assert not stopped.proven

@@ -144,7 +144,7 @@ class EnergySearch:
         return Answer(choice=choice, value=joules, bound=-inf, proven=False, solver="")
 
     def _longest_s(self, joules: float) -> float:
-        """Longer iterations take more joules than so many: idle watts alone, beside the least that work takes."""
+        """Longer iterations take more joules than so many: idle watts alone."""
         if not self.idle.always_w:
             return inf
         return max(0.0, joules) / self.idle.always_w * (1 + EDGE)

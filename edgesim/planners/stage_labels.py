@@ -63,7 +63,6 @@ class Best:
 
     choices: tuple[tuple[float, Choice], ...]
     complete: bool
-    labels: int
 
 
 class Enumeration:
@@ -118,12 +117,12 @@ class Enumeration:
             self.kept[b] = labels
             count += len(labels)
             if count > most or late():
-                return Best(choices=(), complete=False, labels=count)
+                return Best(choices=(), complete=False)
             offered = self.market.which[edges[b] : edges[b + 1]] if b else np.zeros(0, dtype=np.int64)
             for part in self._extended(labels, offered, b):
                 for start, own in grouped(self.stages.start[part.stage]):
                     waiting[start].append(part.take(own))
-        return Best(choices=self._choices(), complete=beam is None, labels=count)
+        return Best(choices=self._choices(), complete=beam is None)
 
     def _nothing(self) -> Labels:
         one, number = np.zeros(1), np.zeros(1, dtype=np.int64)

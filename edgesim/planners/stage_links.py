@@ -1,6 +1,6 @@
 """How long would a candidate stage's messages take, and how much of its links? At the best rates that its devices have.
 
-On a switch a rate is a NIC's, so these are the times of ``critical_path.py`` exactly. On a radio or on links of pairs a
+On a switch a rate is a NIC's, so these are the times of ``steady_state.py`` exactly. On a radio or on links of pairs a
 rate depends on both ends: each device is taken at the best of its links, so that no time is above that of a plan.
 """
 

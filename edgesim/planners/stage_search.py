@@ -157,21 +157,25 @@ class Search:
 
     def _first_windows(self, which: Ints, least_u_s: float, ceiling_s: float) -> list[Window]:
         """From the least U up; where nothing is known yet, with a first choice of each if one is quickly found."""
+        bound_s = 0.0
         if self._knows_enough:
             self.numbers += 1
             everything = self._priced(Window(0.0, self.numbers, least_u_s, np.inf, which, LABELS), ceiling_s)
-            which = everything.which if everything else which[:0]
+            which, bound_s = (everything.which, everything.bound_s) if everything else (which[:0], np.inf)
         windows, low_s = list[Window](), least_u_s if len(which) else np.inf
         while low_s < self._below_s(ceiling_s) and not (self.pool and self._done(low_s)):
             high_s = low_s * FIRST if low_s > 0 else np.inf
             high_s = high_s if high_s < self._below_s(ceiling_s) else np.inf
             self.numbers += 1
-            window = Window(0.0, self.numbers, low_s, high_s, which, LABELS)
+            window = Window(max(bound_s, low_s), self.numbers, low_s, high_s, which, LABELS)
             priced = window if self._knows_enough else self._priced(window, ceiling_s)
             if priced and not self._knows_enough:
                 self._tried(priced, ceiling_s, beam=BEAM)
             windows += [priced] if priced else []
             low_s = high_s
+        if low_s < self._below_s(ceiling_s):  # there was no time for the others, which stay open
+            self.numbers += 1
+            windows.append(Window(max(bound_s, low_s), self.numbers, low_s, np.inf, which, LABELS))
         return windows
 
     def _closed(self, windows: list[Window], ceiling_s: float) -> float:
