@@ -23,6 +23,7 @@ STEPS = 7  # at a time: fewer stages may be left behind them
 STALLED = 3  # steps without a better bound from which on they are shorter
 SHORTER = 0.4
 RISE = 1e-4  # relative: less is none
+LEAST_SIZE = 1e-4  # of a slope: a path that is hardly late would ask for a step without end
 REACH = 1.05  # how far above the best bound a step aims
 GRID = 32  # values of V
 
@@ -155,7 +156,7 @@ class Market:
                 break
             excess, late_s = ascent
             unit_s = self.limit_s if late_s else 1.0  # a limit counts like a device
-            size = float(excess @ excess) + (late_s / unit_s) ** 2
+            size = max(float(excess @ excess) + (late_s / unit_s) ** 2, LEAST_SIZE)
             aim_s = min(self.below_s, best.bound_s + abs(best.bound_s) * (REACH - 1))
             step_s = (aim_s - offer.bound_s) / size * (1.0 if stalled < STALLED else SHORTER)
             rent_s = offer.rent_s + step_s * excess
@@ -179,7 +180,8 @@ class Market:
         return (excess, late_s) if excess.any() or late_s else None
 
     def offer(self, rent_s: Floats, hurry: float) -> Rents:
-        """The bound at these rents."""
+        """The bound at these rents; what a search before paid for its limit is nothing where there is none."""
+        hurry = hurry if np.isfinite(self.limit_s) else 0.0
         least_s = self.least(rent_s, hurry)
         bound_s = float(least_s[-1, 0]) + self.constant_s(rent_s, hurry)
         return Rents(rent_s=rent_s, hurry=hurry, bound_s=bound_s, least_s=least_s)
