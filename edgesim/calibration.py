@@ -136,9 +136,12 @@ def _work(point: Point, model: Model, device: Device) -> _Work | str:
     kinds = {str(block.kind) for block, flop in zip(blocks, flops, strict=True) if flop}
     log_flop = sum(flop * log(flop) for flop in flops if flop) / total
     return _Work(
-        point=point, blocks=blocks, kind=kinds.pop() if len(kinds) == 1 else ANY,
-        flop=float(np.exp(log_flop)), fraction=fraction,
-    )  # fmt: skip
+        point=point,
+        blocks=blocks,
+        kind=kinds.pop() if len(kinds) == 1 else ANY,
+        flop=float(np.exp(log_flop)),
+        fraction=fraction,
+    )
 
 
 def _flop(block: Block, point: Point) -> float:
@@ -171,9 +174,11 @@ def _curve(kind: str, works: Sequence[_Work], knots: int) -> EfficiencyCurve:
     names = sorted({f"{work.point.op} of {work.point.block}" for work in works})
     counts = sorted({work.point.samples for work in works})
     return EfficiencyCurve(
-        kind=kind, work_flop=tuple(np.exp(at).tolist()), fraction=tuple(np.minimum(fraction, 1).tolist()),
+        kind=kind,
+        work_flop=tuple(np.exp(at).tolist()),
+        fraction=tuple(np.minimum(fraction, 1).tolist()),
         source=f"fitted to {len(works)} measured points ({', '.join(names)}; {', '.join(map(str, counts))} samples)",
-    )  # fmt: skip
+    )
 
 
 def _few_knots(log_flop: Numbers, fraction: Numbers, most: int) -> tuple[Numbers, Numbers]:

@@ -236,10 +236,15 @@ class Network:
         """Full-duplex NICs on a switch; a NIC receives as fast as it transmits unless told otherwise."""
         up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
         return cls(
-            topology=Topology.SWITCHED, bytes_per_s=(up, down), latency_s=_square(latency_s, len(up)),
-            goodput=goodput, origin=Origin(origin), source=source,
-            burst_bytes=burst_bytes, acknowledgement=acknowledgement,
-        )  # fmt: skip
+            topology=Topology.SWITCHED,
+            bytes_per_s=(up, down),
+            latency_s=_square(latency_s, len(up)),
+            goodput=goodput,
+            origin=Origin(origin),
+            source=source,
+            burst_bytes=burst_bytes,
+            acknowledgement=acknowledgement,
+        )
 
     @classmethod
     def radio(
@@ -253,9 +258,13 @@ class Network:
     ) -> "Network":
         """One shared channel; ``bytes_per_s[i][j]`` is the rate of station i towards j when it has the air alone."""
         return cls(
-            topology=Topology.RADIO, bytes_per_s=_rows(bytes_per_s), latency_s=_square(latency_s, len(bytes_per_s)),
-            goodput=goodput, origin=Origin(origin), source=source,
-        )  # fmt: skip
+            topology=Topology.RADIO,
+            bytes_per_s=_rows(bytes_per_s),
+            latency_s=_square(latency_s, len(bytes_per_s)),
+            goodput=goodput,
+            origin=Origin(origin),
+            source=source,
+        )
 
     @classmethod
     def pairs(
@@ -270,10 +279,14 @@ class Network:
     ) -> "Network":
         """An independent link for every ordered pair of ranks."""
         return cls(
-            topology=Topology.PAIRS, bytes_per_s=_rows(bytes_per_s), latency_s=_square(latency_s, len(bytes_per_s)),
-            goodput=goodput, origin=Origin(origin), source=source,
+            topology=Topology.PAIRS,
+            bytes_per_s=_rows(bytes_per_s),
+            latency_s=_square(latency_s, len(bytes_per_s)),
+            goodput=goodput,
+            origin=Origin(origin),
+            source=source,
             acknowledgement=acknowledgement,
-        )  # fmt: skip
+        )
 
     def hops(self, source: int, destination: int) -> Iterator[tuple[str, float]]:
         """The shared resources that a byte from source to destination uses: (name, resource seconds per byte)."""

@@ -102,9 +102,12 @@ def resting(part: Block) -> Block:
 def _frozen(part: Block, left: Callable[[Block | Unsplit], dict[str, Any]]) -> Block:
     """The block, what of it is unsplit, and its parts, each with what is left of its backward pass."""
     return replace(
-        part, **left(part), trainable=False, unsplit=replace(part.unsplit, **left(part.unsplit)),
+        part,
+        **left(part),
+        trainable=False,
+        unsplit=replace(part.unsplit, **left(part.unsplit)),
         parts=tuple(_frozen(inner, left) for inner in part.parts),
-    )  # fmt: skip
+    )
 
 
 def _without_weights(part: Block | Unsplit) -> dict[str, Any]:
@@ -124,11 +127,18 @@ def _adapter(name: str, behind: Block, length: Cost, hidden: int, bottleneck: in
     """Saved: the input and GELU's output, for the weights, and GELU's input."""
     for_weights = floats(length * (hidden + bottleneck))
     made = block(
-        name, BlockKind.SIDE, parameters=2 * hidden * bottleneck + bottleneck + hidden, output=Cost(),
-        weights=length * (4 * hidden * bottleneck), stash=for_weights + floats(length * bottleneck),
-        weight_stash=for_weights, split_by=behind.split_by, splits=behind.splits,
-        moved=length * (5 * hidden + 4 * bottleneck), moved_back=length * (7 * hidden + 7 * bottleneck),
-    )  # fmt: skip
+        name,
+        BlockKind.SIDE,
+        parameters=2 * hidden * bottleneck + bottleneck + hidden,
+        output=Cost(),
+        weights=length * (4 * hidden * bottleneck),
+        stash=for_weights + floats(length * bottleneck),
+        weight_stash=for_weights,
+        split_by=behind.split_by,
+        splits=behind.splits,
+        moved=length * (5 * hidden + 4 * bottleneck),
+        moved_back=length * (7 * hidden + 7 * bottleneck),
+    )
     return replace(made, output_bytes=behind.output_bytes)
 
 
@@ -143,12 +153,19 @@ def _low_rank(name: str, beside: Block, queries: Cost, hidden: int, rank: int, d
     entered = queries + values if crossed or dropout else queries
     for_weights = floats(entered * hidden + (queries + values) * rank) + entered * (hidden if dropout else 0)
     made = block(
-        name, BlockKind.SIDE, parameters=4 * hidden * rank, output=Cost(),
-        weights=(queries + values) * (4 * hidden * rank), stash=for_weights, weight_stash=for_weights,
-        split_by=beside.split_by, splits=beside.splits,
+        name,
+        BlockKind.SIDE,
+        parameters=4 * hidden * rank,
+        output=Cost(),
+        weights=(queries + values) * (4 * hidden * rank),
+        stash=for_weights,
+        weight_stash=for_weights,
+        split_by=beside.split_by,
+        splits=beside.splits,
         # Each of Q's and V's two products; what they make is scaled and added.
-        moved=(queries + values) * (7 * hidden + 2 * rank), moved_back=(queries + values) * (9 * hidden + 4 * rank),
-    )  # fmt: skip
+        moved=(queries + values) * (7 * hidden + 2 * rank),
+        moved_back=(queries + values) * (9 * hidden + 4 * rank),
+    )
     return replace(made, output_bytes=beside.output_bytes)
 
 
@@ -241,10 +258,17 @@ def _map(name: str, length: Cost, entering: int, leaving: int) -> Block:
     """A matrix with a bias. Saved: the input, for the weights."""
     kept = floats(length * entering)
     return block(
-        name, BlockKind.SIDE, parameters=entering * leaving + leaving, output=length * leaving,
-        weights=length * (2 * entering * leaving), stash=kept, weight_stash=kept, split_by=SplitBy.TOKENS,
-        moved=length * (entering + leaving), moved_back=length * (entering + 3 * leaving),
-    )  # fmt: skip
+        name,
+        BlockKind.SIDE,
+        parameters=entering * leaving + leaving,
+        output=length * leaving,
+        weights=length * (2 * entering * leaving),
+        stash=kept,
+        weight_stash=kept,
+        split_by=SplitBy.TOKENS,
+        moved=length * (entering + leaving),
+        moved_back=length * (entering + 3 * leaving),
+    )
 
 
 def _length_out(layer: Layer, hidden: int) -> Cost:

@@ -268,8 +268,8 @@ class Model:
 def from_table(*, table: str) -> Model:
     """Read a traced layer table: one of ``edgesim/tables`` by its name, or any other by its path, which ends in .json.
 
-    Tables are written by ``python -m real_runtime.trace_model`` from the PyTorch module itself. A table of a user's own
-    module names its file relative to the table. Raises ValueError for an unknown table.
+    Tables are written by ``python -m real_runtime.tracing.trace_model`` from the PyTorch module itself. A table of a
+    user's own module names its file relative to the table. Raises ValueError for an unknown table.
     """
     kept = files("edgesim") / "tables"
     own = Path(table).resolve() if table.endswith(".json") else None

@@ -398,8 +398,10 @@ def make_stages(
     """Stages from layer boundaries (``cuts`` has one entry more than ``groups``), ranks and samples."""
     return tuple(
         Stage(
-            layers=(cuts[p], cuts[p + 1]), ranks=tuple(groups[p]), samples=tuple(samples[p]),
+            layers=(cuts[p], cuts[p + 1]),
+            ranks=tuple(groups[p]),
+            samples=tuple(samples[p]),
             in_flight=in_flight(depth, stage=p, stages=len(groups), micro_batches=micro_batches),
         )
         for p in range(len(groups))
-    )  # fmt: skip
+    )

@@ -279,9 +279,12 @@ def estimate(model: Model, devices: Sequence[Device], *, samples: Sequence[int],
                             )
                         )
     return Profile(
-        model=model.name, origin=Origin.ESTIMATED, source=f"FLOPs and bytes on {', '.join(sorted(by_name))}",
-        points=tuple(points), estimates=Estimates(model=model, devices=by_name),
-    )  # fmt: skip
+        model=model.name,
+        origin=Origin.ESTIMATED,
+        source=f"FLOPs and bytes on {', '.join(sorted(by_name))}",
+        points=tuple(points),
+        estimates=Estimates(model=model, devices=by_name),
+    )
 
 
 def mix(profiles: Mapping[str, Profile]) -> Profile:
@@ -303,10 +306,12 @@ def mix(profiles: Mapping[str, Profile]) -> Profile:
         sources[f"{profile.origin} ({profile.provenance})"].append(device)
     origins = {profile.origin for profile in profiles.values()}
     return Profile(
-        model=models.pop(), origin=origins.pop() if len(origins) == 1 else Origin.MIXED,
+        model=models.pop(),
+        origin=origins.pop() if len(origins) == 1 else Origin.MIXED,
         source="; ".join(f"{source} for {', '.join(devices)}" for source, devices in sources.items()),
-        points=tuple(points), estimates=_joined_estimates(profiles),
-    )  # fmt: skip
+        points=tuple(points),
+        estimates=_joined_estimates(profiles),
+    )
 
 
 def _joined_estimates(profiles: Mapping[str, Profile]) -> Estimates | None:

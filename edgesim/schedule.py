@@ -195,13 +195,21 @@ class Task:
         value = dict(word.split("=", 1) for word in words)
         peers = found["peer"] or value.get("peers", "")
         return cls(
-            op=Op(found["op"]), rank=int(found["rank"]), stage=int(found["stage"]), layers=_pair(value["layers"]),
-            block=found["block"] or "", micro_batch=_int(found["micro_batch"]), tile=_int(found["tile"]),
-            samples=_pair(value["samples"]), tokens=_pair(value.get("tokens", "0:0")),
-            units=_pair(value.get("units", "0:0")), payload=Payload(found["payload"]) if found["payload"] else None,
-            peers=tuple(int(peer) for peer in peers.split(",") if peer), nbytes=int(value.get("bytes", 0)),
+            op=Op(found["op"]),
+            rank=int(found["rank"]),
+            stage=int(found["stage"]),
+            layers=_pair(value["layers"]),
+            block=found["block"] or "",
+            micro_batch=_int(found["micro_batch"]),
+            tile=_int(found["tile"]),
+            samples=_pair(value["samples"]),
+            tokens=_pair(value.get("tokens", "0:0")),
+            units=_pair(value.get("units", "0:0")),
+            payload=Payload(found["payload"]) if found["payload"] else None,
+            peers=tuple(int(peer) for peer in peers.split(",") if peer),
+            nbytes=int(value.get("bytes", 0)),
             needs=tuple(value["needs"].split(",")) if "needs" in value else (),
-        )  # fmt: skip
+        )
 
 
 _NAME = re.compile(
@@ -329,9 +337,13 @@ def _graph(schedule: Schedule) -> Graph:
         for other, sent in earlier:
             unlocks[sent][other].append(node)
     return Graph(
-        tasks=tasks, node_of=tuple(node_of), members=members, waits=tuple(map(len, before)),
-        unlocks=tuple(map(tuple, unlocks[False])), sent_unlocks=tuple(map(tuple, unlocks[True])),
-    )  # fmt: skip
+        tasks=tasks,
+        node_of=tuple(node_of),
+        members=members,
+        waits=tuple(map(len, before)),
+        unlocks=tuple(map(tuple, unlocks[False])),
+        sent_unlocks=tuple(map(tuple, unlocks[True])),
+    )
 
 
 def _numbers(schedule: Schedule, tasks: tuple[Task, ...]) -> dict[str, int]:

@@ -92,10 +92,13 @@ class Trace:
         if [row["task"] for row in spans] != [task.name for task in schedule]:
             raise ValueError(f"trace of {len(spans)} tasks: not those of its schedule, in its order")
         return cls(
-            schedule=schedule, player=head["player"], profile_hash=head["profile"],
-            start_s=tuple(row["start_s"] for row in spans), end_s=tuple(row["end_s"] for row in spans),
+            schedule=schedule,
+            player=head["player"],
+            profile_hash=head["profile"],
+            start_s=tuple(row["start_s"] for row in spans),
+            end_s=tuple(row["end_s"] for row in spans),
             readings=tuple(Reading(**row) for row in rows if "what" in row),
-        )  # fmt: skip
+        )
 
 
 def to_perfetto(traces: Iterable[Trace]) -> str:
@@ -111,12 +114,18 @@ def to_perfetto(traces: Iterable[Trace]) -> str:
                 lanes[rank, stream] = len(lanes)
                 events.append(_label("process_name", offset + rank, 0, f"{trace.player} rank {rank}"))
                 events.append(_label("thread_name", offset + rank, lanes[rank, stream], stream))
-            events.append({
-                "name": span.task.name, "cat": str(span.task.op), "ph": "X",
-                "pid": offset + rank, "tid": lanes[rank, stream],
-                "ts": (span.start_s - zero_s) * 1e6, "dur": span.seconds * 1e6,
-                "args": _details(span.task),
-            })  # fmt: skip
+            events.append(
+                {
+                    "name": span.task.name,
+                    "cat": str(span.task.op),
+                    "ph": "X",
+                    "pid": offset + rank,
+                    "tid": lanes[rank, stream],
+                    "ts": (span.start_s - zero_s) * 1e6,
+                    "dur": span.seconds * 1e6,
+                    "args": _details(span.task),
+                }
+            )
         for r in trace.readings:
             at_us = (r.at_s - zero_s) * 1e6
             events.append({"name": r.what, "ph": "C", "pid": offset + r.rank, "ts": at_us, "args": {r.what: r.value}})

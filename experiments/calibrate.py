@@ -20,10 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edgesim.cluster import Cluster, Network, Origin
 from edgesim.profile import Point, Profile, leave_one_out_error
 from edgesim.units import mbit_per_s
-from experiments.compose import Nouns, build, nouns
-from experiments.front_door import run_command
-from experiments.network_file import save_network
-from real_runtime.testbeds import Testbed, open_testbed
+from experiments.configuration.command_line import run_command
+from experiments.configuration.network_file import save_network
+from experiments.configuration.setup import Nouns, build, nouns
+from real_runtime.testbeds.testbed import Testbed, open_testbed
 
 
 def calibrate_command(cfg: DictConfig) -> None:

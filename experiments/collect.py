@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.front_door import USERS, sentence, suggestion
-from experiments.results import write_text
-from experiments.rows import FIGURES, OPTIONAL_FIGURES
-from experiments.run_table import RunTable
-from experiments.studies import table_path
-from experiments.tables.tidy import IDENTITY, records, telling
+from experiments.analysis.tidy import IDENTITY, records, telling
+from experiments.configuration.command_line import USERS, sentence, suggestion
+from experiments.configuration.result_folders import write_text
+from experiments.configuration.studies import table_path
+from experiments.sweeps.rows import FIGURES, OPTIONAL_FIGURES
+from experiments.sweeps.run_table import RunTable
 
 WHICH = tuple(name for name in IDENTITY if name not in {"plan", "kind", "player"})
 OUTCOME = ("iterations", *FIGURES, "makespan_low_s", "makespan_high_s")
@@ -29,9 +29,19 @@ OPTIONAL = (*OPTIONAL_FIGURES, "carbon_source")  # columns only where a run has 
 PROVENANCE = ("placement", "profile_hash", "profile_origin", "energy_source", "status", "reason")
 # Overrides that these columns usually tell.
 _TOLD = {
-    "study", "cluster", "cluster.count", "model", "workload", "data", "strategy", "planner", "method", "profile",
-    "network.rate", "network.calibrated",
-}  # fmt: skip
+    "study",
+    "cluster",
+    "cluster.count",
+    "model",
+    "workload",
+    "data",
+    "strategy",
+    "planner",
+    "method",
+    "profile",
+    "network.rate",
+    "network.calibrated",
+}
 
 
 def tidy(runs: pd.DataFrame) -> pd.DataFrame:
@@ -60,9 +70,10 @@ def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:
     kept = [name for name in varied if name not in _TOLD]
     same = [*WHICH, *kept]
     more = telling(
-        records(runs.assign(**varied)), [name for name in varied if name in _TOLD and name not in WHICH],
+        records(runs.assign(**varied)),
+        [name for name in varied if name in _TOLD and name not in WHICH],
         same=lambda row: tuple(row[name] for name in same),
-    )  # fmt: skip
+    )
     return {name: varied[name] for name in sorted([*kept, *more])}
 
 

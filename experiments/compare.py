@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.differences import Difference, differences, strangers
-from experiments.front_door import suggestion
+from experiments.analysis.differences import Difference, differences, strangers
+from experiments.analysis.tidy import RESULTS, Value, read_table
+from experiments.configuration.command_line import suggestion
 from experiments.tables.runs import VALUE, VERSIONS, read_run
-from experiments.tables.tidy import RESULTS, Value, read_table
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -50,9 +50,11 @@ def main(words: Sequence[str] | None = None) -> int:
 def arguments() -> argparse.ArgumentParser:
     """The command line; a mistake in it is one sentence, so the usage stands in ``--help`` only."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.compare", usage=argparse.SUPPRESS, description=__doc__,
+        prog="python -m experiments.compare",
+        usage=argparse.SUPPRESS,
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("a", metavar="A", type=Path, help="a run's folder, or a table")
     parser.add_argument("b", metavar="B", type=Path, help="another of the same kind")
     parser.add_argument("--top", type=int, default=20, help="lines to show of each part (default: 20)")

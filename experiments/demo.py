@@ -20,22 +20,22 @@ from rich.console import Console
 from rich.progress import Progress
 
 from edgesim.plan import Depth, Plan
-from edgesim.planners.exhaustive import exhaustive
+from edgesim.planners.baselines.exhaustive import exhaustive
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
 from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
-from experiments.compose import Nouns, build, nouns, refuse_to_execute
+from experiments.configuration.command_line import run_command
+from experiments.configuration.network_file import save_network
+from experiments.configuration.result_folders import versions, whole_folder
+from experiments.configuration.setup import Nouns, build, nouns, refuse_to_execute
+from experiments.execution.jobs import execute, make_job
 from experiments.figures.gantt import gantt_figure
 from experiments.figures.style import save
-from experiments.front_door import run_command
-from experiments.jobs import execute, make_job
-from experiments.network_file import save_network
-from experiments.results import versions, whole_folder
 from experiments.tables.comparison import Row as TableRow
 from experiments.tables.comparison import comparison_markdown, comparison_table
 from experiments.tables.plans import in_words
 from experiments.validate import strategy_named
-from real_runtime.testbeds import Testbed, open_testbed
+from real_runtime.testbeds.testbed import Testbed, open_testbed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +99,14 @@ def row(contest: Contest, words: Nouns) -> TableRow:
     metrics = [words.measure(trace) for trace in contest.measured]
     measured_s = median(m.makespan_s for m in metrics)
     return TableRow(
-        strategy=contest.name, plan=in_words(contest.plan, [device.name for device in words.cluster.devices]),
-        simulated_s=contest.simulated.makespan_s, measured_s=measured_s,
-        samples_per_s=words.workload.batch_samples / measured_s, energy_j=median(m.energy_j for m in metrics),
+        strategy=contest.name,
+        plan=in_words(contest.plan, [device.name for device in words.cluster.devices]),
+        simulated_s=contest.simulated.makespan_s,
+        measured_s=measured_s,
+        samples_per_s=words.workload.batch_samples / measured_s,
+        energy_j=median(m.energy_j for m in metrics),
         peak_bytes=max(metrics[-1].peak_bytes),
-    )  # fmt: skip
+    )
 
 
 def named(trace: Trace, name: str) -> Trace:

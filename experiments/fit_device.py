@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 
 from edgesim.calibration import Fit, fit_efficiency, held_out_error
 from edgesim.cluster import EfficiencyCurve, Origin
-from experiments.compose import nouns
-from experiments.front_door import run_command
-from experiments.results import write_text
+from experiments.configuration.command_line import run_command
+from experiments.configuration.result_folders import write_text
+from experiments.configuration.setup import nouns
 
 
 def fit_device(cfg: DictConfig) -> None:

@@ -18,10 +18,10 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
-from experiments.front_door import USERS, sentence
-from experiments.results import write_text
-from experiments.studies import table_path
-from experiments.tables.tidy import RESULTS, Value, in_words, read_table, records
+from experiments.analysis.tidy import RESULTS, Value, in_words, read_table, records
+from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.result_folders import write_text
+from experiments.configuration.studies import table_path
 
 SIMULATED, MEASURED = "galaxy_latency", ("galaxy_measured", "galaxy_measured_500mbit")
 OURS, OVER = "galaxy", {"gain_over_tp": "megatron_tp", "gain_over_sp": "sequence_parallel"}

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from experiments.analysis.differences import differences, read_table
 from experiments.collect import collect, to_csv
 from experiments.compare import differences_table
-from experiments.differences import differences, read_table
-from experiments.front_door import ROOT, USERS, composed, sentence, suggestion
-from experiments.points import parse
-from experiments.results import write_text
-from experiments.studies import studies, table_path
-from experiments.sweep import sweep
+from experiments.configuration.command_line import ROOT, USERS, composed, sentence, suggestion
+from experiments.configuration.result_folders import write_text
+from experiments.configuration.studies import studies, table_path
+from experiments.sweeps.grid import parse
+from experiments.sweeps.sweep import sweep
 
 _SHOWN = 20
 TOLERANCE = 1e-9  # what another machine's mathematics library may differ by

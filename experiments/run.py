@@ -27,14 +27,14 @@ from rich.console import Console
 
 from edgesim.metrics import Metrics
 from edgesim.trace import Trace, save_perfetto
-from experiments.compose import Prepared, prepare
-from experiments.execution import executed
-from experiments.front_door import run_command
-from experiments.network_file import save_network
-from experiments.predictions import prediction
-from experiments.results import versions, whole_folder
-from experiments.series import series
-from experiments.sweep import hydra_sweeps, sweep_command
+from experiments.analysis.predictions import prediction
+from experiments.analysis.series import series
+from experiments.configuration.command_line import run_command
+from experiments.configuration.network_file import save_network
+from experiments.configuration.result_folders import versions, whole_folder
+from experiments.configuration.setup import Prepared, prepare
+from experiments.execution.lazily import executed
+from experiments.sweeps.sweep import hydra_sweeps, sweep_command
 from experiments.tables.metrics import metrics_table
 from experiments.tables.plan import SideBySide, plan_table, side_by_side
 

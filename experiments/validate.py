@@ -23,17 +23,17 @@ import edgesim.strategies
 from edgesim.errors import EdgesimError, RunError
 from edgesim.plan import Depth, Plan, Proof, Status, make_stages
 from edgesim.strategies import Strategy
+from experiments.analysis.fidelity import ITERATION, Row, rows, summary, to_csv
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
-from experiments.compose import Nouns, build, nouns, refuse_to_execute
-from experiments.fidelity import ITERATION, Row, rows, summary, to_csv
+from experiments.configuration.command_line import run_command, suggestion
+from experiments.configuration.network_file import save_network
+from experiments.configuration.result_folders import write_text
+from experiments.configuration.setup import Nouns, build, nouns, refuse_to_execute
+from experiments.execution.jobs import execute, make_job
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
-from experiments.front_door import run_command, suggestion
-from experiments.jobs import execute, make_job
-from experiments.network_file import save_network
-from experiments.results import write_text
 from experiments.tables.fidelity import fidelity_table
-from real_runtime.testbeds import open_testbed
+from real_runtime.testbeds.testbed import open_testbed
 
 
 def validate(cfg: DictConfig) -> None:
@@ -116,10 +116,14 @@ def make_plan(entry: Mapping[str, Any], words: Nouns) -> Plan:
         micro_batches=micro_batches,
     )
     return Plan(
-        model=words.model.name, stages=stages, micro_batches=micro_batches,
-        micro_batch_samples=words.workload.micro_batch_samples, planner="by hand",
-        proof=Proof(status=Status.HEURISTIC, method="by hand", objective="none"), profile_hash=words.profile.hash,
-    )  # fmt: skip
+        model=words.model.name,
+        stages=stages,
+        micro_batches=micro_batches,
+        micro_batch_samples=words.workload.micro_batch_samples,
+        planner="by hand",
+        proof=Proof(status=Status.HEURISTIC, method="by hand", objective="none"),
+        profile_hash=words.profile.hash,
+    )
 
 
 def strategy_named(name: str) -> Strategy:

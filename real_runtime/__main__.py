@@ -59,9 +59,13 @@ class Rank:
         for work in (self.listen, self.beat):
             threading.Thread(target=work, daemon=True).start()
         actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "join": self.join, "dilate": self.dilate, "play": self.play, "profile": self.profile,
-            "rehearse": self.rehearse, "time_core": self.time_core,
-        }  # fmt: skip
+            "join": self.join,
+            "dilate": self.dilate,
+            "play": self.play,
+            "profile": self.profile,
+            "rehearse": self.rehearse,
+            "time_core": self.time_core,
+        }
         while True:
             command = self.commands.get()
             try:
@@ -73,9 +77,13 @@ class Rank:
     def join(self, command: dict[str, Any]) -> dict[str, Any]:
         torch.set_num_threads(1)
         transport = Transport(
-            rank=command["rank"], world=command["world"], store=command["store"], interface=command["interface"],
-            deadline_s=command["deadline_s"], nic_bytes_per_s=command["nic_bytes_per_s"],
-        )  # fmt: skip
+            rank=command["rank"],
+            world=command["world"],
+            store=command["store"],
+            interface=command["interface"],
+            deadline_s=command["deadline_s"],
+            nic_bytes_per_s=command["nic_bytes_per_s"],
+        )
         self.worker = Worker(command["rank"], transport, Dilation(1.0))
         # Start-up and libraries come first: a memory limit is on what the model adds, and a quota would stretch them.
         if command["limited"]:

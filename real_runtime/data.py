@@ -12,8 +12,8 @@ from torch import Tensor
 
 from edgesim.model import Model
 from edgesim.workload import Workload
-from real_runtime.language import IGNORED, masked_tokens
 from real_runtime.models import is_causal
+from real_runtime.models.language import IGNORED, masked_tokens
 
 PAD, MASK, SEPARATOR, BYTE_VOCABULARY = 256, 257, 258, 259
 _CORPUS_BYTES = 4_000_000

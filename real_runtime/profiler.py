@@ -17,7 +17,7 @@ from edgesim.schedule import Op, Payload, Schedule, Task
 from edgesim.workload import Workload
 from real_runtime.models import architecture, build_layers
 from real_runtime.pacing import Dilation
-from real_runtime.stage import flatten_gradients, make_optimiser
+from real_runtime.stages.module import flatten_gradients, make_optimiser
 
 _MATRIX = 1024  # large enough that a multiplication runs from cache at full speed
 MATRIX_FLOP = 2.0 * _MATRIX**3

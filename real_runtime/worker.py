@@ -20,11 +20,11 @@ from torch import Tensor
 from edgesim.model import Block
 from edgesim.schedule import CHANNEL, COMPUTE, Op, Task
 from edgesim.work import Work, work_of
-from real_runtime.block_part import BlockPart
+from real_runtime.blocks.executor import BlockPart
 from real_runtime.job import Job
 from real_runtime.pacing import Dilation
-from real_runtime.part import Part
 from real_runtime.profiler import ROWS
+from real_runtime.stages.executor import Part
 from real_runtime.transport import Receive, Transport
 
 
@@ -103,11 +103,12 @@ class Worker:
                     seconds[kind].append(end_s - start_s)
         self.now = "idle"
         return [
-            asdict(work) | {"block": f"{layer}/{work.block.partition('/')[2]}", "keys": work.keys or 0}
+            asdict(work)
+            | {"block": f"{layer}/{work.block.partition('/')[2]}", "keys": work.keys or 0}
             | {"seconds": ROWS[row](values[1:] or values)}
             for work, values in seconds.items()
             for layer in kinds.layers_like(work.block.partition("/")[0])
-        ]  # fmt: skip
+        ]
 
     def compare_hashes(self, own: str) -> None:
         """Raise ValueError unless all ranks hold the same schedule."""

@@ -66,15 +66,22 @@ def block_plan(
     members = tuple(range(ranks)) if isinstance(ranks, int) else tuple(ranks)
     n, units, own = len(members), strategy != "sequence", strategy != "tensor"
     stage = Stage(
-        layers=(0, len(model.layers)), ranks=members, samples=(SAMPLES,) * n, in_flight=in_flight,
+        layers=(0, len(model.layers)),
+        ranks=members,
+        samples=(SAMPLES,) * n,
+        in_flight=in_flight,
         heads=tuple(heads or even(heads_of(model), n)) if units else (),
         columns=tuple(columns or even(COLUMNS, n)) if units else (),
         tokens=tuple(tokens or even(TOKENS, n)) if own else (),
-    )  # fmt: skip
+    )
     return Plan(
-        model=model.name, stages=(stage,), micro_batches=micro_batches, micro_batch_samples=SAMPLES,
-        planner="by hand", proof=proof(),
-    )  # fmt: skip
+        model=model.name,
+        stages=(stage,),
+        micro_batches=micro_batches,
+        micro_batch_samples=SAMPLES,
+        planner="by hand",
+        proof=proof(),
+    )
 
 
 def asked_of(plan: Plan, **more: object) -> Workload:

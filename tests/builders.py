@@ -15,25 +15,38 @@ from edgesim.workload import Optimiser, Purpose, Workload
 
 
 def block(
-    name: str = "only", *, output_bytes: float = 1000, parameter_bytes: int = 4000, stash_bytes: float = 500,
+    name: str = "only",
+    *,
+    output_bytes: float = 1000,
+    parameter_bytes: int = 4000,
+    stash_bytes: float = 500,
     flop: float = 1e6,
-) -> Block:  # fmt: skip
+) -> Block:
     """A block whose bytes are per sample and do not depend on tokens; backward costs twice the forward FLOPs."""
     return Block(
-        name=name, kind=BlockKind.MLP, forward_flop=Cost(per_sample=flop), backward_flop=Cost(per_sample=2 * flop),
-        forward_bytes=Cost(per_sample=1e3), backward_bytes=Cost(per_sample=2e3), parameter_bytes=parameter_bytes,
-        output_bytes=Cost(per_sample=output_bytes), stash_bytes=Cost(per_sample=stash_bytes),
-        split_by=SplitBy.NOTHING, splits=0,
-    )  # fmt: skip
+        name=name,
+        kind=BlockKind.MLP,
+        forward_flop=Cost(per_sample=flop),
+        backward_flop=Cost(per_sample=2 * flop),
+        forward_bytes=Cost(per_sample=1e3),
+        backward_bytes=Cost(per_sample=2e3),
+        parameter_bytes=parameter_bytes,
+        output_bytes=Cost(per_sample=output_bytes),
+        stash_bytes=Cost(per_sample=stash_bytes),
+        split_by=SplitBy.NOTHING,
+        splits=0,
+    )
 
 
 def chain(layers: int, *, output_bytes: float = 1000, parameter_bytes: int = 4000, stash_bytes: float = 500) -> Model:
     """Equal layers of one block each."""
     part = block(output_bytes=output_bytes, parameter_bytes=parameter_bytes, stash_bytes=stash_bytes)
     return Model(
-        name=f"chain{layers}", architecture="chain", hyper={},
+        name=f"chain{layers}",
+        architecture="chain",
+        hyper={},
         layers=tuple(Layer(name=f"l{i}", blocks=(part,)) for i in range(layers)),
-    )  # fmt: skip
+    )
 
 
 def power(**more: float) -> PowerModel:
@@ -60,9 +73,13 @@ def switched(
 ) -> Network:
     """Equal full-duplex NICs."""
     return Network.switched(
-        transmit_bytes_per_s=[bytes_per_s] * ranks, latency_s=latency_s, goodput=goodput, burst_bytes=burst_bytes,
-        origin=Origin.ASSUMED, source="test",
-    )  # fmt: skip
+        transmit_bytes_per_s=[bytes_per_s] * ranks,
+        latency_s=latency_s,
+        goodput=goodput,
+        burst_bytes=burst_bytes,
+        origin=Origin.ASSUMED,
+        source="test",
+    )
 
 
 def radio(ranks: int, *, bytes_per_s: float = inf, latency_s: float = 0.0, goodput: float = 1.0) -> Network:
@@ -139,9 +156,11 @@ def workload(
     """One training iteration of micro-batches."""
     fields = {"purpose": Purpose.TRAIN, "tokens": 1, "learning_rate": 0.1} | more
     return Workload(
-        batch_samples=micro_batches * micro_batch_samples, micro_batch_samples=micro_batch_samples,
-        optimiser=optimiser, **fields,  # type: ignore[arg-type]
-    )  # fmt: skip
+        batch_samples=micro_batches * micro_batch_samples,
+        micro_batch_samples=micro_batch_samples,
+        optimiser=optimiser,
+        **fields,  # type: ignore[arg-type]
+    )
 
 
 def proof() -> Proof:
@@ -152,9 +171,13 @@ def proof() -> Proof:
 def plan_of(model: Model, stages: Sequence[Stage], *, micro_batches: int) -> Plan:
     """A plan of stages."""
     return Plan(
-        model=model.name, stages=tuple(stages), micro_batches=micro_batches,
-        micro_batch_samples=sum(stages[0].samples), planner="by hand", proof=proof(),
-    )  # fmt: skip
+        model=model.name,
+        stages=tuple(stages),
+        micro_batches=micro_batches,
+        micro_batch_samples=sum(stages[0].samples),
+        planner="by hand",
+        proof=proof(),
+    )
 
 
 def pipeline_plan(
@@ -201,9 +224,15 @@ def _message(
 ) -> Task:
     fields = {"payload": Payload.ACTIVATION, "layers": (1, 1)} | dict(more)
     return Task(
-        op=op, rank=rank, stage=rank, micro_batch=micro_batch, peers=(peer,), nbytes=nbytes, needs=tuple(needs),
+        op=op,
+        rank=rank,
+        stage=rank,
+        micro_batch=micro_batch,
+        peers=(peer,),
+        nbytes=nbytes,
+        needs=tuple(needs),
         **fields,  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 def collective(op: Op, ranks: Sequence[int], nbytes: int, *, needs: Sequence[str] = ()) -> list[Task]:
@@ -216,8 +245,9 @@ def collective(op: Op, ranks: Sequence[int], nbytes: int, *, needs: Sequence[str
 
 def compute(op: Op, rank: int, micro_batch: int | None = 0, *, needs: Sequence[str] = ()) -> Task:
     """A computation of layer 0 on one sample."""
-    return Task(op=op, rank=rank, stage=rank, layers=(0, 1), micro_batch=micro_batch, samples=(0, 1),
-                needs=tuple(needs))  # fmt: skip
+    return Task(
+        op=op, rank=rank, stage=rank, layers=(0, 1), micro_batch=micro_batch, samples=(0, 1), needs=tuple(needs)
+    )
 
 
 def schedule_of(*programs: Sequence[Task]) -> Schedule:

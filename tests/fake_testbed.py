@@ -39,9 +39,10 @@ class FakeTestbed:
             job.schedule, cluster=self.cluster, model=job.model, profile=profile, tokens=job.workload.tokens
         )
         return Execution(
-            traces=tuple(self._disturbed(exact) for _ in range(job.iterations)), losses=(1.0,) * job.iterations,
+            traces=tuple(self._disturbed(exact) for _ in range(job.iterations)),
+            losses=(1.0,) * job.iterations,
             rehearsed=rehearsed,
-        )  # fmt: skip
+        )
 
     def _disturbed(self, trace: Trace) -> Trace:
         factor = 1 + NOISE * self.random.standard_normal()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from edgesim.model import Model
-from real_runtime.counting import Touched
+from real_runtime.tracing.op_counter import Touched
 
 RATE = 0.1  # of dropout where it is on: that of the published checkpoints
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Plan
-from edgesim.planners import Problem
+from edgesim.planners.problem import Problem
 
 
 def declines(problem: Problem) -> Plan:

@@ -45,9 +45,15 @@ def needed_and_held(
     """Of each of three unequal ranks: the plan's terms, the steps of its memory, and the peak that is reported."""
     micro_batches = 1 if asked == "generate" else 2
     plan = block_plan(
-        model, strategy, 3, heads=(1, 3, heads_of(model) - 4), columns=(4, 10, 6), tokens=(5, 12, 7),
-        micro_batches=micro_batches, in_flight=micro_batches,
-    )  # fmt: skip
+        model,
+        strategy,
+        3,
+        heads=(1, 3, heads_of(model) - 4),
+        columns=(4, 10, 6),
+        tokens=(5, 12, 7),
+        micro_batches=micro_batches,
+        in_flight=micro_batches,
+    )
     work: Workload = asked_of(plan, **ASKED[asked])
     cluster = boards(3, switched(3, bytes_per_s=1e6))
     trace = played(STRATEGIES[strategy](plan, model, work, exchange=exchange), model, cluster)
@@ -97,9 +103,16 @@ def test_the_ring_of_gradients_takes_its_part_of_what_the_schedule_adds_up(model
     schedule = STRATEGIES[strategy](plan, model, asked_of(plan))
     summed = [task.nbytes for task in schedule.programs[0] if task.op is Op.ALL_REDUCE and task.payload is None]
     held = held_bytes(
-        model, (0, len(model.layers)), samples=SAMPLES, in_flight=1, micro_batches=1, replicas=2, context_bytes=0,
-        workload=asked_of(plan), share=SHARES[strategy],
-    )  # fmt: skip
+        model,
+        (0, len(model.layers)),
+        samples=SAMPLES,
+        in_flight=1,
+        micro_batches=1,
+        replicas=2,
+        context_bytes=0,
+        workload=asked_of(plan),
+        share=SHARES[strategy],
+    )
     assert held.ring_bytes == ring_bytes(sum(summed), replicas=2)
     assert bool(summed) == (strategy != "tensor")
 

@@ -92,10 +92,15 @@ def cases(draw: st.DrawFn, *, models: dict[str, Model] = MODELS, purposes: tuple
     n = draw(st.integers(2, 5))
     micro_batches = 1 if purpose == "generate" else draw(st.integers(1, 3))
     plan = block_plan(
-        models[name], strategy, draw(st.permutations(range(n))), micro_batches=micro_batches,
-        in_flight=draw(st.integers(1, 3)), heads=draw(shares(heads_of(models[name]), n)),
-        columns=draw(shares(COLUMNS, n)), tokens=draw(shares(TOKENS, n)),
-    )  # fmt: skip
+        models[name],
+        strategy,
+        draw(st.permutations(range(n))),
+        micro_batches=micro_batches,
+        in_flight=draw(st.integers(1, 3)),
+        heads=draw(shares(heads_of(models[name]), n)),
+        columns=draw(shares(COLUMNS, n)),
+        tokens=draw(shares(TOKENS, n)),
+    )
     more = {} if purpose == "train" else {"purpose": Purpose.INFER}
     new_tokens = draw(st.integers(1, 3)) if purpose == "generate" else 0
     how = {"exchange": draw(st.sampled_from(["ring", "star"]))}
@@ -104,9 +109,13 @@ def cases(draw: st.DrawFn, *, models: dict[str, Model] = MODELS, purposes: tuple
     network = switched(n, bytes_per_s=draw(st.floats(1e5, 1e7)), latency_s=draw(st.sampled_from([0.0, 0.003])))
     speeds = [draw(st.floats(1e8, 1e10)) for _ in range(n)]
     return Case(
-        model=models[name], strategy=strategy, plan=plan, workload=asked_of(plan, new_tokens=new_tokens, **more),
-        how=how, cluster=boards(n, network, flop_per_s=speeds),
-    )  # fmt: skip
+        model=models[name],
+        strategy=strategy,
+        plan=plan,
+        workload=asked_of(plan, new_tokens=new_tokens, **more),
+        how=how,
+        cluster=boards(n, network, flop_per_s=speeds),
+    )
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

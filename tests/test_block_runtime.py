@@ -23,11 +23,11 @@ from edgesim.strategies.sequence import sequence
 from edgesim.strategies.tensor import tensor
 from edgesim.trace import Trace
 from edgesim.zoo.architectures import BUILDERS
+from real_runtime.blocks.shards import cut
 from real_runtime.data import DataSpec, Source
 from real_runtime.job import Execution, Job
 from real_runtime.models import architecture, build_layers
-from real_runtime.shards import cut
-from real_runtime.testbeds import Testbed, TestbedSpec, open_testbed
+from real_runtime.testbeds.testbed import Testbed, TestbedSpec, open_testbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(300)]
 
@@ -41,9 +41,16 @@ Strategy = Callable[[Plan, Model, Workload], Schedule]
 def model_of(architecture: str, *, tied: bool = False) -> Model:
     more = {"groups": HEADS} if architecture == "llama" else {}
     return BUILDERS[architecture](
-        name=architecture, layers=2, hidden=40, heads=2 * HEADS if more else HEADS, columns=COLUMNS,
-        vocabulary=VOCABULARY, positions=32, tied=tied, **more,
-    )  # fmt: skip
+        name=architecture,
+        layers=2,
+        hidden=40,
+        heads=2 * HEADS if more else HEADS,
+        columns=COLUMNS,
+        vocabulary=VOCABULARY,
+        positions=32,
+        tied=tied,
+        **more,
+    )
 
 
 def workload(**more: object) -> Workload:
@@ -63,11 +70,14 @@ class Way:
     def plan(self, model: Model, ranks: int, micro_batches: int = 1, in_flight: int = 1) -> Plan:
         speeds = SPEEDS[:ranks]
         stage = Stage(
-            layers=(0, len(model.layers)), ranks=tuple(range(ranks)), samples=(SAMPLES,) * ranks, in_flight=in_flight,
+            layers=(0, len(model.layers)),
+            ranks=tuple(range(ranks)),
+            samples=(SAMPLES,) * ranks,
+            in_flight=in_flight,
             heads=at_least_one(HEADS, speeds) if self.units else (),
             columns=at_least_one(COLUMNS, speeds) if self.units else (),
             tokens=at_least_one(TOKENS, speeds[::-1]) if self.tokens else (),
-        )  # fmt: skip
+        )
         return plan_of(model, (stage,), micro_batches)
 
 
@@ -75,9 +85,13 @@ def plan_of(model: Model, stages: tuple[Stage, ...], micro_batches: int = 1) -> 
     proof = Proof(status=Status.HEURISTIC, method="by hand", objective="none")
     samples = SAMPLES if stages[0].divides_blocks else sum(stages[0].samples)
     return Plan(
-        model=model.name, stages=stages, micro_batches=micro_batches, micro_batch_samples=samples, planner="by hand",
+        model=model.name,
+        stages=stages,
+        micro_batches=micro_batches,
+        micro_batch_samples=samples,
+        planner="by hand",
         proof=proof,
-    )  # fmt: skip
+    )
 
 
 TENSOR = Way("tensor", tensor, units=True, tokens=False)
@@ -108,14 +122,25 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
 
 
 def execute(
-    testbed: Testbed, schedule: Schedule, model: Model, work: Workload, folder: Path, iterations: int = 1,
+    testbed: Testbed,
+    schedule: Schedule,
+    model: Model,
+    work: Workload,
+    folder: Path,
+    iterations: int = 1,
     checkpoint: Path | None = None,
-) -> tuple[Execution, list[dict[str, Tensor]]]:  # fmt: skip
+) -> tuple[Execution, list[dict[str, Tensor]]]:
     """What was measured, and what each rank has at the end."""
     job = Job(
-        schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=iterations, seed=SEED,
-        results_folder=str(folder), checkpoint=None if checkpoint is None else str(checkpoint),
-    )  # fmt: skip
+        schedule=schedule,
+        model=model,
+        workload=work,
+        data=DataSpec(kind="text"),
+        iterations=iterations,
+        seed=SEED,
+        results_folder=str(folder),
+        checkpoint=None if checkpoint is None else str(checkpoint),
+    )
     execution = testbed.execute(job)
     files = [folder / f"rank{rank}.pt" for rank in range(len(testbed.cluster.devices))]
     return execution, [torch.load(file) if file.exists() else {} for file in files]
@@ -212,14 +237,20 @@ def stages_of(kind: str, model: Model, ranks: int, samples: int) -> tuple[Stage,
     """A pipeline with a stage per rank as far as layers go, or data parallelism."""
     if kind == "data":
         return make_stages(
-            cuts=(0, len(model.layers)), groups=[range(ranks)], samples=[at_least_one(samples, SPEEDS[:ranks])],
-            depth=Depth.ONE_F_ONE_B, micro_batches=1,
-        )  # fmt: skip
+            cuts=(0, len(model.layers)),
+            groups=[range(ranks)],
+            samples=[at_least_one(samples, SPEEDS[:ranks])],
+            depth=Depth.ONE_F_ONE_B,
+            micro_batches=1,
+        )
     cuts = (*range(ranks), len(model.layers))
     return make_stages(
-        cuts=cuts, groups=[[r] for r in range(ranks)], samples=[[samples]] * ranks, depth=Depth.ONE_F_ONE_B,
+        cuts=cuts,
+        groups=[[r] for r in range(ranks)],
+        samples=[[samples]] * ranks,
+        depth=Depth.ONE_F_ONE_B,
         micro_batches=1,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("kind", ["data", "pipeline"])
@@ -229,9 +260,13 @@ def test_replicas_and_stages_put_out_what_one_device_does(
 ) -> None:
     model, samples = model_of(name), 5
     work = Workload(
-        purpose="infer", batch_samples=samples, micro_batch_samples=samples, tokens=TOKENS, optimiser="sgd",
+        purpose="infer",
+        batch_samples=samples,
+        micro_batch_samples=samples,
+        tokens=TOKENS,
+        optimiser="sgd",
         learning_rate=0,
-    )  # fmt: skip
+    )
     plan = plan_of(model, stages_of(kind, model, len(testbed.cluster.devices), samples))
     execution, found = execute(testbed, hybrid_pipeline(plan, model, work), model, work, tmp_path)
     with torch.no_grad():
@@ -247,21 +282,41 @@ def library_model(model: Model) -> transformers.PreTrainedModel:
     special = {"bos_token_id": 0, "eos_token_id": VOCABULARY - 1}
     if model.architecture == "gpt2":
         config = transformers.GPT2Config(
-            vocab_size=VOCABULARY, n_positions=32, n_embd=40, n_layer=2, n_head=HEADS, n_inner=COLUMNS,
-            initializer_range=0.5, **special,
-        )  # fmt: skip
+            vocab_size=VOCABULARY,
+            n_positions=32,
+            n_embd=40,
+            n_layer=2,
+            n_head=HEADS,
+            n_inner=COLUMNS,
+            initializer_range=0.5,
+            **special,
+        )
         return transformers.GPT2LMHeadModel(config)
     if model.architecture == "opt":
         config = transformers.OPTConfig(
-            vocab_size=VOCABULARY, hidden_size=40, num_hidden_layers=2, ffn_dim=COLUMNS, num_attention_heads=HEADS,
-            max_position_embeddings=32, word_embed_proj_dim=40, init_std=0.5, pad_token_id=1, **special,
-        )  # fmt: skip
+            vocab_size=VOCABULARY,
+            hidden_size=40,
+            num_hidden_layers=2,
+            ffn_dim=COLUMNS,
+            num_attention_heads=HEADS,
+            max_position_embeddings=32,
+            word_embed_proj_dim=40,
+            init_std=0.5,
+            pad_token_id=1,
+            **special,
+        )
         return transformers.OPTForCausalLM(config)
     config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=40, intermediate_size=COLUMNS, num_hidden_layers=2,
-        num_key_value_heads=HEADS, num_attention_heads=2 * HEADS, max_position_embeddings=32, initializer_range=0.5,
+        vocab_size=VOCABULARY,
+        hidden_size=40,
+        intermediate_size=COLUMNS,
+        num_hidden_layers=2,
+        num_key_value_heads=HEADS,
+        num_attention_heads=2 * HEADS,
+        max_position_embeddings=32,
+        initializer_range=0.5,
         **special,
-    )  # fmt: skip
+    )
     return transformers.LlamaForCausalLM(config)
 
 
@@ -274,9 +329,14 @@ def test_ranks_generate_the_library_s_greedy_tokens(name: str, way: Way, testbed
     library.save_pretrained(tmp_path / "checkpoint")
     ids, _ = inputs(model, work)
     expected = library.generate(
-        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS,
-        min_new_tokens=NEW_TOKENS, eos_token_id=None, pad_token_id=1,
-    )[:, TOKENS:]  # fmt: skip
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=NEW_TOKENS,
+        min_new_tokens=NEW_TOKENS,
+        eos_token_id=None,
+        pad_token_id=1,
+    )[:, TOKENS:]
     schedule = way.strategy(way.plan(model, len(testbed.cluster.devices)), model, work)
     execution, found = execute(testbed, schedule, model, work, tmp_path, checkpoint=tmp_path / "checkpoint")
     assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
@@ -304,8 +364,12 @@ def test_schedules_of_whole_layers_are_not_rehearsed(testbed: Testbed) -> None:
         purpose="infer", batch_samples=5, micro_batch_samples=5, tokens=TOKENS, optimiser="sgd", learning_rate=0
     )
     job = Job(
-        schedule=hybrid_pipeline(plan, model, work), model=model, workload=work, data=DataSpec(kind="text"),
-        iterations=1, seed=SEED,
-    )  # fmt: skip
+        schedule=hybrid_pipeline(plan, model, work),
+        model=model,
+        workload=work,
+        data=DataSpec(kind="text"),
+        iterations=1,
+        seed=SEED,
+    )
     with pytest.raises(ValueError, match="only schedules of blocks are rehearsed"):
         testbed.rehearse(job, repeats=1)

@@ -56,9 +56,10 @@ def sent_bytes(schedule: Schedule, rank: int, place: str = "", **wanted: object)
 
 def found(schedule: Schedule, rank: int, place: str = "", **wanted: object) -> list[Task]:
     return [
-        task for task in schedule.programs[rank]
+        task
+        for task in schedule.programs[rank]
         if task.block.startswith(place) and all(getattr(task, name) == value for name, value in wanted.items())
-    ]  # fmt: skip
+    ]
 
 
 def names(tasks: list[Task]) -> list[str]:
@@ -212,9 +213,13 @@ LAYER = "encoder.0/"
 def test_tensor_parallelism_computes_blocks_and_reduces_behind_attention_and_mlp() -> None:
     schedule = infer(BERT, "tensor", 2, heads=(8, 4), columns=(15, 5))
     assert names(found(schedule, 1, LAYER)) == [
-        "F0.encoder.0/attention", "ALL_REDUCE_activation0.encoder.0/attention", "F0.encoder.0/norm_attention",
-        "F0.encoder.0/mlp", "ALL_REDUCE_activation0.encoder.0/mlp", "F0.encoder.0/norm_mlp",
-    ]  # fmt: skip
+        "F0.encoder.0/attention",
+        "ALL_REDUCE_activation0.encoder.0/attention",
+        "F0.encoder.0/norm_attention",
+        "F0.encoder.0/mlp",
+        "ALL_REDUCE_activation0.encoder.0/mlp",
+        "F0.encoder.0/norm_mlp",
+    ]
     attention, ring, norm, mlp, *_ = found(schedule, 1, LAYER)
     assert (attention.units, mlp.units, norm.units) == ((8, 12), (15, 20), (0, 0))
     assert (ring.needs, norm.needs, mlp.needs) == ((attention.name,), (ring.name,), ())
@@ -226,8 +231,13 @@ def test_sequence_parallelism_waits_only_before_the_scores() -> None:
     schedule = infer(GPT2, "sequence", 3, tokens=(4, 14, 6))
     tasks = found(schedule, 1, "decoder.1/")
     assert [task.block.partition("/")[2] for task in tasks if task.op is Op.F] == [
-        "norm_attention", "attention.in", "attention.core", "attention.out", "norm_mlp", "mlp",
-    ]  # fmt: skip
+        "norm_attention",
+        "attention.in",
+        "attention.core",
+        "attention.out",
+        "norm_mlp",
+        "mlp",
+    ]
     assert {task.tokens for task in tasks if task.op is Op.F} == {(4, 18)}
     received = {task.name for task in tasks if task.op is Op.RECV}
     assert len(received) == 2
@@ -239,8 +249,10 @@ def test_sequence_parallelism_waits_only_before_the_scores() -> None:
 @pytest.mark.parametrize("block", ["attention", "mlp"])
 def test_without_overlap_a_block_waits_for_all_tiles_and_a_norm_for_all_sums(block: str) -> None:
     tasks = found(infer(BERT, "hybrid_model", 3, overlap=False), 2, LAYER)
-    received = {part: [t.name for t in tasks if t.op is Op.RECV and t.block == f"{LAYER}{block}.{part}"]
-                for part in ("in", "out")}  # fmt: skip
+    received = {
+        part: [t.name for t in tasks if t.op is Op.RECV and t.block == f"{LAYER}{block}.{part}"]
+        for part in ("in", "out")
+    }
     (computation,) = (task for task in tasks if task.op is Op.F and task.block == f"{LAYER}{block}")
     (norm,) = (task for task in tasks if task.op is Op.F and task.block == f"{LAYER}norm_{block}")
     assert len(received["in"]) == 2
@@ -359,9 +371,7 @@ def test_without_latency_overlap_is_never_slower(rate: float, shares: tuple[int,
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_prompt_is_read_at_once_and_then_one_token_per_pass(model: Model, strategy: str) -> None:
     schedule = infer(model, strategy, 3, new_tokens=4, tokens=(4, 6, 14))
-    spans = {
-        task.micro_batch: task.tokens for task in schedule.programs[2] if task.block == "embedding/embedding"
-    }  # fmt: skip
+    spans = {task.micro_batch: task.tokens for task in schedule.programs[2] if task.block == "embedding/embedding"}
     prompt = (0, 0) if strategy == "tensor" else (10, 24)
     assert spans == {0: prompt, 1: (24, 25), 2: (25, 26), 3: (26, 27)}
 
@@ -383,8 +393,11 @@ def test_a_generated_token_is_reduced_by_itself(strategy: str) -> None:
     reduced = [task for task in schedule.programs[1] if task.op is Op.ALL_REDUCE and task.micro_batch == 1]
     assert [task.nbytes for task in reduced] == [BSH // TOKENS] * (2 * LAYERS)
     assert {task.op for task in schedule.programs[1] if task.micro_batch == 1} == {
-        Op.F, Op.ALL_REDUCE, Op.SEND, Op.RECV,
-    }  # fmt: skip
+        Op.F,
+        Op.ALL_REDUCE,
+        Op.SEND,
+        Op.RECV,
+    }
 
 
 def test_only_the_prompts_last_token_goes_to_the_vocabulary() -> None:
@@ -443,9 +456,11 @@ def test_plans_of_another_shape_are_refused() -> None:
     short = plan_of(BERT, [half], micro_batches=1)
     assert refused(short, BERT, sequence).match("plan covers 2 layers, bert has 4")
     for strategy, divides, given in (
-        (tensor, "heads and columns", "sequence"), (sequence, "tokens", "tensor"),
-        (hybrid_model, "heads and columns and tokens", "tensor"), (tensor, "heads and columns", "hybrid_model"),
-    ):  # fmt: skip
+        (tensor, "heads and columns", "sequence"),
+        (sequence, "tokens", "tensor"),
+        (hybrid_model, "heads and columns and tokens", "tensor"),
+        (tensor, "heads and columns", "hybrid_model"),
+    ):
         error = refused(block_plan(BERT, given), BERT, strategy)
         assert error.match(rf"{strategy.__name__} divides {divides}; the plan says .* \(take a planner that divides")
 
@@ -453,8 +468,14 @@ def test_plans_of_another_shape_are_refused() -> None:
 def test_models_that_are_no_transformers_are_refused() -> None:
     model = chain(2)
     stage = Stage(layers=(0, 2), ranks=(0, 1), samples=(SAMPLES,) * 2, in_flight=1, tokens=(12, 12))
-    plan = Plan(**{f: getattr(block_plan(BERT, "sequence"), f) for f in ("micro_batches", "micro_batch_samples",
-                "planner", "proof")}, model=model.name, stages=(stage,))  # fmt: skip
+    plan = Plan(
+        **{
+            f: getattr(block_plan(BERT, "sequence"), f)
+            for f in ("micro_batches", "micro_batch_samples", "planner", "proof")
+        },
+        model=model.name,
+        stages=(stage,),
+    )
     assert refused(plan, model, sequence).match("sequence divides transformers; chain2 has l0/only")
 
 

@@ -17,9 +17,9 @@ from edgesim.errors import ProfileError
 from edgesim.model import Block, BlockKind, Cost, Layer, Model
 from edgesim.profile import Point, Profile, estimate, estimated_s
 from edgesim.zoo.bert import bert
-from experiments.compose import build, nouns
+from experiments.configuration.command_line import composed
+from experiments.configuration.setup import build, nouns
 from experiments.fit_device import fit_device
-from experiments.front_door import composed
 
 KEPT = Path(__file__).parent.parent / "results" / "profiles" / "netns_100mbit.profile.json"
 
@@ -27,9 +27,13 @@ KEPT = Path(__file__).parent.parent / "results" / "profiles" / "netns_100mbit.pr
 def working(name: str, kind: BlockKind = BlockKind.MLP, *, flop: float = 1e6) -> Block:
     """A block of so much FLOP per sample, twice that backward, that memory never slows."""
     return replace(
-        block(name), kind=kind, forward_flop=Cost(per_sample=flop), backward_flop=Cost(per_sample=2 * flop),
-        forward_bytes=Cost(), backward_bytes=Cost(),
-    )  # fmt: skip
+        block(name),
+        kind=kind,
+        forward_flop=Cost(per_sample=flop),
+        backward_flop=Cost(per_sample=2 * flop),
+        forward_bytes=Cost(),
+        backward_bytes=Cost(),
+    )
 
 
 def one_layer(*blocks: Block) -> Model:
@@ -159,15 +163,21 @@ def test_what_says_nothing_about_arithmetic_is_left_out_and_counted() -> None:
     norm = replace(working("norm", BlockKind.CONNECTIVE, flop=0), forward_bytes=Cost(per_sample=1))
     model = one_layer(working("only"), memory_bound, norm)
     points = [
-        point(0.002), point(1.0, block="l0/slow"), point(0.5, block="l0/slow"), point(1e-9, block="l0/norm"),
-        point(1.0, op="UPDATE", samples=0), point(1.0, share=0.5),
-    ]  # fmt: skip
+        point(0.002),
+        point(1.0, block="l0/slow"),
+        point(0.5, block="l0/slow"),
+        point(1e-9, block="l0/norm"),
+        point(1.0, op="UPDATE", samples=0),
+        point(1.0, share=0.5),
+    ]
     fit = fit_efficiency(points, model, device(memory_bytes_per_s=1e9))
     assert fit.used == (points[0],)
     assert fit.left_out == {
-        "as fast as memory_bytes_per_s allows, or faster": 2, "no FLOP, so bound by memory": 1,
-        "steps of the optimiser": 1, "a share of a block": 1,
-    }  # fmt: skip
+        "as fast as memory_bytes_per_s allows, or faster": 2,
+        "no FLOP, so bound by memory": 1,
+        "steps of the optimiser": 1,
+        "a share of a block": 1,
+    }
     for said in ("2 points left out: as fast as memory", "any: 0.500 at 1e+06 FLOP", "0.0% (worst)"):
         assert said in str(fit)
 
@@ -235,12 +245,14 @@ def test_parts_that_were_timed_alone_tell_about_their_kind_as_well() -> None:
     board, core = device(efficiency=(curve([1.0], [0.5], "attention"),)), model.block("encoder.0/attention.core")
     points = [
         point(
-            estimated_s(board, core, "F", samples, 1, keys=keys), block="encoder.0/attention.core", samples=samples,
+            estimated_s(board, core, "F", samples, 1, keys=keys),
+            block="encoder.0/attention.core",
+            samples=samples,
             keys=keys,
         )
         for samples in (1, 2, 4)
         for keys in (16, 64)
-    ]  # fmt: skip
+    ]
     fit = fit_efficiency(points, model, device())
     assert fit.device.efficiency_at("attention", 1e6) == pytest.approx(0.5)
     assert max(fit.errors) < 1e-9

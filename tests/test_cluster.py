@@ -125,9 +125,13 @@ def test_a_network_has_a_rate_and_a_latency_for_every_pair() -> None:
 
 def test_one_flow_is_as_fast_as_the_slower_of_its_two_nics() -> None:
     network = Network.switched(
-        transmit_bytes_per_s=[10, 20], receive_bytes_per_s=[30, 4], latency_s=0, goodput=0.5,
-        origin="assumed", source="test",
-    )  # fmt: skip
+        transmit_bytes_per_s=[10, 20],
+        receive_bytes_per_s=[30, 4],
+        latency_s=0,
+        goodput=0.5,
+        origin="assumed",
+        source="test",
+    )
     assert network.goodput_bytes_per_s(0, 1) == pytest.approx(2)
     assert network.goodput_bytes_per_s(1, 0) == pytest.approx(10)
 

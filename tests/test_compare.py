@@ -15,9 +15,9 @@ from pandas import DataFrame
 from table_builders import made
 
 from experiments import run
+from experiments.analysis.differences import COLUMN, ROW, Difference, differences, read_table, strangers
 from experiments.compare import main
-from experiments.differences import COLUMN, ROW, Difference, differences, read_table, strangers
-from experiments.front_door import run_command
+from experiments.configuration.command_line import run_command
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -36,9 +36,10 @@ def tables(draw: st.DrawFn) -> DataFrame:
     keys = draw(
         st.lists(
             st.tuples(st.sampled_from(["a", "b", "NA", "1e5"]), st.sampled_from([1e6, 2e7, 1e8 / 3])),
-            unique=True, min_size=1,
+            unique=True,
+            min_size=1,
         )
-    )  # fmt: skip
+    )
     number = st.none() | st.floats(allow_nan=False)
     columns = ["makespan_s", "energy_j"]
     rows = [
@@ -125,10 +126,13 @@ def test_a_run_that_failed_since_stands_above_all_changes_of_numbers() -> None:
     gone = {"makespan_s": None, "samples_per_s": None, "energy_j": None, "status": "failed", "reason": "out of memory"}
     found = differences(before, table({"energy_j": 9.0}, {"method": "pipeline"} | gone))
     assert [entry.column for entry in found] == [
-        "energy_j", "makespan_s", "reason", "samples_per_s",  # there on one side only
+        "energy_j",
+        "makespan_s",
+        "reason",
+        "samples_per_s",  # there on one side only
         "energy_j",
         "status",  # a text for a text
-    ]  # fmt: skip
+    ]
     assert {entry.row for entry in found[:4]} == {"pipeline"}
 
 
@@ -144,8 +148,11 @@ def test_a_row_is_named_by_what_tells_it_from_the_others() -> None:
     rows = [{"bandwidth_bit_per_s": rate, "depth": depth} for rate in (2e7, 1e8) for depth in (1, 2)]
     found = differences(table(*rows), table(*(row | {"energy_j": 1.0} for row in rows)))
     assert {entry.row for entry in found} == {
-        "20 Mbit/s, depth 1", "20 Mbit/s, depth 2", "100 Mbit/s, depth 1", "100 Mbit/s, depth 2",
-    }  # fmt: skip
+        "20 Mbit/s, depth 1",
+        "20 Mbit/s, depth 2",
+        "100 Mbit/s, depth 1",
+        "100 Mbit/s, depth 2",
+    }
 
 
 def test_a_result_that_one_table_lacks_is_one_difference() -> None:
@@ -276,8 +283,11 @@ def test_two_runs_are_compared_part_by_part(runs: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     titles = [line.rstrip() for line in out.splitlines()]
     assert [title.partition(":")[0] for title in titles if title.endswith((" differ", " differs"))] == [
-        "configuration", "plan", "schedule", "metrics",
-    ]  # fmt: skip
+        "configuration",
+        "plan",
+        "schedule",
+        "metrics",
+    ]
     assert "strategy._target_" in out
     assert "rank 0 ALL_REDUCE" in out
     assert "simulated.makespan_s" in out
@@ -327,9 +337,13 @@ def test_of_several_measured_iterations_the_median_counts(
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    words: list[str], message: str,
-) -> None:  # fmt: skip
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
     for name in ("data run", "pipeline run"):
         copytree(runs / name, tmp_path / name)
     copytree(runs / "data run", tmp_path / "damaged")

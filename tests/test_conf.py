@@ -17,11 +17,11 @@ from edgesim.strategies import Strategy
 from edgesim.units import mbit_per_s as show_mbit_per_s
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
-from experiments.compose import Nouns, Planner, Prepared, build, nouns, prepare
-from experiments.front_door import CONF, composed
+from experiments.configuration.command_line import CONF, composed
+from experiments.configuration.setup import Nouns, Planner, Prepared, build, nouns, prepare
 from experiments.validate import make_plan, plans_of, strategy_named
 from real_runtime.data import DataSpec
-from real_runtime.testbeds import TestbedSpec
+from real_runtime.testbeds.testbed import TestbedSpec
 
 
 def names(group: str) -> list[str]:
@@ -186,13 +186,15 @@ PUBLISHED = {
     "galaxy_d": ({"jetson-nano-cpu-1470mhz": 1, "jetson-nano-cpu-825mhz": 1}, 125, "2405.17245"),
     "galaxy_e": ({"jetson-nano-cpu-1470mhz": 1, "jetson-nano-cpu-403mhz": 1}, 125, "2405.17245"),
     "galaxy_f": (
-        {"jetson-nano-cpu-1470mhz": 1, "jetson-nano-cpu-825mhz": 1, "jetson-nano-cpu-403mhz": 1}, 125, "2405.17245",
+        {"jetson-nano-cpu-1470mhz": 1, "jetson-nano-cpu-825mhz": 1, "jetson-nano-cpu-403mhz": 1},
+        125,
+        "2405.17245",
     ),
     "pac": ({"jetson-nano-pac": 8}, 1000, "2408.10746"),
     "energy_study_gpu": ({"jetson-nano": 4}, 1000, "2404.17766"),
     "energy_study_cpu": ({"jetson-nano-cpu": 4}, 1000, "2404.17766"),
     "detransformer": ({"raspberry-pi-4": 4}, 1000, "DATE 2024"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -244,12 +246,24 @@ def divides_blocks(strategy: str) -> bool:
 
 # Planners that form their own groups, of published systems and by integer programmes: the strategy that each is for.
 OF_SYSTEMS = {
-    "asteroid": "hybrid_pipeline", "pac": "hybrid_pipeline", "pipedream": "hybrid_pipeline",
-    "dapple": "hybrid_pipeline", "hetpipe": "hybrid_pipeline", "eco_fl": "pipeline", "gpipe_even": "pipeline",
-    "pipeedge": "pipeline", "prima": "pipeline", "edge_memory": "pipeline", "eddl": "data", "galaxy": "hybrid_model",
-    "megatron_even": "tensor", "sp_even": "sequence", "ilp_hybrid_pipeline": "hybrid_pipeline",
-    "ilp_two_phases": "hybrid_pipeline", "ilp_energy": "hybrid_pipeline",
-}  # fmt: skip
+    "asteroid": "hybrid_pipeline",
+    "pac": "hybrid_pipeline",
+    "pipedream": "hybrid_pipeline",
+    "dapple": "hybrid_pipeline",
+    "hetpipe": "hybrid_pipeline",
+    "eco_fl": "pipeline",
+    "gpipe": "pipeline",
+    "pipeedge": "pipeline",
+    "prima": "pipeline",
+    "exo": "pipeline",
+    "eddl": "data",
+    "galaxy": "hybrid_model",
+    "megatron": "tensor",
+    "sequence_parallel": "sequence",
+    "ilp_hybrid_pipeline": "hybrid_pipeline",
+    "ilp_two_phases": "hybrid_pipeline",
+    "ilp_energy": "hybrid_pipeline",
+}
 
 
 AFTER_A_LOSS = ("ilp_replan",)  # planners that are told of a plan that was running
@@ -337,9 +351,9 @@ PIPELINES = {
     "dapple": ("hybrid_pipeline", "dapple"),
     "hetpipe": ("hybrid_pipeline", "hetpipe"),
     "eco_fl": ("pipeline", "eco_fl"),
-    "gpipe": ("pipeline", "gpipe_even"),
+    "gpipe": ("pipeline", "gpipe"),
     "pipeedge": ("pipeline", "pipeedge"),
-    "exo": ("pipeline", "edge_memory"),
+    "exo": ("pipeline", "exo"),
     "eddl_even": ("data", "eddl"),
     "eddl_proportional": ("data", "eddl"),
     "prima": ("pipeline", "prima"),

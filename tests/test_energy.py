@@ -154,9 +154,16 @@ def test_each_byte_and_each_message_has_its_price(field: str, energy_j: dict[str
 
 
 RADIO = PowerModel(  # the old linear model of 802.11 cards
-    idle_w=0.8, compute_w=0.8, transmit_w=0.8, receive_w=0.8, source="test",
-    transmit_j_per_byte=1.9e-6, transmit_j_per_message=420e-6, receive_j_per_byte=0.42e-6, receive_j_per_message=330e-6,
-)  # fmt: skip
+    idle_w=0.8,
+    compute_w=0.8,
+    transmit_w=0.8,
+    receive_w=0.8,
+    source="test",
+    transmit_j_per_byte=1.9e-6,
+    transmit_j_per_message=420e-6,
+    receive_j_per_byte=0.42e-6,
+    receive_j_per_message=330e-6,
+)
 
 
 def test_the_old_model_of_wifi_comes_out() -> None:

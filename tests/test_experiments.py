@@ -17,15 +17,16 @@ from edgesim.plan import Plan
 from edgesim.profile import Point, Profile
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace
-from experiments import calibrate, demo, jobs, run, validate
-from experiments.compose import nouns
-from experiments.fidelity import ITERATION, Row, from_csv, row, summary, to_csv
+from experiments import calibrate, demo, run, validate
+from experiments.analysis.fidelity import ITERATION, Row, from_csv, row, summary, to_csv
+from experiments.configuration.command_line import composed, run_command
+from experiments.configuration.network_file import network_from_json, network_to_json, save_network
+from experiments.configuration.result_folders import whole_folder
+from experiments.configuration.setup import nouns
+from experiments.execution import jobs
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.parity import draw, parity_figure
 from experiments.figures.style import save
-from experiments.front_door import composed, run_command
-from experiments.network_file import network_from_json, network_to_json, save_network
-from experiments.results import whole_folder
 from experiments.run import folder_name
 
 TINY = ("model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4")
@@ -65,9 +66,16 @@ def test_a_run_leaves_everything_about_itself_in_one_folder(command: Command, tm
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name == folder_name([*TINY, "strategy=data"])
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "plan.json", "network.json", "schedule.txt", "simulated.jsonl", "trace.perfetto.json",
-        "series.csv", "metrics.json", "versions.json",
-    }  # fmt: skip
+        "config.yaml",
+        "plan.json",
+        "network.json",
+        "schedule.txt",
+        "simulated.jsonl",
+        "trace.perfetto.json",
+        "series.csv",
+        "metrics.json",
+        "versions.json",
+    }
     schedule = Schedule.from_text((folder / "schedule.txt").read_text())
     trace = Trace.from_lines((folder / "simulated.jsonl").read_text(), schedule)
     (metrics,) = json.loads((folder / "metrics.json").read_text())["iterations"]
@@ -335,10 +343,12 @@ def test_a_busy_machine_is_said_to_be_busy(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_summary_counts_played_iterations_only() -> None:
     table = [
-        made_up(1.1, [1.0], plan="a"), made_up(1.9, [2.0], plan="b"), made_up(3.0, [3.0], plan="c"),
+        made_up(1.1, [1.0], plan="a"),
+        made_up(1.9, [2.0], plan="b"),
+        made_up(3.0, [3.0], plan="c"),
         made_up(9.0, [1.0], kind="F"),
         Row(strategy="data", plan="d", kind=ITERATION, reason="rank 1: killed"),
-    ]  # fmt: skip
+    ]
     figures = summary(table)
     assert figures["plans"] == 3
     assert figures["failed"] == ["d"]

@@ -20,6 +20,7 @@ from matplotlib.transforms import Bbox
 from pandas import DataFrame
 from table_builders import made
 
+from experiments.configuration.command_line import ROOT
 from experiments.figures.__main__ import main
 from experiments.figures.catalogue import Folders, figure_names, load_figure, requests
 from experiments.figures.detransformer import curves
@@ -30,7 +31,6 @@ from experiments.figures.panels import figure_of, panels
 from experiments.figures.speedup_over_bandwidth import over
 from experiments.figures.style import METHODS, OPS, looks
 from experiments.figures.time_energy import pareto
-from experiments.front_door import ROOT
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 _TOUCH_PX = 1.0  # so much may texts overlap: their boxes hold some air
@@ -48,13 +48,18 @@ FIVE = table(
     {"player": "measured", "makespan_low_s": 1.9, "makespan_high_s": 2.2},
     {"method": "a user's own", "status": "failed", "samples_per_s": None, "makespan_s": None, "energy_j": None},
 )
-STEPS = DataFrame([
-    {"player": player, "device": device, "time_s": time_s, "memory_bytes": 1e9 * time_s, "power_w": 5.0}
-    for player, device, time_s in [
-        ("simulated", "0 nano", 0.0), ("simulated", "0 nano", 2.0), ("simulated", "1 pi", 0.0),
-        ("measured", "0 nano", 0.0), ("measured", "0 nano", 2.2),
+STEPS = DataFrame(
+    [
+        {"player": player, "device": device, "time_s": time_s, "memory_bytes": 1e9 * time_s, "power_w": 5.0}
+        for player, device, time_s in [
+            ("simulated", "0 nano", 0.0),
+            ("simulated", "0 nano", 2.0),
+            ("simulated", "1 pi", 0.0),
+            ("measured", "0 nano", 0.0),
+            ("measured", "0 nano", 2.2),
+        ]
     ]
-])  # fmt: skip
+)
 
 
 def five_rows(name: str) -> DataFrame:
@@ -97,9 +102,11 @@ def layout_mistakes(figure: Figure) -> list[str]:
     cut = [
         f"{name} is cut off"
         for name, box in boxes.items()
-        if box.x0 < page.x0 - _TOUCH_PX or box.x1 > page.x1 + _TOUCH_PX
-        or box.y0 < page.y0 - _TOUCH_PX or box.y1 > page.y1 + _TOUCH_PX
-    ]  # fmt: skip
+        if box.x0 < page.x0 - _TOUCH_PX
+        or box.x1 > page.x1 + _TOUCH_PX
+        or box.y0 < page.y0 - _TOUCH_PX
+        or box.y1 > page.y1 + _TOUCH_PX
+    ]
     return cut + [
         f"{one} is on {other}"
         for (one, a), (other, b) in combinations(boxes.items(), 2)
@@ -161,9 +168,11 @@ def test_bars_are_grouped_by_cluster_where_bandwidth_does_not_vary() -> None:
 
 def test_measured_points_carry_their_range_and_published_ones_are_hollow() -> None:
     ax = drawn(
-        "throughput", {}, {"player": "measured", "makespan_low_s": 1.6, "makespan_high_s": 2.5},
+        "throughput",
+        {},
+        {"player": "measured", "makespan_low_s": 1.6, "makespan_high_s": 2.5},
         {"player": "published", "samples_per_s": 10.0},
-    )  # fmt: skip
+    )
     measured, published = (container for container in ax.containers if hasattr(container, "has_yerr"))
     (low, high) = measured.lines[2][0].get_segments()[0][:, 1]
     assert (low, high) == pytest.approx((16.0 * 2 / 2.5, 16.0 * 2 / 1.6))
@@ -204,11 +213,12 @@ def test_clusters_that_start_alike_say_so_once() -> None:
 
 def test_a_speed_up_is_over_the_first_method_at_the_same_bandwidth_by_the_same_player() -> None:
     rows = table(
-        {"samples_per_s": 10.0}, {"method": "pipeline", "samples_per_s": 30.0},
+        {"samples_per_s": 10.0},
+        {"method": "pipeline", "samples_per_s": 30.0},
         {"samples_per_s": 8.0, "player": "measured", "makespan_low_s": 1.0, "makespan_high_s": 4.0},
         {"method": "pipeline", "samples_per_s": 32.0, "player": "measured"},
         {"method": "pipeline", "samples_per_s": 99.0, "bandwidth_bit_per_s": 2e7},
-    )  # fmt: skip
+    )
     found = over(ranged(rows, "samples_per_s"), "data")
     assert list(found["value"])[:4] == [1.0, 3.0, 1.0, 4.0]
     assert found["value"].isna()[4]  # nothing to compare it with
@@ -229,9 +239,10 @@ def test_the_pareto_front_is_what_no_other_run_beats(points: list[tuple[int, int
 @given(
     st.lists(
         st.tuples(*(st.sampled_from("ab") for _ in range(3)), st.sampled_from([1e7, 1e8]), st.integers(1, 3)),
-        unique=True, min_size=1,
+        unique=True,
+        min_size=1,
     )
-)  # fmt: skip
+)
 def test_every_run_is_in_one_panel_and_no_panel_has_two_of_a_method_at_one_place(
     keys: list[tuple[object, ...]],
 ) -> None:
@@ -346,9 +357,10 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     study(tmp_path, figures="throughput")
     (tmp_path / "empty").mkdir()
     for name, entries in {
-        "broken": "figures: [throughput]", "lonely": "figures: [throughput], with: [absent]",
+        "broken": "figures: [throughput]",
+        "lonely": "figures: [throughput], with: [absent]",
         "misspelt": "figures: [throughputs]",
-    }.items():  # fmt: skip
+    }.items():
         if name in words:
             (tmp_path / "conf" / "experiment" / f"{name}.yaml").write_text(f"study: {{name: {name}, {entries}}}")
             (tmp_path / "results" / name).mkdir()
@@ -365,18 +377,28 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 
 
 def test_whatever_travels_between_blocks_has_a_look_of_its_own() -> None:
-    figure = gantt_figure([
-        (name, [played(schedule, GPT2, boards(3, switched(3, bytes_per_s=1e5)))])
-        for name, schedule in {
-            "tensor": infer(GPT2, "tensor", 3, new_tokens=2), "sequence": train(GPT2, "sequence", 3),
-            "hybrid": train(GPT2, "hybrid_model", 3),
-        }.items()
-    ])  # fmt: skip
+    figure = gantt_figure(
+        [
+            (name, [played(schedule, GPT2, boards(3, switched(3, bytes_per_s=1e5)))])
+            for name, schedule in {
+                "tensor": infer(GPT2, "tensor", 3, new_tokens=2),
+                "sequence": train(GPT2, "sequence", 3),
+                "hybrid": train(GPT2, "hybrid_model", 3),
+            }.items()
+        ]
+    )
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "forward", "backward", "update", "gradient", "tile", "partial sum", "keys and values", "vocabulary",
+        "forward",
+        "backward",
+        "update",
+        "gradient",
+        "tile",
+        "partial sum",
+        "keys and values",
+        "vocabulary",
         "all-reduce",
-    ]  # fmt: skip
+    ]
     assert len(set(OPS.values())) == len(OPS)
 
 

@@ -23,9 +23,17 @@ SAMPLES, TOKENS = 4, 32
 H, COLUMNS = 64, 256
 BERT = bert(name="b", layers=3, hidden=H, heads=8, columns=COLUMNS, vocabulary=100, positions=64)
 T5 = t5(
-    name="t", encoder_layers=2, decoder_layers=2, hidden=H, heads=8, head_size=8, columns=COLUMNS, vocabulary=100,
-    buckets=32, decoder_tokens=3,
-)  # fmt: skip
+    name="t",
+    encoder_layers=2,
+    decoder_layers=2,
+    hidden=H,
+    heads=8,
+    head_size=8,
+    columns=COLUMNS,
+    vocabulary=100,
+    buckets=32,
+    decoder_tokens=3,
+)
 TECHNIQUES = [houlsby, lora, parallel_adapters]
 repeatable = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
@@ -38,9 +46,12 @@ WORK = Workload(
 def two_stages(model: Model) -> Plan:
     """Two ranks in a pipeline, cut behind the second layer."""
     stages = make_stages(
-        cuts=(0, 2, len(model.layers)), groups=((0,), (1,)), samples=((4,), (4,)), depth=Depth.ONE_F_ONE_B,
+        cuts=(0, 2, len(model.layers)),
+        groups=((0,), (1,)),
+        samples=((4,), (4,)),
+        depth=Depth.ONE_F_ONE_B,
         micro_batches=2,
-    )  # fmt: skip
+    )
     return Plan(model=model.name, stages=stages, micro_batches=2, micro_batch_samples=4, planner="test", proof=proof())
 
 
@@ -72,11 +83,15 @@ def three(*trained: bool) -> tuple[Layer, ...]:
     """Layers of one block: backward 10, of which 4 for weights; a stash of 6, of which 5 for weights."""
     parts = [
         replace(
-            block("x"), trainable=each, backward_flop=Cost(fixed=10), weight_flop=Cost(fixed=4),
-            stash_bytes=Cost(fixed=6), weight_stash_bytes=Cost(fixed=5),
+            block("x"),
+            trainable=each,
+            backward_flop=Cost(fixed=10),
+            weight_flop=Cost(fixed=4),
+            stash_bytes=Cost(fixed=6),
+            weight_stash_bytes=Cost(fixed=5),
         )
         for each in trained
-    ]  # fmt: skip
+    ]
     return tuple(Layer(name=f"l{i}", blocks=(part,)) for i, part in enumerate(parts))
 
 

@@ -8,9 +8,9 @@ import pytest
 from pandas import DataFrame
 from table_builders import made
 
-from experiments.front_door import ROOT
+from experiments.analysis.tidy import records
+from experiments.configuration.command_line import ROOT
 from experiments.galaxy import MEASURED, SIMULATED, Row, main, summary
-from experiments.tables.tidy import records
 
 
 def rows(*changes: dict[str, object]) -> list[Row]:
@@ -20,9 +20,13 @@ def rows(*changes: dict[str, object]) -> list[Row]:
 ALL = [
     {"method": method, "latency_s": seconds}
     for method, seconds in {
-        "galaxy": 2.0, "galaxy_without_overlap": 2.5, "megatron_tp": 3.0, "sequence_parallel": 2.2, "local": 4.0,
+        "galaxy": 2.0,
+        "galaxy_without_overlap": 2.5,
+        "megatron_tp": 3.0,
+        "sequence_parallel": 2.2,
+        "local": 4.0,
     }.items()
-]  # fmt: skip
+]
 WHERE = "galaxy-a, 100 Mbit/s, measured profile"
 
 
@@ -45,8 +49,12 @@ def test_what_does_not_run_has_no_gain() -> None:
 def test_measured_runs_are_compared_with_each_other_and_with_the_simulation() -> None:
     """Simulated over measured: 2 / 2.5, 2.5 / 2.5, 3 / 2.4, 2.2 / 2.75, 4 / 4: off by 20, 0, 25, 20 and 0 %."""
     seconds = {
-        "galaxy": 2.5, "galaxy_without_overlap": 2.5, "megatron_tp": 2.4, "sequence_parallel": 2.75, "local": 4.0,
-    }  # fmt: skip
+        "galaxy": 2.5,
+        "galaxy_without_overlap": 2.5,
+        "megatron_tp": 2.4,
+        "sequence_parallel": 2.75,
+        "local": 4.0,
+    }
     measured = [{"method": method, "latency_s": value, "player": "measured"} for method, value in seconds.items()]
     found = summary(rows(*ALL, *measured))
     assert found["gain_over_tp"]["measured"] == {WHERE: {"bert-large": pytest.approx(0.96)}}
@@ -62,8 +70,9 @@ def test_rates_and_whatever_else_a_study_varies_are_places_of_their_own() -> Non
     other = [row | {"bandwidth_bit_per_s": 2e7, "latency_s": 1.0} for row in ALL]
     found = summary(rows(*ALL, *other))["gain_over_tp"]["simulated"]
     assert found == {
-        WHERE: {"bert-large": 1.5}, "galaxy-a, 20 Mbit/s, measured profile": {"bert-large": 1.0},
-    }  # fmt: skip
+        WHERE: {"bert-large": 1.5},
+        "galaxy-a, 20 Mbit/s, measured profile": {"bert-large": 1.0},
+    }
     by_tokens = rows(*(row | {"workload.tokens": tokens} for row, tokens in product(ALL, (30, 60))))
     assert len(summary(by_tokens)["gain_over_tp"]["simulated"]) == 2
 

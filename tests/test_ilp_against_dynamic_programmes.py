@@ -22,22 +22,22 @@ from test_planners_literature import OUTPUT, RATE, SPEED, TO_TRAIN, WEIGHT, WORK
 from edgesim.errors import InfeasibleError
 from edgesim.model import BlockKind, Model, SplitBy
 from edgesim.plan import Depth, Plan, Status
-from edgesim.planners import Problem
-from edgesim.planners.asteroid import asteroid
-from edgesim.planners.block_latency import BlockCosts, block_latency_s, ring
-from edgesim.planners.block_memory import held_at, share_of
-from edgesim.planners.block_walk import phases
-from edgesim.planners.certify import depth_of
-from edgesim.planners.dapple import dapple
-from edgesim.planners.eco_fl import eco_fl
-from edgesim.planners.galaxy import galaxy
-from edgesim.planners.hetpipe import hetpipe
-from edgesim.planners.ilp_hybrid_pipeline import ilp_hybrid_pipeline
-from edgesim.planners.pac import pac
-from edgesim.planners.pipedream import pipedream
-from edgesim.planners.pipeedge import pipeedge
-from edgesim.planners.prima import prima
-from edgesim.planners.steady_state import iteration_s
+from edgesim.planners.cost_models.block_time import BlockCosts, block_latency_s, ring
+from edgesim.planners.cost_models.phase_counts import phases
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.exact.blocks.memory_rows import held_at, share_of
+from edgesim.planners.exact.pipelines.certify import depth_of
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.literature.asteroid import asteroid
+from edgesim.planners.literature.dapple import dapple
+from edgesim.planners.literature.eco_fl import eco_fl
+from edgesim.planners.literature.galaxy import galaxy
+from edgesim.planners.literature.hetpipe import hetpipe
+from edgesim.planners.literature.pac import pac
+from edgesim.planners.literature.pipedream import pipedream
+from edgesim.planners.literature.pipeedge import pipeedge
+from edgesim.planners.literature.prima import prima
+from edgesim.planners.problem import Problem
 from edgesim.workload import Purpose
 from edgesim.zoo.bert import bert
 
@@ -112,11 +112,16 @@ def requests(draw: st.DrawFn, *, devices: int, layers: int, micro_batches: int) 
     count, length = draw(st.integers(3, devices)), draw(st.integers(3, layers))
     scale = micro_batches * 6000
     return a_problem(
-        several(draw, SPEED, count), work=several(draw, WORK, length), outputs=several(draw, OUTPUT, length),
+        several(draw, SPEED, count),
+        work=several(draw, WORK, length),
+        outputs=several(draw, OUTPUT, length),
         weights=[int(scale * w) for w in several(draw, st.sampled_from([3.0, 4.0]), length)],
         memory_bytes=several(draw, st.sampled_from([9.0 * scale, 14.0 * scale, 20.0 * scale]), count),
-        bytes_per_s=several(draw, RATE, count), purpose=Purpose.INFER, micro_batches=micro_batches, latency_s=0.01,
-    )  # fmt: skip
+        bytes_per_s=several(draw, RATE, count),
+        purpose=Purpose.INFER,
+        micro_batches=micro_batches,
+        latency_s=0.01,
+    )
 
 
 def one_device_a_stage(problem: Problem) -> Plan:
@@ -152,10 +157,14 @@ def long_trainings(
     """Very many micro-batches and empty messages; unequal devices, layers and memory."""
     count, length = draw(st.integers(3, devices)), draw(st.integers(3, layers))
     return a_problem(
-        several(draw, SPEED, count), work=several(draw, WORK, length), outputs=[0] * length,
+        several(draw, SPEED, count),
+        work=several(draw, WORK, length),
+        outputs=[0] * length,
         weights=[int(w) for w in several(draw, WEIGHT, length)],
-        memory_bytes=several(draw, st.sampled_from(memory), count), micro_batches=MANY, samples=samples,
-    )  # fmt: skip
+        memory_bytes=several(draw, st.sampled_from(memory), count),
+        micro_batches=MANY,
+        samples=samples,
+    )
 
 
 def one_f_one_b(problem: Problem) -> Plan:
@@ -197,9 +206,13 @@ def test_among_equal_devices_the_slowest_of_replicated_stages_is_that_of_pipedre
 ) -> None:
     """One or two samples: no more replicas, with equal parts; and without weights there is nothing to synchronise."""
     problem = a_problem(
-        [1.0] * devices, work=work, outputs=[0] * len(work), weights=[0] * len(work), micro_batches=MANY,
+        [1.0] * devices,
+        work=work,
+        outputs=[0] * len(work),
+        weights=[0] * len(work),
+        micro_batches=MANY,
         samples=samples,
-    )  # fmt: skip
+    )
 
     def replicated(problem: Problem) -> Plan:
         return ilp_hybrid_pipeline(problem, depth=Depth.ONE_F_ONE_B, replicas=devices)
@@ -326,11 +339,13 @@ def rank_by_rank_s(problem: Problem, way: str) -> float:
                         further[state] |= {tuple(map(max, zip(way_s, own_s, strict=True))) for way_s in ways}
             reached = {state: unbeaten(ways) for state, ways in further.items()}
         steps_s = [
-            (n - 1) * phase.exchange.rounds
+            (n - 1)
+            * phase.exchange.rounds
             * around.step_s(phase.exchange, largest=largest, tokens=problem.workload.tokens)
-            if phase.exchange else 0.0
+            if phase.exchange
+            else 0.0
             for phase in found
-        ]  # fmt: skip
+        ]
         return min(
             (
                 sum(
@@ -377,9 +392,14 @@ SIZES = {"tensor": (7, 12, 6), "sequence": (4, 6, 20), "hybrid_model": (5, 7, 7)
 def test_blocks_are_divided_as_well_as_by_a_dynamic_programme_over_ranks(way: str) -> None:
     heads, columns, tokens = SIZES[way]
     model = bert(
-        name="narrow", layers=2, hidden=12 * heads, heads=heads, columns=columns, vocabulary=2 * columns + 1,
+        name="narrow",
+        layers=2,
+        hidden=12 * heads,
+        heads=heads,
+        columns=columns,
+        vocabulary=2 * columns + 1,
         positions=tokens,
-    )  # fmt: skip
+    )
 
     @settings(repeatable, max_examples=15)
     @given(

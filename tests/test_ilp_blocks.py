@@ -19,19 +19,20 @@ from edgesim.cluster import Cluster, Network
 from edgesim.errors import InfeasibleError, PlanError, ProfileError
 from edgesim.model import Model, SplitBy
 from edgesim.plan import Plan, Stage, Status
-from edgesim.planners import Problem, block_search
-from edgesim.planners.block_latency import BlockCosts, BlockLatency, block_latency_s
-from edgesim.planners.block_memory import held_at, memory_rows, rounding_bytes, share_of
-from edgesim.planners.block_programme import Programme
-from edgesim.planners.block_reach import Reach
-from edgesim.planners.block_shortage import lacking_bytes
-from edgesim.planners.block_tables import Shelf, Tables
-from edgesim.planners.block_teams import teams
-from edgesim.planners.block_walk import phases
-from edgesim.planners.even_blocks import even_blocks
-from edgesim.planners.galaxy import galaxy
-from edgesim.planners.ilp_blocks import ilp_blocks
-from edgesim.planners.proportional_blocks import proportional_blocks
+from edgesim.planners.baselines.even_blocks import even_blocks
+from edgesim.planners.baselines.proportional_blocks import proportional_blocks
+from edgesim.planners.cost_models.block_time import BlockCosts, BlockLatency, block_latency_s
+from edgesim.planners.cost_models.phase_counts import phases
+from edgesim.planners.exact.blocks import search as block_search
+from edgesim.planners.exact.blocks.explain import lacking_bytes
+from edgesim.planners.exact.blocks.feasibility import Reach
+from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
+from edgesim.planners.exact.blocks.memory_rows import held_at, memory_rows, rounding_bytes, share_of
+from edgesim.planners.exact.blocks.milp import Programme
+from edgesim.planners.exact.blocks.tables import Shelf, Tables
+from edgesim.planners.exact.blocks.teams import teams
+from edgesim.planners.literature.galaxy import galaxy
+from edgesim.planners.problem import Problem
 from edgesim.profile import Profile, estimate
 from edgesim.simulator import simulate
 from edgesim.workload import Optimiser, Purpose, Workload
@@ -100,13 +101,20 @@ def all_plans(problem: Problem, way: str, *, leave_out: bool) -> Iterator[Plan]:
             room = [problem.cluster.devices[rank].memory_bytes for rank in ranks]
             if all(need_bytes(*own) <= limit for own, limit in zip(zip(*divisions, strict=True), room, strict=True)):
                 stage = Stage(
-                    layers=(0, len(problem.model.layers)), ranks=ranks, samples=(samples,) * size, in_flight=1,
+                    layers=(0, len(problem.model.layers)),
+                    ranks=ranks,
+                    samples=(samples,) * size,
+                    in_flight=1,
                     **dict(zip(wanted, divisions, strict=True)),
-                )  # fmt: skip
+                )
                 yield Plan(
-                    model=problem.model.name, stages=(stage,), micro_batches=micro_batches,
-                    micro_batch_samples=samples, planner="all", proof=builders.proof(),
-                )  # fmt: skip
+                    model=problem.model.name,
+                    stages=(stage,),
+                    micro_batches=micro_batches,
+                    micro_batch_samples=samples,
+                    planner="all",
+                    proof=builders.proof(),
+                )
 
 
 def least_s(problem: Problem, way: str, *, overlap: bool, leave_out: bool = False) -> float | None:
@@ -215,15 +223,22 @@ def test_heads_that_share_keys_and_values_stay_together() -> None:
 
 UNEVEN = {
     "a slow card": Network.switched(
-        transmit_bytes_per_s=[1e6, 3e4, 1e6], latency_s=1e-5, goodput=1.0, origin="assumed", source="test",
+        transmit_bytes_per_s=[1e6, 3e4, 1e6],
+        latency_s=1e-5,
+        goodput=1.0,
+        origin="assumed",
+        source="test",
         acknowledgement=0.02,
     ),
     "air": builders.radio(3, bytes_per_s=1e6, latency_s=1e-5),
     "pairs": Network.pairs(
-        bytes_per_s=[[1, 1e6, 1e5], [2e6, 1, 1e6], [1e6, 3e4, 1]], latency_s=1e-5, goodput=0.9, origin="assumed",
+        bytes_per_s=[[1, 1e6, 1e5], [2e6, 1, 1e6], [1e6, 3e4, 1]],
+        latency_s=1e-5,
+        goodput=0.9,
+        origin="assumed",
         source="test",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("network", UNEVEN.values(), ids=UNEVEN)
@@ -519,10 +534,13 @@ def errors(way: str, *, overlap: bool = False, purpose: Purpose = Purpose.INFER,
             network = builders.switched(n, bytes_per_s=10 ** draw.uniform(5, 7), latency_s=1e-4)
             cluster = blocks.boards(n, network, flop_per_s=[1e8 * weight for weight in weights])
             plan = blocks.block_plan(
-                model, way, n, heads=at_least_one(blocks.heads_of(model), weights),
+                model,
+                way,
+                n,
+                heads=at_least_one(blocks.heads_of(model), weights),
                 columns=at_least_one(blocks.COLUMNS, weights),
                 tokens=() if equal_tokens else at_least_one(blocks.TOKENS, weights),
-            )  # fmt: skip
+            )
             workload = blocks.asked_of(plan, purpose=purpose)
             how = {"overlap": overlap} if way == "hybrid_model" else {}
             schedule = blocks.write(plan, model, way, purpose=purpose, **how)

@@ -15,12 +15,12 @@ from edgesim.cluster import Cluster, Device, Network, PowerModel
 from edgesim.errors import InfeasibleError, PlanError, ProfileError
 from edgesim.model import Model
 from edgesim.plan import Depth, Plan, Status, make_stages
-from edgesim.planners import Problem
-from edgesim.planners.candidates import divide, sums
-from edgesim.planners.ilp_energy import energy_front, ilp_energy
-from edgesim.planners.ilp_hybrid_pipeline import ilp_hybrid_pipeline
-from edgesim.planners.iteration_energy import device_j, iteration_j
-from edgesim.planners.steady_state import iteration_s
+from edgesim.planners.cost_models.pipeline_energy import device_j, iteration_j
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.enumeration import divide, sums
+from edgesim.planners.exact.energy.ilp_energy import energy_front, ilp_energy
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.problem import Problem
 from edgesim.profile import Profile
 from edgesim.workload import Purpose
 
@@ -32,9 +32,15 @@ Case = tuple[Problem, Modes]
 def watts(rng: random.Random, *, battery_j: float | None = None) -> PowerModel:
     idle = rng.choice([1.0, 2.0])
     return PowerModel(
-        idle_w=idle, compute_w=idle + rng.choice([2.0, 5.0, 9.0]), transmit_w=idle + 0.5, receive_w=idle + 0.25,
-        transmit_j_per_byte=1e-6, receive_j_per_byte=5e-7, battery_j=battery_j, source="test",
-    )  # fmt: skip
+        idle_w=idle,
+        compute_w=idle + rng.choice([2.0, 5.0, 9.0]),
+        transmit_w=idle + 0.5,
+        receive_w=idle + 0.25,
+        transmit_j_per_byte=1e-6,
+        receive_j_per_byte=5e-7,
+        battery_j=battery_j,
+        source="test",
+    )
 
 
 def low_mode(board: Device, *, clock: float = 0.6, share_of_watts: float = 0.4) -> Device:
@@ -45,31 +51,43 @@ def low_mode(board: Device, *, clock: float = 0.6, share_of_watts: float = 0.4) 
 
 
 def a_case(
-    seed: int, *, layers: int, devices: int, samples: int = 2, micro_batches: int = 4, memory: float = 100.0,
-    purpose: Purpose = Purpose.TRAIN, battery_j: float | None = None, network: Network | None = None,
-) -> Case:  # fmt: skip
+    seed: int,
+    *,
+    layers: int,
+    devices: int,
+    samples: int = 2,
+    micro_batches: int = 4,
+    memory: float = 100.0,
+    purpose: Purpose = Purpose.TRAIN,
+    battery_j: float | None = None,
+    network: Network | None = None,
+) -> Case:
     """Uneven layers on uneven boards, about half of which have a second mode."""
     rng = random.Random(seed)
     boards = [
         builders.device(
-            f"d{rank}", flop_per_s=1e9 * rng.choice([1, 2, 4]), memory_bytes=memory * rng.choice([2.5e5, 1e6]),
+            f"d{rank}",
+            flop_per_s=1e9 * rng.choice([1, 2, 4]),
+            memory_bytes=memory * rng.choice([2.5e5, 1e6]),
             power=watts(rng, battery_j=battery_j),
         )
         for rank in range(devices)
-    ]  # fmt: skip
+    ]
     if devices > 2:
         boards[1] = boards[0]
     modes = {board.name: [low_mode(board)] for board in boards[::2]}
     model = builders.chain(layers, output_bytes=2e4, parameter_bytes=rng.choice([4000, 40_000]), stash_bytes=5000)
     cluster = Cluster(
-        name="boards", devices=tuple(boards),
+        name="boards",
+        devices=tuple(boards),
         network=network or builders.switched(devices, bytes_per_s=1e6 * rng.choice([1, 10]), latency_s=0.001),
-    )  # fmt: skip
+    )
     return Problem(
-        model=model, cluster=cluster,
+        model=model,
+        cluster=cluster,
         profile=profile_of(rng, model, [*boards, *(mode for others in modes.values() for mode in others)]),
         workload=builders.workload(micro_batches=micro_batches, micro_batch_samples=samples, purpose=purpose),
-    ), modes  # fmt: skip
+    ), modes
 
 
 def profile_of(rng: random.Random, model: Model, devices: Sequence[Device]) -> Profile:
@@ -122,15 +140,27 @@ def keeps(problem: Problem, plan: Plan, iterations: int | None, idle_devices: bo
 
 @repeatable
 @given(
-    seed=st.integers(0, 10_000), layers=st.integers(1, 3), devices=st.integers(1, 3),
-    slack=st.sampled_from([1.0, 1.2, 2.0, inf]), iterations=st.sampled_from([None, 40, 60, 90]),
-    idle_devices=st.booleans(), memory=st.sampled_from([1.0, 100.0]),
-    depth=st.sampled_from(Depth), purpose=st.sampled_from([Purpose.TRAIN, Purpose.TRAIN, Purpose.INFER]),
-)  # fmt: skip
+    seed=st.integers(0, 10_000),
+    layers=st.integers(1, 3),
+    devices=st.integers(1, 3),
+    slack=st.sampled_from([1.0, 1.2, 2.0, inf]),
+    iterations=st.sampled_from([None, 40, 60, 90]),
+    idle_devices=st.booleans(),
+    memory=st.sampled_from([1.0, 100.0]),
+    depth=st.sampled_from(Depth),
+    purpose=st.sampled_from([Purpose.TRAIN, Purpose.TRAIN, Purpose.INFER]),
+)
 def test_it_equals_trying_every_plan_in_every_mode(
-    seed: int, layers: int, devices: int, slack: float, iterations: int | None, idle_devices: bool, memory: float,
-    depth: Depth, purpose: Purpose,
-) -> None:  # fmt: skip
+    seed: int,
+    layers: int,
+    devices: int,
+    slack: float,
+    iterations: int | None,
+    idle_devices: bool,
+    memory: float,
+    depth: Depth,
+    purpose: Purpose,
+) -> None:
     problem, modes = a_case(seed, layers=layers, devices=devices, memory=memory, battery_j=60.0, purpose=purpose)
     there_are = [
         (iteration_s(there, plan), iteration_j(there, plan, idle_devices=idle_devices))
@@ -171,9 +201,13 @@ def test_on_radio_and_on_links_of_pairs_the_bound_holds(topology: str, seed: int
 
 def test_nics_that_differ_are_counted_at_both_ends() -> None:
     network = Network.switched(
-        transmit_bytes_per_s=[1e5, 1e7, 1e6], latency_s=0.001, goodput=1.0, acknowledgement=0.02, origin="assumed",
+        transmit_bytes_per_s=[1e5, 1e7, 1e6],
+        latency_s=0.001,
+        goodput=1.0,
+        acknowledgement=0.02,
+        origin="assumed",
         source="test",
-    )  # fmt: skip
+    )
     problem, modes = a_case(4, layers=3, devices=3, network=network)
     best = min(iteration_j(there, other) for there, other in every_plan(problem, modes, replicas=2))
     assert ilp_energy(problem, modes=modes, replicas=2).proof.value == pytest.approx(best, rel=1e-4)
@@ -282,10 +316,12 @@ def test_memory_that_is_too_small_is_said_as_ever() -> None:
 def test_options_that_make_no_sense_are_refused_by_name() -> None:
     problem, modes = a_case(1, layers=2, devices=2)
     for asked, words in (
-        ({"latency_s": 0.0}, "latency_s=0.0"), ({"iterations": 0}, "iterations=0"), ({"replicas": 0}, "replicas=0"),
+        ({"latency_s": 0.0}, "latency_s=0.0"),
+        ({"iterations": 0}, "iterations=0"),
+        ({"replicas": 0}, "replicas=0"),
         ({"modes": {"nobody": modes["d0"]}}, "modes name 'nobody'"),
         ({"modes": {"d0": [*modes["d0"], replace(modes["d0"][0], flop_per_s=1.0)]}}, "two modes of d0 are called"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(PlanError, match=words):
             ilp_energy(problem, **asked)  # type: ignore[arg-type]
     with pytest.raises(PlanError, match="points=1"):

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from edgesim.cluster import Cluster, Device, Network
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan, Status, make_stages
-from edgesim.planners import Problem
-from edgesim.planners.asteroid import asteroid
-from edgesim.planners.candidates import divide, sums
-from edgesim.planners.certify import certify, depth_of
-from edgesim.planners.ilp_hybrid_pipeline import ilp_hybrid_pipeline
-from edgesim.planners.pac import pac
-from edgesim.planners.pipeline_search import PipelineSearch
-from edgesim.planners.steady_state import iteration_s
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.enumeration import divide, sums
+from edgesim.planners.exact.pipelines.certify import certify, depth_of
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.exact.pipelines.search import PipelineSearch
+from edgesim.planners.literature.asteroid import asteroid
+from edgesim.planners.literature.pac import pac
+from edgesim.planners.problem import Problem
 from edgesim.workload import Purpose
 
 repeatable = settings(max_examples=30, deadline=None, derandomize=True, database=None)
@@ -36,9 +36,16 @@ def boards(speeds: list[float], memories: list[float]) -> tuple[Device, ...]:
 
 
 def a_problem(
-    seed: int, *, layers: int, devices: int, samples: int = 3, micro_batches: int = 4, purpose: Purpose = Purpose.TRAIN,
-    memory: float = 1.0, topology: str = "switched",
-) -> Problem:  # fmt: skip
+    seed: int,
+    *,
+    layers: int,
+    devices: int,
+    samples: int = 3,
+    micro_batches: int = 4,
+    purpose: Purpose = Purpose.TRAIN,
+    memory: float = 1.0,
+    topology: str = "switched",
+) -> Problem:
     """Uneven layers on uneven devices and NICs; ``memory`` 1 binds here and there."""
     rng = random.Random(seed)
     forward = [rng.uniform(0.5, 2) for _ in range(layers)]
@@ -68,9 +75,13 @@ def network(rng: random.Random, ranks: int, topology: str) -> Network:
     if topology != "switched":
         return getattr(builders, topology)(ranks, bytes_per_s=1e6, latency_s=0.001)  # type: ignore[no-any-return]
     return Network.switched(
-        transmit_bytes_per_s=[rng.choice([5e5, 1e6, 1e7]) for _ in range(ranks)], latency_s=0.001, goodput=1.0,
-        acknowledgement=0.02, origin="assumed", source="test",
-    )  # fmt: skip
+        transmit_bytes_per_s=[rng.choice([5e5, 1e6, 1e7]) for _ in range(ranks)],
+        latency_s=0.001,
+        goodput=1.0,
+        acknowledgement=0.02,
+        origin="assumed",
+        source="test",
+    )
 
 
 def every_plan(problem: Problem, depth: Depth, replicas: int) -> Iterator[Plan]:
@@ -95,9 +106,13 @@ def best_s(problem: Problem, depth: Depth, replicas: int) -> float:
 
 @repeatable
 @given(
-    seed=st.integers(0, 10_000), layers=st.integers(1, 4), devices=st.integers(1, 3), depth=st.sampled_from(Depth),
-    memory=st.sampled_from([1.0, 100.0]), purpose=st.sampled_from([Purpose.TRAIN, Purpose.INFER]),
-)  # fmt: skip
+    seed=st.integers(0, 10_000),
+    layers=st.integers(1, 4),
+    devices=st.integers(1, 3),
+    depth=st.sampled_from(Depth),
+    memory=st.sampled_from([1.0, 100.0]),
+    purpose=st.sampled_from([Purpose.TRAIN, Purpose.INFER]),
+)
 def test_it_equals_trying_every_plan(
     seed: int, layers: int, devices: int, depth: Depth, memory: float, purpose: Purpose
 ) -> None:
@@ -224,8 +239,8 @@ def test_what_labels_leave_open_is_decided_by_solvers(monkeypatch: pytest.Monkey
     problem = a_problem(seed, layers=4, devices=3)
     plan = ilp_hybrid_pipeline(problem, replicas=2)
     for limit in ("LABELS", "MOST_LABELS"):
-        monkeypatch.setattr(f"edgesim.planners.stage_search.{limit}", 0)
-    monkeypatch.setattr("edgesim.planners.stage_search.NARROW", 1e9)
+        monkeypatch.setattr(f"edgesim.planners.exact.pipelines.branch_and_bound.{limit}", 0)
+    monkeypatch.setattr("edgesim.planners.exact.pipelines.branch_and_bound.NARROW", 1e9)
     solved = ilp_hybrid_pipeline(problem, replicas=2)
     assert plan.proof.solver == "labels"
     assert "CBC" in solved.proof.solver or "HiGHS" in solved.proof.solver
@@ -241,8 +256,8 @@ def test_without_highs_cbc_decides_them_and_says_so(monkeypatch: pytest.MonkeyPa
         raise ImportError(f"No module named {name!r}")
 
     for limit in ("LABELS", "MOST_LABELS"):
-        monkeypatch.setattr(f"edgesim.planners.stage_search.{limit}", 0)
-    monkeypatch.setattr("edgesim.planners.highs.import_module", absent)
+        monkeypatch.setattr(f"edgesim.planners.exact.pipelines.branch_and_bound.{limit}", 0)
+    monkeypatch.setattr("edgesim.planners.solvers.highs.import_module", absent)
     with pytest.warns(RuntimeWarning, match="solver HiGHS is left out: No module named 'highspy'"):
         without = ilp_hybrid_pipeline(problem)
     assert without.predicted_s == pytest.approx(plan.predicted_s)

@@ -14,12 +14,12 @@ from edgesim.cluster import Cluster, Network
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.finetuning import parallel_adapters
 from edgesim.plan import Depth, Plan, Stage, Status, make_stages
-from edgesim.planners import Problem
-from edgesim.planners.candidates import divide, sums
-from edgesim.planners.ilp_hybrid_pipeline import ilp_hybrid_pipeline
-from edgesim.planners.ilp_replan import ilp_replan
-from edgesim.planners.migration import carried_bytes, migrated_bytes, migration_s
-from edgesim.planners.steady_state import iteration_s
+from edgesim.planners.cost_models.migration import carried_bytes, migrated_bytes, migration_s
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.enumeration import divide, sums
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.exact.replanning.ilp_replan import ilp_replan
+from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from edgesim.workload import Optimiser, Purpose
 from edgesim.zoo.t5 import t5
@@ -30,9 +30,16 @@ RATE = 1000.0  # bytes per second: a layer takes 4 s
 
 
 def a_problem(
-    speeds: list[float], *, layers: int = 4, samples: int = 2, micro_batches: int = 4, memory_bytes: float = 1e9,
-    network: Network | None = None, optimiser: Optimiser = Optimiser.SGD, forward_s: float = 0.1,
-) -> Problem:  # fmt: skip
+    speeds: list[float],
+    *,
+    layers: int = 4,
+    samples: int = 2,
+    micro_batches: int = 4,
+    memory_bytes: float = 1e9,
+    network: Network | None = None,
+    optimiser: Optimiser = Optimiser.SGD,
+    forward_s: float = 0.1,
+) -> Problem:
     """Equal layers, on devices so many times as fast, whose messages are light and weights heavy."""
     model = builders.chain(layers, output_bytes=1.0, parameter_bytes=LAYER, stash_bytes=500)
     boards = tuple(
@@ -100,9 +107,17 @@ def test_the_optimisers_state_moves_with_what_it_belongs_to() -> None:
 
 def test_a_copy_of_tied_weights_moves_to_who_has_neither_the_copy_nor_its_owner() -> None:
     plain = t5(
-        name="t", encoder_layers=1, decoder_layers=1, hidden=64, heads=8, head_size=8, columns=128, vocabulary=100,
-        buckets=32, decoder_tokens=1,
-    )  # fmt: skip
+        name="t",
+        encoder_layers=1,
+        decoder_layers=1,
+        hidden=64,
+        heads=8,
+        head_size=8,
+        columns=128,
+        vocabulary=100,
+        buckets=32,
+        decoder_tokens=1,
+    )
     model = parallel_adapters(plain)
     cluster = builders.homogeneous(3, network=builders.switched(3, bytes_per_s=RATE))
     profile = estimate(model, cluster.devices, samples=(1, 2), tokens=4)
@@ -252,14 +267,22 @@ def uneven(seed: int, *, devices: int, layers: int, topology: str) -> tuple[Prob
         Network.switched(
             transmit_bytes_per_s=[rng.choice([500, 1000, 1000]) for _ in range(devices)],
             receive_bytes_per_s=[rng.choice([500, 1000, 1000]) for _ in range(devices)],
-            latency_s=0.0, goodput=1.0, origin="assumed", source="test",
+            latency_s=0.0,
+            goodput=1.0,
+            origin="assumed",
+            source="test",
         )
-        if topology == "switched" else getattr(builders, topology)(devices, bytes_per_s=RATE)
-    )  # fmt: skip
+        if topology == "switched"
+        else getattr(builders, topology)(devices, bytes_per_s=RATE)
+    )
     problem = a_problem(
-        [rng.choice([1, 1, 2]) for _ in range(devices)], layers=layers, network=network, samples=3,
-        memory_bytes=rng.choice([3.5e4, 1e9]), optimiser=rng.choice(list(Optimiser)),
-    )  # fmt: skip
+        [rng.choice([1, 1, 2]) for _ in range(devices)],
+        layers=layers,
+        network=network,
+        samples=3,
+        memory_bytes=rng.choice([3.5e4, 1e9]),
+        optimiser=rng.choice(list(Optimiser)),
+    )
     ranks = rng.sample(range(devices), devices)
     P = rng.randint(1, min(layers, devices))
     inner = sorted(rng.sample(range(1, layers), P - 1))
@@ -267,10 +290,9 @@ def uneven(seed: int, *, devices: int, layers: int, topology: str) -> tuple[Prob
     groups = [ranks[a:b][:3] for a, b in zip([0, *heads], [*heads, devices], strict=True)]
     cuts = [0, *inner, layers]
     stages = [
-        Stage(layers=(cuts[p], cuts[p + 1]), ranks=tuple(group), in_flight=1,
-              samples=next(iter(sums(3, len(group)))))
+        Stage(layers=(cuts[p], cuts[p + 1]), ranks=tuple(group), in_flight=1, samples=next(iter(sums(3, len(group)))))
         for p, group in enumerate(groups)
-    ]  # fmt: skip
+    ]
     return problem, builders.plan_of(problem.model, stages, micro_batches=problem.workload.micro_batches)
 
 
@@ -294,10 +316,13 @@ def every_plan(problem: Problem, ranks: tuple[int, ...]) -> Iterator[Plan]:
 
 @repeatable
 @given(
-    seed=st.integers(0, 10_000), layers=st.integers(1, 4), devices=st.integers(2, 4),
-    rounds=st.sampled_from([1, 7, 500]), budget_s=st.sampled_from([None, None, 4.0, 9.0]),
+    seed=st.integers(0, 10_000),
+    layers=st.integers(1, 4),
+    devices=st.integers(2, 4),
+    rounds=st.sampled_from([1, 7, 500]),
+    budget_s=st.sampled_from([None, None, 4.0, 9.0]),
     topology=st.sampled_from(["switched", "switched", "pairs"]),
-)  # fmt: skip
+)
 def test_it_equals_trying_every_plan(
     seed: int, layers: int, devices: int, rounds: int, budget_s: float | None, topology: str
 ) -> None:

@@ -16,19 +16,19 @@ from edgesim.finetuning import cached, parallel_adapters
 from edgesim.memory import cache_bytes, held_bytes
 from edgesim.model import Model
 from edgesim.plan import Depth, Plan, Status, make_stages
-from edgesim.planners import Problem
-from edgesim.planners.cached_phase import CachedPhase, Kept
-from edgesim.planners.candidates import divide, sums
-from edgesim.planners.ilp_hybrid_pipeline import ilp_hybrid_pipeline
-from edgesim.planners.ilp_two_phases import TwoPhases, ilp_two_phases, two_phases
-from edgesim.planners.redistribution import Redistribution
-from edgesim.planners.steady_state import iteration_s
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.enumeration import divide, sums
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, Kept
+from edgesim.planners.exact.two_phases.ilp_two_phases import TwoPhases, ilp_two_phases, two_phases
+from edgesim.planners.exact.two_phases.redistribution import Redistribution
+from edgesim.planners.problem import Problem
 from edgesim.profile import Point, estimate
 from edgesim.workload import Purpose
 from edgesim.zoo.bert import bert
 from edgesim.zoo.t5 import t5
-from experiments.compose import nouns
-from experiments.front_door import composed
+from experiments.configuration.command_line import composed
+from experiments.configuration.setup import nouns
 
 repeatable = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 TOKENS, HIDDEN = 8, 64
@@ -40,10 +40,18 @@ def bert_of(layers: int) -> Model:
 
 
 def a_problem(
-    flop_per_s: list[float], *, layers: int = 1, samples: int = 2, micro_batches: int = 2, epochs: int = 3,
-    memory_bytes: list[float] | None = None, disk_bytes_per_s: float = 1e9, network: Network | None = None,
-    model: Model | None = None, **more: object,
-) -> Problem:  # fmt: skip
+    flop_per_s: list[float],
+    *,
+    layers: int = 1,
+    samples: int = 2,
+    micro_batches: int = 2,
+    epochs: int = 3,
+    memory_bytes: list[float] | None = None,
+    disk_bytes_per_s: float = 1e9,
+    network: Network | None = None,
+    model: Model | None = None,
+    **more: object,
+) -> Problem:
     """Fine-tuning of a small BERT with parallel adapters and a cache."""
     boards = tuple(
         builders.device(
@@ -54,13 +62,18 @@ def a_problem(
     net = network or builders.switched(len(boards), bytes_per_s=1e9)
     model = model or parallel_adapters(bert_of(layers))
     return Problem(
-        model=model, cluster=Cluster(name="boards", devices=boards, network=net),
+        model=model,
+        cluster=Cluster(name="boards", devices=boards, network=net),
         profile=estimate(model, boards, samples=range(1, samples + 1), tokens=TOKENS),
         workload=builders.workload(
-            micro_batches=micro_batches, micro_batch_samples=samples, purpose=Purpose.FINE_TUNE, tokens=TOKENS,
-            epochs=epochs, **{"cache": True} | more,
+            micro_batches=micro_batches,
+            micro_batch_samples=samples,
+            purpose=Purpose.FINE_TUNE,
+            tokens=TOKENS,
+            epochs=epochs,
+            **{"cache": True} | more,
         ),
-    )  # fmt: skip
+    )
 
 
 def a_phase(problem: Problem, iterations: int, disk_bytes: float = float("inf")) -> CachedPhase:
@@ -95,9 +108,15 @@ def test_a_rank_keeps_the_outputs_of_the_samples_that_it_will_compute_in_memory_
     roomy = a_problem([1e9, 1e9], samples=4)
     model = cached(roomy.model)
     held = held_bytes(
-        model, (0, len(model.layers)), samples=3, in_flight=1, micro_batches=2, replicas=2, context_bytes=0.0,
+        model,
+        (0, len(model.layers)),
+        samples=3,
+        in_flight=1,
+        micro_batches=2,
+        replicas=2,
+        context_bytes=0.0,
         workload=roomy.workload,
-    )  # fmt: skip
+    )
     sample_bytes = a_phase(roomy, 7).sample_bytes
     tight = a_problem([1e9, 1e9], samples=4, memory_bytes=[held.total_bytes + 10.5 * sample_bytes, 1e9])
     assert a_phase(tight, 7).kept(0, 3, 2) == Kept(rank=0, in_memory=10, on_disk=3 * 2 * 7 - 10)
@@ -128,10 +147,20 @@ def test_seconds_of_whole_layers_do_not_count_once_their_backbone_is_gone() -> N
     problem = a_problem([1e9])
     head = problem.model.layers[-1].name
     whole = tuple(
-        Point(block=layer.name, device=problem.cluster.devices[0].name, op=op, samples=n, tokens=TOKENS, share=1.0,
-              seconds=100.0)
-        for layer in problem.model.layers if layer.name != head for op in "FB" for n in (1, 2)
-    )  # fmt: skip
+        Point(
+            block=layer.name,
+            device=problem.cluster.devices[0].name,
+            op=op,
+            samples=n,
+            tokens=TOKENS,
+            share=1.0,
+            seconds=100.0,
+        )
+        for layer in problem.model.layers
+        if layer.name != head
+        for op in "FB"
+        for n in (1, 2)
+    )
     measured = replace(problem, profile=replace(problem.profile, points=(*problem.profile.points, *whole)))
     kept = Kept(rank=0, in_memory=8, on_disk=0)
     before, after = (a_phase(asked, 2).iteration_s((2,), [kept]) for asked in (problem, measured))
@@ -140,9 +169,17 @@ def test_seconds_of_whole_layers_do_not_count_once_their_backbone_is_gone() -> N
 
 def test_a_head_whose_words_are_tied_to_the_embedding_keeps_a_copy() -> None:
     tied_model = t5(
-        name="t", encoder_layers=1, decoder_layers=1, hidden=64, heads=8, head_size=8, columns=128, vocabulary=100,
-        buckets=32, decoder_tokens=1,
-    )  # fmt: skip
+        name="t",
+        encoder_layers=1,
+        decoder_layers=1,
+        hidden=64,
+        heads=8,
+        head_size=8,
+        columns=128,
+        vocabulary=100,
+        buckets=32,
+        decoder_tokens=1,
+    )
     phase = a_phase(a_problem([1e9], model=parallel_adapters(tied_model)), 2)
     assert phase.tied_bytes == 100 * 64 * 4
     assert a_phase(a_problem([1e9]), 2).tied_bytes == 0
@@ -263,11 +300,15 @@ def test_a_device_that_only_hinders_the_first_phase_may_train_from_the_cache() -
     model, workload = parallel_adapters(plain), a_problem([1e9]).workload
     second = held_bytes(
         cached(model), (0, 3), samples=1, in_flight=1, micro_batches=2, replicas=2, context_bytes=0.0, workload=workload
-    )  # fmt: skip
+    )
     problem = a_problem(
-        [1e8, 4e7], model=model, samples=4, epochs=50, memory_bytes=[1e9, second.total_bytes],
+        [1e8, 4e7],
+        model=model,
+        samples=4,
+        epochs=50,
+        memory_bytes=[1e9, second.total_bytes],
         network=builders.switched(2, bytes_per_s=1e7),
-    )  # fmt: skip
+    )
     answer = two_phases(problem, samples=400)
     assert answer.first.ranks == (0,)
     assert answer.second is not None
@@ -339,16 +380,25 @@ def uneven(seed: int, *, layers: int, devices: int, samples: int, topology: str)
     rates = [rng.choice([1e5, 1e6, 1e8]) for _ in range(devices)]
     network = (
         Network.switched(
-            transmit_bytes_per_s=rates, latency_s=0.0, goodput=1.0, acknowledgement=0.02, origin="assumed",
+            transmit_bytes_per_s=rates,
+            latency_s=0.0,
+            goodput=1.0,
+            acknowledgement=0.02,
+            origin="assumed",
             source="test",
         )
-        if topology == "switched" else getattr(builders, topology)(devices, bytes_per_s=rng.choice([1e5, 1e7]))
-    )  # fmt: skip
+        if topology == "switched"
+        else getattr(builders, topology)(devices, bytes_per_s=rng.choice([1e5, 1e7]))
+    )
     problem = a_problem(
-        [rng.choice([1e8, 2e8, 2e8]) for _ in range(devices)], layers=layers, samples=samples,
-        memory_bytes=[rng.choice([2e5, 4e5, 1e9]) for _ in range(devices)], network=network,
-        epochs=rng.choice([2, 6]), disk_bytes_per_s=rng.choice([1e5, 1e6, 1e9]),
-    )  # fmt: skip
+        [rng.choice([1e8, 2e8, 2e8]) for _ in range(devices)],
+        layers=layers,
+        samples=samples,
+        memory_bytes=[rng.choice([2e5, 4e5, 1e9]) for _ in range(devices)],
+        network=network,
+        epochs=rng.choice([2, 6]),
+        disk_bytes_per_s=rng.choice([1e5, 1e6, 1e9]),
+    )
     return problem, rng.choice([1e5, float("inf")])
 
 
@@ -379,8 +429,9 @@ def best_s(problem: Problem, disk_bytes: float, iterations: int) -> float:
             for plan in firsts:
                 if all(
                     to.fits_on_disk(rank, share, stage.layers)
-                    for stage in plan.stages for rank, share in zip(stage.ranks, stage.samples, strict=True)
-                ):  # fmt: skip
+                    for stage in plan.stages
+                    for rank, share in zip(stage.ranks, stage.samples, strict=True)
+                ):
                     first_s = iterations * iteration_s(problem, plan, also=to.written_s(plan))
                     found.append(first_s + to.seconds(plan) + later_s)
     return min(found, default=float("inf"))
@@ -388,9 +439,12 @@ def best_s(problem: Problem, disk_bytes: float, iterations: int) -> float:
 
 @repeatable
 @given(
-    seed=st.integers(0, 10_000), layers=st.integers(1, 2), devices=st.integers(1, 3), samples=st.integers(1, 4),
+    seed=st.integers(0, 10_000),
+    layers=st.integers(1, 2),
+    devices=st.integers(1, 3),
+    samples=st.integers(1, 4),
     topology=st.sampled_from(["switched", "switched", "radio", "pairs"]),
-)  # fmt: skip
+)
 def test_it_equals_trying_every_pair_of_phases(
     seed: int, layers: int, devices: int, samples: int, topology: str
 ) -> None:

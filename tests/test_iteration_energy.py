@@ -11,9 +11,9 @@ from test_steady_state import a_case
 from edgesim.cluster import Cluster
 from edgesim.metrics import measure
 from edgesim.plan import Depth, Plan
-from edgesim.planners import Problem
-from edgesim.planners.iteration_energy import air_s, device_j, iteration_j
-from edgesim.planners.steady_state import iteration_s
+from edgesim.planners.cost_models.pipeline_energy import air_s, device_j, iteration_j
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.problem import Problem
 from edgesim.simulator import simulate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Purpose
@@ -48,9 +48,11 @@ def two_stages(**watts: float) -> tuple[Problem, Plan]:
     board = builders.device(power=builders.power(**watts))
     cluster = Cluster(name="3", devices=(board,) * 3, network=builders.switched(3, bytes_per_s=1e6))
     problem = Problem(
-        model=model, cluster=cluster, profile=builders.constant_profile(model, cluster, update_s=0.001),
+        model=model,
+        cluster=cluster,
+        profile=builders.constant_profile(model, cluster, update_s=0.001),
         workload=builders.workload(micro_batches=4),
-    )  # fmt: skip
+    )
     return problem, builders.pipeline_plan(model, micro_batches=4)
 
 
@@ -89,9 +91,11 @@ def test_a_ring_sends_and_receives_on_every_member() -> None:
         2, network=builders.switched(2, bytes_per_s=1e6), power=builders.power(**(NOTHING | {"transmit_w": 3.0}))
     )
     problem = Problem(
-        model=model, cluster=cluster, profile=builders.constant_profile(model, cluster),
+        model=model,
+        cluster=cluster,
+        profile=builders.constant_profile(model, cluster),
         workload=builders.workload(micro_batch_samples=2),
-    )  # fmt: skip
+    )
     plan = builders.data_plan(model, [1, 1])
     assert iteration_j(problem, plan) == pytest.approx(3 * 2 * 0.2)  # two steps of half of 200 kB each
     assert simulated_j(problem, plan) == pytest.approx(3 * 2 * 0.2)

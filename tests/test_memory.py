@@ -109,8 +109,11 @@ def test_a_received_input_is_not_counted_again_in_the_stash() -> None:
 def test_nothing_is_sent_at_the_ends_of_the_model() -> None:
     model = chain(3, output_bytes=1000)
     assert [boundary_bytes(model, layers, samples=2, tokens=1) for layers in ((0, 3), (0, 1), (1, 2), (2, 3))] == [
-        (0, 0), (0, 2000), (2000, 2000), (2000, 0),
-    ]  # fmt: skip
+        (0, 0),
+        (0, 2000),
+        (2000, 2000),
+        (2000, 0),
+    ]
     assert held(model, (0, 3)).message_bytes == 0
 
 
@@ -130,9 +133,11 @@ def test_the_ring_runs_when_no_stash_is_left() -> None:
 def test_inference_needs_the_input_and_the_output_of_its_largest_block() -> None:
     sizes = (5, 40, 30, 2)
     model = Model(
-        name="uneven", architecture="chain", hyper={},
+        name="uneven",
+        architecture="chain",
+        hyper={},
         layers=(Layer(name="only", blocks=tuple(block(output_bytes=n, parameter_bytes=0) for n in sizes)),),
-    )  # fmt: skip
+    )
     memory = held(model, (0, 1), workload=workload(purpose=Purpose.INFER))
     assert only(memory) == {"transient_bytes": 2 * (40 + 30)}
     assert memory.total_bytes == 140
@@ -281,13 +286,13 @@ def stages(draw: st.DrawFn) -> tuple[Model, tuple[int, int], dict[str, object]]:
     parts = [
         replace(
             block(output_bytes=draw(costs), parameter_bytes=4 * draw(costs), stash_bytes=draw(costs)),
-            trainable=draw(st.booleans()), tied_bytes=draw(st.sampled_from([0, 8])), tied_to="l0",
+            trainable=draw(st.booleans()),
+            tied_bytes=draw(st.sampled_from([0, 8])),
+            tied_to="l0",
         )
         for _ in range(draw(st.integers(1, 4)))
-    ]  # fmt: skip
-    model = replace(
-        SILENT, layers=tuple(Layer(name=f"l{i}", blocks=(part,)) for i, part in enumerate(parts))
-    )  # fmt: skip
+    ]
+    model = replace(SILENT, layers=tuple(Layer(name=f"l{i}", blocks=(part,)) for i, part in enumerate(parts)))
     start = draw(st.integers(0, len(parts) - 1))
     asked: Workload = workload(purpose=draw(st.sampled_from(Purpose)), optimiser=draw(st.sampled_from(Optimiser)))
     numbers = {"workload": asked, "samples": draw(st.integers(1, 4)), "replicas": draw(st.integers(1, 3))}

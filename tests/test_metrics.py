@@ -184,10 +184,17 @@ def task_of(op: Op, micro_batch: int, layer: int, block: Block, share: Share, *,
     cut = share.splits_blocks and block.splits
     own = share.tokens is not None and not cut
     return Task(
-        op=op, rank=1, stage=0, layers=(layer, layer + 1), micro_batch=micro_batch, samples=(0, 2),
+        op=op,
+        rank=1,
+        stage=0,
+        layers=(layer, layer + 1),
+        micro_batch=micro_batch,
+        samples=(0, 2),
         block=f"{TWO.layers[layer].name}/{block.name}",
-        units=(block.splits // 4, block.splits // 2) if cut else (0, 0), tokens=(8, 16) if own else (0, 0), **more,
-    )  # fmt: skip
+        units=(block.splits // 4, block.splits // 2) if cut else (0, 0),
+        tokens=(8, 16) if own else (0, 0),
+        **more,
+    )
 
 
 def forward(micro_batch: int, share: Share) -> list[Task]:

@@ -24,9 +24,7 @@ H, HEADS, COLUMNS, VOCABULARY = 64, 4, 256, 1000
 
 
 def small_bert():
-    return bert(
-        name="small", layers=2, hidden=H, heads=HEADS, columns=COLUMNS, vocabulary=VOCABULARY, positions=128
-    )  # fmt: skip
+    return bert(name="small", layers=2, hidden=H, heads=HEADS, columns=COLUMNS, vocabulary=VOCABULARY, positions=128)
 
 
 def test_a_cost_is_a_polynomial_in_samples_and_tokens() -> None:

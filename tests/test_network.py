@@ -33,7 +33,7 @@ def test_three_levels_of_bottlenecks_fill_one_after_the_other() -> None:
         "C": [(1, 1 / 5), (2, 1 / 12)],
         "D": [(2, 1 / 12)],
     }
-    assert max_min_rates(routes) == pytest.approx({"A": 1, "B": 1, "C": 4, "D": 7})  # fmt: skip
+    assert max_min_rates(routes) == pytest.approx({"A": 1, "B": 1, "C": 4, "D": 7})
 
 
 def test_stations_of_unequal_speed_get_the_same_bytes_and_unequal_air() -> None:
@@ -137,7 +137,7 @@ def test_an_unlimited_fabric_never_calls_back() -> None:
 
 flows = st.lists(
     st.tuples(st.floats(0, 5), st.integers(0, 2), st.integers(1, 2), st.floats(1, 1000)), min_size=1, max_size=8
-)  # fmt: skip
+)
 
 
 @repeatable

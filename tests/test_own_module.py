@@ -13,14 +13,14 @@ from own_modules import CNN, TRANSFORMER, written
 
 from edgesim.model import Model
 from edgesim.workload import Workload
-from experiments.compose import build, nominal_cluster, prepare
-from experiments.front_door import ROOT, composed
-from experiments.jobs import make_job
+from experiments.configuration.command_line import ROOT, composed
+from experiments.configuration.setup import build, nominal_cluster, prepare
+from experiments.execution.jobs import make_job
 from real_runtime.data import DataSpec, Source, refuse_other_data
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
-from real_runtime.testbeds import open_testbed
-from real_runtime.trace_model import trace_file
+from real_runtime.testbeds.testbed import open_testbed
+from real_runtime.tracing.trace_model import trace_file
 
 TOLERANCE = 1e-5
 IMAGES = ("data=digits", "workload=images")
@@ -45,7 +45,7 @@ def files_of(folder: Path) -> set[tuple[str, int]]:
 def traced(folder: Path, text: str, *words: str) -> str:
     """Writes a user's file, its table by the command, and a configuration; returns the folder of configurations."""
     file, table = written(folder, text), folder / "own.json"
-    command = [sys.executable, "-m", "real_runtime.trace_model", f"{file}:make", *words, "--output", str(table)]
+    command = [sys.executable, "-m", "real_runtime.tracing.trace_model", f"{file}:make", *words, "--output", str(table)]
     done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (folder / "conf" / "model").mkdir(parents=True)

@@ -28,12 +28,14 @@ def stage(layers: tuple[int, int], *ranks: int, in_flight: int = 1, samples: tup
         (lambda: plan_of(chain(2), [stage((0, 1), 0), stage((2, 3), 1)], micro_batches=1), "do not join"),
         (lambda: plan_of(chain(2), [stage((1, 2), 0)], micro_batches=1), "starts at layer 1 instead of 0"),
         (lambda: plan_of(chain(2), [stage((0, 1), 0), stage((1, 2), 0)], micro_batches=1), "a rank holds two stages"),
-        (lambda: plan_of(chain(2), [stage((0, 1), 0), stage((1, 2), 1, 2)], micro_batches=1),
-         "shares 2 samples, a micro-batch has 1"),
+        (
+            lambda: plan_of(chain(2), [stage((0, 1), 0), stage((1, 2), 1, 2)], micro_batches=1),
+            "shares 2 samples, a micro-batch has 1",
+        ),
         (lambda: plan_of(chain(2), [stage((0, 2), 0)], micro_batches=0), "at least one micro-batch"),
         (lambda: replace(plan_of(chain(1), [stage((0, 1), 0)], micro_batches=1), stages=()), "has no stages"),
     ],
-)  # fmt: skip
+)
 def test_a_plan_that_contradicts_itself_is_refused(build, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         build()
@@ -61,7 +63,7 @@ def test_a_plan_survives_json() -> None:
         full = replace(
             plan, predicted_s=0.25, profile_hash="abc", proof=replace(proof(), status=Status.OPTIMAL, bound=1.0)
         )
-        assert Plan.from_json(full.to_json()) == full  # fmt: skip
+        assert Plan.from_json(full.to_json()) == full
 
 
 def test_a_plan_prints_layers_ranks_samples_and_depth() -> None:
@@ -132,9 +134,7 @@ def tied(*, trainable: bool = True, owner_trainable: bool = True) -> Model:
     first, middle, last = chain(3).layers
     owner = replace(first.blocks[0], trainable=owner_trainable)
     copy = replace(last.blocks[0], trainable=trainable, tied_bytes=400, tied_to=first.name)
-    return replace(
-        chain(3), layers=(replace(first, blocks=(owner,)), middle, replace(last, blocks=(copy,)))
-    )  # fmt: skip
+    return replace(chain(3), layers=(replace(first, blocks=(owner,)), middle, replace(last, blocks=(copy,))))
 
 
 @pytest.mark.parametrize("flags", [{}, {"trainable": False}, {"owner_trainable": False}])

@@ -13,15 +13,16 @@ from pandas import DataFrame
 from processes import alive
 from test_figures import layout_mistakes
 
-from edgesim.planners.pipeline_search import OBJECTIVE
+from edgesim.planners.exact.pipelines.search import OBJECTIVE
 from edgesim.units import mbit_per_s, si
-from experiments.compose import nouns
+from experiments.analysis.tidy import read_table
+from experiments.configuration.command_line import composed
+from experiments.configuration.setup import nouns
 from experiments.figures.__main__ import main as figures
 from experiments.figures.catalogue import load_figure
 from experiments.figures.panels import figure_of
 from experiments.figures.planners import lines, panels
 from experiments.figures.regret_profile import profile
-from experiments.front_door import composed
 from experiments.planner_bench import __main__ as bench
 from experiments.planner_bench import selection
 from experiments.planner_bench.attempt import Attempt, pose, tried
@@ -32,23 +33,32 @@ from experiments.planner_bench.processes import attempted
 from experiments.planner_bench.report import page
 from experiments.planner_bench.rows import COLUMNS, table, updated
 from experiments.planner_bench.summary import BEST, SIZE_CLASSES, size_class, standings, summary
-from experiments.tables.tidy import read_table
 
 BLOCKS = [competitor.name for competitor in COMPETITORS if competitor.plans is Plans.BLOCKS]
 STORED = Path(__file__).parent / "golden" / "planner_bench.csv"
 TINY = Case(
-    plans=Plans.PIPELINES, environment="demo", model="bert_tiny_bytes",
+    plans=Plans.PIPELINES,
+    environment="demo",
+    model="bert_tiny_bytes",
     overrides=("cluster=demo", "model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4"),
-)  # fmt: skip
+)
 
 
 def a_row(planner: str, simulated_s: float | None = None, **changes: object) -> dict[str, object]:
     """A row of the bench: of a plan, or without seconds of a planner that declined."""
     return {
-        "plans": "pipelines", "cluster": "demo", "model": "bert", "planner": planner, "kind": "baseline", "layers": 6,
-        "devices": 3, "status": "declined" if simulated_s is None else "done", "simulated_s": simulated_s,
-        "planning_s": 0.5, "limit_s": 60.0,
-    } | changes  # fmt: skip
+        "plans": "pipelines",
+        "cluster": "demo",
+        "model": "bert",
+        "planner": planner,
+        "kind": "baseline",
+        "layers": 6,
+        "devices": 3,
+        "status": "declined" if simulated_s is None else "done",
+        "simulated_s": simulated_s,
+        "planning_s": 0.5,
+        "limit_s": 60.0,
+    } | changes
 
 
 def regrets(found: DataFrame) -> dict[str, float]:
@@ -59,10 +69,16 @@ def regrets(found: DataFrame) -> dict[str, float]:
 
 
 def test_regret_is_over_the_best_plan_of_the_same_case() -> None:
-    found = table([
-        a_row("x", 2.0), a_row("y", 3.0), a_row("z"),
-        a_row("x", 10.0, model="gpt"), a_row("y", 8.0, model="gpt"), a_row("z", 8.0, model="gpt"),
-    ])  # fmt: skip
+    found = table(
+        [
+            a_row("x", 2.0),
+            a_row("y", 3.0),
+            a_row("z"),
+            a_row("x", 10.0, model="gpt"),
+            a_row("y", 8.0, model="gpt"),
+            a_row("z", 8.0, model="gpt"),
+        ]
+    )
     assert list(found.columns) == list(COLUMNS)
     first, second = (found[found["model"] == model] for model in ("bert", "gpt"))
     assert regrets(first) == pytest.approx({"x": 0.0, "y": 0.5, "z": float("nan")}, nan_ok=True)
@@ -84,9 +100,13 @@ def test_rows_are_in_one_order_whatever_order_they_came_in() -> None:
 
 def test_a_standing_counts_what_was_solved_and_how_the_rest_ended() -> None:
     rows = [
-        a_row("x", 2.0, planning_s=1.0), a_row("x", 6.0, model="gpt", planning_s=4.0), a_row("x", model="opt"),
-        a_row("y", 2.0), a_row("y", 3.0, model="gpt"), a_row("y", model="opt", status="late", planning_s=None),
-    ]  # fmt: skip
+        a_row("x", 2.0, planning_s=1.0),
+        a_row("x", 6.0, model="gpt", planning_s=4.0),
+        a_row("x", model="opt"),
+        a_row("y", 2.0),
+        a_row("y", 3.0, model="gpt"),
+        a_row("y", model="opt", status="late", planning_s=None),
+    ]
     y, x = standings(table(rows))
     assert (x.planner, x.cases, x.solved, x.best) == ("x", 3, 2, 1)
     assert (x.median_regret, x.worst_regret) == pytest.approx((0.5, 1.0))
@@ -106,8 +126,9 @@ def test_the_summary_has_the_worst_gap_and_the_longest_planning_of_each_size_cla
         a_row("x", 2.0, planning_s=1.0, gap=0.02, bound_s=1.9, kind="ours"),
         a_row("y", 2.0, planning_s=3.0, gap=0.07, bound_s=1.8),
         a_row("x", 2.0, model="gpt", layers=30, devices=8, planning_s=9.0),
-        a_row("tries all", 2.0, planning_s=50.0, kind="oracle"), a_row("z", layers=30, devices=8, planning_s=70.0),
-    ]  # fmt: skip
+        a_row("tries all", 2.0, planning_s=50.0, kind="oracle"),
+        a_row("z", layers=30, devices=8, planning_s=70.0),
+    ]
     found = summary(table(rows))
     assert (found["cases"], found["attempts"], found["plans_with_a_bound"]) == (2, 5, 2)
     assert (found["worst_gap"], found["worst_gap_of_all"]) == (pytest.approx(0.02), pytest.approx(0.07))
@@ -127,10 +148,11 @@ def test_the_summary_says_where_the_formula_is_off() -> None:
 def test_a_pipeline_without_a_proof_gets_the_bound_of_its_case_and_depth() -> None:
     ours = {"objective": OBJECTIVE, "bound_s": 2.0, "gap": 0.0, "analytic_s": 2.0, "family": "asteroid"}
     rows = [
-        a_row("ilp", 2.0, **ours), a_row("x", 3.0, analytic_s=3.0, family="asteroid"),
+        a_row("ilp", 2.0, **ours),
+        a_row("x", 3.0, analytic_s=3.0, family="asteroid"),
         a_row("y", 3.0, analytic_s=3.0, family="gpipe"),
         a_row("z", 3.0, analytic_s=3.0, family="asteroid", model="gpt"),
-    ]  # fmt: skip
+    ]
     found = table(rows).set_index("planner")
     assert (found.loc["x", "bound_s"], found.loc["x", "gap"]) == (2.0, pytest.approx(0.5))
     assert found.loc[["y", "z"], "bound_s"].isna().all()
@@ -181,9 +203,10 @@ def test_every_competitor_can_be_built(competitor: Competitor) -> None:
 
 def test_names_of_planners_environments_and_models_are_told_apart() -> None:
     names = [
-        {competitor.name for competitor in COMPETITORS}, {case.environment for case in cases(seed=0)},
+        {competitor.name for competitor in COMPETITORS},
+        {case.environment for case in cases(seed=0)},
         {case.model for case in cases(seed=0)},
-    ]  # fmt: skip
+    ]
     assert len(set.union(*names)) == sum(map(len, names))
     assert len(names[0]) == len(COMPETITORS)
 
@@ -194,8 +217,9 @@ def test_names_of_one_sort_are_alternatives_and_sorts_combine() -> None:
         return {(each.competitor.name, each.case.environment, each.case.model) for each in found}
 
     assert named("asteroid", "pac", "asteroid_a", "resnet50") == {
-        ("asteroid", "asteroid_a", "resnet50"), ("pac", "asteroid_a", "resnet50"),
-    }  # fmt: skip
+        ("asteroid", "asteroid_a", "resnet50"),
+        ("pac", "asteroid_a", "resnet50"),
+    }
     assert {planner for planner, _, _ in named("galaxy", "pac")} == {"galaxy", "pac"}
     assert len(named("galaxy")) == 6 * 4
 
@@ -292,15 +316,25 @@ def test_the_oracle_is_asked_with_the_simulator_and_its_plan_has_no_gap() -> Non
 def test_a_planner_that_fails_in_any_way_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     note = tmp_path / "solver"
     wanted = [
-        odd("never_ends", f"+planner.note={note}"), odd("declines"), odd("finds_nothing"), odd("has_a_bug"),
-        odd("is_killed"), odd("is_not_there"), named("proportional_pipeline"),
-    ]  # fmt: skip
+        odd("never_ends", f"+planner.note={note}"),
+        odd("declines"),
+        odd("finds_nothing"),
+        odd("has_a_bug"),
+        odd("is_killed"),
+        odd("is_not_there"),
+        named("proportional_pipeline"),
+    ]
     rows = {attempt.competitor.name: row for attempt, row in attempted(wanted, workers=2, limit_s=5.0)}
     assert {name: row["planner"] for name, row in rows.items()} == {name: name for name in rows}
     assert {name: row["status"] for name, row in rows.items()} == {
-        "never_ends": "late", "declines": "declined", "finds_nothing": "infeasible", "has_a_bug": "died",
-        "is_killed": "died", "is_not_there": "died", "proportional_pipeline": "done",
-    }  # fmt: skip
+        "never_ends": "late",
+        "declines": "declined",
+        "finds_nothing": "infeasible",
+        "has_a_bug": "died",
+        "is_killed": "died",
+        "is_not_there": "died",
+        "proportional_pipeline": "done",
+    }
     said = {name: row["reason"] for name, row in rows.items()}
     assert said["never_ends"] == "no plan within 5 s (raise --time-limit)"
     assert said["declines"] == "not made for bert-tiny-bytes (take another)"
@@ -333,8 +367,11 @@ def test_a_quick_bench_writes_its_tables_and_its_figures_can_be_drawn(
     assert "planners of pipelines" in capsys.readouterr().out
     folder = tmp_path / "planner_bench"
     assert {path.name for path in tmp_path.rglob("*.*")} == {
-        "table.csv", "summary.md", "summary.json", "versions.json",
-    }  # fmt: skip
+        "table.csv",
+        "summary.md",
+        "summary.json",
+        "versions.json",
+    }
     found, stored = read_table(folder / "table.csv"), read_table(STORED)
     same = ["plans", "cluster", "model", "planner", "kind", "layers", "devices", "profile_hash"]
     both = found[found["status"] == "done"].merge(stored[stored["status"] == "done"], on=same, suffixes=("", "_stored"))

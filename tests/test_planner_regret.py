@@ -20,11 +20,12 @@ from edgesim.cluster import Cluster
 from edgesim.planners.simulate_and_choose import Candidate, simulate_and_choose
 from edgesim.profile import Profile, estimate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
-from experiments.compose import Nouns, nouns
+from experiments.analysis.tidy import read_table
+from experiments.configuration.command_line import composed, run_command
+from experiments.configuration.setup import Nouns, nouns
 from experiments.figures.__main__ import main as draw
 from experiments.figures.catalogue import load_figure
 from experiments.figures.panels import figure_of
-from experiments.front_door import composed, run_command
 from experiments.planner_bench import __main__ as bench
 from experiments.planner_bench.rows import table as bench_table
 from experiments.planner_bench.summary import summary
@@ -36,15 +37,17 @@ from experiments.planner_regret.rows import COLUMNS, SETTING, by_planner, table,
 from experiments.planner_regret.settings import check, configurations
 from experiments.planner_regret.summary import kept, measured_regret, merge
 from experiments.planner_regret.trials import FreshTestbeds, Trial, planned_s, rounds, trials
-from experiments.tables.tidy import read_table
-from real_runtime.testbeds import TestbedSpec
+from real_runtime.testbeds.testbed import TestbedSpec
 
 SETTINGS = OmegaConf.create({"rounds": 3, "iterations": 2, "once_above": 1.2, "skip_above": 2.0, "keep": 2})
 TINY = (
-    "experiment=planner_regret", "model=bert_tiny_bytes", "planner_regret.keep=2", "planner_regret.rounds=2",
+    "experiment=planner_regret",
+    "model=bert_tiny_bytes",
+    "planner_regret.keep=2",
+    "planner_regret.rounds=2",
     "planner_regret.iterations=1",
     "planner_regret.workloads=[{batch_samples: 8, micro_batch_samples: 4}]",
-)  # fmt: skip
+)
 Command = Callable[..., int]
 
 
@@ -78,22 +81,41 @@ def plan(planners: str, measured_s: float | None = None, **changes: object) -> d
     """A row of measured.csv; without seconds of a plan that was skipped."""
     done = measured_s is not None
     return {
-        "testbed": "netns", "cluster": "demo", "model": "bert", "bandwidth_bit_per_s": 1e8, "batch_samples": 16,
-        "micro_batch_samples": 4, "planners": planners, "placement": "layers 0–5 on fast", "simulated_s": 2.0,
-        "measured_s": measured_s, "runs": 2 if done else 0, "iterations": 2 if done else 0,
-        "spread": 0.02 if done else None, "error": 2.0 / measured_s - 1 if measured_s else None,
-        "status": "done" if done else "skipped", "reason": "" if done else "not executed", "profile_hash": "1e10",
-    } | changes  # fmt: skip
+        "testbed": "netns",
+        "cluster": "demo",
+        "model": "bert",
+        "bandwidth_bit_per_s": 1e8,
+        "batch_samples": 16,
+        "micro_batch_samples": 4,
+        "planners": planners,
+        "placement": "layers 0–5 on fast",
+        "simulated_s": 2.0,
+        "measured_s": measured_s,
+        "runs": 2 if done else 0,
+        "iterations": 2 if done else 0,
+        "spread": 0.02 if done else None,
+        "error": 2.0 / measured_s - 1 if measured_s else None,
+        "status": "done" if done else "skipped",
+        "reason": "" if done else "not executed",
+        "profile_hash": "1e10",
+    } | changes
 
 
 SLOW_LINKS, SHORT = {"bandwidth_bit_per_s": 2e7}, {"batch_samples": 12, "micro_batch_samples": 2}
-THREE = table([
-    plan("ilp; simulate_and_choose", 2.1), plan("pac; pipedream", 2.0), plan("ilp #2", 3.0),
-    plan("eddl", simulated_s=9.0),
-    plan("ilp; pac; simulate_and_choose", 4.0, **SLOW_LINKS), plan("pipedream", 5.0, **SLOW_LINKS),
-    plan("eddl", **SLOW_LINKS, status="failed", reason="rank 2: cannot be reached"),
-    plan("simulate_and_choose; pac", 4.0, **SHORT), plan("ilp", 4.4, **SHORT), plan("eddl", 8.0, **SHORT),
-])  # fmt: skip
+THREE = table(
+    [
+        plan("ilp; simulate_and_choose", 2.1),
+        plan("pac; pipedream", 2.0),
+        plan("ilp #2", 3.0),
+        plan("eddl", simulated_s=9.0),
+        plan("ilp; pac; simulate_and_choose", 4.0, **SLOW_LINKS),
+        plan("pipedream", 5.0, **SLOW_LINKS),
+        plan("eddl", **SLOW_LINKS, status="failed", reason="rank 2: cannot be reached"),
+        plan("simulate_and_choose; pac", 4.0, **SHORT),
+        plan("ilp", 4.4, **SHORT),
+        plan("eddl", 8.0, **SHORT),
+    ]
+)
 
 
 # --- who competes ---
@@ -172,9 +194,14 @@ def test_a_plan_that_breaks_the_testbed_is_not_run_again_and_the_next_has_a_fres
     told: list[str] = []
     with FreshTestbeds(TestbedSpec(slow_motion=2.0), words.cluster) as testbeds:
         tried = trials(
-            found, testbeds, words, hybrid_pipeline, cfg, tell=lambda each: told.append(each.planners[0]),
+            found,
+            testbeds,
+            words,
+            hybrid_pipeline,
+            cfg,
+            tell=lambda each: told.append(each.planners[0]),
             advance=lambda: None,
-        )  # fmt: skip
+        )
     assert len(told) == 2 * len(found)
     wide = [max(each.plan.ranks) > 1 for each in found]
     assert 0 < sum(wide) < len(found)
@@ -288,9 +315,12 @@ def test_an_interruption_leaves_the_rates_that_were_done_and_nothing_of_the_othe
     monkeypatch.setattr(study, "trials", interrupted)
     assert command("planner_regret.rounds=1", rates=[100, 20]) == 130
     assert {path.name for path in tmp_path.rglob("*.*")} == {
-        "measured.csv", "regret.csv", "summary.json", "planner_regret_fake_100mbit.profile.json",
+        "measured.csv",
+        "regret.csv",
+        "summary.json",
+        "planner_regret_fake_100mbit.profile.json",
         "planner_regret_fake_100mbit.network.json",
-    }  # fmt: skip
+    }
     assert set(read_table(tmp_path / "planner_bench" / "measured.csv")["bandwidth_bit_per_s"]) == {1e8}
 
 
@@ -383,9 +413,7 @@ def test_plans_are_measured_on_real_processes_and_a_fresh_testbed_goes_on() -> N
         assert testbeds.testbed is not first
         assert testbeds.testbed.fractions == pytest.approx(fractions)
         assert all(rank.pid is not None and not alive(rank.pid) for rank in first.coordinator.ranks)
-        tried = trials(
-            found, testbeds, words, hybrid_pipeline, cfg, tell=lambda _: None, advance=lambda: None
-        )  # fmt: skip
+        tried = trials(found, testbeds, words, hybrid_pipeline, cfg, tell=lambda _: None, advance=lambda: None)
     assert [trial.reason for trial in tried] == ["", ""]
     assert [len(trial.runs) for trial in tried] == [2, 2]
     assert all(0 < (trial.measured_s or 0) < 60 for trial in tried)

@@ -14,13 +14,13 @@ from edgesim.apportion import largest_remainder
 from edgesim.cluster import Cluster
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan, Status
-from edgesim.planners import Planner, Problem
-from edgesim.planners.candidates import count, partitions, plans, sums
-from edgesim.planners.even import even
-from edgesim.planners.exhaustive import exhaustive
-from edgesim.planners.given import given as given_plan
-from edgesim.planners.proportional import proportional
-from edgesim.planners.shares import even_cuts, fastest_cuts, move_from_stragglers
+from edgesim.planners.baselines.even import even
+from edgesim.planners.baselines.exhaustive import exhaustive
+from edgesim.planners.baselines.manual import manual
+from edgesim.planners.baselines.proportional import proportional
+from edgesim.planners.enumeration import count, partitions, plans, sums
+from edgesim.planners.partitioning import even_cuts, fastest_cuts, move_from_stragglers
+from edgesim.planners.problem import Planner, Problem
 from edgesim.simulator import simulate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Purpose
@@ -192,12 +192,12 @@ def test_inference_counts_forward_only() -> None:
 
 
 def test_a_given_plan_is_taken_as_it_is() -> None:
-    plan = given_plan(a_problem(), groups=[[0], [1]], depth=DEPTH, cuts=[0, 1, 4], samples=[[4], [4]])
+    plan = manual(a_problem(), groups=[[0], [1]], depth=DEPTH, cuts=[0, 1, 4], samples=[[4], [4]])
     assert [stage.layers for stage in plan.stages] == [(0, 1), (1, 4)]
-    shared = given_plan(a_problem(), groups="data", depth=DEPTH, samples=[[1, 3]])
+    shared = manual(a_problem(), groups="data", depth=DEPTH, samples=[[1, 3]])
     assert shared.stages[0].samples == (1, 3)
     assert (
-        given_plan(a_problem(), groups="pipeline", depth=DEPTH).stages
+        manual(a_problem(), groups="pipeline", depth=DEPTH).stages
         == even(a_problem(), groups="pipeline", depth=DEPTH).stages
     )
 
@@ -214,7 +214,7 @@ def test_a_given_plan_is_taken_as_it_is() -> None:
 )
 def test_a_given_plan_that_cannot_be_is_refused(cuts: object, samples: object, said: str) -> None:
     with pytest.raises((PlanError, ValueError), match=said):
-        given_plan(a_problem(), groups="pipeline", depth=DEPTH, cuts=cuts, samples=samples)
+        manual(a_problem(), groups="pipeline", depth=DEPTH, cuts=cuts, samples=samples)
 
 
 def test_the_oracle_finds_what_anyone_can_see() -> None:

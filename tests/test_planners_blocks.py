@@ -12,10 +12,10 @@ from edgesim.cluster import Cluster
 from edgesim.errors import PlanError
 from edgesim.model import Model
 from edgesim.plan import Plan
-from edgesim.planners import Problem
-from edgesim.planners.divided import capacities
-from edgesim.planners.even_blocks import even_blocks
-from edgesim.planners.proportional_blocks import proportional_blocks
+from edgesim.planners.baselines.even_blocks import even_blocks
+from edgesim.planners.baselines.proportional_blocks import proportional_blocks
+from edgesim.planners.block_division import capacities
+from edgesim.planners.problem import Problem
 from edgesim.profile import Point, Profile, estimate
 from edgesim.strategies.hybrid_model import hybrid_model
 from edgesim.strategies.sequence import sequence
@@ -71,14 +71,19 @@ def test_capacity_is_one_over_the_seconds_of_attention_and_mlp_and_of_nothing_el
     seconds = {"attention": (1, 2), "mlp": (3, 2), "norm_attention": (9, 0), "norm_mlp": (9, 0), "embedding": (9, 0)}
     points = tuple(
         Point(
-            block=f"{layer.name}/{block.name}", device=f"d{rank}", op=op, samples=1, tokens=TOKENS, share=1.0,
+            block=f"{layer.name}/{block.name}",
+            device=f"d{rank}",
+            op=op,
+            samples=1,
+            tokens=TOKENS,
+            share=1.0,
             seconds=seconds.get(block.name, (5, 7))[rank] * (1 if op == "F" else 10),
         )
         for layer in model.layers
         for block in layer.blocks
         for op in ("F", "B")
         for rank in (0, 1)
-    )  # fmt: skip
+    )
     profile = Profile(model="small", origin="measured", source="test", points=points)  # type: ignore[arg-type]
     infer = Problem(model=model, cluster=cluster, profile=profile, workload=request())
     assert capacities(infer, (0, 1)) == [1 / 8, 1 / 8]
@@ -190,11 +195,13 @@ def test_shares_add_up_and_depend_on_ratios_of_speed_only(speeds: tuple[float, .
         shares(
             proportional_blocks(
                 a_problem(tuple(factor * speed for speed in speeds)),
-                units=True, tokens=True, connective_tokens="proportional",
+                units=True,
+                tokens=True,
+                connective_tokens="proportional",
             )
         )
         for factor in (1.0, scale)
-    ]  # fmt: skip
+    ]
     assert plans[0] == plans[1]
     _, heads, columns, tokens = plans[0]
     assert (sum(heads), sum(columns), sum(tokens)) == (HEADS, COLUMNS, TOKENS)

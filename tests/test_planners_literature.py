@@ -18,22 +18,22 @@ from edgesim.errors import EdgesimError, InfeasibleError, PlanError
 from edgesim.memory import Memory, held_bytes
 from edgesim.model import Layer, Model
 from edgesim.plan import Depth, Plan, Status
-from edgesim.planners import Problem
-from edgesim.planners.candidates import sums
-from edgesim.planners.dapple import dapple, latency_s, pivot
-from edgesim.planners.eco_fl import eco_fl
-from edgesim.planners.eddl import eddl
-from edgesim.planners.edge_memory import edge_memory
-from edgesim.planners.even import even
-from edgesim.planners.gpipe_even import gpipe_even
-from edgesim.planners.hetpipe import hetpipe
-from edgesim.planners.megatron_even import megatron_even
-from edgesim.planners.pipedream import pipedream
-from edgesim.planners.pipeedge import pipeedge
-from edgesim.planners.prima import prima
-from edgesim.planners.round import Step
-from edgesim.planners.sp_even import sp_even
-from edgesim.planners.types_of_devices import equal_devices, interchangeable
+from edgesim.planners.baselines.even import even
+from edgesim.planners.cost_models.asteroid_latency import Step
+from edgesim.planners.device_types import equal_devices, interchangeable
+from edgesim.planners.enumeration import sums
+from edgesim.planners.literature.dapple import dapple, latency_s, pivot
+from edgesim.planners.literature.eco_fl import eco_fl
+from edgesim.planners.literature.eddl import eddl
+from edgesim.planners.literature.exo import exo
+from edgesim.planners.literature.gpipe import gpipe
+from edgesim.planners.literature.hetpipe import hetpipe
+from edgesim.planners.literature.megatron import megatron
+from edgesim.planners.literature.pipedream import pipedream
+from edgesim.planners.literature.pipeedge import pipeedge
+from edgesim.planners.literature.prima import prima
+from edgesim.planners.literature.sequence_parallel import sequence_parallel
+from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, estimate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Purpose
@@ -47,10 +47,10 @@ PIPELINES: dict[str, Callable[[Problem], Plan]] = {
     "dapple": dapple,
     "hetpipe": hetpipe,
     "eco_fl": eco_fl,
-    "gpipe_even": gpipe_even,
+    "gpipe": gpipe,
     "eddl even": partial(eddl, shares="even"),
     "eddl proportional": partial(eddl, shares="proportional"),
-    "edge_memory": edge_memory,
+    "exo": exo,
     "pipeedge": pipeedge,
 }
 B = 6  # samples of a micro-batch
@@ -117,9 +117,15 @@ def problems(draw: st.DrawFn, *, devices: int = 4, layers: int = 5, purpose: Pur
         return draw(st.lists(of, min_size=size, max_size=size))
 
     return a_problem(
-        each(SPEED, count), work=each(WORK, length), outputs=each(OUTPUT, length), weights=each(WEIGHT, length),
-        memory_bytes=each(memory, count), bytes_per_s=each(RATE, count), purpose=purpose, latency_s=0.01,
-    )  # fmt: skip
+        each(SPEED, count),
+        work=each(WORK, length),
+        outputs=each(OUTPUT, length),
+        weights=each(WEIGHT, length),
+        memory_bytes=each(memory, count),
+        bytes_per_s=each(RATE, count),
+        purpose=purpose,
+        latency_s=0.01,
+    )
 
 
 # --- what stages and messages cost, written once more ---
@@ -138,9 +144,15 @@ def one_way_s(problem: Problem, boundary: int, sender: int, receiver: int, sampl
 def fits(problem: Problem, rank: int, layers: tuple[int, int], samples: int, in_flight: int, replicas: int = 1) -> bool:
     M = problem.workload.micro_batches
     held = held_bytes(
-        problem.model, layers, samples=samples, in_flight=min(in_flight, M), micro_batches=M, replicas=replicas,
-        context_bytes=0.0, workload=problem.workload,
-    )  # fmt: skip
+        problem.model,
+        layers,
+        samples=samples,
+        in_flight=min(in_flight, M),
+        micro_batches=M,
+        replicas=replicas,
+        context_bytes=0.0,
+        workload=problem.workload,
+    )
     return held.total_bytes <= problem.cluster.devices[rank].memory_bytes
 
 
@@ -369,9 +381,12 @@ def hetpipe_s(problem: Problem, plan: Plan, cuts: Sequence[int]) -> float:
 
 @repeatable
 @given(
-    st.lists(SPEED, min_size=1, max_size=2), st.lists(WORK, min_size=4, max_size=6), RATE, st.integers(1, 2),
+    st.lists(SPEED, min_size=1, max_size=2),
+    st.lists(WORK, min_size=4, max_size=6),
+    RATE,
+    st.integers(1, 2),
     st.sampled_from([140e3, 180e3, 240e3, 1e9]),
-)  # fmt: skip
+)
 def test_hetpipe_cuts_its_workers_best(
     speeds: list[float], work: list[float], rate: float, workers: int, memory_bytes: float
 ) -> None:
@@ -410,11 +425,17 @@ def test_eco_fl_keeps_in_flight_what_memory_holds_and_never_more_than_the_stage_
     roomy = a_problem((1, 1, 1, 1))
     held = [
         held_bytes(
-            roomy.model, (0, 1), samples=B, in_flight=k, micro_batches=4, replicas=1, context_bytes=0,
+            roomy.model,
+            (0, 1),
+            samples=B,
+            in_flight=k,
+            micro_batches=4,
+            replicas=1,
+            context_bytes=0,
             workload=roomy.workload,
         ).total_bytes
         for k in (2, 3)
-    ]  # fmt: skip
+    ]
     assert [stage.in_flight for stage in eco_fl(roomy).stages] == [4, 3, 2, 1]
     tight = a_problem((1, 1, 1, 1), memory_bytes=(held[1] - 1, 1e9, 1e9, 1e9))
     plan = eco_fl(tight)
@@ -522,7 +543,7 @@ def test_prima_refuses_training() -> None:
 
 
 def test_gpipe_cuts_evenly_and_keeps_all_micro_batches_in_flight() -> None:
-    plan = gpipe_even(a_problem((1, 2), work=(1, 1, 1, 1, 1)))
+    plan = gpipe(a_problem((1, 2), work=(1, 1, 1, 1, 1)))
     assert [(stage.layers, stage.in_flight) for stage in plan.stages] == [((0, 3), 4), ((3, 5), 4)]
     assert plan.proof.value == 3
     assert plan.stages == even(a_problem((1, 2), work=(1,) * 5), groups="pipeline", depth=Depth.GPIPE).stages
@@ -532,8 +553,9 @@ def test_eddl_shares_samples_evenly_or_by_speed() -> None:
     problem = a_problem((2, 1))
     by_shares = {shares: eddl(problem, shares=shares) for shares in ("even", "proportional")}  # type: ignore[arg-type]
     assert {shares: plan.stages[0].samples for shares, plan in by_shares.items()} == {
-        "even": (3, 3), "proportional": (4, 2),
-    }  # fmt: skip
+        "even": (3, 3),
+        "proportional": (4, 2),
+    }
     assert by_shares["even"].proof.value == pytest.approx(3 * 4 * 0.03)
     assert by_shares["proportional"].proof.value == pytest.approx(2 * 4 * 0.03)
     with pytest.raises(PlanError, match=r"unknown shares 'fair' \(try 'even' or 'proportional'\)"):
@@ -541,11 +563,11 @@ def test_eddl_shares_samples_evenly_or_by_speed() -> None:
 
 
 def test_layers_go_by_memory_in_rank_order_and_everybody_has_one() -> None:
-    plan = edge_memory(a_problem((1, 1, 1), work=(1,) * 8, memory_bytes=(1e9, 1e8, 2e9)))
+    plan = exo(a_problem((1, 1, 1), work=(1,) * 8, memory_bytes=(1e9, 1e8, 2e9)))
     assert [stage.layers for stage in plan.stages] == [(0, 3), (3, 4), (4, 8)] or cuts_of(plan) == (0, 2, 3, 8)
     assert plan.proof.value == pytest.approx(1 / 1e8)
     with pytest.raises(PlanError, match="3 stages need as many layers, unequal has 2"):
-        edge_memory(a_problem((1, 1, 1), work=(1, 1)))
+        exo(a_problem((1, 1, 1), work=(1, 1)))
 
 
 def test_blocks_are_divided_evenly_by_heads_and_columns_or_by_tokens() -> None:
@@ -555,11 +577,11 @@ def test_blocks_are_divided_evenly_by_heads_and_columns_or_by_tokens() -> None:
     cluster = Cluster(name="boards", devices=boards, network=builders.switched(3))
     profile = estimate(model, boards, samples=[1], tokens=24)
     problem = Problem(model=model, cluster=cluster, profile=profile, workload=workload)
-    (tensor,), (sequence,) = (planner(problem).stages for planner in (megatron_even, sp_even))
+    (tensor,), (sequence,) = (planner(problem).stages for planner in (megatron, sequence_parallel))
     assert (tensor.heads, tensor.columns, tensor.tokens) == ((4, 4, 4), (40, 40, 40), ())
     assert (sequence.heads, sequence.columns, sequence.tokens) == ((), (), (8, 8, 8))
-    assert [planner(problem).proof.value for planner in (megatron_even, sp_even)] == [40, 8]
-    assert [planner(problem, ranks=[0, 2]).ranks for planner in (megatron_even, sp_even)] == [(0, 2), (0, 2)]
+    assert [planner(problem).proof.value for planner in (megatron, sequence_parallel)] == [40, 8]
+    assert [planner(problem, ranks=[0, 2]).ranks for planner in (megatron, sequence_parallel)] == [(0, 2), (0, 2)]
 
 
 # --- all of them ---

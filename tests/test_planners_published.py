@@ -12,13 +12,13 @@ from edgesim.cluster import Cluster
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.model import Model
 from edgesim.plan import Plan
-from edgesim.planners import Problem
-from edgesim.planners.allocation import allocate
-from edgesim.planners.asteroid import asteroid
-from edgesim.planners.galaxy import galaxy
-from edgesim.planners.pac import pac
-from edgesim.planners.round import Step, dominant, round_s
-from edgesim.planners.stage_costs import StageCosts
+from edgesim.planners.cost_models.asteroid_latency import Step, dominant, round_s
+from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.literature.asteroid import asteroid
+from edgesim.planners.literature.asteroid_allocation import allocate
+from edgesim.planners.literature.galaxy import galaxy
+from edgesim.planners.literature.pac import pac
+from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from edgesim.workload import Purpose, Workload
 from edgesim.zoo.bert import bert

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from experiments.front_door import composed
-from experiments.points import Composer, flat, key, parse
+from experiments.configuration.command_line import composed
+from experiments.sweeps.grid import Composer, flat, key, parse
 
 TINY = ("model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4")
 
@@ -20,9 +20,11 @@ def test_a_sweep_is_the_product_of_its_overrides_the_last_fastest() -> None:
     sweep = parse([*TINY, "strategy=data,pipeline", "network.rate=20 Mbit/s,100 Mbit/s"])
     assert sweep.fixed == TINY
     assert sweep.runs == (
-        ("strategy=data", "network.rate=20 Mbit/s"), ("strategy=data", "network.rate=100 Mbit/s"),
-        ("strategy=pipeline", "network.rate=20 Mbit/s"), ("strategy=pipeline", "network.rate=100 Mbit/s"),
-    )  # fmt: skip
+        ("strategy=data", "network.rate=20 Mbit/s"),
+        ("strategy=data", "network.rate=100 Mbit/s"),
+        ("strategy=pipeline", "network.rate=20 Mbit/s"),
+        ("strategy=pipeline", "network.rate=100 Mbit/s"),
+    )
 
 
 def test_without_a_sweep_there_is_one_run() -> None:

@@ -9,8 +9,8 @@ import pytest
 from edgesim.cluster import Cluster
 from edgesim.errors import PlanError, ProfileError
 from edgesim.plan import Plan, Stage
-from experiments.compose import measured, nouns, prepare
-from experiments.front_door import composed
+from experiments.configuration.command_line import composed
+from experiments.configuration.setup import measured, nouns, prepare
 
 MODEL = builders.chain(2)
 BOARD = builders.device("board")

@@ -10,12 +10,13 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from edgesim.plan import Plan, Proof, Status
-from experiments import predictions, run
-from experiments.compose import prepare
-from experiments.front_door import composed, run_command
-from experiments.points import Composer, Sweep
-from experiments.predictions import prediction
-from experiments.rows import Runner
+from experiments import run
+from experiments.analysis import predictions
+from experiments.analysis.predictions import prediction
+from experiments.configuration.command_line import composed, run_command
+from experiments.configuration.setup import prepare
+from experiments.sweeps.grid import Composer, Sweep
+from experiments.sweeps.rows import Runner
 from experiments.tables.plan import SideBySide, plan_table, side_by_side
 
 TINY = ("model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4")
@@ -92,10 +93,18 @@ def test_one_row_has_what_was_promised_simulated_and_measured(row: SideBySide) -
     assert row.error == pytest.approx(0.25)
     assert shown(row) == ["ilp", "feasible", "2 s", "1.6 s", "25.0%", "2.5 s (+25.0%)", "2.6 s"]
     assert row.to_dict() == {
-        "planner": "ilp", "status": "feasible", "solver": None, "planning_s": 0.1, "predicted_s": 2.0,
-        "analytic_s": None, "bound_s": 1.6, "gap": pytest.approx(0.25), "simulated_s": 2.5, "measured_s": 2.6,
+        "planner": "ilp",
+        "status": "feasible",
+        "solver": None,
+        "planning_s": 0.1,
+        "predicted_s": 2.0,
+        "analytic_s": None,
+        "bound_s": 1.6,
+        "gap": pytest.approx(0.25),
+        "simulated_s": 2.5,
+        "measured_s": 2.6,
         "error": pytest.approx(0.25),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.usefixtures("known")

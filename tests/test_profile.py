@@ -19,12 +19,14 @@ from edgesim.zoo.bert import bert
 
 def points(*samples_seconds: tuple[int, float], block: str = "l0", op: str = "F") -> Profile:
     return Profile(
-        model="chain1", origin=Origin.MEASURED, source="test",
+        model="chain1",
+        origin=Origin.MEASURED,
+        source="test",
         points=tuple(
             Point(block=block, device="board", op=op, samples=n, tokens=1, share=1.0, seconds=s)
             for n, s in samples_seconds
         ),
-    )  # fmt: skip
+    )
 
 
 def ask(profile: Profile, samples: int, **more: object) -> float:
@@ -62,14 +64,14 @@ def test_between_two_token_counts_the_table_is_linear_too() -> None:
 
 def of_shares(*share_keys_seconds: tuple[float, int, float], tokens: int = 8) -> Profile:
     return Profile(
-        model="chain1", origin=Origin.MEASURED, source="test",
+        model="chain1",
+        origin=Origin.MEASURED,
+        source="test",
         points=tuple(
-            Point(
-                block="l0", device="board", op="F", samples=1, tokens=tokens, share=share, keys=keys, seconds=seconds
-            )
+            Point(block="l0", device="board", op="F", samples=1, tokens=tokens, share=share, keys=keys, seconds=seconds)
             for share, keys, seconds in share_keys_seconds
         ),
-    )  # fmt: skip
+    )
 
 
 def test_between_two_shares_the_table_is_linear_as_well() -> None:

@@ -80,8 +80,10 @@ def square(draw: st.DrawFn, values: st.SearchStrategy[float], ranks: int) -> lis
 def networks(draw: st.DrawFn, ranks: int, kinds: Sequence[str]) -> Network:
     more = {
         "latency_s": square(draw, latencies, ranks),
-        "goodput": draw(st.floats(0.5, 1)), "origin": "assumed", "source": "test",
-    }  # fmt: skip
+        "goodput": draw(st.floats(0.5, 1)),
+        "origin": "assumed",
+        "source": "test",
+    }
     kind = draw(st.sampled_from(kinds))
     if kind == "pairs":
         return Network.pairs(bytes_per_s=square(draw, rates, ranks), **more)
@@ -115,38 +117,50 @@ def cases(draw: st.DrawFn, *, kinds: Sequence[str] = ("switched", "radio", "pair
     order = iter(draw(st.permutations(range(ranks))))
     depth = draw(depths(len(cuts), micro_batches))
     parts = [
-        block(output_bytes=draw(st.integers(0, 3000)), parameter_bytes=4 * draw(st.integers(0, 900)),
-              stash_bytes=draw(st.integers(0, 3000)))
+        block(
+            output_bytes=draw(st.integers(0, 3000)),
+            parameter_bytes=4 * draw(st.integers(0, 900)),
+            stash_bytes=draw(st.integers(0, 3000)),
+        )
         for _ in range(sum(layers))
-    ]  # fmt: skip
+    ]
     model = Model(
-        name="random", architecture="chain", hyper={},
+        name="random",
+        architecture="chain",
+        hyper={},
         layers=tuple(Layer(name=f"l{i}", blocks=(part,)) for i, part in enumerate(parts)),
-    )  # fmt: skip
+    )
     planned = [
-        Stage(layers=(sum(layers[:p]), sum(layers[: p + 1])), ranks=tuple(next(order) for _ in cut), samples=cut,
-              in_flight=depth[p])
+        Stage(
+            layers=(sum(layers[:p]), sum(layers[: p + 1])),
+            ranks=tuple(next(order) for _ in cut),
+            samples=cut,
+            in_flight=depth[p],
+        )
         for p, cut in enumerate(cuts)
-    ]  # fmt: skip
+    ]
     joules = {
         f"{way}_j_per_{per}": draw(st.sampled_from([0.0, 1e-6, 1e-3]))
-        for way in ("transmit", "receive") for per in ("byte", "message")
-    }  # fmt: skip
+        for way in ("transmit", "receive")
+        for per in ("byte", "message")
+    }
     watts = power(idle_w=draw(st.floats(0, 2)), compute_w=9, transmit_w=draw(st.floats(2, 4)), receive_w=3, **joules)
     context_bytes = draw(st.sampled_from([0.0, 5000.0]))
     cluster = Cluster(
         name="random",
         devices=tuple(device(f"d{rank}", power=watts, context_bytes=context_bytes) for rank in range(ranks)),
         network=draw(networks(ranks, kinds)),
-    )  # fmt: skip
+    )
     costs = {(r, n): (draw(seconds_of_work), draw(seconds_of_work)) for r in range(ranks) for n in range(len(parts))}
     profile = table(
-        model, cluster, lambda rank, layer, n: (n * costs[rank, layer][0], n * costs[rank, layer][1]),
+        model,
+        cluster,
+        lambda rank, layer, n: (n * costs[rank, layer][0], n * costs[rank, layer][1]),
         update_s=draw(seconds_of_work),
-    )  # fmt: skip
+    )
     asked = workload(
         micro_batches=micro_batches, micro_batch_samples=samples, optimiser=draw(st.sampled_from(Optimiser))
-    )  # fmt: skip
+    )
     plan = plan_of(model, planned, micro_batches=micro_batches)
     return Case(model=model, plan=plan, cluster=cluster, profile=profile, workload=asked)
 
@@ -295,9 +309,11 @@ def test_a_faster_device_never_hurts_where_nothing_is_shared(case: Case, data: s
 def test_every_layer_computes_every_sample_once_each_way(case: Case) -> None:
     done = Counter(
         (span.task.op, layer, span.task.micro_batch, sample)
-        for span in case.trace if span.task.op in (Op.F, Op.B)
-        for layer in range(*span.task.layers) for sample in range(*span.task.samples)
-    )  # fmt: skip
+        for span in case.trace
+        if span.task.op in (Op.F, Op.B)
+        for layer in range(*span.task.layers)
+        for sample in range(*span.task.samples)
+    )
     micro_batches, samples = range(case.plan.micro_batches), range(case.plan.micro_batch_samples)
     layers = range(len(case.model.layers))
     assert done == Counter((op, n, m, i) for op in (Op.F, Op.B) for n in layers for m in micro_batches for i in samples)

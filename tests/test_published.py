@@ -5,7 +5,7 @@ from io import StringIO
 import pandas as pd
 import pytest
 
-from experiments.front_door import ROOT
+from experiments.configuration.command_line import ROOT
 from experiments.published.__main__ import all_claims, grouping_csv, main, to_csv
 from experiments.published.claims import PUBLISHED, Claim, Role, published
 from experiments.published.grouping import groupings

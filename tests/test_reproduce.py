@@ -5,10 +5,10 @@ from shutil import copy
 
 import pytest
 
-from experiments.front_door import ROOT
+from experiments.analysis.tidy import read_table
+from experiments.configuration.command_line import ROOT
+from experiments.configuration.studies import table_path
 from experiments.reproduce import main
-from experiments.studies import table_path
-from experiments.tables.tidy import read_table
 
 KEPT = table_path(ROOT / "results", "scaling")
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiments.run_table import RunTable, Writer, code_hash, locked
+from experiments.sweeps.run_table import RunTable, Writer, code_hash, locked
 
 
 def row(key: str, *, finished: str = "2026-01-01", code: str = "c", status: str = "done", value: float = 1.0) -> dict:
@@ -92,7 +92,7 @@ def test_many_processes_write_while_others_merge_and_nothing_is_lost(tmp_path: P
     script = """
 import sys
 from pathlib import Path
-from experiments.run_table import RunTable, Writer
+from experiments.sweeps.run_table import RunTable, Writer
 table = RunTable(Path(sys.argv[1]))
 writer = Writer(table)
 for i in range(40):

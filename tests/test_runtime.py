@@ -13,15 +13,15 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime import pacing
 from real_runtime.__main__ import describe
-from real_runtime.counting import count
 from real_runtime.data import IGNORED, MASK, DataSpec, Source, masked_tokens
 from real_runtime.job import Job
-from real_runtime.merging import merge
 from real_runtime.models import boundary_shapes, build_layers
 from real_runtime.pacing import Dilation, Pacer
 from real_runtime.profiler import fit_network, message_schedule
-from real_runtime.stage import StageModule, flatten_gradients
-from real_runtime.testbeds import TestbedSpec, _fractions, choose, loopback, netns
+from real_runtime.stages.module import StageModule, flatten_gradients
+from real_runtime.testbeds.merging import merge
+from real_runtime.testbeds.testbed import TestbedSpec, _fractions, choose, loopback, netns
+from real_runtime.tracing.op_counter import count
 from real_runtime.transport import DeadlineError
 from real_runtime.worker import TaskError, check_bytes
 
@@ -32,9 +32,13 @@ MOBILENET = from_table(table="mobilenet_v2")
 def work(model: Model, samples: int = 4) -> Workload:
     tokens = 16 if model is BERT else 1
     return Workload(
-        purpose="train", batch_samples=2 * samples, micro_batch_samples=samples, tokens=tokens, optimiser="sgd",
+        purpose="train",
+        batch_samples=2 * samples,
+        micro_batch_samples=samples,
+        tokens=tokens,
+        optimiser="sgd",
         learning_rate=0.1,
-    )  # fmt: skip
+    )
 
 
 class Clock:

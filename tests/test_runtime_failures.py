@@ -19,7 +19,7 @@ from runtime_builders import BERT, CASES, data, three_hosts, workload
 from edgesim import Depth, PlanError, RunError, ScheduleError
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from real_runtime.job import Job
-from real_runtime.testbeds import Testbed, TestbedSpec, cgroups, netns, open_testbed
+from real_runtime.testbeds.testbed import Testbed, TestbedSpec, cgroups, netns, open_testbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(180)]
 
@@ -136,16 +136,18 @@ def big_job() -> Job:
     """A stage that needs hundreds of MB of stash."""
     work = replace(workload(BERT), batch_samples=4096, micro_batch_samples=4096, tokens=64)
     plan = replace(
-        CASES[0].plan(BERT), micro_batches=1, micro_batch_samples=4096,
+        CASES[0].plan(BERT),
+        micro_batches=1,
+        micro_batch_samples=4096,
         stages=(replace(CASES[0].plan(BERT).stages[0], ranks=(0, 1, 2), samples=(2048, 1024, 1024)),),
-    )  # fmt: skip
+    )
     return Job(
         schedule=hybrid_pipeline(plan, BERT, work), model=BERT, workload=work, data=data(BERT), iterations=1, seed=1
     )
 
 
 SCRIPT = """
-    from real_runtime.testbeds import TestbedSpec, open_testbed
+    from real_runtime.testbeds.testbed import TestbedSpec, open_testbed
     from runtime_builders import three_hosts
     from test_runtime_failures import endless_job, pids
     with open_testbed(TestbedSpec(kind="{kind}", deadline_s=60, cpu_quota={quota}), three_hosts()) as testbed:
@@ -161,9 +163,13 @@ def test_nothing_is_left_when_the_coordinator_is_ended(kind: str, sent: signal.S
     script = textwrap.dedent(SCRIPT.format(kind=kind, quota=quota))
     tests = Path(__file__).resolve().parent
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tests.parent,
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=tests.parent,
         env=os.environ | {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     processes = [int(word) for word in process.stdout.readline().split()]
     assert len(processes) >= 6

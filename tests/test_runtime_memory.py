@@ -17,14 +17,12 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime.data import DataSpec
 from real_runtime.job import Job
-from real_runtime.part import Part
+from real_runtime.stages.executor import Part
 from real_runtime.transport import Transport
 from real_runtime.worker import Kinds, Player
 
 BERT = bert(name="small", layers=4, hidden=64, heads=4, columns=128, vocabulary=259, positions=64)
-WORK = Workload(
-    purpose="train", batch_samples=24, micro_batch_samples=4, tokens=16, optimiser="sgd", learning_rate=0.1
-)  # fmt: skip
+WORK = Workload(purpose="train", batch_samples=24, micro_batch_samples=4, tokens=16, optimiser="sgd", learning_rate=0.1)
 
 
 class Living(TorchDispatchMode):
@@ -79,18 +77,20 @@ def plan_of(groups: list[list[int]], cuts: list[int], samples: list[list[int]], 
     stages = make_stages(cuts=cuts, groups=groups, samples=samples, depth=depth, micro_batches=WORK.micro_batches)
     proof = Proof(status=Status.HEURISTIC, method="by hand", objective="none")
     return Plan(
-        model=BERT.name, stages=stages, micro_batches=WORK.micro_batches, planner="by hand", proof=proof,
+        model=BERT.name,
+        stages=stages,
+        micro_batches=WORK.micro_batches,
+        planner="by hand",
+        proof=proof,
         micro_batch_samples=WORK.micro_batch_samples,
-    )  # fmt: skip
+    )
 
 
 def live_between_tasks(plan: Plan, rank: int) -> tuple[int, int]:
     """The most bytes that live between two tasks of a rank, its module included, and those of the ring's spare part."""
     schedule = hybrid_pipeline(plan, BERT, WORK)
     program = schedule.programs[rank]
-    job = Job(
-        schedule=schedule, model=BERT, workload=WORK, data=DataSpec(kind="text"), iterations=1, seed=0
-    )  # fmt: skip
+    job = Job(schedule=schedule, model=BERT, workload=WORK, data=DataSpec(kind="text"), iterations=1, seed=0)
     transport, most = Listening(), 0
     with Living() as living:
         part = Part(job, program)

@@ -15,8 +15,8 @@ from edgesim.model import Model
 from edgesim.workload import Optimiser, Purpose, Workload
 from edgesim.zoo.architectures import BUILDERS, rebuilt
 from real_runtime.data import DataSpec, Source
-from real_runtime.language import IGNORED
 from real_runtime.models import architecture, boundary_shapes, build_layers, is_causal
+from real_runtime.models.language import IGNORED
 
 SIZES: Mapping[str, Any] = {"layers": 2, "hidden": 20, "heads": 5, "columns": 37, "vocabulary": 41, "positions": 24}
 MORE: Mapping[str, Mapping[str, Any]] = {"llama": {"hidden": 24, "heads": 6, "groups": 3}}
@@ -110,9 +110,13 @@ def test_the_loss_is_the_sum_over_samples_of_means_and_slices_of_tokens_add_up_t
     model = tiny(name, vocabulary=259)
     arch, tokens = architecture(model), 16
     work = Workload(
-        purpose=Purpose.TRAIN, batch_samples=3, micro_batch_samples=3, tokens=tokens, optimiser=Optimiser.SGD,
+        purpose=Purpose.TRAIN,
+        batch_samples=3,
+        micro_batch_samples=3,
+        tokens=tokens,
+        optimiser=Optimiser.SGD,
         learning_rate=0.1,
-    )  # fmt: skip
+    )
     _, labels = Source(DataSpec(kind="text"), model, work, 0).batch(0)
     assert ((labels != IGNORED).sum(dim=1) == arch.labelled(tokens)).all()
     logits = torch.randn(3, tokens, 259)
@@ -127,9 +131,13 @@ def test_the_loss_is_the_sum_over_samples_of_means_and_slices_of_tokens_add_up_t
 def test_a_causal_model_learns_the_next_byte_of_every_token(name: str) -> None:
     model = tiny(name, vocabulary=259)
     work = Workload(
-        purpose=Purpose.TRAIN, batch_samples=4, micro_batch_samples=4, tokens=16, optimiser=Optimiser.SGD,
+        purpose=Purpose.TRAIN,
+        batch_samples=4,
+        micro_batch_samples=4,
+        tokens=16,
+        optimiser=Optimiser.SGD,
         learning_rate=0.1,
-    )  # fmt: skip
+    )
     text, labels = Source(DataSpec(kind="text"), model, work, 5).batch(3)
     assert text.shape == labels.shape == (4, 16)
     assert torch.equal(text[:, 1:], labels[:, :-1])
@@ -139,9 +147,13 @@ def test_a_causal_model_learns_the_next_byte_of_every_token(name: str) -> None:
 def test_a_text_of_just_one_sample_and_the_byte_after_it_is_enough(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(bytes(range(65, 82)))
     work = Workload(
-        purpose=Purpose.TRAIN, batch_samples=1, micro_batch_samples=1, tokens=16, optimiser=Optimiser.SGD,
+        purpose=Purpose.TRAIN,
+        batch_samples=1,
+        micro_batch_samples=1,
+        tokens=16,
+        optimiser=Optimiser.SGD,
         learning_rate=0.1,
-    )  # fmt: skip
+    )
     text, labels = Source(DataSpec(kind="text", folder=str(tmp_path)), tiny("gpt2", vocabulary=259), work, 0).batch(0)
     assert text.tolist() == [list(range(65, 81))]
     assert labels.tolist() == [list(range(66, 82))]

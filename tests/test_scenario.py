@@ -31,8 +31,8 @@ from edgesim.schedule import Op, Task
 from edgesim.simulator import simulate
 from edgesim.strategies.data import data
 from edgesim.trace import Trace
-from experiments.compose import Shelf, prepare
-from experiments.front_door import ROOT, composed
+from experiments.configuration.command_line import ROOT, composed
+from experiments.configuration.setup import Shelf, prepare
 
 repeatable = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 about = pytest.approx
@@ -63,9 +63,13 @@ def play(network: Network, *programs: list[Task], events: tuple[Event, ...], for
     cluster, model = homogeneous(network.ranks, network=network, disk_bytes_per_s=10), chain(2)
     profile = constant_profile(model, cluster, forward_s=forward_s, backward_s=forward_s)
     return simulate(
-        schedule_of(*programs), cluster=cluster, model=model, profile=profile, tokens=1,
+        schedule_of(*programs),
+        cluster=cluster,
+        model=model,
+        profile=profile,
+        tokens=1,
         scenario=Scenario(events=events),
-    )  # fmt: skip
+    )
 
 
 def message_s(network: Network, nbytes: int, *events: Event) -> float:
@@ -142,9 +146,10 @@ def test_a_slow_rank_is_slow_by_itself_but_takes_the_air_from_others(network, sl
 @pytest.mark.parametrize("network", [pairs, radio])
 def test_between_two_ranks_the_lower_counts(network) -> None:
     table = Recording(
-        at_s=(0.0,), source="test",
+        at_s=(0.0,),
+        source="test",
         columns=tuple(Column(rank=r, unit=Unit.FACTOR, values=(f,)) for r, f in ((0, 0.5), (1, 0.25))),
-    )  # fmt: skip
+    )
     assert message_s(network(2, bytes_per_s=10), 100, table) == about(40)
 
 
@@ -235,14 +240,20 @@ def test_only_what_is_computed_while_it_is_slow_takes_longer(work_s: float, end_
 def test_a_computation_may_begin_before_at_within_or_after_a_slow_down(start_s: float, end_s: float) -> None:
     """2 s of work on rank 1, which rank 0 calls for at ``start_s``."""
     network, model = switched(2), chain(2)
-    programs = [[compute(Op.F, 0), send(0, 1, 0, needs=["0F0@0"])],
-                [receive(1, 0, 0), compute(Op.B, 1, needs=["1RECV_activation0@1<0"])]]  # fmt: skip
+    programs = [
+        [compute(Op.F, 0), send(0, 1, 0, needs=["0F0@0"])],
+        [receive(1, 0, 0), compute(Op.B, 1, needs=["1RECV_activation0@1<0"])],
+    ]
     cluster = homogeneous(2, network=network)
     profile = constant_profile(model, cluster, forward_s=start_s, backward_s=2.0)
     trace = simulate(
-        schedule_of(*programs), cluster=cluster, model=model, profile=profile, tokens=1,
+        schedule_of(*programs),
+        cluster=cluster,
+        model=model,
+        profile=profile,
+        tokens=1,
         scenario=Scenario(events=(slow(1, 4, 8, 0.25),)),
-    )  # fmt: skip
+    )
     assert trace.makespan_s == about(end_s)
 
 
@@ -309,11 +320,18 @@ def course(event: Walk, rank: int = 0, seed: int = 0, length: int = 200) -> list
 
 walks = st.builds(
     lambda low, span, ratio, at, together: walk(
-        low=low, high=low * span, ratio=1 + (sqrt(span) - 1) * ratio, start=low * span**at,
+        low=low,
+        high=low * span,
+        ratio=1 + (sqrt(span) - 1) * ratio,
+        start=low * span**at,
         together=together,
     ),
-    st.floats(0.01, 2), st.floats(1.01, 50), st.floats(0, 0.99), st.floats(0.1, 0.9), st.booleans(),
-)  # fmt: skip
+    st.floats(0.01, 2),
+    st.floats(1.01, 50),
+    st.floats(0, 0.99),
+    st.floats(0.1, 0.9),
+    st.booleans(),
+)
 
 
 @repeatable
@@ -348,9 +366,13 @@ def test_a_walk_is_the_same_on_every_machine_and_in_every_version() -> None:
 
 def lines(case: Case, *events: Event, seed: int = 0) -> str:
     return simulate(
-        case.schedule, cluster=case.cluster, model=case.model, profile=case.profile, tokens=1,
+        case.schedule,
+        cluster=case.cluster,
+        model=case.model,
+        profile=case.profile,
+        tokens=1,
         scenario=Scenario(events=events, seed=seed),
-    ).to_lines()  # fmt: skip
+    ).to_lines()
 
 
 @repeatable
@@ -462,8 +484,9 @@ def test_a_csv_file_holds_times_and_rates_or_factors_for_all_or_for_one_rank(tmp
     found = read_recording(tmp_path / "rates.csv")
     assert found.at_s == (0, 1.5)
     assert found.columns == (
-        Column(rank=None, unit=Unit.RATE, values=(1e6, 2e6)), Column(rank=2, unit=Unit.FACTOR, values=(0.5, 1))
-    )  # fmt: skip
+        Column(rank=None, unit=Unit.RATE, values=(1e6, 2e6)),
+        Column(rank=2, unit=Unit.FACTOR, values=(0.5, 1)),
+    )
     assert found.source == str(tmp_path / "rates.csv")
     assert found.named == (2,)
 

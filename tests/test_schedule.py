@@ -43,10 +43,18 @@ def test_every_kind_of_task_survives_its_line(task: Task) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "F0@1", "1X0@1 layers=0:1 samples=0:1", "1F0@1", "1F0@1 layers=0 samples=0:1",
-     "1F0@1 layers=0:1 samples=0:1 bytes=x", "1F0@1 layers",
-     "1SEND_love0@1>2 layers=1:1 samples=0:1", "1SEND_activation0@1 layers=1:1 samples=0:1"],
-)  # fmt: skip
+    [
+        "",
+        "F0@1",
+        "1X0@1 layers=0:1 samples=0:1",
+        "1F0@1",
+        "1F0@1 layers=0 samples=0:1",
+        "1F0@1 layers=0:1 samples=0:1 bytes=x",
+        "1F0@1 layers",
+        "1SEND_love0@1>2 layers=1:1 samples=0:1",
+        "1SEND_activation0@1 layers=1:1 samples=0:1",
+    ],
+)
 def test_a_line_that_is_no_task_is_refused(line: str) -> None:
     with pytest.raises(ScheduleError, match="not a task"):
         Task.parse(line)
@@ -97,9 +105,10 @@ def test_a_task_that_needs_itself_is_a_deadlock() -> None:
 
 
 def test_collectives_in_different_order_are_a_deadlock() -> None:
-    first, second = collective(Op.ALL_REDUCE, [0, 1], 9), [
-        replace(task, stage=1) for task in collective(Op.ALL_REDUCE, [0, 1], 9)
-    ]  # fmt: skip
+    first, second = (
+        collective(Op.ALL_REDUCE, [0, 1], 9),
+        [replace(task, stage=1) for task in collective(Op.ALL_REDUCE, [0, 1], 9)],
+    )
     with pytest.raises(ScheduleError, match=r"deadlock: .*ALL_REDUCE"):
         schedule_of([first[0], second[0]], [second[1], first[1]]).check()
 
@@ -115,27 +124,39 @@ def test_a_receive_that_is_late_in_its_program_is_no_deadlock() -> None:
     ("programs", "message"),
     [
         ([[compute(Op.F, 0, needs=["0F9@0"])]], "0F0@0 needs 0F9@0, which no rank runs"),
-        ([[compute(Op.F, 0)], [compute(Op.F, 1, needs=["0F0@0"])]],
-         "1F0@1 needs 0F0@0 of rank 0: only a message can cross ranks"),
+        (
+            [[compute(Op.F, 0)], [compute(Op.F, 1, needs=["0F0@0"])]],
+            "1F0@1 needs 0F0@0 of rank 0: only a message can cross ranks",
+        ),
         ([[compute(Op.F, 0), compute(Op.F, 0)]], "0F0@0 stands twice"),
         ([[compute(Op.F, 1)]], "1F0@1 stands in the program of rank 0"),
         ([[send(0, 1, 10)], []], "0SEND_activation0@0>1 has no RECV on rank 1"),
         ([[], [receive(1, 0, 10)]], "1RECV_activation0@1<0 has no SEND on rank 0"),
         ([[send(0, 1, 10)], [receive(1, 0, 10, payload=Payload.GRADIENT)]], "0SEND_activation0@0>1 has no RECV"),
-        ([[send(0, 1, 10)], [receive(1, 0, 11)]],
-         "unequal bytes: 0SEND_activation0@0>1 has 10 B, 1RECV_activation0@1<0 has 11 B"),
-        ([[send(0, 1, 10, samples=(0, 1))], [receive(1, 0, 10, samples=(1, 2))]],
-         r"unequal samples: 0SEND_activation0@0>1 has \(0, 1\), 1RECV_activation0@1<0 has \(1, 2\)"),
-        ([[send(0, 1, 10), send(0, 1, 10, micro_batch=1)], [receive(1, 0, 10, micro_batch=1), receive(1, 0, 10)]],
-         r"0SEND_activation0@0>1 comes first on its connection \(forward\), but rank 1 expects 1RECV_activation1@1<0"),
-        ([collective(Op.ALL_REDUCE, [0, 1], 9)[:1], []],
-         r"0ALL_REDUCE@0 is for ranks \(0, 1\), but only \[0\] run it"),
-        ([[task] for task in (collective(Op.ALL_REDUCE, [0, 1], 9)[0], collective(Op.ALL_REDUCE, [0, 1], 8)[1])],
-         "unequal bytes: 0ALL_REDUCE@0 has 9 B, 0ALL_REDUCE@1 has 8 B"),
-        ([[task] for task in (collective(Op.ALL_REDUCE, [0, 1], 9)[0], collective(Op.ALL_REDUCE, [1, 0], 9)[0])],
-         "0ALL_REDUCE@0"),
+        (
+            [[send(0, 1, 10)], [receive(1, 0, 11)]],
+            "unequal bytes: 0SEND_activation0@0>1 has 10 B, 1RECV_activation0@1<0 has 11 B",
+        ),
+        (
+            [[send(0, 1, 10, samples=(0, 1))], [receive(1, 0, 10, samples=(1, 2))]],
+            r"unequal samples: 0SEND_activation0@0>1 has \(0, 1\), 1RECV_activation0@1<0 has \(1, 2\)",
+        ),
+        (
+            [[send(0, 1, 10), send(0, 1, 10, micro_batch=1)], [receive(1, 0, 10, micro_batch=1), receive(1, 0, 10)]],
+            r"0SEND_activation0@0>1 comes first on its connection \(forward\), "
+            "but rank 1 expects 1RECV_activation1@1<0",
+        ),
+        ([collective(Op.ALL_REDUCE, [0, 1], 9)[:1], []], r"0ALL_REDUCE@0 is for ranks \(0, 1\), but only \[0\] run it"),
+        (
+            [[task] for task in (collective(Op.ALL_REDUCE, [0, 1], 9)[0], collective(Op.ALL_REDUCE, [0, 1], 8)[1])],
+            "unequal bytes: 0ALL_REDUCE@0 has 9 B, 0ALL_REDUCE@1 has 8 B",
+        ),
+        (
+            [[task] for task in (collective(Op.ALL_REDUCE, [0, 1], 9)[0], collective(Op.ALL_REDUCE, [1, 0], 9)[0])],
+            "0ALL_REDUCE@0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_schedule_that_cannot_be_played_is_refused(programs: list[list[Task]], message: str) -> None:
     with pytest.raises(ScheduleError, match=message):
         schedule_of(*programs).check()
@@ -150,10 +171,15 @@ def test_different_channels_need_no_common_order() -> None:
 
 def test_streams_are_one_per_kind_of_work_peer_direction_and_channel() -> None:
     assert sorted({task.stream for task in small()}) == [
-        "collective/weights", "compute",
-        "receive from 0/forward", "receive from 1/forward", "receive from 2/backward",
-        "send to 0/backward", "send to 1/backward", "send to 2/forward",
-    ]  # fmt: skip
+        "collective/weights",
+        "compute",
+        "receive from 0/forward",
+        "receive from 1/forward",
+        "receive from 2/backward",
+        "send to 0/backward",
+        "send to 1/backward",
+        "send to 2/forward",
+    ]
     assert replace(compute(Op.F, 0), op=Op.CACHE_READ).stream == "disk"
 
 

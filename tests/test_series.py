@@ -2,9 +2,9 @@
 
 import pytest
 
-from experiments.compose import prepare
-from experiments.front_door import composed
-from experiments.series import series
+from experiments.analysis.series import series
+from experiments.configuration.command_line import composed
+from experiments.configuration.setup import prepare
 from experiments.tables.metrics import metrics_table
 
 

@@ -15,16 +15,22 @@ from torch import Tensor, nn
 
 from edgesim.model import BlockKind, Model
 from edgesim.zoo.architectures import BUILDERS
-from real_runtime.language import IGNORED
+from real_runtime.blocks.shards import cut
+from real_runtime.blocks.shards.cross_entropy import loss_gradient, statistics
+from real_runtime.blocks.shards.parts import Range
 from real_runtime.models import architecture, build_layers
-from real_runtime.shards import cut
-from real_runtime.shards.cross_entropy import loss_gradient, statistics
-from real_runtime.shards.parts import Range
+from real_runtime.models.language import IGNORED
 
 SAMPLES, TOKENS, COLUMNS, VOCABULARY = 2, 13, 37, 43
 SIZES: Mapping[str, Any] = {
-    "layers": 2, "hidden": 20, "heads": 5, "columns": COLUMNS, "vocabulary": VOCABULARY, "positions": 16, "tied": False,
-}  # fmt: skip
+    "layers": 2,
+    "hidden": 20,
+    "heads": 5,
+    "columns": COLUMNS,
+    "vocabulary": VOCABULARY,
+    "positions": 16,
+    "tied": False,
+}
 # Five groups of keys and values as well, each for two heads of queries.
 LLAMA: Mapping[str, Any] = {"hidden": 40, "heads": 10, "groups": 5}
 NAMES = ("bert", "distilbert", "gpt2", "opt", "llama")

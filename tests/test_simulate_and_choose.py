@@ -8,10 +8,10 @@ from test_steady_state import simulated_s
 
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Plan, Status
-from edgesim.planners import Problem
-from edgesim.planners.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.problem import Problem
 from edgesim.planners.simulate_and_choose import PIPELINES, pipelines, simulate_and_choose
-from edgesim.planners.steady_state import iteration_s
 
 
 def chosen(problem: Problem) -> Plan:

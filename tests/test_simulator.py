@@ -96,9 +96,7 @@ def test_a_block_takes_the_time_of_its_own_point() -> None:
     profile = constant_profile(model, cluster)
     points = (*profile.points, replace(profile.points[0], block="l0/only", seconds=7.0))
     schedule = schedule_of([replace(compute(Op.F, 0), block="l0/only")])
-    trace = simulate(
-        schedule, cluster=cluster, model=model, profile=replace(profile, points=points), tokens=1
-    )  # fmt: skip
+    trace = simulate(schedule, cluster=cluster, model=model, profile=replace(profile, points=points), tokens=1)
     assert trace.makespan_s == 7.0
 
 
@@ -123,9 +121,13 @@ def test_only_goodput_carries_a_message(network) -> None:
 @pytest.mark.parametrize(("transmit", "receive_rate"), [(100, 50), (50, 100)])
 def test_a_message_is_as_slow_as_the_slower_of_its_two_nics(transmit: float, receive_rate: float) -> None:
     network = Network.switched(
-        transmit_bytes_per_s=[transmit, 9e9], receive_bytes_per_s=[9e9, receive_rate], latency_s=0, goodput=1,
-        origin="assumed", source="test",
-    )  # fmt: skip
+        transmit_bytes_per_s=[transmit, 9e9],
+        receive_bytes_per_s=[9e9, receive_rate],
+        latency_s=0,
+        goodput=1,
+        origin="assumed",
+        source="test",
+    )
     trace = play_programs(homogeneous(2, network=network), [send(0, 1, 100)], [receive(1, 0, 100)])
     assert trace.makespan_s == about(2)
 
@@ -164,9 +166,11 @@ def test_a_message_starts_when_its_send_is_ready_and_its_receive_is_posted(
     trace = play_programs(
         homogeneous(2, network=switched(2, bytes_per_s=100)),
         [*(compute(Op.F, 0, m) for m in range(send_ready_s)), send(0, 1, 100, needs=[f"0F{send_ready_s - 1}@0"])],
-        [*(compute(Op.F, 1, m) for m in range(receive_ready_s)),
-         receive(1, 0, 100, needs=[f"1F{receive_ready_s - 1}@1"])],
-    )  # fmt: skip
+        [
+            *(compute(Op.F, 1, m) for m in range(receive_ready_s)),
+            receive(1, 0, 100, needs=[f"1F{receive_ready_s - 1}@1"]),
+        ],
+    )
     assert starts_s(trace)["0SEND_activation0@0>1"] == about(max(send_ready_s, receive_ready_s))
 
 
@@ -182,11 +186,16 @@ def test_messages_of_one_pair_and_channel_go_one_after_the_other() -> None:
 def test_a_message_that_is_not_ready_holds_up_those_behind_it_on_its_connection_only() -> None:
     trace = play_programs(
         homogeneous(3, network=switched(3, bytes_per_s=100)),
-        [compute(Op.F, 0), send(0, 1, 100, needs=["0F0@0"]), send(0, 1, 100, micro_batch=1),
-         send(0, 2, 50), send(0, 1, 50, payload=Payload.GRADIENT)],
+        [
+            compute(Op.F, 0),
+            send(0, 1, 100, needs=["0F0@0"]),
+            send(0, 1, 100, micro_batch=1),
+            send(0, 2, 50),
+            send(0, 1, 50, payload=Payload.GRADIENT),
+        ],
         [receive(1, 0, 100), receive(1, 0, 100, micro_batch=1), receive(1, 0, 50, payload=Payload.GRADIENT)],
         [receive(2, 0, 50)],
-    )  # fmt: skip
+    )
     starts = starts_s(trace)
     assert starts["0SEND_activation0@0>1"] == about(1)
     assert starts["0SEND_activation1@0>1"] == about(2)
@@ -329,9 +338,13 @@ def two_flows(network: Network, second: tuple[int, int], nbytes: tuple[int, int]
 def test_max_min_gives_the_slower_flow_4_and_the_other_the_remaining_6() -> None:
     """Links of 10 and 4: A leaves by the NIC of 10 and enters by one of 4; B leaves by the same NIC of 10."""
     network = Network.switched(
-        transmit_bytes_per_s=[10, 99, 99], receive_bytes_per_s=[99, 4, 99], latency_s=0, goodput=1,
-        origin="assumed", source="test",
-    )  # fmt: skip
+        transmit_bytes_per_s=[10, 99, 99],
+        receive_bytes_per_s=[99, 4, 99],
+        latency_s=0,
+        goodput=1,
+        origin="assumed",
+        source="test",
+    )
     assert two_flows(network, (0, 2), (40, 60)) == about((10, 10))
 
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgesim.planners import cbc, highs
-from edgesim.planners.answer import written
-from edgesim.planners.solvers import Answer, SolverError, SolveStatus, solve
+from edgesim.planners.solvers import cbc, highs
+from edgesim.planners.solvers.milp import written
+from edgesim.planners.solvers.race import Answer, SolverError, SolveStatus, solve
 
 repeatable = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 SOLVERS = (("CBC",), ("HiGHS",), ("CBC", "HiGHS"))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from edgesim.memory import held_bytes
 from edgesim.model import Model
-from edgesim.planners import Problem
-from edgesim.planners.stage_memory import StageMemory
+from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
+from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from edgesim.workload import Optimiser, Purpose
 from edgesim.zoo.bert import bert
@@ -31,9 +31,13 @@ def a_problem(model: Model, purpose: Purpose, optimiser: Optimiser, memory_bytes
 
 @repeatable
 @given(
-    purpose=st.sampled_from([Purpose.TRAIN, Purpose.INFER]), optimiser=st.sampled_from(Optimiser),
-    samples=st.integers(1, 4), in_flight=st.integers(1, 6), replicas=st.integers(1, 3), encoder=st.booleans(),
-)  # fmt: skip
+    purpose=st.sampled_from([Purpose.TRAIN, Purpose.INFER]),
+    optimiser=st.sampled_from(Optimiser),
+    samples=st.integers(1, 4),
+    in_flight=st.integers(1, 6),
+    replicas=st.integers(1, 3),
+    encoder=st.booleans(),
+)
 def test_bytes_of_every_range_are_those_of_held_bytes(
     purpose: Purpose, optimiser: Optimiser, samples: int, in_flight: int, replicas: int, encoder: bool
 ) -> None:
@@ -44,18 +48,30 @@ def test_bytes_of_every_range_are_those_of_held_bytes(
     found = StageMemory(problem, ranges).total_bytes(samples, in_flight, replicas)
     for held, nbytes in zip(ranges, found, strict=True):
         asked = held_bytes(
-            model, held, samples=samples, in_flight=in_flight, micro_batches=6, replicas=replicas, context_bytes=0.0,
+            model,
+            held,
+            samples=samples,
+            in_flight=in_flight,
+            micro_batches=6,
+            replicas=replicas,
+            context_bytes=0.0,
             workload=problem.workload,
-        )  # fmt: skip
+        )
         assert nbytes == pytest.approx(asked.total_bytes, rel=1e-12)
 
 
 def test_the_furthest_position_is_the_last_at_which_its_depth_fits() -> None:
     model = builders.chain(3, stash_bytes=10_000)
     alone = held_bytes(
-        model, (0, 2), samples=2, in_flight=3, micro_batches=6, replicas=1, context_bytes=1000.0,
+        model,
+        (0, 2),
+        samples=2,
+        in_flight=3,
+        micro_batches=6,
+        replicas=1,
+        context_bytes=1000.0,
         workload=a_problem(model, Purpose.TRAIN, Optimiser.SGD).workload,
-    ).total_bytes  # fmt: skip
+    ).total_bytes
     memory = StageMemory(a_problem(model, Purpose.TRAIN, Optimiser.SGD, alone), [(0, 2)])
     assert memory.furthest(0, 2, 1, depths=[1, 3, 5]).tolist() == [2]
     tight = StageMemory(a_problem(model, Purpose.TRAIN, Optimiser.SGD, alone - 1), [(0, 2)])

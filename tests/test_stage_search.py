@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from test_ilp_hybrid_pipeline import a_problem
 
 from edgesim.plan import Depth
-from edgesim.planners.pipeline_search import PipelineSearch
-from edgesim.planners.stage_ilp import integer_programme
-from edgesim.planners.stage_labels import Choice, Enumeration
-from edgesim.planners.stage_programme import Programme
-from edgesim.planners.stage_rents import Market
-from edgesim.planners.stage_search import Search
-from edgesim.planners.stage_table import Stages
+from edgesim.planners.exact.pipelines.branch_and_bound import Search
+from edgesim.planners.exact.pipelines.label_setting import Choice, Enumeration
+from edgesim.planners.exact.pipelines.lagrangian import Market
+from edgesim.planners.exact.pipelines.milp import Programme
+from edgesim.planners.exact.pipelines.milp_in_pulp import integer_programme
+from edgesim.planners.exact.pipelines.search import PipelineSearch
+from edgesim.planners.exact.pipelines.stage_table import Stages
 from edgesim.workload import Purpose
 
 repeatable = settings(max_examples=30, deadline=None, derandomize=True, database=None)
@@ -133,9 +133,11 @@ def test_within_a_limit_it_finds_the_cheapest_choice_that_keeps_it(seed: int, sh
     beside_s = np.random.default_rng(seed).uniform(0.0, 2.0, len(columns.start)) * columns.replicas.sum(axis=1)
     # What a stage costs beside is the same wherever it stands.
     _, first, row = np.unique(
-        np.stack([columns.start, columns.stop, columns.group, columns.split]), axis=1, return_index=True,
+        np.stack([columns.start, columns.stop, columns.group, columns.split]),
+        axis=1,
+        return_index=True,
         return_inverse=True,
-    )  # fmt: skip
+    )
     beside_s = beside_s[first][row.ravel()]
     choices = every_choice(search.programme)
     seconds = {choice: search.seconds(choice) for choice in choices}

@@ -11,8 +11,8 @@ import pytest
 from edgesim.cluster import Cluster
 from edgesim.model import Model
 from edgesim.plan import Depth, Plan, make_stages
-from edgesim.planners import Problem
-from edgesim.planners.steady_state import MessageTimes, StageTimes, iteration_s, ring_s, steady_s
+from edgesim.planners.cost_models.pipeline_time import MessageTimes, StageTimes, iteration_s, ring_s, steady_s
+from edgesim.planners.problem import Problem
 from edgesim.profile import Profile
 from edgesim.simulator import simulate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
@@ -34,11 +34,14 @@ def a_case(rng: random.Random, depth: Depth, *, topology: str, purpose: Purpose 
     plan = builders.plan_of(
         model,
         make_stages(
-            cuts=(0, *sorted(rng.sample(range(1, L), len(groups) - 1)), L), groups=groups,
-            samples=[_shares(rng, B, len(group)) for group in groups], depth=depth, micro_batches=M,
+            cuts=(0, *sorted(rng.sample(range(1, L), len(groups) - 1)), L),
+            groups=groups,
+            samples=[_shares(rng, B, len(group)) for group in groups],
+            depth=depth,
+            micro_batches=M,
         ),
         micro_batches=M,
-    )  # fmt: skip
+    )
     workload = builders.workload(micro_batches=M, micro_batch_samples=B, purpose=purpose)
     return Problem(model=model, cluster=cluster, profile=profile, workload=workload), plan
 
@@ -74,9 +77,12 @@ def _shares(rng: random.Random, total: int, parts: int) -> tuple[int, ...]:
 
 def simulated_s(problem: Problem, plan: Plan) -> float:
     trace = simulate(
-        hybrid_pipeline(plan, problem.model, problem.workload), cluster=problem.cluster, model=problem.model,
-        profile=problem.profile, tokens=problem.workload.tokens,
-    )  # fmt: skip
+        hybrid_pipeline(plan, problem.model, problem.workload),
+        cluster=problem.cluster,
+        model=problem.model,
+        profile=problem.profile,
+        tokens=problem.workload.tokens,
+    )
     return trace.makespan_s
 
 

@@ -28,9 +28,7 @@ def write(plan: Plan, model: Model) -> Schedule:
 
 
 def order(micro_batches: int, in_flight: int) -> str:
-    return " ".join(
-        f"{op}{m}" for op, m in one_forward_one_backward(micro_batches=micro_batches, in_flight=in_flight)
-    )  # fmt: skip
+    return " ".join(f"{op}{m}" for op, m in one_forward_one_backward(micro_batches=micro_batches, in_flight=in_flight))
 
 
 def test_one_forward_one_backward_warms_up_alternates_and_cools_down() -> None:
@@ -90,8 +88,10 @@ def test_every_sample_of_every_micro_batch_crosses_every_boundary_once_each_way(
     schedule = write(hybrid_plan(model, [[2, 3], [1, 1, 3], [5]], micro_batches=3), model)
     crossed = Counter(
         (task.layers[0], task.payload, task.micro_batch, sample)
-        for task in schedule if task.op is Op.SEND for sample in range(*task.samples)
-    )  # fmt: skip
+        for task in schedule
+        if task.op is Op.SEND
+        for sample in range(*task.samples)
+    )
     ways = (Payload.ACTIVATION, Payload.GRADIENT)
     assert crossed == Counter((b, way, m, n) for b in (1, 2) for way in ways for m in range(3) for n in range(5))
     assert all(task.nbytes == 7 * (task.samples[1] - task.samples[0]) for task in schedule if task.op in MESSAGE)
@@ -99,9 +99,7 @@ def test_every_sample_of_every_micro_batch_crosses_every_boundary_once_each_way(
 
 def test_receives_need_nothing_because_they_are_posted_ahead() -> None:
     model = chain(3)
-    assert not any(
-        task.needs for task in write(pipeline_plan(model, micro_batches=2), model) if task.op is Op.RECV
-    )  # fmt: skip
+    assert not any(task.needs for task in write(pipeline_plan(model, micro_batches=2), model) if task.op is Op.RECV)
 
 
 def test_replicas_add_their_gradients_after_the_last_backward_and_before_the_update() -> None:
@@ -158,9 +156,7 @@ def test_inference_goes_forward_only() -> None:
 
 
 def test_a_stage_that_waits_for_more_forwards_than_the_one_before_gives_is_a_deadlock() -> None:
-    stages = [
-        Stage(layers=(p, p + 1), ranks=(p,), samples=(1,), in_flight=depth) for p, depth in enumerate((1, 2))
-    ]  # fmt: skip
+    stages = [Stage(layers=(p, p + 1), ranks=(p,), samples=(1,), in_flight=depth) for p, depth in enumerate((1, 2))]
     with pytest.raises(ScheduleError, match=r"deadlock: .*waits for.*waits for"):
         write(plan_of(chain(2), stages, micro_batches=2), chain(2))
 
@@ -173,16 +169,19 @@ def test_pytorch_adds_the_same_messages_to_our_compute_order(depth: Depth, stage
     model = chain(stages)
     ours = write(pipeline_plan(model, micro_batches=micro_batches, depth=depth), model)
     theirs = schedules._add_send_recv(  # private: the oracle of this test, used nowhere else
-        {rank: [action(schedules, task) for task in program if task.op in {Op.F, Op.B}]
-         for rank, program in enumerate(ours.programs)},
-        stage_to_rank=lambda stage: stage, num_stages=stages,
-    )  # fmt: skip
+        {
+            rank: [action(schedules, task) for task in program if task.op in {Op.F, Op.B}]
+            for rank, program in enumerate(ours.programs)
+        },
+        stage_to_rank=lambda stage: stage,
+        num_stages=stages,
+    )
     for rank, program in enumerate(ours.programs):
         expected = [str(action(schedules, task)) for task in program if task.op is not Op.UPDATE]
         assert messages_by_stream(theirs[rank]) == messages_by_stream(expected)
         assert [str(a) for a in theirs[rank] if "SEND" not in str(a) and "RECV" not in str(a)] == [
             str(action(schedules, task)) for task in program if task.op in COMPUTE - {Op.UPDATE}
-        ]  # fmt: skip
+        ]
 
 
 def action(schedules, task):

@@ -17,13 +17,14 @@ import pytest
 from fake_testbed import open_fake
 from processes import alive
 
-from experiments import jobs, run
+from experiments import run
 from experiments.collect import collect, tidy
 from experiments.collect import main as collect_main
+from experiments.configuration.command_line import CONF, ROOT, composed
+from experiments.configuration.studies import studies
+from experiments.execution import jobs
 from experiments.figures.__main__ import main as figures
-from experiments.front_door import CONF, ROOT, composed
-from experiments.run_table import RunTable, code_hash
-from experiments.studies import studies
+from experiments.sweeps.run_table import RunTable, code_hash
 
 TINY = ["model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4", "workload.tokens=16"]
 FOUR = ["strategy=data,pipeline", "network.rate=20 Mbit/s,100 Mbit/s"]
@@ -86,7 +87,7 @@ def test_runs_of_other_code_are_made_again(
     sweep: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sweep(*FOUR) == 0
-    monkeypatch.setattr("experiments.sweep.code_hash", lambda: "newer")
+    monkeypatch.setattr("experiments.sweeps.sweep.code_hash", lambda: "newer")
     assert sweep(*FOUR) == 0
     table = rows(tmp_path)
     assert len(table) == 4
@@ -259,18 +260,23 @@ def test_a_device_a_cluster_a_study_and_a_figure_are_a_file_each(
 
 pytestmark = pytest.mark.timeout(600)
 MANY = [
-    "strategy=data,pipeline,hybrid_pipeline", "cluster=demo,demo_20mbit,nanos", "seed=1,2",
+    "strategy=data,pipeline,hybrid_pipeline",
+    "cluster=demo,demo_20mbit,nanos",
+    "seed=1,2",
     "network.rate=" + ",".join(f"{rate} Mbit/s" for rate in range(10, 1130, 10)),
-]  # fmt: skip
+]
 MANY_RUNS = 3 * 3 * 2 * 112
 
 
 def start(tmp_path: Path, *words: str, launcher: str = "on_cores") -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "experiments.run", "-m", f"results={tmp_path}", "sweep.name=s"]
     return subprocess.Popen(
-        [*command, f"launcher={launcher}", *TINY, *words], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [*command, f"launcher={launcher}", *TINY, *words],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def end(process: "subprocess.Popen[str]") -> str:
@@ -378,10 +384,17 @@ def run_as_slurm_would(script: str, task: int) -> None:
     """One task of an array, on one node."""
     (command,) = re.findall(r"^srun .*? (\S*python\S* -u -m submitit\.core\._submit .*)$", script, re.M)
     env = {
-        "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": str(77 + task), "SLURM_ARRAY_JOB_ID": "77",
-        "SLURM_ARRAY_TASK_ID": str(task), "SLURM_NTASKS": "1", "SLURM_JOB_NUM_NODES": "1", "SLURM_NODEID": "0",
-        "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_JOB_NODELIST": "here",
-    }  # fmt: skip
+        "SUBMITIT_EXECUTOR": "slurm",
+        "SLURM_JOB_ID": str(77 + task),
+        "SLURM_ARRAY_JOB_ID": "77",
+        "SLURM_ARRAY_TASK_ID": str(task),
+        "SLURM_NTASKS": "1",
+        "SLURM_JOB_NUM_NODES": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "SLURM_JOB_NODELIST": "here",
+    }
     subprocess.run(shlex.split(command), env=os.environ | env, cwd=ROOT, check=True, capture_output=True, timeout=100)
 
 

@@ -13,7 +13,8 @@ from pandas import DataFrame
 from table_builders import made
 
 from edgesim.plan import Plan, Stage
-from experiments.tables import latex, markdown, number, tidy
+from experiments.analysis import tidy
+from experiments.tables import latex, markdown, number
 from experiments.tables.__main__ import main
 from experiments.tables.latex import bold, escape, latex_number
 from experiments.tables.methods import MethodsTable, methods_table
@@ -72,10 +73,11 @@ def test_a_method_without_a_rival_is_not_the_best() -> None:
 
 def test_simulated_measured_and_published_numbers_are_never_in_one_row() -> None:
     table = laid_out(
-        {"method": "a", "samples_per_s": 1.0}, {"method": "b", "samples_per_s": 2.0},
+        {"method": "a", "samples_per_s": 1.0},
+        {"method": "b", "samples_per_s": 2.0},
         {"method": "a", "samples_per_s": 3.0, "player": "measured"},
         {"method": "b", "samples_per_s": 4.0, "player": "published", "profile_origin": None},
-    )  # fmt: skip
+    )
     assert [headings[-1] for headings, _ in table.rows] == ["measured", "published", "simulated"]
     assert cells(table) == [["3.00", "–"], ["–", "4.00"], ["1.00", "**2.00**"]]
     assert "simulated: with profiles that are measured" in table.legend
@@ -181,10 +183,16 @@ def test_the_examples_in_docstrings_are_true(module: ModuleType) -> None:
 # --- markup ---
 
 COMMANDS = {
-    r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textless{}": "<",
-    r"\textgreater{}": ">", r"\textbar{}": "|", "{[}": "[", "{*}": "*",
+    r"\textbackslash{}": "\\",
+    r"\textasciitilde{}": "~",
+    r"\textasciicircum{}": "^",
+    r"\textless{}": "<",
+    r"\textgreater{}": ">",
+    r"\textbar{}": "|",
+    "{[}": "[",
+    "{*}": "*",
     **{f"\\{special}": special for special in "&%$#_{}"},
-}  # fmt: skip
+}
 COMMAND = re.compile("|".join(map(re.escape, COMMANDS)))
 awkward = st.text(st.sampled_from("ab \n\t\\{}[]&%$#_~^<>|*-é\x1b") | st.characters())
 
@@ -219,8 +227,11 @@ def test_whatever_the_names_every_line_has_its_cells_and_every_brace_its_end(a: 
 
 def test_a_number_in_latex_has_its_minus_its_power_and_its_infinity_in_mathematics() -> None:
     assert [latex_number(text) for text in ("-1.50e7", "-3.00", "inf", "0.120")] == [
-        r"$-1.50 \times 10^{7}$", "$-3.00$", r"$\infty$", "0.120",
-    ]  # fmt: skip
+        r"$-1.50 \times 10^{7}$",
+        "$-3.00$",
+        r"$\infty$",
+        "0.120",
+    ]
     assert bold("1") == r"\textbf{1}"
     assert bold("$-1$") == r"\textbf{\boldmath $-1$}"
 
@@ -295,9 +306,13 @@ def test_a_plan_in_words_tells_what_ranks_share() -> None:
         fields = {"samples": (4,) * len(ranks)} | shares
         stage = Stage(layers=(0, 6), ranks=ranks, in_flight=1, **fields)  # type: ignore[arg-type]
         plan = Plan(
-            model="m", stages=(stage,), micro_batches=1, planner="by hand", proof=builders.proof(),
+            model="m",
+            stages=(stage,),
+            micro_batches=1,
+            planner="by hand",
+            proof=builders.proof(),
             micro_batch_samples=4 if len(shares) > 1 or "tokens" in shares else sum(stage.samples),
-        )  # fmt: skip
+        )
         return in_words(plan, ["fast", "slow"])
 
     assert words(samples=(5, 3)) == "layers 0–5 on fast (5), slow (3)"

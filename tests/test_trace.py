@@ -15,9 +15,12 @@ def small(*, offset_s: float = 0.0, readings: tuple[Reading, ...] = ()) -> Trace
     model, cluster = chain(2), homogeneous(2, network=switched(2, latency_s=0.002))
     trace = play(pipeline_plan(model, micro_batches=2), model, cluster, constant_profile(model, cluster))
     return Trace(
-        schedule=trace.schedule, start_s=[s + offset_s for s in trace.start_s],
-        end_s=[s + offset_s for s in trace.end_s], player="measured", readings=readings,
-    )  # fmt: skip
+        schedule=trace.schedule,
+        start_s=[s + offset_s for s in trace.start_s],
+        end_s=[s + offset_s for s in trace.end_s],
+        player="measured",
+        readings=readings,
+    )
 
 
 def test_the_makespan_does_not_depend_on_where_the_clock_starts() -> None:
@@ -41,9 +44,7 @@ def test_a_trace_survives_its_lines() -> None:
 
 def test_a_trace_of_another_schedule_is_refused() -> None:
     model, cluster = chain(2), homogeneous(3)
-    other = play(
-        hybrid_plan(model, [[1, 1], [2]], micro_batches=2), model, cluster, constant_profile(model, cluster)
-    )  # fmt: skip
+    other = play(hybrid_plan(model, [[1, 1], [2]], micro_batches=2), model, cluster, constant_profile(model, cluster))
     with pytest.raises(ValueError, match=r"trace is of schedule \w+, not of"):
         Trace.from_lines(small().to_lines(), other.schedule)
 
@@ -93,5 +94,8 @@ def test_perfetto_tells_which_tokens_and_units_a_task_of_a_block_computes() -> N
     product = details["0F0.encoder.0/attention.in#0@1"]
     assert (product["tokens"], product["units"]) == ([0, 17], [8, 12])
     assert details["0F0.embedding/embedding@1"] == {
-        "layers": [0, 1], "samples": [0, 2], "bytes": 0, "tokens": [17, 24],
-    }  # fmt: skip
+        "layers": [0, 1],
+        "samples": [0, 2],
+        "bytes": 0,
+        "tokens": [17, 24],
+    }

@@ -24,11 +24,11 @@ from transformers import (
 )
 
 from edgesim.model import BlockKind, Model, from_table
-from real_runtime import trace_model
-from real_runtime.counting import INPUT, count
 from real_runtime.models import architecture, boundary_shapes
-from real_runtime.trace_model import KEPT, table_text, trace_file, trace_kept
-from real_runtime.tracing import count_boundaries_once
+from real_runtime.tracing import trace_model
+from real_runtime.tracing.layer_table import count_boundaries_once
+from real_runtime.tracing.op_counter import INPUT, count
+from real_runtime.tracing.trace_model import KEPT, table_text, trace_file, trace_kept
 
 CNNS = ["resnet50", "efficientnet_b1", "mobilenet_v2"]
 # Tan and Le's B1 as google/efficientnet-b1 has it; He et al.'s ResNet-50 is ResNetConfig's default.
@@ -222,8 +222,10 @@ def test_fake_tensors_cost_what_real_ones_do(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_boundary_tensor_that_two_layers_keep_is_counted_once(frozen: bool) -> None:
-    layers = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()) if i == 0 else nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU())
-              for i in range(3)]  # fmt: skip
+    layers = [
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()) if i == 0 else nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU())
+        for i in range(3)
+    ]
     images, counted = torch.rand(2, 3, 8, 8, requires_grad=True), []
     entered = images
     for layer in layers:

@@ -8,15 +8,33 @@ from edgesim.units import mbit_per_s, show, si
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("100 Mbit/s", 12.5e6), ("1 GB/s", 1e9), ("8 kbit", 1000), ("1 KB", 1000), ("4 GiB", 4 * 2**30),
+        ("100 Mbit/s", 12.5e6),
+        ("1 GB/s", 1e9),
+        ("8 kbit", 1000),
+        ("1 KB", 1000),
+        ("4 GiB", 4 * 2**30),
         ("1 KiB", 1024),
-        ("2.5MiB", 2.5 * 2**20), ("1 TiB", 2**40), ("236 GFLOP/s", 236e9), ("1.5 TFLOP", 1.5e12), ("2 ms", 0.002),
-        ("30 us", 30e-6), ("30 µs", 30e-6), ("7 ns", 7e-9), ("1.5 h", 5400), ("2 min", 120), ("10 W", 10),
+        ("2.5MiB", 2.5 * 2**20),
+        ("1 TiB", 2**40),
+        ("236 GFLOP/s", 236e9),
+        ("1.5 TFLOP", 1.5e12),
+        ("2 ms", 0.002),
+        ("30 us", 30e-6),
+        ("30 µs", 30e-6),
+        ("7 ns", 7e-9),
+        ("1.5 h", 5400),
+        ("2 min", 120),
+        ("10 W", 10),
         ("5 mW", 0.005),
-        ("3 Wh", 10800), ("1 kWh", 3.6e6), ("921.6 MHz", 921.6e6), (".5 s", 0.5), ("-1e-3 s", -0.001), (" 1 B ", 1),
+        ("3 Wh", 10800),
+        ("1 kWh", 3.6e6),
+        ("921.6 MHz", 921.6e6),
+        (".5 s", 0.5),
+        ("-1e-3 s", -0.001),
+        (" 1 B ", 1),
         ("inf GB/s", float("inf")),
     ],
-)  # fmt: skip
+)
 def test_quantities_are_read_into_si(text: str, value: float) -> None:
     assert si(text) == pytest.approx(value, rel=1e-15)
 
@@ -36,11 +54,18 @@ def test_an_unknown_unit_is_refused_with_the_known_ones(text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (0.0123, "s", "12.3 ms"), (0, "J", "0 J"), (999.4, "B", "999 B"), (999.6, "B", "1 kB"), (1e-9, "s", "1 ns"),
-        (2e-6, "s", "2 us"), (-3.2e9, "B", "-3.2 GB"), (5e15, "B", "5e+03 TB"), (float("inf"), "B/s", "inf B/s"),
+        (0.0123, "s", "12.3 ms"),
+        (0, "J", "0 J"),
+        (999.4, "B", "999 B"),
+        (999.6, "B", "1 kB"),
+        (1e-9, "s", "1 ns"),
+        (2e-6, "s", "2 us"),
+        (-3.2e9, "B", "-3.2 GB"),
+        (5e15, "B", "5e+03 TB"),
+        (float("inf"), "B/s", "inf B/s"),
         (float("nan"), "s", "nan s"),
     ],
-)  # fmt: skip
+)
 def test_values_are_shown_with_three_digits_and_a_prefix(value: float, unit: str, text: str) -> None:
     assert show(value, unit) == text
 

@@ -19,8 +19,8 @@ from edgesim.zoo.opt import opt
 from edgesim.zoo.parts import always, pairs
 from edgesim.zoo.t5 import t5
 from edgesim.zoo.vit import vit
-from experiments.compose import build
-from experiments.front_door import CONF, composed
+from experiments.configuration.command_line import CONF, composed
+from experiments.configuration.setup import build
 from real_runtime.models import build_layers
 
 SAMPLES, LENGTHS = 3, (32, 80)
@@ -231,9 +231,15 @@ def test_splits_divide_a_block_into_equal_parts(name: str) -> None:
 
 
 SUMMED = (
-    "forward_flop", "backward_flop", "forward_bytes", "backward_bytes", "stash_bytes", "weight_flop", "score_flop",
+    "forward_flop",
+    "backward_flop",
+    "forward_bytes",
+    "backward_bytes",
+    "stash_bytes",
+    "weight_flop",
+    "score_flop",
     "weight_stash_bytes",
-)  # fmt: skip
+)
 SPLIT = (BlockKind.ATTENTION, BlockKind.MLP, BlockKind.HEAD)
 
 
@@ -354,10 +360,8 @@ FAMILIES = {
         name="law", **shape(h, True), **STACKS, head_size=8, vocabulary=99, buckets=8, decoder_tokens=3, dropout=d
     ),
     "bart": lambda h, d: bart(name="law", **shape(h, True), **STACKS, **TEXT, decoder_tokens=3, dropout=d),
-    "vit": lambda h, d: vit(
-        name="law", **shape(h, False), resolution=32, patch=8, channels=3, classes=10, dropout=d
-    ),
-}  # fmt: skip
+    "vit": lambda h, d: vit(name="law", **shape(h, False), resolution=32, patch=8, channels=3, classes=10, dropout=d),
+}
 COSTS = ("forward_flop", "backward_flop", "forward_bytes", "backward_bytes", "output_bytes", "stash_bytes")
 
 

@@ -11,36 +11,46 @@ from time import perf_counter
 
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan, Proof, Status
-from edgesim.planners import Planner, Problem
-from edgesim.planners.asteroid import asteroid
-from edgesim.planners.certify import depth_of
-from edgesim.planners.dapple import dapple
-from edgesim.planners.eco_fl import eco_fl
-from edgesim.planners.eddl import eddl
-from edgesim.planners.edge_memory import edge_memory
-from edgesim.planners.even import even
-from edgesim.planners.even_blocks import even_blocks
-from edgesim.planners.galaxy import galaxy
-from edgesim.planners.gpipe_even import gpipe_even
-from edgesim.planners.hetpipe import hetpipe
-from edgesim.planners.ilp_blocks import ilp_blocks
-from edgesim.planners.pac import pac
-from edgesim.planners.pipedream import pipedream
-from edgesim.planners.pipeedge import pipeedge
-from edgesim.planners.pipeline_search import OBJECTIVE, OPTIMAL_GAP, PipelineSearch, most_replicas
-from edgesim.planners.prima import prima
-from edgesim.planners.proportional import proportional
-from edgesim.planners.proportional_blocks import proportional_blocks
-from edgesim.planners.steady_state import iteration_s
-from edgesim.planners.types_of_devices import interchangeable
+from edgesim.planners.baselines.even import even
+from edgesim.planners.baselines.even_blocks import even_blocks
+from edgesim.planners.baselines.proportional import proportional
+from edgesim.planners.baselines.proportional_blocks import proportional_blocks
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
+from edgesim.planners.exact.pipelines.certify import depth_of
+from edgesim.planners.exact.pipelines.search import OBJECTIVE, OPTIMAL_GAP, PipelineSearch, most_replicas
+from edgesim.planners.literature.asteroid import asteroid
+from edgesim.planners.literature.dapple import dapple
+from edgesim.planners.literature.eco_fl import eco_fl
+from edgesim.planners.literature.eddl import eddl
+from edgesim.planners.literature.exo import exo
+from edgesim.planners.literature.galaxy import galaxy
+from edgesim.planners.literature.gpipe import gpipe
+from edgesim.planners.literature.hetpipe import hetpipe
+from edgesim.planners.literature.pac import pac
+from edgesim.planners.literature.pipedream import pipedream
+from edgesim.planners.literature.pipeedge import pipeedge
+from edgesim.planners.literature.prima import prima
+from edgesim.planners.problem import Planner, Problem
 
 PIPELINES: tuple[Planner, ...] = (
-    asteroid, pac, pipedream, dapple, hetpipe, eco_fl, gpipe_even, pipeedge, prima, edge_memory,
-    partial(eddl, shares="even"), partial(eddl, shares="proportional"),
+    asteroid,
+    pac,
+    pipedream,
+    dapple,
+    hetpipe,
+    eco_fl,
+    gpipe,
+    pipeedge,
+    prima,
+    exo,
+    partial(eddl, shares="even"),
+    partial(eddl, shares="proportional"),
     partial(even, groups="pipeline", depth=Depth.ONE_F_ONE_B),
     partial(proportional, groups="pipeline", depth=Depth.ONE_F_ONE_B),
     partial(proportional, groups="halves", depth=Depth.ONE_F_ONE_B),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +62,15 @@ class Candidate:
 
 
 def simulate_and_choose(
-    problem: Problem, *, evaluate: Callable[[Plan], float], keep: int = 8, units: bool = False, tokens: bool = False,
-    overlap: bool = False, time_limit_s: float = 60.0,
-) -> Plan:  # fmt: skip
+    problem: Problem,
+    *,
+    evaluate: Callable[[Plan], float],
+    keep: int = 8,
+    units: bool = False,
+    tokens: bool = False,
+    overlap: bool = False,
+    time_limit_s: float = 60.0,
+) -> Plan:
     """The candidate with the fewest seconds per iteration, as ``evaluate`` judges them; the first of equals.
 
     ``keep`` are the best of each integer programme, which share the time limit. For a strategy that divides blocks by

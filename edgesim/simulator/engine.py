@@ -72,9 +72,14 @@ class Durations:
         if task.block:
             work = work_of(task, self.model, self.tokens)
             return self.profile.block_s(
-                device=device.name, block=work.block, op=work.op, samples=work.samples, tokens=work.tokens,
-                share=work.share, keys=work.keys,
-            )  # fmt: skip
+                device=device.name,
+                block=work.block,
+                op=work.op,
+                samples=work.samples,
+                tokens=work.tokens,
+                share=work.share,
+                keys=work.keys,
+            )
         samples = 0 if task.op is Op.UPDATE else task.samples[1] - task.samples[0]
         layers = self.model.layers[slice(*task.layers)]
         return self.profile.layers_s(device=device.name, layers=layers, op=task.op, samples=samples, tokens=self.tokens)
@@ -125,9 +130,12 @@ class _Player:
         self.env.run()
         assert self.ended == len(self.graph.members), "a checked schedule cannot stall"
         return Trace(
-            schedule=self.schedule, start_s=tuple(self.start_s), end_s=tuple(self.end_s),
-            player="simulated", profile_hash=profile_hash,
-        )  # fmt: skip
+            schedule=self.schedule,
+            start_s=tuple(self.start_s),
+            end_s=tuple(self.end_s),
+            player="simulated",
+            profile_hash=profile_hash,
+        )
 
     def begin(self) -> None:
         """Start all that is ready, and what that makes ready at once; a queue, so that no chain of them is too deep."""

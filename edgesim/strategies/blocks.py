@@ -36,9 +36,16 @@ _KNOWN = (*DIVIDED, BlockKind.EMBEDDING, BlockKind.CONNECTIVE, BlockKind.HEAD)
 
 
 def divide_blocks(
-    plan: Plan, model: Model, workload: Workload, *, strategy: str, units: bool, tokens: bool, exchange: Exchange,
+    plan: Plan,
+    model: Model,
+    workload: Workload,
+    *,
+    strategy: str,
+    units: bool,
+    tokens: bool,
+    exchange: Exchange,
     overlap: bool = False,
-) -> Schedule:  # fmt: skip
+) -> Schedule:
     """The checked schedule of one iteration: of training, of inference, or of a request with the tokens it generates.
 
     ``units`` and ``tokens`` say what ranks divide, ``overlap`` whether products run beside the exchanges they feed or
@@ -49,9 +56,13 @@ def divide_blocks(
     programs: dict[int, tuple[Task, ...]] = {}
     for rank in stage.ranks:
         view = RankView(
-            plan=plan, model=model, workload=workload, rank=rank, units=units,
+            plan=plan,
+            model=model,
+            workload=workload,
+            rank=rank,
+            units=units,
             overlap=overlap and workload.purpose is Purpose.INFER,
-        )  # fmt: skip
+        )
         programs[rank] = tuple(_tasks(view, Program(stage, rank, Exchange(exchange))))
     schedule = Schedule(tuple(programs.get(rank, ()) for rank in range(max(programs) + 1)))
     schedule.check()

@@ -121,9 +121,15 @@ def _enter_vocabulary(view: RankView, program: Program, i: int, name: str, m: in
         return program.gather(Payload.TILE, i, name, m, nbytes=view.tile_bytes(before), tokens=view.tiles)
     hops = [hop for hop in gather(view.n, program.kind) if hop.tile == view.n - 1]
     return program.exchange(
-        hops, Payload.TILE, i, name, m,
-        nbytes=[view.nbytes(before, 1)] * view.n, tokens=[view.asked] * view.n, own={view.me: (program.last,)},
-    )  # fmt: skip
+        hops,
+        Payload.TILE,
+        i,
+        name,
+        m,
+        nbytes=[view.nbytes(before, 1)] * view.n,
+        tokens=[view.asked] * view.n,
+        own={view.me: (program.last,)},
+    )
 
 
 def tell(view: RankView, program: Program, m: int) -> Names:
@@ -132,10 +138,14 @@ def tell(view: RankView, program: Program, m: int) -> Names:
     nbytes = vocabulary_bytes(view)
     return all_of(
         program.gather(
-            Payload.VOCABULARY, i, f"{layer.name}/{block.name}", m,
-            nbytes=[nbytes] * view.n, tokens=[view.asked] * view.n,
+            Payload.VOCABULARY,
+            i,
+            f"{layer.name}/{block.name}",
+            m,
+            nbytes=[nbytes] * view.n,
+            tokens=[view.asked] * view.n,
         )
-    )  # fmt: skip
+    )
 
 
 def vocabulary_bytes(view: RankView) -> int:

@@ -33,7 +33,13 @@ def _hand_over(view: RankView, program: Program) -> None:
         return
     *_, (i, layer, block) = view.blocks()
     received = program.exchange(
-        [Hop(last, last, view.alone)], Payload.VOCABULARY, i, f"{layer.name}/{block.name}", 0,
-        nbytes=[vocabulary_bytes(view)] * view.n, tokens=[view.asked] * view.n, own={last: (program.last,)},
-    )  # fmt: skip
+        [Hop(last, last, view.alone)],
+        Payload.VOCABULARY,
+        i,
+        f"{layer.name}/{block.name}",
+        0,
+        nbytes=[vocabulary_bytes(view)] * view.n,
+        tokens=[view.asked] * view.n,
+        own={last: (program.last,)},
+    )
     program.ready = all_of(received)

@@ -97,7 +97,14 @@ class _Writer:
         source, nbytes = ("F", sent.output_bytes) if payload is Payload.ACTIVATION else ("B", sent.gradient_bytes)
         for peer, (start, stop) in self.plan.stages[s].overlaps(rank, self.plan.stages[other]):
             yield Task(
-                op=op, rank=rank, stage=s, layers=(boundary, boundary), micro_batch=m, samples=(start, stop),
-                payload=payload, peers=(peer,), nbytes=nbytes(stop - start, self.tokens),
+                op=op,
+                rank=rank,
+                stage=s,
+                layers=(boundary, boundary),
+                micro_batch=m,
+                samples=(start, stop),
+                payload=payload,
+                peers=(peer,),
+                nbytes=nbytes(stop - start, self.tokens),
                 needs=(f"{s}{source}{m}@{rank}",) if op is Op.SEND else (),
-            )  # fmt: skip
+            )

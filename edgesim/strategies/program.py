@@ -32,24 +32,48 @@ class Program:
         return (self.before,) if self.before else ()
 
     def compute(
-        self, op: Op, layer: int, block: str, m: int | None, *,
-        tokens: Span = (0, 0), units: Span = (0, 0), tile: int | None = None,
-    ) -> str:  # fmt: skip
+        self,
+        op: Op,
+        layer: int,
+        block: str,
+        m: int | None,
+        *,
+        tokens: Span = (0, 0),
+        units: Span = (0, 0),
+        tile: int | None = None,
+    ) -> str:
         """Write a computation, which waits for what is ready; return its name."""
         task = Task(
-            op=op, rank=self.rank, stage=0, layers=(layer, layer + 1), block=block, micro_batch=m, tile=tile,
-            samples=(0, 0) if op is Op.UPDATE else self.stage.sample_range(self.rank), tokens=tokens, units=units,
+            op=op,
+            rank=self.rank,
+            stage=0,
+            layers=(layer, layer + 1),
+            block=block,
+            micro_batch=m,
+            tile=tile,
+            samples=(0, 0) if op is Op.UPDATE else self.stage.sample_range(self.rank),
+            tokens=tokens,
+            units=units,
             needs=tuple(dict.fromkeys(self.ready)),
-        )  # fmt: skip
+        )
         self.tasks.append(task)
         self.ready = ()
         self.before, self.last = self.last, task.name
         return task.name
 
     def exchange(
-        self, hops: Iterable[Hop], payload: Payload, layer: int, block: str, m: int, *,
-        nbytes: Sequence[int], tokens: Sequence[Span], own: Mapping[int, Names], posted: Names | None = None,
-    ) -> dict[int, Names]:  # fmt: skip
+        self,
+        hops: Iterable[Hop],
+        payload: Payload,
+        layer: int,
+        block: str,
+        m: int,
+        *,
+        nbytes: Sequence[int],
+        tokens: Sequence[Span],
+        own: Mapping[int, Names],
+        posted: Names | None = None,
+    ) -> dict[int, Names]:
         """Write this rank's ends of the hops; return, of each tile, the receives that bring it or its sums.
 
         ``nbytes`` and ``tokens`` are those of each tile; ``own`` says which computations its own part of a tile waits
@@ -62,30 +86,56 @@ class Program:
             sends = hop.source == self.me
             peer = self.stage.ranks[hop.destination if sends else hop.source]
             task = Task(
-                op=Op.SEND if sends else Op.RECV, rank=self.rank, stage=0, layers=(layer, layer + 1), block=block,
-                micro_batch=m, tile=hop.tile, samples=self.stage.sample_range(self.rank), tokens=tokens[hop.tile],
-                payload=payload, peers=(peer,), nbytes=nbytes[hop.tile],
-                needs=(*own.get(hop.tile, ()), *received[hop.tile]) if sends
-                else self.posted if posted is None else posted,
-            )  # fmt: skip
+                op=Op.SEND if sends else Op.RECV,
+                rank=self.rank,
+                stage=0,
+                layers=(layer, layer + 1),
+                block=block,
+                micro_batch=m,
+                tile=hop.tile,
+                samples=self.stage.sample_range(self.rank),
+                tokens=tokens[hop.tile],
+                payload=payload,
+                peers=(peer,),
+                nbytes=nbytes[hop.tile],
+                needs=(*own.get(hop.tile, ()), *received[hop.tile])
+                if sends
+                else self.posted
+                if posted is None
+                else posted,
+            )
             self.tasks.append(task)
             if not sends:
                 received[hop.tile] += (task.name,)
         return dict(received)
 
     def gather(
-        self, payload: Payload, layer: int, block: str, m: int, *,
-        nbytes: Sequence[int], tokens: Sequence[Span], posted: Names | None = None,
-    ) -> dict[int, Names]:  # fmt: skip
+        self,
+        payload: Payload,
+        layer: int,
+        block: str,
+        m: int,
+        *,
+        nbytes: Sequence[int],
+        tokens: Sequence[Span],
+        posted: Names | None = None,
+    ) -> dict[int, Names]:
         """Everybody's tile to everybody: the own one is what the last computation gave."""
         own = {self.me: (self.last,)}
         hops = gather(self.n, self.kind)
         return self.exchange(hops, payload, layer, block, m, nbytes=nbytes, tokens=tokens, own=own, posted=posted)
 
     def scatter(
-        self, layer: int, block: str, m: int, *,
-        nbytes: Sequence[int], tokens: Sequence[Span], own: Mapping[int, Names], posted: Names,
-    ) -> Names:  # fmt: skip
+        self,
+        layer: int,
+        block: str,
+        m: int,
+        *,
+        nbytes: Sequence[int],
+        tokens: Sequence[Span],
+        own: Mapping[int, Names],
+        posted: Names,
+    ) -> Names:
         """Partial sums of all tiles to their owners; return what brings those of the own tile."""
         hops = scatter(self.n, self.kind)
         received = self.exchange(
@@ -119,10 +169,18 @@ class Program:
     def ring(self, payload: Payload | None, layers: Span, block: str, m: int | None, *, nbytes: int) -> str:
         """Write this rank's part of a ring all-reduce of what the last computation gave; return its name."""
         task = Task(
-            op=Op.ALL_REDUCE, rank=self.rank, stage=0, layers=layers, block=block, micro_batch=m, payload=payload,
-            samples=self.stage.sample_range(self.rank) if block else (0, 0), peers=self.stage.ranks, nbytes=nbytes,
+            op=Op.ALL_REDUCE,
+            rank=self.rank,
+            stage=0,
+            layers=layers,
+            block=block,
+            micro_batch=m,
+            payload=payload,
+            samples=self.stage.sample_range(self.rank) if block else (0, 0),
+            peers=self.stage.ranks,
+            nbytes=nbytes,
             needs=(self.last,),
-        )  # fmt: skip
+        )
         self.tasks.append(task)
         return task.name
 

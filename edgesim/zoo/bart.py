@@ -55,10 +55,17 @@ def bart(
         head=(language_head(hidden=hidden, vocabulary=vocabulary, tied=True, length=decoding),),
     )
     hyper = {
-        "encoder_layers": encoder_layers, "decoder_layers": decoder_layers, "hidden": hidden, "heads": heads,
-        "columns": columns, "vocabulary": vocabulary, "positions": positions, "decoder_tokens": decoder_tokens,
-        "dropout": dropout, "fused": fused,
-    }  # fmt: skip
+        "encoder_layers": encoder_layers,
+        "decoder_layers": decoder_layers,
+        "hidden": hidden,
+        "heads": heads,
+        "columns": columns,
+        "vocabulary": vocabulary,
+        "positions": positions,
+        "decoder_tokens": decoder_tokens,
+        "dropout": dropout,
+        "fused": fused,
+    }
     return Model(name=name, architecture="bart", hyper=hyper, layers=chain)
 
 
@@ -84,8 +91,12 @@ def _layer(
         norm("norm_attention"),
         *(across if keys else ()),
         mlp(
-            hidden=hidden, columns=columns, activation=Activation.GELU, length=length,
-            dropout=dropout, inner_dropout=dropout,
+            hidden=hidden,
+            columns=columns,
+            activation=Activation.GELU,
+            length=length,
+            dropout=dropout,
+            inner_dropout=dropout,
         ),
         norm("norm_mlp"),
-    )  # fmt: skip
+    )

@@ -39,13 +39,28 @@ def bert(
     checkpoints are tied.
     """
     made = _chain(
-        name, layers=layers, hidden=hidden, heads=heads, columns=columns, vocabulary=vocabulary,
-        rows=vocabulary + positions + token_types, tied=tied, dropout=dropout, attention_dropout=dropout,
-    )  # fmt: skip
+        name,
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        columns=columns,
+        vocabulary=vocabulary,
+        rows=vocabulary + positions + token_types,
+        tied=tied,
+        dropout=dropout,
+        attention_dropout=dropout,
+    )
     hyper = {
-        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
-        "positions": positions, "token_types": token_types, "tied": tied, "dropout": dropout,
-    }  # fmt: skip
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "columns": columns,
+        "vocabulary": vocabulary,
+        "positions": positions,
+        "token_types": token_types,
+        "tied": tied,
+        "dropout": dropout,
+    }
     return Model(name=name, architecture="bert", hyper=hyper, layers=made)
 
 
@@ -66,13 +81,27 @@ def distilbert(
     BERT without token types; nothing drops what attention puts out.
     """
     made = _chain(
-        name, layers=layers, hidden=hidden, heads=heads, columns=columns, vocabulary=vocabulary,
-        rows=vocabulary + positions, tied=tied, dropout=dropout, attention_dropout=False,
-    )  # fmt: skip
+        name,
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        columns=columns,
+        vocabulary=vocabulary,
+        rows=vocabulary + positions,
+        tied=tied,
+        dropout=dropout,
+        attention_dropout=False,
+    )
     hyper = {
-        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
-        "positions": positions, "tied": tied, "dropout": dropout,
-    }  # fmt: skip
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "columns": columns,
+        "vocabulary": vocabulary,
+        "positions": positions,
+        "tied": tied,
+        "dropout": dropout,
+    }
     return Model(name=name, architecture="distilbert", hyper=hyper, layers=made)
 
 
@@ -107,14 +136,24 @@ def _head(hidden: int, vocabulary: int, tied: bool) -> Block:
     """
     dense = hidden * hidden
     transform = block(
-        "head.in", BlockKind.HEAD, parameters=dense + hidden + 2 * hidden, output=TOKENS * hidden,
-        stash=floats(TOKENS * (3 * hidden + 2)), split_by=SplitBy.TOKENS,
-        weights=TOKENS * (2 * dense), weight_stash=floats(TOKENS * hidden),
-        moved=TOKENS * (6 * hidden), moved_back=TOKENS * (11 * hidden),
-    )  # fmt: skip
+        "head.in",
+        BlockKind.HEAD,
+        parameters=dense + hidden + 2 * hidden,
+        output=TOKENS * hidden,
+        stash=floats(TOKENS * (3 * hidden + 2)),
+        split_by=SplitBy.TOKENS,
+        weights=TOKENS * (2 * dense),
+        weight_stash=floats(TOKENS * hidden),
+        moved=TOKENS * (6 * hidden),
+        moved_back=TOKENS * (11 * hidden),
+    )
     decoder = language_head(name="head.out", hidden=hidden, vocabulary=vocabulary, tied=tied, biases=True)
     whole = joined("head", transform, decoder)
     return replace(
-        whole, split_by=decoder.split_by, splits=decoder.splits, tied_bytes=decoder.tied_bytes, tied_to=decoder.tied_to,
+        whole,
+        split_by=decoder.split_by,
+        splits=decoder.splits,
+        tied_bytes=decoder.tied_bytes,
+        tied_to=decoder.tied_to,
         unsplit=everything(transform) + decoder.unsplit,
-    )  # fmt: skip
+    )

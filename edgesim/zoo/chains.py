@@ -54,7 +54,9 @@ def carrying(part: Block, *, hidden: int) -> Block:
     carried = floats(TOKENS * hidden)
     more = Unsplit(output_bytes=carried, forward_bytes=carried, backward_bytes=carried * 2)
     return replace(
-        part, output_bytes=part.output_bytes + carried,
-        forward_bytes=part.forward_bytes + carried, backward_bytes=part.backward_bytes + carried * 2,
+        part,
+        output_bytes=part.output_bytes + carried,
+        forward_bytes=part.forward_bytes + carried,
+        backward_bytes=part.backward_bytes + carried * 2,
         unsplit=part.unsplit + more,
-    )  # fmt: skip
+    )

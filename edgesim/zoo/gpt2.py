@@ -38,9 +38,15 @@ def gpt2(
     )
     head = (layer_norm("norm_final", hidden=hidden), language_head(hidden=hidden, vocabulary=vocabulary, tied=tied))
     hyper = {
-        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
-        "positions": positions, "tied": tied, "dropout": dropout,
-    }  # fmt: skip
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "columns": columns,
+        "vocabulary": vocabulary,
+        "positions": positions,
+        "tied": tied,
+        "dropout": dropout,
+    }
     ids = embedding(hidden=hidden, rows=vocabulary + positions, dropout=dropout)
     made = chain(ids, decoder=[decoder] * layers, head=head)
     return Model(name=name, architecture="gpt2", hyper=hyper, layers=made)

@@ -41,9 +41,15 @@ def llama(
     )
     head = (rms_norm("norm_final", hidden=hidden), language_head(hidden=hidden, vocabulary=vocabulary, tied=tied))
     hyper = {
-        "layers": layers, "hidden": hidden, "heads": heads, "groups": groups, "columns": columns,
-        "vocabulary": vocabulary, "positions": positions, "tied": tied,
-    }  # fmt: skip
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "groups": groups,
+        "columns": columns,
+        "vocabulary": vocabulary,
+        "positions": positions,
+        "tied": tied,
+    }
     ids = embedding(hidden=hidden, rows=vocabulary)
     made = chain(ids, decoder=[decoder] * layers, head=head)
     return Model(name=name, architecture="llama", hyper=hyper, layers=made)

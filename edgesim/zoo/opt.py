@@ -43,9 +43,15 @@ def opt(
     )
     head = (layer_norm("norm_final", hidden=hidden), language_head(hidden=hidden, vocabulary=vocabulary, tied=tied))
     hyper = {
-        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "vocabulary": vocabulary,
-        "positions": positions, "tied": tied, "dropout": dropout,
-    }  # fmt: skip
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "columns": columns,
+        "vocabulary": vocabulary,
+        "positions": positions,
+        "tied": tied,
+        "dropout": dropout,
+    }
     ids = embedding(hidden=hidden, rows=rows, ids=2)
     made = chain(ids, decoder=[decoder] * layers, head=head)
     return Model(name=name, architecture="opt", hyper=hyper, layers=made)

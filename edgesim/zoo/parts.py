@@ -101,13 +101,24 @@ def block(
     output_bytes, forward = floats(output), weights + scores
     held = Cost(fixed=parameters + tied)
     return Block(
-        name=name, kind=kind, forward_flop=forward, backward_flop=forward * 2,
+        name=name,
+        kind=kind,
+        forward_flop=forward,
+        backward_flop=forward * 2,
         forward_bytes=floats(moved if lookup else moved + held),
-        backward_bytes=floats(moved_back + held * (1 if lookup else 2)), parameter_bytes=parameters * BYTES_PER_FLOAT32,
-        output_bytes=output_bytes, stash_bytes=stash, split_by=split_by, splits=splits,
-        weight_flop=weights, weight_stash_bytes=weight_stash, score_flop=scores,
-        tied_bytes=tied * BYTES_PER_FLOAT32, tied_to=tied_to, unsplit=unsplit,
-    )  # fmt: skip
+        backward_bytes=floats(moved_back + held * (1 if lookup else 2)),
+        parameter_bytes=parameters * BYTES_PER_FLOAT32,
+        output_bytes=output_bytes,
+        stash_bytes=stash,
+        split_by=split_by,
+        splits=splits,
+        weight_flop=weights,
+        weight_stash_bytes=weight_stash,
+        score_flop=scores,
+        tied_bytes=tied * BYTES_PER_FLOAT32,
+        tied_to=tied_to,
+        unsplit=unsplit,
+    )
 
 
 def unsplit(
@@ -123,11 +134,16 @@ def unsplit(
     """Of what :func:`block` is told, that which every rank has in full; nothing else unless told."""
     held = Cost(fixed=parameters)
     return Unsplit(
-        forward_flop=weights, backward_flop=weights * 2,
-        forward_bytes=floats(moved + held), backward_bytes=floats(moved_back + held * 2),
-        parameter_bytes=parameters * BYTES_PER_FLOAT32, output_bytes=floats(output), stash_bytes=stash,
-        weight_flop=weights, weight_stash_bytes=weight_stash,
-    )  # fmt: skip
+        forward_flop=weights,
+        backward_flop=weights * 2,
+        forward_bytes=floats(moved + held),
+        backward_bytes=floats(moved_back + held * 2),
+        parameter_bytes=parameters * BYTES_PER_FLOAT32,
+        output_bytes=floats(output),
+        stash_bytes=stash,
+        weight_flop=weights,
+        weight_stash_bytes=weight_stash,
+    )
 
 
 def everything(part: Block) -> Unsplit:
@@ -146,13 +162,20 @@ def joined(name: str, *parts: Block) -> Block:
     last = parts[-1]
     return replace(
         first, **sums, name=name, output_bytes=last.output_bytes, unsplit=sum(inner, last.unsplit), parts=parts
-    )  # fmt: skip
+    )
 
 
 _SUMMED = (
-    "forward_flop", "backward_flop", "forward_bytes", "backward_bytes", "parameter_bytes", "stash_bytes",
-    "weight_flop", "score_flop", "weight_stash_bytes",
-)  # fmt: skip
+    "forward_flop",
+    "backward_flop",
+    "forward_bytes",
+    "backward_bytes",
+    "parameter_bytes",
+    "stash_bytes",
+    "weight_flop",
+    "score_flop",
+    "weight_stash_bytes",
+)
 
 
 def attention(
@@ -185,24 +208,56 @@ def attention(
     return joined(
         name,
         _projections(
-            f"{name}.in", common, hidden, width, shared, queries, keys or queries,
-            crossed=crossed, biases=biases, turned=fused and positions,
+            f"{name}.in",
+            common,
+            hidden,
+            width,
+            shared,
+            queries,
+            keys or queries,
+            crossed=crossed,
+            biases=biases,
+            turned=fused and positions,
         ),
         _weighing(
-            f"{name}.core", common, width, shared, heads, queries, seen,
-            parameters=more_parameters, fused=fused, dropout=dropout, positions=positions,
+            f"{name}.core",
+            common,
+            width,
+            shared,
+            heads,
+            queries,
+            seen,
+            parameters=more_parameters,
+            fused=fused,
+            dropout=dropout,
+            positions=positions,
         ),
         _exiting(
-            f"{name}.out", common, width, hidden, queries, biases=biases, dropout=dropout,
+            f"{name}.out",
+            common,
+            width,
+            hidden,
+            queries,
+            biases=biases,
+            dropout=dropout,
             kept=_NOTHING if fused else queries * width,
         ),
-    )  # fmt: skip
+    )
 
 
 def _projections(
-    name: str, common: dict[str, Any], hidden: int, width: int, shared: int, queries: Cost, keys: Cost,
-    *, crossed: bool, biases: bool, turned: bool,
-) -> Block:  # fmt: skip
+    name: str,
+    common: dict[str, Any],
+    hidden: int,
+    width: int,
+    shared: int,
+    queries: Cost,
+    keys: Cost,
+    *,
+    crossed: bool,
+    biases: bool,
+    turned: bool,
+) -> Block:
     """Q, K and V. Saved: the input(s), for the weights.
 
     Moved: both sides of each product, backward for either gradient; the input's gradients are added up. Q and K by
@@ -213,17 +268,33 @@ def _projections(
     entered = floats(queries * hidden + (keys * hidden if crossed else _NOTHING))
     turns = (queries * width + keys * shared) * (14 * turned)
     return block(
-        name, **common, parameters=(hidden + biases) * (width + 2 * shared), output=made,
-        stash=entered, weight_stash=entered, weights=made * (2 * hidden),
-        moved=read + made + turns, moved_back=(read + made) * 2 + summed + made * biases + turns,
+        name,
+        **common,
+        parameters=(hidden + biases) * (width + 2 * shared),
+        output=made,
+        stash=entered,
+        weight_stash=entered,
+        weights=made * (2 * hidden),
+        moved=read + made + turns,
+        moved_back=(read + made) * 2 + summed + made * biases + turns,
         unsplit=unsplit(stash=entered, weight_stash=entered, moved=read, moved_back=read * 2 + summed),
-    )  # fmt: skip
+    )
 
 
 def _weighing(
-    name: str, common: dict[str, Any], width: int, shared: int, heads: int, queries: Cost, seen: Cost,
-    *, parameters: int, fused: bool, dropout: bool, positions: bool,
-) -> Block:  # fmt: skip
+    name: str,
+    common: dict[str, Any],
+    width: int,
+    shared: int,
+    heads: int,
+    queries: Cost,
+    seen: Cost,
+    *,
+    parameters: int,
+    fused: bool,
+    dropout: bool,
+    positions: bool,
+) -> Block:
     """Scores, softmax, and the sum of V by them: split by heads in full.
 
     Saved: Q, K, V. Fused kernels save their output as well, with a log-sum-exp per head and query; they draw dropped
@@ -243,28 +314,49 @@ def _weighing(
         moved = touched * 3 + scores * (6 + 2 * positions + dropped)
         moved_back = touched * 4 + scores * (9 + positions + dropped)
     return block(
-        name, **common, parameters=parameters, output=queries * width, stash=floats(inputs) + kept,
-        scores=pairs(queries, seen) * (4 * width), moved=moved, moved_back=moved_back,
-    )  # fmt: skip
+        name,
+        **common,
+        parameters=parameters,
+        output=queries * width,
+        stash=floats(inputs) + kept,
+        scores=pairs(queries, seen) * (4 * width),
+        moved=moved,
+        moved_back=moved_back,
+    )
 
 
 def _exiting(
-    name: str, common: dict[str, Any], inner: int, hidden: int, length: Cost,
-    *, biases: bool, dropout: bool, kept: Cost,
-) -> Block:  # fmt: skip
+    name: str,
+    common: dict[str, Any],
+    inner: int,
+    hidden: int,
+    length: Cost,
+    *,
+    biases: bool,
+    dropout: bool,
+    kept: Cost,
+) -> Block:
     """The matrix back to the hidden size. Saved: ``kept``, the numbers only its weights need; a dropout's mask."""
     mask, dropped = length * (hidden * dropout), length * (2.25 * hidden * dropout)
     written = length * hidden
     return block(
-        name, **common, parameters=(inner + biases) * hidden, output=written,
-        stash=floats(kept) + mask, weight_stash=floats(kept), weights=length * (2 * inner * hidden),
+        name,
+        **common,
+        parameters=(inner + biases) * hidden,
+        output=written,
+        stash=floats(kept) + mask,
+        weight_stash=floats(kept),
+        weights=length * (2 * inner * hidden),
         moved=written + length * inner + dropped,
         moved_back=(written + length * inner) * 2 + written * biases + dropped,
         unsplit=unsplit(
-            parameters=hidden * biases, output=written, stash=mask,
-            moved=written + dropped, moved_back=written * (2 + biases) + dropped,
+            parameters=hidden * biases,
+            output=written,
+            stash=mask,
+            moved=written + dropped,
+            moved_back=written * (2 + biases) + dropped,
         ),
-    )  # fmt: skip
+    )
 
 
 def mlp(
@@ -290,13 +382,19 @@ def mlp(
         _exiting(
             "mlp.out", common, columns, hidden, length, biases=biases, dropout=dropout, kept=length * (columns * behind)
         ),
-    )  # fmt: skip
+    )
 
 
 def _onto_columns(
-    common: dict[str, Any], hidden: int, columns: int, activation: Activation, length: Cost,
-    *, biases: bool, dropout: bool,
-) -> Block:  # fmt: skip
+    common: dict[str, Any],
+    hidden: int,
+    columns: int,
+    activation: Activation,
+    length: Cost,
+    *,
+    biases: bool,
+    dropout: bool,
+) -> Block:
     """Saved: the input, for the weights; what the activation's table above says; a mask of what is dropped.
 
     What the activation, or the dropout behind it, leaves for the next matrix is among what that one saves.
@@ -307,31 +405,46 @@ def _onto_columns(
     summed = length * (3 * hidden if matrices > 1 else 0)
     entered = floats(length * hidden)
     return block(
-        "mlp.in", **common, parameters=matrices * columns * (hidden + biases), output=length * columns,
-        stash=entered + floats(length * (columns * own)) + length * (columns * dropout), weight_stash=entered,
-        weights=made * (2 * hidden), moved=read + made + length * (there * columns + dropped),
+        "mlp.in",
+        **common,
+        parameters=matrices * columns * (hidden + biases),
+        output=length * columns,
+        stash=entered + floats(length * (columns * own)) + length * (columns * dropout),
+        weight_stash=entered,
+        weights=made * (2 * hidden),
+        moved=read + made + length * (there * columns + dropped),
         moved_back=(read + made) * 2 + length * (back * columns + dropped) + made * biases + summed,
         unsplit=unsplit(stash=entered, weight_stash=entered, moved=read, moved_back=read * 2 + summed),
-    )  # fmt: skip
+    )
 
 
 def layer_norm(name: str, *, hidden: int, length: Cost = TOKENS) -> Block:
     """Residual add and layer norm. Saved: its input, and mean and deviation per token."""
     return block(
-        name, BlockKind.CONNECTIVE, parameters=2 * hidden, output=length * hidden,
-        stash=floats(length * (hidden + 2)), split_by=SplitBy.TOKENS,
-        moved=length * (5 * hidden), moved_back=length * (6 * hidden),
-    )  # fmt: skip
+        name,
+        BlockKind.CONNECTIVE,
+        parameters=2 * hidden,
+        output=length * hidden,
+        stash=floats(length * (hidden + 2)),
+        split_by=SplitBy.TOKENS,
+        moved=length * (5 * hidden),
+        moved_back=length * (6 * hidden),
+    )
 
 
 def rms_norm(name: str, *, hidden: int, length: Cost = TOKENS, dropout: bool = False) -> Block:
     """Residual add and RMS norm, in Python. Saved: its input, one root per token, and, for the weight, the quotient."""
     return block(
-        name, BlockKind.CONNECTIVE, parameters=hidden, output=length * hidden,
+        name,
+        BlockKind.CONNECTIVE,
+        parameters=hidden,
+        output=length * hidden,
         stash=floats(length * (2 * hidden + 1)) + (length * hidden if dropout else _NOTHING),
-        split_by=SplitBy.TOKENS, weight_stash=floats(length * hidden),
-        moved=length * ((10 + 2.25 * dropout) * hidden), moved_back=length * ((26 + 2.25 * dropout) * hidden),
-    )  # fmt: skip
+        split_by=SplitBy.TOKENS,
+        weight_stash=floats(length * hidden),
+        moved=length * ((10 + 2.25 * dropout) * hidden),
+        moved_back=length * ((26 + 2.25 * dropout) * hidden),
+    )
 
 
 def embedding(
@@ -354,12 +467,19 @@ def embedding(
     saved_ids = length * (ids * _BYTES_PER_ID)
     saved = floats(length * (hidden + 2)) if norm else _NOTHING
     return block(
-        EMBEDDING, BlockKind.EMBEDDING, parameters=rows * hidden + 2 * hidden * norm, output=length * hidden,
-        stash=saved_ids + saved + (length * hidden if dropout else _NOTHING), split_by=SplitBy.TOKENS,
-        weight_stash=saved_ids, tied=tied_rows * hidden, tied_to=EMBEDDING if tied_rows else "", lookup=True,
+        EMBEDDING,
+        BlockKind.EMBEDDING,
+        parameters=rows * hidden + 2 * hidden * norm,
+        output=length * hidden,
+        stash=saved_ids + saved + (length * hidden if dropout else _NOTHING),
+        split_by=SplitBy.TOKENS,
+        weight_stash=saved_ids,
+        tied=tied_rows * hidden,
+        tied_to=EMBEDDING if tied_rows else "",
+        lookup=True,
         moved=length * ((2 * ids + 2 * norm + 2.25 * dropout) * hidden),
         moved_back=length * ((ids + 3 * norm + 2.25 * dropout) * hidden),
-    )  # fmt: skip
+    )
 
 
 def language_head(
@@ -368,17 +488,27 @@ def language_head(
     """A matrix onto the vocabulary, and cross-entropy. Saved: the input, for the weights, and the log-probabilities."""
     matrix = hidden * vocabulary
     return block(
-        name, BlockKind.HEAD, parameters=(0 if tied else matrix) + vocabulary * biases, output=length * vocabulary,
-        stash=floats(length * (hidden + vocabulary)), split_by=SplitBy.COLUMNS, splits=vocabulary,
-        weights=length * (2 * matrix), weight_stash=floats(length * hidden),
+        name,
+        BlockKind.HEAD,
+        parameters=(0 if tied else matrix) + vocabulary * biases,
+        output=length * vocabulary,
+        stash=floats(length * (hidden + vocabulary)),
+        split_by=SplitBy.COLUMNS,
+        splits=vocabulary,
+        weights=length * (2 * matrix),
+        weight_stash=floats(length * hidden),
         # Cross-entropy makes log-probabilities of the logits, and backward a gradient of both.
-        moved=length * (hidden + 3 * vocabulary), moved_back=length * (2 * hidden + (7 + biases) * vocabulary),
-        tied=matrix if tied else 0, tied_to=EMBEDDING if tied else "",
+        moved=length * (hidden + 3 * vocabulary),
+        moved_back=length * (2 * hidden + (7 + biases) * vocabulary),
+        tied=matrix if tied else 0,
+        tied_to=EMBEDDING if tied else "",
         unsplit=unsplit(
-            stash=floats(length * hidden), weight_stash=floats(length * hidden),
-            moved=length * hidden, moved_back=length * (2 * hidden),
+            stash=floats(length * hidden),
+            weight_stash=floats(length * hidden),
+            moved=length * hidden,
+            moved_back=length * (2 * hidden),
         ),
-    )  # fmt: skip
+    )
 
 
 def at_least_one(name: str, **counts: int) -> None:

@@ -57,10 +57,17 @@ def t5(
         ),
     )
     hyper = {
-        "encoder_layers": encoder_layers, "decoder_layers": decoder_layers, "hidden": hidden, "heads": heads,
-        "head_size": head_size, "columns": columns, "vocabulary": vocabulary, "buckets": buckets,
-        "decoder_tokens": decoder_tokens, "dropout": dropout,
-    }  # fmt: skip
+        "encoder_layers": encoder_layers,
+        "decoder_layers": decoder_layers,
+        "hidden": hidden,
+        "heads": heads,
+        "head_size": head_size,
+        "columns": columns,
+        "vocabulary": vocabulary,
+        "buckets": buckets,
+        "decoder_tokens": decoder_tokens,
+        "dropout": dropout,
+    }
     return Model(name=name, architecture="t5", hyper=hyper, layers=chain)
 
 
@@ -78,9 +85,16 @@ def _layer(
 ) -> tuple[Block, ...]:
     """A layer over ``length`` tokens, with cross-attention where ``keys`` are given."""
     attend = partial(
-        attention, hidden=hidden, heads=heads, head_size=head_size, queries=length, biases=False, fused=False,
-        positions=True, dropout=dropout,
-    )  # fmt: skip
+        attention,
+        hidden=hidden,
+        heads=heads,
+        head_size=head_size,
+        queries=length,
+        biases=False,
+        fused=False,
+        positions=True,
+        dropout=dropout,
+    )
     own = (
         rms_norm("norm_attention", hidden=hidden, length=length),
         attend(more_parameters=buckets * heads if first else 0),
@@ -92,8 +106,13 @@ def _layer(
     last = (
         rms_norm("norm_mlp", hidden=hidden, length=length),
         mlp(
-            hidden=hidden, columns=columns, activation=Activation.RELU, length=length, biases=False,
-            dropout=dropout, inner_dropout=dropout,
+            hidden=hidden,
+            columns=columns,
+            activation=Activation.RELU,
+            length=length,
+            biases=False,
+            dropout=dropout,
+            inner_dropout=dropout,
         ),
-    )  # fmt: skip
+    )
     return (*own, *(across if keys else ()), *last)

@@ -49,9 +49,16 @@ def vit(
     )
     head = (layer_norm("norm_final", hidden=hidden, length=length), _head(hidden, classes, length))
     hyper = {
-        "layers": layers, "hidden": hidden, "heads": heads, "columns": columns, "resolution": resolution,
-        "patch": patch, "channels": channels, "classes": classes, "dropout": dropout,
-    }  # fmt: skip
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "columns": columns,
+        "resolution": resolution,
+        "patch": patch,
+        "channels": channels,
+        "classes": classes,
+        "dropout": dropout,
+    }
     patched = _patches(hidden, patches, channels * patch * patch, dropout)
     made = chain(patched, encoder=[encoder] * layers, head=head)
     return Model(name=name, architecture="vit", hyper=hyper, layers=made)
@@ -61,13 +68,18 @@ def _patches(hidden: int, patches: int, numbers: int, dropout: bool) -> Block:
     """A convolution of ``numbers`` per patch, a class token, positions. Saved: the image; images need no gradient."""
     output, image = always(patches + 1) * hidden, floats(always(patches) * numbers)
     part = block(
-        EMBEDDING, BlockKind.EMBEDDING, parameters=numbers * hidden + hidden + hidden + (patches + 1) * hidden,
-        output=output, stash=image + output * dropout, split_by=SplitBy.TOKENS,
-        weights=always(patches) * (2 * numbers * hidden), weight_stash=image,
+        EMBEDDING,
+        BlockKind.EMBEDDING,
+        parameters=numbers * hidden + hidden + hidden + (patches + 1) * hidden,
+        output=output,
+        stash=image + output * dropout,
+        split_by=SplitBy.TOKENS,
+        weights=always(patches) * (2 * numbers * hidden),
+        weight_stash=image,
         # The convolution, the class token put before it, positions added.
         moved=always(patches) * (numbers + hidden) + output * (5 + 2.25 * dropout),
         moved_back=always(patches) * (numbers + hidden) + output * (3 + 2.25 * dropout),
-    )  # fmt: skip
+    )
     return replace(part, backward_flop=part.weight_flop)
 
 
@@ -77,12 +89,21 @@ def _head(hidden: int, classes: int, length: Cost) -> Block:
     Saved: that token, a view that keeps the norm's whole output, for the weights; and the log-probabilities.
     """
     return block(
-        "head", BlockKind.HEAD, parameters=hidden * classes + classes, output=always(classes),
-        stash=floats(length * hidden + always(classes)), split_by=SplitBy.COLUMNS, splits=classes,
-        weights=always(2 * hidden * classes), weight_stash=floats(length * hidden),
-        moved=always(hidden + 3 * classes), moved_back=always(2 * hidden + 7 * classes) + length * hidden,
+        "head",
+        BlockKind.HEAD,
+        parameters=hidden * classes + classes,
+        output=always(classes),
+        stash=floats(length * hidden + always(classes)),
+        split_by=SplitBy.COLUMNS,
+        splits=classes,
+        weights=always(2 * hidden * classes),
+        weight_stash=floats(length * hidden),
+        moved=always(hidden + 3 * classes),
+        moved_back=always(2 * hidden + 7 * classes) + length * hidden,
         unsplit=unsplit(
-            stash=floats(length * hidden), weight_stash=floats(length * hidden),
-            moved=always(hidden), moved_back=always(2 * hidden) + length * hidden,
+            stash=floats(length * hidden),
+            weight_stash=floats(length * hidden),
+            moved=always(hidden),
+            moved_back=always(2 * hidden) + length * hidden,
         ),
-    )  # fmt: skip
+    )

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.configuration.command_line import CONF, USERS, sentence, suggestion
+from experiments.configuration.studies import studies, table_path
 from experiments.figures.catalogue import HERE, Folders, Request, requests
 from experiments.figures.style import save
-from experiments.front_door import CONF, USERS, sentence, suggestion
-from experiments.studies import studies, table_path
 
 
 def main(words: Sequence[str] | None = None) -> int:

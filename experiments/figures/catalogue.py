@@ -20,16 +20,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from experiments.analysis.tidy import read_table
+from experiments.configuration.command_line import CONF, suggestion
+from experiments.configuration.studies import studies, table_path
 from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.panels import Drawing, figure_of
 from experiments.figures.parity import parity_figure
 from experiments.figures.planners import COLUMNS
-from experiments.front_door import CONF, suggestion
 from experiments.planner_regret.rows import BY_PLANNER
 from experiments.planner_regret.summary import REGRET
-from experiments.studies import studies, table_path
-from experiments.tables.tidy import read_table
 
 HERE = Path(__file__).parent
 

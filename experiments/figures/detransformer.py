@@ -5,9 +5,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
+from experiments.analysis.tidy import read_table
 from experiments.figures.marks import BANDWIDTH, lines
 from experiments.figures.style import log_axis
-from experiments.tables.tidy import read_table
 
 SOURCE = "DeTransformer (DATE 2024)"
 _METHODS = {"TP": "tensor", "SP": "sequence"}
@@ -19,13 +19,15 @@ def curves(path: Path) -> DataFrame:
     table = table[(table["source"] == SOURCE) & table["metric"].str.endswith("simulated")]
     if table.empty:
         raise ValueError(f"{path} has no simulated row of {SOURCE} (run python -m experiments.published)")
-    rows = DataFrame({
-        "method": table["method"].map(_METHODS),
-        "mbit_per_s": table["metric"].str.extract(r"(\d+) Mbit/s")[0].astype(float),
-        "status": "done",
-        "low": float("nan"),
-        "high": float("nan"),
-    })  # fmt: skip
+    rows = DataFrame(
+        {
+            "method": table["method"].map(_METHODS),
+            "mbit_per_s": table["metric"].str.extract(r"(\d+) Mbit/s")[0].astype(float),
+            "status": "done",
+            "low": float("nan"),
+            "high": float("nan"),
+        }
+    )
     parts = [
         rows.assign(player=player, value=table[column])
         for player, column in (("simulated", "predicted"), ("published", "published"))

@@ -65,16 +65,27 @@ def _draw_span(ax: Axes, span: Span, zero_s: float, bottom: float, axis_s: float
         offset, height = _LANES[lane]
         ax.add_patch(
             Rectangle(
-                (span.start_s - zero_s, bottom + offset), span.seconds, height,
-                facecolor=colour, hatch=hatch, edgecolor="white" if lane == "compute" else "#444444", linewidth=0.3,
+                (span.start_s - zero_s, bottom + offset),
+                span.seconds,
+                height,
+                facecolor=colour,
+                hatch=hatch,
+                edgecolor="white" if lane == "compute" else "#444444",
+                linewidth=0.3,
             )
-        )  # fmt: skip
+        )
     if task.op in (Op.F, Op.B) and (text := _label(task, span.seconds / axis_s)):
         offset, height = _LANES["compute"]
         ax.text(
-            (span.start_s + span.end_s) / 2 - zero_s, bottom + offset + height / 2 - 0.02, text,
-            ha="center", va="center", fontsize=SMALL_PT, color="white" if task.op is Op.F else "black", clip_on=True,
-        )  # fmt: skip
+            (span.start_s + span.end_s) / 2 - zero_s,
+            bottom + offset + height / 2 - 0.02,
+            text,
+            ha="center",
+            va="center",
+            fontsize=SMALL_PT,
+            color="white" if task.op is Op.F else "black",
+            clip_on=True,
+        )
 
 
 def _label(task: Task, share: float) -> str:

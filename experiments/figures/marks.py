@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from pandas import DataFrame
 
 from edgesim.plan import OUT_OF_MEMORY
+from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.style import BLACK, Look, label, looks
-from experiments.tables.tidy import MBIT_PER_S
 
 RATE = "bandwidth_bit_per_s"
 BANDWIDTH = "bandwidth (Mbit/s)"
@@ -36,16 +36,27 @@ def _bars(rows: DataFrame, ax: Axes) -> None:
         mine = mine.assign(at=mine["group"] + (place - (len(methods) - 1) / 2) * width)
         simulated = _done(mine, "simulated")
         ax.bar(
-            simulated["at"], simulated["value"], width * 0.92, color=look.colour, hatch=look.hatch, edgecolor="white",
+            simulated["at"],
+            simulated["value"],
+            width * 0.92,
+            color=look.colour,
+            hatch=look.hatch,
+            edgecolor="white",
             linewidth=0.0,
-        )  # fmt: skip
+        )
         # The legend's entry, also of a method that has no bar here.
         ax.add_patch(
             Rectangle(
-                (0, 0), 0, 0, facecolor=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.0,
+                (0, 0),
+                0,
+                0,
+                facecolor=look.colour,
+                hatch=look.hatch,
+                edgecolor="white",
+                linewidth=0.0,
                 label=label(method),
             )
-        )  # fmt: skip
+        )
         _others(mine, ax, look)
     _explain_simulated(rows, ax, "bars")
     ax.set_ylim(bottom=0)
@@ -61,9 +72,14 @@ def lines(rows: DataFrame, ax: Axes, *, column: str) -> None:
         mine = mine.assign(at=mine[column]).sort_values("at", kind="stable")
         simulated = _done(mine, "simulated")
         ax.plot(
-            simulated["at"], simulated["value"], color=look.colour, linestyle=look.dashes, marker=look.marker,
-            markersize=_MARKER_PT - 1.5, label=label(method),
-        )  # fmt: skip
+            simulated["at"],
+            simulated["value"],
+            color=look.colour,
+            linestyle=look.dashes,
+            marker=look.marker,
+            markersize=_MARKER_PT - 1.5,
+            label=label(method),
+        )
         _others(mine, ax, look)
     _explain_simulated(rows, ax, "lines")
 
@@ -80,9 +96,18 @@ def _others(rows: DataFrame, ax: Axes, look: Look) -> None:
             continue
         reach = [(mine["value"] - mine["low"]).fillna(0), (mine["high"] - mine["value"]).fillna(0)]
         ax.errorbar(
-            mine["at"], mine["value"], yerr=reach, fmt=look.marker, markersize=_MARKER_PT, color=edge or look.colour,
-            markerfacecolor=face or look.colour, markeredgewidth=0.9, elinewidth=0.8, capsize=1.5, zorder=3,
-        )  # fmt: skip
+            mine["at"],
+            mine["value"],
+            yerr=reach,
+            fmt=look.marker,
+            markersize=_MARKER_PT,
+            color=edge or look.colour,
+            markerfacecolor=face or look.colour,
+            markeredgewidth=0.9,
+            elinewidth=0.8,
+            capsize=1.5,
+            zorder=3,
+        )
         _explain(ax, player, marker="o", markerfacecolor="white" if face else BLACK, color=edge or BLACK)
     failed = rows[rows["status"] == "failed"]
     reasons = failed.get("reason", pd.Series(index=failed.index, dtype=object)).astype(str)
@@ -90,9 +115,15 @@ def _others(rows: DataFrame, ax: Axes, look: Look) -> None:
     for marker, text, mine in (("+", "failed", failed[~too_large]), ("x", "OOM: out of memory", failed[too_large])):
         if not mine.empty:
             ax.plot(
-                mine["at"], [0.03] * len(mine), transform=ax.get_xaxis_transform(), marker=marker, color=look.colour,
-                markersize=_MARKER_PT, linestyle="none", zorder=3,
-            )  # fmt: skip
+                mine["at"],
+                [0.03] * len(mine),
+                transform=ax.get_xaxis_transform(),
+                marker=marker,
+                color=look.colour,
+                markersize=_MARKER_PT,
+                linestyle="none",
+                zorder=3,
+            )
             _explain(ax, text, marker=marker, color=BLACK)
 
 

@@ -34,9 +34,14 @@ def draw(rows: DataFrame, ax: Axes) -> None:
         mine = rows[rows["device"] == device]
         binned = binned_max if quantity == _MEMORY else binned_mean
         ax.stairs(
-            binned(mine["time_s"].to_numpy(), mine["amount"].to_numpy(), edges_s), edges_s, baseline=None, label=device,
-            color=COLOURS[place % len(COLOURS)], linestyle=DASHES[place // len(COLOURS) % len(DASHES)], linewidth=0.8,
-        )  # fmt: skip
+            binned(mine["time_s"].to_numpy(), mine["amount"].to_numpy(), edges_s),
+            edges_s,
+            baseline=None,
+            label=device,
+            color=COLOURS[place % len(COLOURS)],
+            linestyle=DASHES[place // len(COLOURS) % len(DASHES)],
+            linewidth=0.8,
+        )
     ax.set_ylim(bottom=0)
     ax.set_xlim(0, rows["end_s"].iloc[0])
     ax.set_xlabel("time (s)")

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from experiments.analysis.tidy import Value, identity, in_words, records, telling
+from experiments.configuration.command_line import suggestion
 from experiments.figures.style import METHODS, ONE_COLUMN_IN, RC, TWO_COLUMNS_IN, label
-from experiments.front_door import suggestion
-from experiments.tables.tidy import Value, identity, in_words, records, telling
 
 _ACROSS = 3  # panels side by side
 _PANEL_IN, _LEGEND_IN = 1.6, 0.5  # heights
@@ -115,6 +115,11 @@ def _legend(figure: Figure, across: int) -> None:
     if names:
         lines = math.ceil(len(names) / across)
         figure.legend(
-            [entries[name] for name in names], names, loc="outside upper center", ncols=math.ceil(len(names) / lines),
-            handlelength=2.2, columnspacing=1.4, handletextpad=0.5,
-        )  # fmt: skip
+            [entries[name] for name in names],
+            names,
+            loc="outside upper center",
+            ncols=math.ceil(len(names) / lines),
+            handlelength=2.2,
+            columnspacing=1.4,
+            handletextpad=0.5,
+        )

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.fidelity import ITERATION, Row, from_csv, summary
+from experiments.analysis.fidelity import ITERATION, Row, from_csv, summary
 from experiments.figures.style import GREY, ONE_COLUMN_IN, RC, SMALL_PT, TWO_COLUMNS_IN, label, log_axis, looks
 
 BAND = 0.05  # the shaded corridor around equality
@@ -32,9 +32,17 @@ def draw(rows: Sequence[Row], ax: Axes) -> None:
         measured = [row.measured_s or 0.0 for row in mine]
         spread = [s * (row.spread or 0.0) / 2 for s, row in zip(measured, mine, strict=True)]
         ax.errorbar(
-            measured, [row.simulated_s or 0.0 for row in mine], xerr=spread, fmt=look.marker, color=look.colour,
-            markersize=4, markerfacecolor="none", markeredgewidth=0.9, elinewidth=0.8, label=label(strategy),
-        )  # fmt: skip
+            measured,
+            [row.simulated_s or 0.0 for row in mine],
+            xerr=spread,
+            fmt=look.marker,
+            color=look.colour,
+            markersize=4,
+            markerfacecolor="none",
+            markeredgewidth=0.9,
+            elinewidth=0.8,
+            label=label(strategy),
+        )
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
     for axis in (ax.xaxis, ax.yaxis):
         log_axis(axis)

@@ -15,10 +15,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from pandas import DataFrame, Series
 
+from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.style import BLACK, COLOURS, GREY, label
 from experiments.planner_regret.contenders import CHOICE
 from experiments.planner_regret.rows import SETTING, SKIPPED
-from experiments.tables.tidy import MBIT_PER_S
 
 __all__ = ["PANEL_IN", "draw", "panels"]
 
@@ -76,19 +76,27 @@ def _looks(rows: DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
     shifts = np.linspace(-_HALF, _HALF, len(found)) if len(found) > 1 else [0.0]
     return {
         tuple(setting): {
-            "color": colours[setting[0]], "marker": _MARKERS[kinds[tuple(setting[1:])] % len(_MARKERS)],
+            "color": colours[setting[0]],
+            "marker": _MARKERS[kinds[tuple(setting[1:])] % len(_MARKERS)],
             "shift": shift,
         }
         for setting, shift in zip(found.itertuples(index=False), shifts, strict=True)
-    }  # fmt: skip
+    }
 
 
 def _dot(ax: Axes, row: "Series[Any]", place: int, look: Mapping[str, Any]) -> None:
     face = "white" if row["status"] == SKIPPED else look["color"]
     ax.plot(
-        [row["at"]], [place + look["shift"]], linestyle="none", marker=look["marker"], color=look["color"],
-        markerfacecolor=face, markersize=_DOT_PT, markeredgewidth=0.7, zorder=3,
-    )  # fmt: skip
+        [row["at"]],
+        [place + look["shift"]],
+        linestyle="none",
+        marker=look["marker"],
+        color=look["color"],
+        markerfacecolor=face,
+        markersize=_DOT_PT,
+        markeredgewidth=0.7,
+        zorder=3,
+    )
 
 
 def _choice(ax: Axes, planners: list[str]) -> None:
@@ -122,9 +130,16 @@ def _legend(ax: Axes, settings: Mapping[tuple[Any, ...], Mapping[str, Any]], *, 
     others |= {"median": _mark("|", BLACK), "spread of runs": Patch(color=GREY, alpha=_BAND, linewidth=0)}
     entries = rates | others
     ax.legend(
-        list(entries.values()), list(entries), loc="upper center", bbox_to_anchor=(0.1, -0.13), ncols=2,
-        handlelength=1.2, columnspacing=1.2, handletextpad=0.5, labelspacing=0.3,
-    )  # fmt: skip
+        list(entries.values()),
+        list(entries),
+        loc="upper center",
+        bbox_to_anchor=(0.1, -0.13),
+        ncols=2,
+        handlelength=1.2,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        labelspacing=0.3,
+    )
 
 
 def _mark(marker: str, colour: str, *, face: str | None = None) -> Line2D:

@@ -19,8 +19,15 @@ COLUMNS = (*CASE, "planner", "kind", "status", "layers", "devices", "regret", "p
 PANEL_IN = 2.9  # with its legend
 _KINDS = [str(kind) for kind in (Kind.OURS, Kind.PUBLISHED, Kind.BASELINE, Kind.ORACLE)]
 _DASHES: tuple[str | tuple[float, tuple[float, ...]], ...] = (
-    "-", "--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), ":",
-)  # fmt: skip
+    "-",
+    "--",
+    "-.",
+    (0, (5, 1)),
+    (0, (3, 1, 1, 1)),
+    (0, (1, 1)),
+    (0, (6, 2)),
+    ":",
+)
 _LOOKS = tuple(
     Look(colour=colour, marker=marker, dashes=dashes, hatch="")
     for colour, marker, dashes in zip((*COLOURS, GREY), "osDv^PX*", _DASHES, strict=True)
@@ -80,6 +87,13 @@ def legend(ax: Axes, found: Sequence[Line]) -> None:
         for line in found
     }
     ax.legend(
-        list(entries.values()), list(entries), loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=2,
-        handlelength=2.6, columnspacing=1.2, handletextpad=0.5, labelspacing=0.3,
-    )  # fmt: skip
+        list(entries.values()),
+        list(entries),
+        loc="upper center",
+        bbox_to_anchor=(0.45, -0.22),
+        ncols=2,
+        handlelength=2.6,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        labelspacing=0.3,
+    )

@@ -24,9 +24,14 @@ def draw(rows: DataFrame, ax: Axes) -> None:
         limit_s = rows["limit_s"].max()
         ax.axhline(limit_s, color=GREY, linewidth=0.6, zorder=0)
         ax.annotate(
-            "time limit", (0, limit_s), xycoords=("axes fraction", "data"), xytext=(2, 3.5), textcoords="offset points",
-            fontsize=SMALL_PT, color=GREY,
-        )  # fmt: skip
+            "time limit",
+            (0, limit_s),
+            xycoords=("axes fraction", "data"),
+            xytext=(2, 3.5),
+            textcoords="offset points",
+            fontsize=SMALL_PT,
+            color=GREY,
+        )
     ax.margins(0.06)
     for axis in (ax.xaxis, ax.yaxis):
         log_axis(axis)
@@ -39,8 +44,13 @@ def _line(ax: Axes, line: Line) -> None:
     look = line.look
     done = line.rows[line.rows["status"] == "done"].groupby("size")["planning_s"].median()
     ax.plot(
-        done.index, done.to_numpy(), color=look.colour, linestyle=look.dashes, marker=look.marker,
-        markersize=MARKER_PT - 0.5, zorder=2,
-    )  # fmt: skip
+        done.index,
+        done.to_numpy(),
+        color=look.colour,
+        linestyle=look.dashes,
+        marker=look.marker,
+        markersize=MARKER_PT - 0.5,
+        zorder=2,
+    )
     late = line.rows[line.rows["status"] == "late"]
     ax.plot(late["size"], late["limit_s"], color=look.colour, marker="x", markersize=MARKER_PT, linestyle="none")

@@ -52,6 +52,11 @@ def _line(ax: Axes, look: Look, regrets: Numbers, shares: Numbers, *, most: floa
     places = LEAST * (most / LEAST) ** ((np.arange(_MARKERS) + shift) / _MARKERS)
     at = steps[np.searchsorted(regrets, places, side="right")]
     ax.plot(
-        places[at > 0] * _PER_CENT, at[at > 0] * _PER_CENT, color=look.colour, marker=look.marker, markersize=MARKER_PT,
-        linestyle="none", zorder=3,
-    )  # fmt: skip
+        places[at > 0] * _PER_CENT,
+        at[at > 0] * _PER_CENT,
+        color=look.colour,
+        marker=look.marker,
+        markersize=MARKER_PT,
+        linestyle="none",
+        zorder=3,
+    )

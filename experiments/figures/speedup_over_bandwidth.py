@@ -7,9 +7,9 @@ numbers are over measured ones, simulated over simulated.
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
+from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.marks import BANDWIDTH, IDENTITY, RANGE, RATE, lines, ranged
 from experiments.figures.style import GREY, label, log_axis, looks
-from experiments.tables.tidy import MBIT_PER_S
 
 NEEDS = ("cluster", "model", RATE, *IDENTITY, "samples_per_s", *RANGE)
 

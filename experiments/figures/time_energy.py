@@ -8,9 +8,9 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
+from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.marks import IDENTITY, RATE
 from experiments.figures.style import BLACK, label, log_axis, looks
-from experiments.tables.tidy import MBIT_PER_S
 
 NEEDS = ("cluster", "model", RATE, *IDENTITY, "makespan_s", "energy_j")
 _PALE = 0.3
@@ -41,10 +41,18 @@ def draw(rows: DataFrame, ax: Axes) -> None:
             simulated, published = row["player"] == "simulated", row["player"] == "published"
             pale = simulated and index not in on_front
             ax.plot(
-                row["makespan_s"], row["energy_j"], marker=look.marker, markersize=_SIZE_PT, linestyle="none",
-                color=look.colour, alpha=_PALE if pale else 1.0, markerfacecolor="white" if published else look.colour,
-                markeredgecolor=BLACK if row["player"] == "measured" else look.colour, markeredgewidth=0.8, zorder=2,
-            )  # fmt: skip
+                row["makespan_s"],
+                row["energy_j"],
+                marker=look.marker,
+                markersize=_SIZE_PT,
+                linestyle="none",
+                color=look.colour,
+                alpha=_PALE if pale else 1.0,
+                markerfacecolor="white" if published else look.colour,
+                markeredgecolor=BLACK if row["player"] == "measured" else look.colour,
+                markeredgewidth=0.8,
+                zorder=2,
+            )
         ax.plot(
             [], [], marker=look.marker, markersize=_SIZE_PT, linestyle="none", color=look.colour, label=label(method)
         )

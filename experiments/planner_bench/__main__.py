@@ -26,8 +26,11 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from experiments.analysis.tidy import read_table
 from experiments.collect import to_csv
-from experiments.front_door import USERS, sentence
+from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.result_folders import versions, whole_folder
+from experiments.configuration.studies import table_path
 from experiments.planner_bench import report
 from experiments.planner_bench.attempt import Attempt, Row
 from experiments.planner_bench.cases import cases
@@ -37,9 +40,6 @@ from experiments.planner_bench.rows import table, updated
 from experiments.planner_bench.selection import attempts
 from experiments.planner_bench.summary import standings, summary
 from experiments.planner_regret import summary as measured_study
-from experiments.results import versions, whole_folder
-from experiments.studies import table_path
-from experiments.tables.tidy import read_table
 
 NAME = "planner_bench"
 _PAGE = 110  # columns of the tables where there is no terminal
@@ -73,9 +73,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.planner_bench", description=__doc__,
+        prog="python -m experiments.planner_bench",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="planners, environments, models")
     parser.add_argument("--quick", action="store_true", help="three small cases only")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder to write to (default: results)")
@@ -103,9 +104,14 @@ def _driven(wanted: Sequence[Attempt], journal: Journal, workers: int, limit_s: 
     rows = [row for attempt in wanted if (row := journal.row(attempt)) is not None]
     left = [attempt for attempt in wanted if journal.row(attempt) is None]
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
     with bar:
         task = bar.add_task("planner bench", total=len(wanted), completed=len(rows), said="")
         for attempt, row in attempted(left, workers=workers, limit_s=limit_s):

@@ -13,14 +13,14 @@ from typing import Any
 
 from edgesim.errors import EdgesimError, InfeasibleError
 from edgesim.plan import OUT_OF_MEMORY, Plan
-from edgesim.planners.certify import depth_of
+from edgesim.planners.exact.pipelines.certify import depth_of
 from edgesim.strategies import Strategy
 from edgesim.units import bit_per_s
-from experiments.compose import Nouns, Planner, build, nouns
-from experiments.front_door import composed, sentence
+from experiments.analysis.predictions import prediction
+from experiments.configuration.command_line import composed, sentence
+from experiments.configuration.setup import Nouns, Planner, build, nouns
 from experiments.planner_bench.cases import Case
 from experiments.planner_bench.competitors import Competitor
-from experiments.predictions import prediction
 from experiments.tables.plans import in_words
 
 Row = dict[str, Any]
@@ -49,9 +49,12 @@ class Attempt:
         """The columns that tell which one it is."""
         case, competitor = self.case, self.competitor
         return {
-            "plans": str(case.plans), "cluster": case.environment, "model": case.model, "planner": competitor.name,
+            "plans": str(case.plans),
+            "cluster": case.environment,
+            "model": case.model,
+            "planner": competitor.name,
             "kind": str(competitor.kind),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

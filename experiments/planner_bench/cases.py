@@ -21,9 +21,13 @@ _IMAGES = ("workload=images", *_BATCH)
 _TRAINED = {"bert_small": _TEXT, "mobilenet_v2": _IMAGES, "efficientnet_b1": _IMAGES, "resnet50": _IMAGES}
 _FINE_TUNED = ("t5_base", "bart_large")
 _PAC = (
-    "finetuning=parallel_adapters", "workload=text", "workload.purpose=fine_tune", "workload.tokens=128",
-    "workload.batch_samples=16", "workload.micro_batch_samples=8",
-)  # fmt: skip
+    "finetuning=parallel_adapters",
+    "workload=text",
+    "workload.purpose=fine_tune",
+    "workload.tokens=128",
+    "workload.batch_samples=16",
+    "workload.micro_batch_samples=8",
+)
 _ASKED = ("distilbert", "bert_large", "gpt2_large", "opt_1_3b")
 
 

@@ -46,8 +46,8 @@ COMPETITORS = (
     _row(Plans.PIPELINES, Kind.PUBLISHED, "pac", "strategy=hybrid_pipeline", "planner=pac"),
     *(_row(Plans.PIPELINES, Kind.PUBLISHED, name, "strategy=hybrid_pipeline", f"planner={name}")
       for name in ("pipedream", "dapple", "hetpipe", "eco_fl", "pipeedge")),
-    _row(Plans.PIPELINES, Kind.BASELINE, "gpipe_even", "strategy=hybrid_pipeline", "planner=gpipe_even"),
-    _row(Plans.PIPELINES, Kind.BASELINE, "edge_memory", "strategy=hybrid_pipeline", "planner=edge_memory"),
+    _row(Plans.PIPELINES, Kind.BASELINE, "gpipe", "strategy=hybrid_pipeline", "planner=gpipe"),
+    _row(Plans.PIPELINES, Kind.BASELINE, "exo", "strategy=hybrid_pipeline", "planner=exo"),
     _row(Plans.PIPELINES, Kind.BASELINE, "proportional_data", "strategy=data", "planner=proportional"),
     _row(Plans.PIPELINES, Kind.BASELINE, "proportional_pipeline", "strategy=pipeline", "planner=proportional"),
     _row(Plans.PIPELINES, Kind.BASELINE, "proportional_halves",

@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from experiments.front_door import CONF
+from experiments.configuration.command_line import CONF
 from experiments.planner_bench.attempt import Attempt, Row
-from experiments.run_table import RunTable, Writer, code_hash
+from experiments.sweeps.run_table import RunTable, Writer, code_hash
 
 _OWN = ("key", "finished")  # columns that a table of the bench has no use for
 

@@ -8,10 +8,19 @@ from edgesim.units import si
 
 # Boards of conf/device, listed so that a new file there does not change what a seed draws.
 BOARDS = (
-    "jetson_nano", "jetson_nano_5w", "jetson_nano_cpu", "jetson_tx2", "jetson_tx2_maxq", "jetson_tx2_cpu",
-    "jetson_xavier_nx_10w", "jetson_xavier_nx_15w", "jetson_orin_nano_7w", "jetson_orin_nano_15w", "raspberry_pi_4",
+    "jetson_nano",
+    "jetson_nano_5w",
+    "jetson_nano_cpu",
+    "jetson_tx2",
+    "jetson_tx2_maxq",
+    "jetson_tx2_cpu",
+    "jetson_xavier_nx_10w",
+    "jetson_xavier_nx_15w",
+    "jetson_orin_nano_7w",
+    "jetson_orin_nano_15w",
+    "raspberry_pi_4",
     "raspberry_pi_5",
-)  # fmt: skip
+)
 RATES_MBIT_PER_S = (50, 100, 300, 1000)  # of a NIC: Wi-Fi, or Ethernet
 FEWEST, MOST = 4, 8  # devices
 

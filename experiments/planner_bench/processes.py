@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from experiments.front_door import sentence
+from experiments.configuration.command_line import sentence
 from experiments.planner_bench.attempt import Attempt, Row, Status, pose, size, tried
 
 _HERE = "experiments.planner_bench.processes"

@@ -31,9 +31,11 @@ def screen(standings: Sequence[Standing]) -> Iterator[Table]:
     """A table of each kind of plan."""
     for plans in dict.fromkeys(each.plans for each in standings):
         table = Table(
-            title=f"planners of {plans}: median and worst regret, median and longest planning", title_justify="left",
-            box=SIMPLE, padding=(0, 1, 0, 0),
-        )  # fmt: skip
+            title=f"planners of {plans}: median and worst regret, median and longest planning",
+            title_justify="left",
+            box=SIMPLE,
+            padding=(0, 1, 0, 0),
+        )
         for head in HEAD[:-1]:
             table.add_column(head, justify="left" if head is HEAD[0] else "right", no_wrap=True)
         table.add_column(HEAD[-1])

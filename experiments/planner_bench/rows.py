@@ -10,16 +10,39 @@ from typing import Any
 
 import pandas as pd
 
-from edgesim.planners.pipeline_search import OBJECTIVE
+from edgesim.planners.exact.pipelines.search import OBJECTIVE
 from experiments.planner_bench.competitors import COMPETITORS, Plans
 
 Row = Mapping[str, Any]
 CASE = ("plans", "cluster", "model")
 COLUMNS = (
-    *CASE, "planner", "kind", "layers", "devices", "bandwidth_bit_per_s", "batch_samples", "micro_batch_samples",
-    "status", "simulated_s", "regret", "analytic_s", "predicted_s", "bound_s", "gap", "proof", "solver", "objective",
-    "objective_value", "planning_s", "planning_bytes", "limit_s", "family", "placement", "profile_hash", "reason",
-)  # fmt: skip
+    *CASE,
+    "planner",
+    "kind",
+    "layers",
+    "devices",
+    "bandwidth_bit_per_s",
+    "batch_samples",
+    "micro_batch_samples",
+    "status",
+    "simulated_s",
+    "regret",
+    "analytic_s",
+    "predicted_s",
+    "bound_s",
+    "gap",
+    "proof",
+    "solver",
+    "objective",
+    "objective_value",
+    "planning_s",
+    "planning_bytes",
+    "limit_s",
+    "family",
+    "placement",
+    "profile_hash",
+    "reason",
+)
 _WHOLE = ("layers", "devices", "batch_samples", "micro_batch_samples", "planning_bytes")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.front_door import suggestion
+from experiments.configuration.command_line import suggestion
 from experiments.planner_bench.attempt import Attempt
 from experiments.planner_bench.cases import Case
 from experiments.planner_bench.competitors import COMPETITORS, Competitor

@@ -112,14 +112,19 @@ def summary(table: pd.DataFrame, *, measured_regret: Mapping[str, Any] | None = 
         "measured_regret": measured_regret,
         "planners": {
             each.planner: {
-                "plans": each.plans, "cases": each.cases, "solved": each.solved, "best": each.best,
-                "median_regret": each.median_regret, "worst_regret": each.worst_regret,
-                "median_planning_s": each.median_planning_s, "worst_planning_s": each.worst_planning_s,
+                "plans": each.plans,
+                "cases": each.cases,
+                "solved": each.solved,
+                "best": each.best,
+                "median_regret": each.median_regret,
+                "worst_regret": each.worst_regret,
+                "median_planning_s": each.median_planning_s,
+                "worst_planning_s": each.worst_planning_s,
                 "without_a_plan": dict(each.ends),
             }
             for each in standings(table)
         },
-    }  # fmt: skip
+    }
 
 
 def _number(value: Any) -> float | None:

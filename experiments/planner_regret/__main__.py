@@ -23,19 +23,19 @@ from rich.console import Console
 from rich.progress import Progress
 
 from edgesim.strategies import Strategy
+from experiments.analysis.tidy import read_table
 from experiments.calibrate import calibrate, progress_bar, testbed_name
 from experiments.collect import to_csv
-from experiments.compose import Nouns, build, nouns
-from experiments.front_door import run_command
-from experiments.network_file import save_network
+from experiments.configuration.command_line import run_command
+from experiments.configuration.network_file import save_network
+from experiments.configuration.result_folders import write_text
+from experiments.configuration.setup import Nouns, build, nouns
 from experiments.planner_regret.contenders import Contender, contenders
 from experiments.planner_regret.report import setting_table, standings_table, verdict
 from experiments.planner_regret.rows import COLUMNS, SETTING, by_planner, rows, table, updated
 from experiments.planner_regret.settings import check, configurations, expected_s, setting
 from experiments.planner_regret.summary import MEASURED, REGRET, measured_regret, merge
 from experiments.planner_regret.trials import FreshTestbeds, rounds, trials
-from experiments.results import write_text
-from experiments.tables.tidy import read_table
 
 _PAGE = 140  # columns of the tables where there is no terminal
 

@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from edgesim.plan import Plan
+from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.simulate_and_choose import Candidate, pipelines, simulate_and_choose
-from edgesim.planners.steady_state import iteration_s
 from edgesim.strategies import Strategy
-from experiments.compose import Nouns
+from experiments.configuration.setup import Nouns
 
 CHOICE = "simulate_and_choose"
 _TIME_LIMIT_S = 60.0  # of the integer programmes, which take about one
@@ -52,9 +52,11 @@ def contenders(words: Nouns, strategy: Strategy, *, keep: int) -> list[Contender
             found[plan.stages] = replace(same, planners=(*same.planners, name))
             continue
         found[plan.stages] = Contender(
-            planners=(name,), plan=plan, analytic_s=iteration_s(problem, plan),
+            planners=(name,),
+            plan=plan,
+            analytic_s=iteration_s(problem, plan),
             simulated_s=words.seconds(plan, strategy),
-        )  # fmt: skip
+        )
     return list(found.values())
 
 

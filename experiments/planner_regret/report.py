@@ -8,9 +8,9 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from edgesim.units import show
+from experiments.analysis.tidy import MBIT_PER_S
 from experiments.planner_regret.contenders import CHOICE
 from experiments.planner_regret.rows import DONE
-from experiments.tables.tidy import MBIT_PER_S
 
 _NUMBERS = ("analytic", "simulated", "measured", "spread", "error", "regret")
 _NONE = "–"

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from experiments.compose import Nouns
+from experiments.configuration.setup import Nouns
 from experiments.planner_regret.contenders import Contender
 from experiments.planner_regret.trials import Trial
 from experiments.tables.plans import in_words
@@ -44,22 +44,35 @@ def _known(contender: Contender, words: Nouns) -> dict[str, Any]:
     in_flight = ", ".join(str(stage.in_flight) for stage in plan.stages)
     placement = in_words(plan, [device.name for device in words.cluster.devices])
     return {
-        "planners": _BETWEEN.join(contender.planners), "placement": f"{placement} (in flight: {in_flight})",
-        "analytic_s": contender.analytic_s, "bound_s": plan.proof.bound, "gap": plan.proof.gap,
-        "simulated_s": contender.simulated_s, "profile_hash": words.profile.hash,
-    }  # fmt: skip
+        "planners": _BETWEEN.join(contender.planners),
+        "placement": f"{placement} (in flight: {in_flight})",
+        "analytic_s": contender.analytic_s,
+        "bound_s": plan.proof.bound,
+        "gap": plan.proof.gap,
+        "simulated_s": contender.simulated_s,
+        "profile_hash": words.profile.hash,
+    }
 
 
 def _came_of(contender: Contender, trial: Trial, best_s: float) -> dict[str, Any]:
     """After it."""
     if trial.measured_s is None:
         times = f"simulated {contender.simulated_s / best_s:.3g} times as slow as the fastest, not executed"
-        return {"runs": 0, "iterations": 0, "status": FAILED if trial.reason else SKIPPED,
-                "reason": trial.reason or times}  # fmt: skip
+        return {
+            "runs": 0,
+            "iterations": 0,
+            "status": FAILED if trial.reason else SKIPPED,
+            "reason": trial.reason or times,
+        }
     return {
-        "measured_s": trial.measured_s, "runs": len(trial.runs), "iterations": sum(map(len, trial.runs)),
-        "spread": trial.spread, "error": contender.simulated_s / trial.measured_s - 1, "status": DONE, "reason": "",
-    }  # fmt: skip
+        "measured_s": trial.measured_s,
+        "runs": len(trial.runs),
+        "iterations": sum(map(len, trial.runs)),
+        "spread": trial.spread,
+        "error": contender.simulated_s / trial.measured_s - 1,
+        "status": DONE,
+        "reason": "",
+    }
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from edgesim.units import bit_per_s
-from experiments.compose import Nouns, build, nouns, refuse_to_execute
+from experiments.configuration.setup import Nouns, build, nouns, refuse_to_execute
 from experiments.planner_regret.contenders import contenders
 from experiments.planner_regret.trials import planned_s, rounds
 

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
+from experiments.analysis.tidy import read_table
+from experiments.configuration.result_folders import write_text
 from experiments.planner_regret.contenders import CHOICE
 from experiments.planner_regret.rows import COLUMNS, SKIPPED, by_planner
-from experiments.results import write_text
-from experiments.tables.tidy import read_table
 
 ENTRY = "measured_regret"  # of the bench's summary
 MEASURED, REGRET = FILES = "measured.csv", "regret.csv"
@@ -42,12 +42,14 @@ def measured_regret(measured: DataFrame) -> dict[str, Any]:
         "worst_abs_error": _number(measured["error"].abs().max()),
         "planners": {
             str(planner): {
-                "settings": int(rows["regret"].notna().sum()), "skipped": int((rows["status"] == SKIPPED).sum()),
-                "median": _number(rows["regret"].median()), "worst": _number(rows["regret"].max()),
+                "settings": int(rows["regret"].notna().sum()),
+                "skipped": int((rows["status"] == SKIPPED).sum()),
+                "median": _number(rows["regret"].median()),
+                "worst": _number(rows["regret"].max()),
             }
             for planner, rows in planners.groupby("planner")
         },
-    }  # fmt: skip
+    }
 
 
 def merge(path: Path, found: dict[str, Any]) -> None:

@@ -17,11 +17,11 @@ from edgesim.cluster import Cluster
 from edgesim.errors import EdgesimError, RunError
 from edgesim.plan import Plan
 from edgesim.strategies import Strategy
-from experiments.compose import Nouns
-from experiments.front_door import sentence
-from experiments.jobs import execute, make_job
+from experiments.configuration.command_line import sentence
+from experiments.configuration.setup import Nouns
+from experiments.execution.jobs import execute, make_job
 from experiments.planner_regret.contenders import Contender
-from real_runtime.testbeds import Testbed, TestbedSpec, open_testbed
+from real_runtime.testbeds.testbed import Testbed, TestbedSpec, open_testbed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,15 @@ def planned_s(found: Sequence[Contender], settings: DictConfig) -> float:
 
 
 def trials(
-    found: Sequence[Contender], testbeds: FreshTestbeds, words: Nouns, strategy: Strategy, cfg: DictConfig, *,
-    tell: Callable[[Contender], object], advance: Callable[[], object],
-) -> list[Trial]:  # fmt: skip
+    found: Sequence[Contender],
+    testbeds: FreshTestbeds,
+    words: Nouns,
+    strategy: Strategy,
+    cfg: DictConfig,
+    *,
+    tell: Callable[[Contender], object],
+    advance: Callable[[], object],
+) -> list[Trial]:
     """What came of each plan, in the order of the plans; ``tell`` hears which one is next, ``advance`` when it is over.
 
     Raises RunError if no fresh testbed comes up.

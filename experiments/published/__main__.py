@@ -17,11 +17,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from experiments.front_door import ROOT, USERS, sentence, suggestion
+from experiments.configuration.command_line import ROOT, USERS, sentence, suggestion
+from experiments.configuration.result_folders import write_text
 from experiments.published import detransformer, flops, memory, times
 from experiments.published.claims import Claim
 from experiments.published.grouping import Grouping, groupings
-from experiments.results import write_text
 
 COLUMNS = ["source", "item", "model", "method", "metric", "published", "predicted", "error", "role", "unit", "note"]
 
@@ -44,9 +44,15 @@ def table(claims: Sequence[Claim]) -> Table:
         shown.add_column(head, justify="right" if head in ("published", "predicted", "error") else "left")
     for claim in claims:
         shown.add_row(
-            claim.item, claim.model, claim.method, f"{claim.metric} ({claim.unit})", f"{claim.published:.4g}",
-            f"{claim.predicted:.4g}", f"{claim.error:+.1%}", str(claim.role),
-        )  # fmt: skip
+            claim.item,
+            claim.model,
+            claim.method,
+            f"{claim.metric} ({claim.unit})",
+            f"{claim.published:.4g}",
+            f"{claim.predicted:.4g}",
+            f"{claim.error:+.1%}",
+            str(claim.role),
+        )
     return shown
 
 
@@ -69,9 +75,10 @@ def grouping_table(found: Sequence[Grouping]) -> Table:
 def main(words: Sequence[str] | None = None) -> int:
     """Print and keep; 2 for a mistake."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.published", description=__doc__,
+        prog="python -m experiments.published",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--item", help="show one item only, such as 'Table 1'; nothing is written")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "published" / "costs.csv")
     parser.add_argument("--groupings", type=Path, default=ROOT / "results" / "published" / "grouping.csv")

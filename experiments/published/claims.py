@@ -11,8 +11,8 @@ from pandas import DataFrame
 
 from edgesim.finetuning import cached, full, houlsby, lora, parallel_adapters
 from edgesim.model import Model
-from experiments.compose import build
-from experiments.front_door import ROOT, composed
+from experiments.configuration.command_line import ROOT, composed
+from experiments.configuration.setup import build
 
 PUBLISHED = ROOT / "results" / "published" / "published.csv"
 PAC = "PAC (arXiv 2408.10746)"

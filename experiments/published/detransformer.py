@@ -20,8 +20,8 @@ from edgesim.cluster import EfficiencyCurve
 from edgesim.model import Model
 from edgesim.profile import estimate
 from edgesim.units import BYTES_PER_FLOAT32, si
-from experiments.compose import Nouns, build, nouns
-from experiments.front_door import composed
+from experiments.configuration.command_line import composed
+from experiments.configuration.setup import Nouns, build, nouns
 from experiments.published.claims import Claim, Role, published
 
 SOURCE = "DeTransformer (DATE 2024)"
@@ -47,10 +47,17 @@ def claims() -> Iterator[Claim]:
             (f"{metric}, {SIMULATED}", simulated(method, bit_per_s, speed)),
         ):
             yield Claim(
-                source=SOURCE, item="slides", model="Bert-Base", method=method, metric=name, unit=unit,
-                published=value, predicted=predicted, role=Role.FITTED if method == "TP" else Role.PREDICTED,
+                source=SOURCE,
+                item="slides",
+                model="Bert-Base",
+                method=method,
+                metric=name,
+                unit=unit,
+                published=value,
+                predicted=predicted,
+                role=Role.FITTED if method == "TP" else Role.PREDICTED,
                 note=_NOTE if method == "SP" else f"device's speed fitted: {speed / 1e9:.1f} GFLOP/s",
-            )  # fmt: skip
+            )
 
 
 def fitted_flop_per_s() -> float:
@@ -80,9 +87,14 @@ def simulated(method: str, bit_per_s: float, flop_per_s: float) -> float:
 
 def _simulated_s(method: str, bit_per_s: float, flop_per_s: float) -> float:
     cfg = composed(
-        "cluster=detransformer", "model=bert_base", "workload=request", f"workload.tokens={_TOKENS}",
-        f"network.rate={bit_per_s:.0f} bit/s", f"network.goodput={_GOODPUT}", f"method={method}",
-    )  # fmt: skip
+        "cluster=detransformer",
+        "model=bert_base",
+        "workload=request",
+        f"workload.tokens={_TOKENS}",
+        f"network.rate={bit_per_s:.0f} bit/s",
+        f"network.goodput={_GOODPUT}",
+        f"method={method}",
+    )
     words, strategy = _at_speed(nouns(cfg), flop_per_s), build(cfg.strategy)
     return words.seconds(words.plan(build(cfg.planner), strategy), strategy)
 
@@ -93,9 +105,11 @@ def _at_speed(words: Nouns, flop_per_s: float) -> Nouns:
     boards = tuple(replace(board, flop_per_s=flop_per_s, efficiency=(flat,)) for board in words.cluster.devices)
     encoder = replace(words.model, layers=words.model.layers[:-1])
     return replace(
-        words, model=encoder, cluster=replace(words.cluster, devices=boards),
+        words,
+        model=encoder,
+        cluster=replace(words.cluster, devices=boards),
         profile=estimate(encoder, boards, samples=[1], tokens=_TOKENS),
-    )  # fmt: skip
+    )
 
 
 def _rows() -> Iterator[tuple[str, float, str, str, float]]:

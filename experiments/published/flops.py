@@ -26,10 +26,17 @@ def claims() -> Iterator[Claim]:
                 each["total"] = each["forward"] + each["backward"]
         for metric, value in values.items():
             yield Claim(
-                source=PAC, item=ITEM, model=title, method=method, metric=metric, unit="TFLOP", published=value,
-                predicted=with_scores[metric], role=Role.PREDICTED,
+                source=PAC,
+                item=ITEM,
+                model=title,
+                method=method,
+                metric=metric,
+                unit="TFLOP",
+                published=value,
+                predicted=with_scores[metric],
+                role=Role.PREDICTED,
                 note=f"without attention scores {without[metric]:.3f}",
-            )  # fmt: skip
+            )
 
 
 def flop(title: str, method: str, metric: str, *, scores: bool) -> float:

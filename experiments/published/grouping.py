@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from edgesim.plan import Plan
-from edgesim.planners import Problem
-from edgesim.planners.pac import pac
-from experiments.compose import nouns
-from experiments.front_door import composed
+from edgesim.planners.literature.pac import pac
+from edgesim.planners.problem import Problem
+from experiments.configuration.command_line import composed
+from experiments.configuration.setup import nouns
 from experiments.published.claims import MODELS, PAC, TOKENS, published
 
 ITEM = "Fig. 10"
@@ -38,18 +38,26 @@ def groupings() -> Iterator[Grouping]:
         began_s = perf_counter()
         plan = pac(problem)
         yield Grouping(
-            model=str(row["model"]), nanos=nanos, published=str(row["value"]), planned=devices_per_stage(plan),
+            model=str(row["model"]),
+            nanos=nanos,
+            published=str(row["value"]),
+            planned=devices_per_stage(plan),
             planning_s=perf_counter() - began_s,
-        )  # fmt: skip
+        )
 
 
 def scaling_problem(title: str, nanos: int) -> Problem:
     """A model of the paper on so many Nanos."""
     cfg = composed(
-        f"model={MODELS[title]}", "finetuning=parallel_adapters", "cluster=pac", f"cluster.count={nanos}",
-        "workload.purpose=fine_tune", f"workload.batch_samples={nanos}", f"workload.micro_batch_samples={nanos}",
+        f"model={MODELS[title]}",
+        "finetuning=parallel_adapters",
+        "cluster=pac",
+        f"cluster.count={nanos}",
+        "workload.purpose=fine_tune",
+        f"workload.batch_samples={nanos}",
+        f"workload.micro_batch_samples={nanos}",
         f"workload.tokens={TOKENS}",
-    )  # fmt: skip
+    )
     return nouns(cfg).problem
 
 

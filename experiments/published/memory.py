@@ -49,9 +49,17 @@ def claims() -> Iterator[Claim]:
         }[metric]
         role = Role.FITTED if title == _FITTED_TO and metric == "total" else Role.PREDICTED
         yield Claim(
-            source=PAC, item=FIGURE, model=title, method=method, metric=metric, unit=unit, published=value,
-            predicted=predicted, role=role, note=f"framework {constant:.3f} GiB" if metric != "weights" else "",
-        )  # fmt: skip
+            source=PAC,
+            item=FIGURE,
+            model=title,
+            method=method,
+            metric=metric,
+            unit=unit,
+            published=value,
+            predicted=predicted,
+            role=role,
+            note=f"framework {constant:.3f} GiB" if metric != "weights" else "",
+        )
 
 
 def fitted_constant() -> float:
@@ -87,9 +95,16 @@ def _table() -> Iterator[Claim]:
         parts = _parts(model(title, method).layers, model(title, "Full").layers, SAMPLES)
         predicted = parts | {"total": sum(parts.values())}
         yield Claim(
-            source=PAC, item=TABLE, model=title, method=method, metric=metric, unit=unit, published=value,
-            predicted=predicted[metric.removesuffix(" memory")], role=Role.PREDICTED,
-        )  # fmt: skip
+            source=PAC,
+            item=TABLE,
+            model=title,
+            method=method,
+            metric=metric,
+            unit=unit,
+            published=value,
+            predicted=predicted[metric.removesuffix(" memory")],
+            role=Role.PREDICTED,
+        )
 
 
 def _parts(layers: Sequence[Layer], working: Sequence[Layer], samples: int) -> dict[str, float]:

@@ -9,8 +9,8 @@ from scipy.optimize import least_squares
 
 from edgesim.cluster import Device, EfficiencyCurve
 from edgesim.profile import BACKWARD, FORWARD, estimated_s
-from experiments.compose import build
-from experiments.front_door import composed
+from experiments.configuration.command_line import composed
+from experiments.configuration.setup import build
 from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, Role, model, numbers
 
 ITEM = "Fig. 8a"
@@ -26,9 +26,16 @@ def claims() -> Iterator[Claim]:
     for (title, method, metric), (value, unit) in numbers(item=ITEM).items():
         role = Role.FITTED if title == _FITTED_TO and metric == "total per sample" else Role.PREDICTED
         yield Claim(
-            source=PAC, item=ITEM, model=title, method=method, metric=metric, unit=unit, published=value,
-            predicted=seconds(nano, title, method, metric), role=role,
-        )  # fmt: skip
+            source=PAC,
+            item=ITEM,
+            model=title,
+            method=method,
+            metric=metric,
+            unit=unit,
+            published=value,
+            predicted=seconds(nano, title, method, metric),
+            role=role,
+        )
 
 
 def fitted_nano() -> Device:
@@ -51,9 +58,11 @@ def fitted_nano() -> Device:
 def with_curve(device: Device, fractions: NDArray[np.float64]) -> Device:
     """The device with these fractions of its peak at the knots."""
     curve = EfficiencyCurve(
-        kind="any", work_flop=_KNOTS_FLOP, fraction=tuple(float(x) for x in fractions),
+        kind="any",
+        work_flop=_KNOTS_FLOP,
+        fraction=tuple(float(x) for x in fractions),
         source=f"fitted to {len(fractions)} knots on {PAC}, {ITEM}, {_FITTED_TO}, total per sample",
-    )  # fmt: skip
+    )
     return replace(device, efficiency=(curve,))
 
 

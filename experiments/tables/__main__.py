@@ -12,18 +12,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.front_door import suggestion
+from experiments.analysis.tidy import read_table
+from experiments.configuration.command_line import suggestion
 from experiments.tables.methods import NEEDED, VALUES, methods_table, quantity_of
 from experiments.tables.paper import FORMATS
-from experiments.tables.tidy import read_table
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the table; a mistake ends in one sentence and exit code 2, so the usage stands in ``--help`` only."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.tables", usage=argparse.SUPPRESS, description=__doc__,
+        prog="python -m experiments.tables",
+        usage=argparse.SUPPRESS,
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("table", type=Path, help="a tidy table, .parquet or .csv")
     parser.add_argument("--value", default="samples_per_s", help=f"one of {', '.join(VALUES)} (default: samples_per_s)")
     parser.add_argument("--format", default="markdown", help=f"one of {', '.join(FORMATS)} (default: markdown)")

@@ -27,10 +27,14 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """For people, under :data:`HEAD`."""
         return (
-            self.strategy, f"{self.simulated_s:.3g}", f"{self.measured_s:.3g}",
+            self.strategy,
+            f"{self.simulated_s:.3g}",
+            f"{self.measured_s:.3g}",
             f"{self.simulated_s / self.measured_s - 1:+.1%}",
-            f"{self.samples_per_s:.3g}", show(self.energy_j, "J"), show(self.peak_bytes, "B"),
-        )  # fmt: skip
+            f"{self.samples_per_s:.3g}",
+            show(self.energy_j, "J"),
+            show(self.peak_bytes, "B"),
+        )
 
 
 def comparison_table(rows: Sequence[Row], *, watts: str) -> Table:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from edgesim.units import show
-from experiments.fidelity import ITERATION, Row
+from experiments.analysis.fidelity import ITERATION, Row
 
 
 def fidelity_table(name: str, table: Sequence[Row], figures: Mapping[str, Any]) -> Table:

@@ -3,13 +3,20 @@
 import re
 from collections.abc import Sequence
 
-_ESCAPED = str.maketrans({
-    **{special: f"\\{special}" for special in "&%$#_{}"},
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    # After the end of a row these two would be read as its optional arguments.
-    "[": "{[}", "*": "{*}",
-})  # fmt: skip
+_ESCAPED = str.maketrans(
+    {
+        **{special: f"\\{special}" for special in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        # After the end of a row these two would be read as its optional arguments.
+        "[": "{[}",
+        "*": "{*}",
+    }
+)
 
 
 def escape(text: str) -> str:

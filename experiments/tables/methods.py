@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from pandas import DataFrame
 
-from experiments.front_door import suggestion
+from experiments.analysis.tidy import Value, identity, in_words, records, telling
+from experiments.configuration.command_line import suggestion
 from experiments.tables.number import number, one_unit
-from experiments.tables.tidy import Value, identity, in_words, records, telling
 
 NEEDED = ("cluster", "model", "method", "bandwidth_bit_per_s", "player", "status", "reason")  # and the value
 NOT_RUN, UNKNOWN, FAILED = "–", "n/a", "failed"

@@ -10,7 +10,7 @@ from rich.table import Table
 from edgesim.metrics import Metrics
 from edgesim.plan import Plan
 from edgesim.units import show
-from experiments.predictions import Prediction
+from experiments.analysis.predictions import Prediction
 
 _NONE = "–"
 
@@ -56,9 +56,14 @@ def side_by_side(plan: Plan, promised: Prediction, metrics: Sequence[Metrics]) -
         for player in {each.player for each in metrics}
     }
     return SideBySide(
-        planner=plan.planner, status=str(plan.proof.status), solver=plan.proof.solver, planning_s=plan.proof.seconds,
-        promised=promised, simulated_s=seconds["simulated"], measured_s=seconds.get("measured"),
-    )  # fmt: skip
+        planner=plan.planner,
+        status=str(plan.proof.status),
+        solver=plan.proof.solver,
+        planning_s=plan.proof.seconds,
+        promised=promised,
+        simulated_s=seconds["simulated"],
+        measured_s=seconds.get("measured"),
+    )
 
 
 def plan_table(row: SideBySide) -> Table:
@@ -71,10 +76,14 @@ def plan_table(row: SideBySide) -> Table:
         table.add_column(head, justify="right")
     error = "" if row.error is None else f" ({row.error:+.1%})"
     table.add_row(
-        row.planner, row.status, _seconds(promised.seconds), _seconds(promised.bound_s),
-        _NONE if promised.gap is None else f"{promised.gap:.1%}", _seconds(row.simulated_s) + error,
+        row.planner,
+        row.status,
+        _seconds(promised.seconds),
+        _seconds(promised.bound_s),
+        _NONE if promised.gap is None else f"{promised.gap:.1%}",
+        _seconds(row.simulated_s) + error,
         _seconds(row.measured_s),
-    )  # fmt: skip
+    )
     return table
 
 

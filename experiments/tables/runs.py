@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from pandas import DataFrame
 
 from edgesim.schedule import Schedule
-from experiments.fidelity import kind
+from experiments.analysis.fidelity import kind
 
 VERSIONS = "versions"  # the part that tells what made the others
 VALUE = "value"

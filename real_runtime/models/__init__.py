@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesim.model import Model
-from real_runtime.checkpoints import read_whole
+from real_runtime.models.checkpoints import read_whole
 
 
 class Architecture(Protocol):

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import BertConfig, BertForMaskedLM
 from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer, BertLMPredictionHead
 
-from real_runtime.language import OneTensor, masked_loss, masked_tokens, refuse_dropout, token_ids
+from real_runtime.models.language import OneTensor, masked_loss, masked_tokens, refuse_dropout, token_ids
 
 WHOLE = BertForMaskedLM
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")

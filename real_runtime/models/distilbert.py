@@ -8,7 +8,7 @@ from transformers import DistilBertConfig, DistilBertForMaskedLM
 from transformers.activations import get_activation
 from transformers.models.distilbert.modeling_distilbert import Embeddings, TransformerBlock
 
-from real_runtime.language import OneTensor, masked_loss, masked_tokens, refuse_dropout, token_ids
+from real_runtime.models.language import OneTensor, masked_loss, masked_tokens, refuse_dropout, token_ids
 
 WHOLE = DistilBertForMaskedLM
 DROPOUTS = ("dropout", "attention_dropout")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
-from real_runtime.language import NormedHead, OneTensor, causal_loss, every_token, refuse_dropout, token_ids
+from real_runtime.models.language import NormedHead, OneTensor, causal_loss, every_token, refuse_dropout, token_ids
 
 WHOLE = GPT2LMHeadModel
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")

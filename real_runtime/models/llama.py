@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
-from real_runtime.language import NormedHead, causal_loss, every_token, token_ids
+from real_runtime.models.language import NormedHead, causal_loss, every_token, token_ids
 
 WHOLE = LlamaForCausalLM
 DROPOUTS = ("attention_dropout",)

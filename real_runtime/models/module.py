@@ -22,7 +22,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from real_runtime.language import IGNORED
+from real_runtime.models.language import IGNORED
 
 Chain = list[tuple[str, nn.Module]]
 

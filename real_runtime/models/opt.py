@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import OPTConfig, OPTForCausalLM
 from transformers.models.opt.modeling_opt import OPTDecoderLayer, OPTLearnedPositionalEmbedding
 
-from real_runtime.language import NormedHead, OneTensor, causal_loss, every_token, refuse_dropout, token_ids
+from real_runtime.models.language import NormedHead, OneTensor, causal_loss, every_token, refuse_dropout, token_ids
 
 WHOLE = OPTForCausalLM
 DROPOUTS = ("dropout", "attention_dropout", "layerdrop")

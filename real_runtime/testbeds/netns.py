@@ -59,8 +59,12 @@ def hosts(rates_bytes_per_s: Sequence[float]) -> Iterator[NetnsHosts]:
     private = ["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), *_UNSHARE, "--fork", "--kill-child"]
     holder = subprocess.Popen(
         [*private, "bash", "-c", _script(rates_bytes_per_s)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert holder.stdin is not None
     assert holder.stdout is not None
     assert holder.stderr is not None
@@ -86,9 +90,13 @@ def hosts(rates_bytes_per_s: Sequence[float]) -> Iterator[NetnsHosts]:
 def _script(rates_bytes_per_s: Sequence[float]) -> str:
     """What the holder does: bridge, hosts, shapers; tell its process id; wait for the end of its input."""
     lines = [
-        "set -e", "mount -t tmpfs edgesim /run", "mkdir -p /run/netns", "ip link set lo up",
-        "ip link add bridge0 type bridge", "ip link set bridge0 up",
-    ]  # fmt: skip
+        "set -e",
+        "mount -t tmpfs edgesim /run",
+        "mkdir -p /run/netns",
+        "ip link set lo up",
+        "ip link add bridge0 type bridge",
+        "ip link set bridge0 up",
+    ]
     for rank, rate in enumerate(rates_bytes_per_s):
         burst = max(_MIN_BURST_BYTES, round(rate * _BURST_S))
         shape = f"root tbf rate {round(rate * 8)}bit burst {burst}b latency {_QUEUE_MS}ms"

@@ -6,7 +6,7 @@ import builders
 
 from edgesim.cluster import Cluster, Device, Network, PowerModel
 from edgesim.model import Layer, Model
-from edgesim.planners import Problem
+from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from edgesim.workload import Optimiser
 
@@ -25,10 +25,12 @@ def half_blocks(layers: int) -> Model:
         flop = 2.0 * parameters * TOKENS
         parts.append(
             builders.block(
-                output_bytes=4 * HIDDEN * TOKENS, parameter_bytes=4 * parameters,
-                stash_bytes=4 * TOKENS * HIDDEN * (8 if i % 2 == 0 else 10), flop=flop,
+                output_bytes=4 * HIDDEN * TOKENS,
+                parameter_bytes=4 * parameters,
+                stash_bytes=4 * TOKENS * HIDDEN * (8 if i % 2 == 0 else 10),
+                flop=flop,
             )
-        )  # fmt: skip
+        )
     chain = tuple(Layer(name=f"l{i}", blocks=(part,)) for i, part in enumerate(parts))
     return Model(name=f"half-blocks-{layers}", architecture="chain", hyper={}, layers=chain)
 
@@ -60,9 +62,12 @@ def pool(devices: int, layers: int) -> Problem:
     model = half_blocks(layers)
     boards = tuple(board(r % len(TYPES)) for r in range(devices))
     network = Network.switched(
-        transmit_bytes_per_s=[TYPES[r % len(TYPES)][2] for r in range(devices)], latency_s=0.0002, goodput=1.0,
-        origin="assumed", source="benchmark",
-    )  # fmt: skip
+        transmit_bytes_per_s=[TYPES[r % len(TYPES)][2] for r in range(devices)],
+        latency_s=0.0002,
+        goodput=1.0,
+        origin="assumed",
+        source="benchmark",
+    )
     cluster = Cluster(name="pool", devices=boards, network=network)
     workload = builders.workload(micro_batches=MICRO_BATCHES, micro_batch_samples=SAMPLES, optimiser=Optimiser.ADAM)
     others = [mode for modes in low_modes().values() for mode in modes]

@@ -13,8 +13,8 @@ import pytest
 from planner_problems import TYPES
 
 from edgesim.cluster import Cluster, Network
-from edgesim.planners import Problem
-from edgesim.planners.ilp_blocks import ilp_blocks
+from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
+from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from edgesim.workload import Purpose, Workload
 from edgesim.zoo.gpt2 import gpt2
@@ -47,25 +47,40 @@ def request(model: str, types: int) -> Problem:
     """One request on boards of so many types; weights take two bytes."""
     layers, hidden, tokens = MODELS[model]
     transformer = gpt2(
-        name=model, layers=layers, hidden=hidden, heads=HEADS, columns=4 * hidden, vocabulary=VOCABULARY,
-        positions=2048, tied=False,
-    )  # fmt: skip
+        name=model,
+        layers=layers,
+        hidden=hidden,
+        heads=HEADS,
+        columns=4 * hidden,
+        vocabulary=VOCABULARY,
+        positions=2048,
+        tied=False,
+    )
     of = [TYPES[rank % len(TYPES)] for rank in range(DEVICES)]
     boards = tuple(
         builders.device(
-            f"type{rank % types}", memory_bytes=memory_bytes,
+            f"type{rank % types}",
+            memory_bytes=memory_bytes,
             flop_per_s=flop_per_s * (1 + FASTER * rank if types == DEVICES else 1),
         )
         for rank, (flop_per_s, memory_bytes, _) in enumerate(of)
-    )  # fmt: skip
+    )
     network = Network.switched(
-        transmit_bytes_per_s=[rate for *_, rate in of], latency_s=0.0002, goodput=1.0, origin="assumed",
+        transmit_bytes_per_s=[rate for *_, rate in of],
+        latency_s=0.0002,
+        goodput=1.0,
+        origin="assumed",
         source="benchmark",
-    )  # fmt: skip
+    )
     workload = Workload(
-        purpose=Purpose.INFER, batch_samples=1, micro_batch_samples=1, tokens=tokens, learning_rate=0.0,
-        optimiser="sgd", weight_bytes=2,
-    )  # fmt: skip
+        purpose=Purpose.INFER,
+        batch_samples=1,
+        micro_batch_samples=1,
+        tokens=tokens,
+        learning_rate=0.0,
+        optimiser="sgd",
+        weight_bytes=2,
+    )
     profile = estimate(transformer, boards, samples=[1], tokens=tokens)
     cluster = Cluster(name="boards", devices=boards, network=network)
     return Problem(model=transformer, cluster=cluster, profile=profile, workload=workload)
@@ -77,19 +92,30 @@ def test_a_division_is_proven(benchmark: Any, model: str, way: str, types: int) 
     problem, (units, tokens, overlap) = request(model, types), WAYS[way]
     plan = benchmark.pedantic(
         lambda: ilp_blocks(problem, units=units, tokens=tokens, overlap=overlap, time_limit_s=LIMIT_S),
-        rounds=1, iterations=1,
-    )  # fmt: skip
+        rounds=1,
+        iterations=1,
+    )
     layers, hidden, length = MODELS[model]
     proof = plan.proof
     assert proof.gap is not None
     _rows.append(
         {
-            "way": way, "layers": layers, "hidden": hidden, "heads": HEADS, "tokens": length, "devices": DEVICES,
-            "types": types, "target_s": TARGET_S, "limit_s": LIMIT_S,
-            "seconds": f"{benchmark.stats.stats.median:.2f}", "value_s": f"{proof.value:.6g}",
-            "gap": f"{proof.gap:.2e}", "status": str(proof.status), "solver": proof.solver,
+            "way": way,
+            "layers": layers,
+            "hidden": hidden,
+            "heads": HEADS,
+            "tokens": length,
+            "devices": DEVICES,
+            "types": types,
+            "target_s": TARGET_S,
+            "limit_s": LIMIT_S,
+            "seconds": f"{benchmark.stats.stats.median:.2f}",
+            "value_s": f"{proof.value:.6g}",
+            "gap": f"{proof.gap:.2e}",
+            "status": str(proof.status),
+            "solver": proof.solver,
         }
-    )  # fmt: skip
+    )
     if len(_rows) == len(SIZES):
         TABLE.parent.mkdir(parents=True, exist_ok=True)
         with TABLE.open("w", newline="") as file:

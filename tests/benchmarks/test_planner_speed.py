@@ -12,8 +12,8 @@ import pytest
 from planner_problems import low_modes, pool
 
 from edgesim.plan import Plan, Status
-from edgesim.planners.ilp_energy import energy_front
-from edgesim.planners.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.exact.energy.ilp_energy import energy_front
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 
 LIMIT_S = 60.0  # then the plan so far, with its gap
 # Layers, devices, replicas, and the seconds on two cores that the suite aims at.
@@ -56,12 +56,17 @@ def _keep(what: str, size: tuple[int, int, int, float], benchmark: Any, plans: A
     gaps = [plan.proof.gap for plan in plans]
     _rows.append(
         {
-            "problem": what, "layers": layers, "devices": devices, "replicas": replicas, "target_s": target_s,
-            "seconds": f"{benchmark.stats.stats.median:.2f}", "gap": f"{max(gaps):.1e}",
+            "problem": what,
+            "layers": layers,
+            "devices": devices,
+            "replicas": replicas,
+            "target_s": target_s,
+            "seconds": f"{benchmark.stats.stats.median:.2f}",
+            "gap": f"{max(gaps):.1e}",
             "status": " and ".join(dict.fromkeys(str(plan.proof.status) for plan in plans)),
             "solver": " and ".join(dict.fromkeys(plan.proof.solver for plan in plans)),
         }
-    )  # fmt: skip
+    )
 
 
 def _write() -> None:

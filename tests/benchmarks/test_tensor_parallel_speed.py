@@ -21,18 +21,23 @@ from edgesim.trace import Trace
 from edgesim.units import si
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
-from real_runtime.coordinator import Coordinator
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
 from real_runtime.job import Job
-from real_runtime.testbeds import Hosts, Testbed, TestbedSpec, loopback, netns
+from real_runtime.testbeds.coordinator import Coordinator
+from real_runtime.testbeds.testbed import Hosts, Testbed, TestbedSpec, loopback, netns
 
 RANKS, LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS = 2, 4, 768, 12, 3072, 1, 128
 ROUNDS, PASSES, WARM_UP = 9, 5, 2
 AT_MOST = 1.05  # of PyTorch's time: assumed noise of a median; single rounds spread by 10 % and more
 MODEL = bert(
-    name="layers", layers=LAYERS, hidden=HIDDEN, heads=HEADS, columns=COLUMNS, vocabulary=BYTE_VOCABULARY,
+    name="layers",
+    layers=LAYERS,
+    hidden=HIDDEN,
+    heads=HEADS,
+    columns=COLUMNS,
+    vocabulary=BYTE_VOCABULARY,
     positions=TOKENS,
-)  # fmt: skip
+)
 PEER = Path(__file__).with_name("torch_tensor_parallel.py")
 
 pytestmark = [pytest.mark.timeout(600)]
@@ -40,21 +45,37 @@ pytestmark = [pytest.mark.timeout(600)]
 
 def our_job() -> Job:
     stage = Stage(
-        layers=(0, len(MODEL.layers)), ranks=tuple(range(RANKS)), samples=(SAMPLES,) * RANKS, in_flight=1,
-        heads=(HEADS // RANKS,) * RANKS, columns=(COLUMNS // RANKS,) * RANKS,
-    )  # fmt: skip
+        layers=(0, len(MODEL.layers)),
+        ranks=tuple(range(RANKS)),
+        samples=(SAMPLES,) * RANKS,
+        in_flight=1,
+        heads=(HEADS // RANKS,) * RANKS,
+        columns=(COLUMNS // RANKS,) * RANKS,
+    )
     plan = Plan(
-        model=MODEL.name, stages=(stage,), micro_batches=1, micro_batch_samples=SAMPLES, planner="by hand",
+        model=MODEL.name,
+        stages=(stage,),
+        micro_batches=1,
+        micro_batch_samples=SAMPLES,
+        planner="by hand",
         proof=proof(),
-    )  # fmt: skip
+    )
     work = Workload(
-        purpose="infer", batch_samples=SAMPLES, micro_batch_samples=SAMPLES, tokens=TOKENS, optimiser="sgd",
+        purpose="infer",
+        batch_samples=SAMPLES,
+        micro_batch_samples=SAMPLES,
+        tokens=TOKENS,
+        optimiser="sgd",
         learning_rate=0.0,
-    )  # fmt: skip
+    )
     return Job(
-        schedule=tensor(plan, MODEL, work), model=MODEL, workload=work, data=DataSpec(kind="text"),
-        iterations=PASSES + WARM_UP, seed=0,
-    )  # fmt: skip
+        schedule=tensor(plan, MODEL, work),
+        model=MODEL,
+        workload=work,
+        data=DataSpec(kind="text"),
+        iterations=PASSES + WARM_UP,
+        seed=0,
+    )
 
 
 def layers_s(trace: Trace) -> float:
@@ -85,13 +106,22 @@ class PyTorch:
             subprocess.Popen(
                 hosts.command(
                     rank,
-                    [sys.executable, str(PEER), str(rank), str(RANKS), str(folder / "theirs"), hosts.interface,
-                     *map(str, sizes)],
+                    [
+                        sys.executable,
+                        str(PEER),
+                        str(rank),
+                        str(RANKS),
+                        str(folder / "theirs"),
+                        hosts.interface,
+                        *map(str, sizes),
+                    ],
                 ),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for rank in range(RANKS)
-        ]  # fmt: skip
+        ]
         for process in self.ranks:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n", "PyTorch's rank did not come up"

@@ -1,0 +1,20 @@
+"""Where should a model live if all devices were equal? Layers and samples shared evenly: the baseline to beat."""
+
+from edgesim.apportion import largest_remainder
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.partitioning import even_cuts
+from edgesim.planners.problem import Groups, Problem
+
+
+def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
+    """Equal numbers of layers per stage and of samples per rank, what is left to the first. Raises PlanError."""
+    formed = problem.group(groups)
+    plan = problem.plan(
+        planner="even",
+        cuts=even_cuts(len(problem.model.layers), len(formed)),
+        groups=formed,
+        samples=[largest_remainder(problem.workload.micro_batch_samples, [1] * len(group)) for group in formed],
+        depth=depth,
+        proof=Proof(status=Status.HEURISTIC, method="even", objective="none"),
+    )
+    return problem.check(plan)

@@ -1,0 +1,18 @@
+"""Where would blocks be divided if all devices were equal? Heads, columns and tokens as even as whole units go."""
+
+from edgesim.plan import Plan
+from edgesim.planners.block_division import Ranks, chosen_ranks, plan_by_weights
+from edgesim.planners.problem import Problem
+
+
+def even_blocks(problem: Problem, *, units: bool, tokens: bool, ranks: Ranks = "all") -> Plan:
+    """Equal shares of heads and columns (``units``), of tokens, or both; what is left to the first. Raises PlanError.
+
+    So Megatron-LM and sequence parallelism divide, also among unequal devices (as baselines of Galaxy,
+    arXiv 2405.17245).
+    """
+    chosen = chosen_ranks(problem, ranks)
+    even = [1] * len(chosen)
+    return plan_by_weights(
+        problem, planner="even_blocks", ranks=chosen, units=even if units else (), tokens=even if tokens else ()
+    )

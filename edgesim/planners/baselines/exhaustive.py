@@ -1,0 +1,85 @@
+"""Where should a model live, beyond doubt? Tries every plan of a small problem: the oracle for other planners."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from math import inf
+from time import perf_counter
+
+from edgesim.errors import InfeasibleError, PlanError
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.enumeration import Family, Partition, count, partitions, plans
+from edgesim.planners.problem import Problem
+from edgesim.units import show
+
+
+def exhaustive(
+    problem: Problem,
+    *,
+    groups: Family,
+    depth: Depth,
+    evaluate: Callable[[Plan], float],
+    stages: Collection[int] | None = None,
+    leave_out: bool = False,
+    limit: int = 20_000,
+) -> Plan:
+    """The plan of a family with the fewest seconds per iteration, as ``evaluate`` judges them; the first of equals.
+
+    ``stages`` are the numbers of stages to try (None: all); ``leave_out`` lets ranks stay without work; ``limit`` is
+    how many plans may be tried. Raises PlanError if there are more or none, InfeasibleError if none fits in memory.
+    """
+    began_s = perf_counter()
+    tried: list[Partition] = []
+    total = 0
+    for partition in partitions(problem, groups, stages=stages, leave_out=leave_out):
+        tried.append(partition)
+        total += count(problem, partition)
+        if total > limit:
+            raise PlanError(
+                f"exhaustive: at least {total} plans, the limit is {limit} (fix groups or stages, or raise the limit)"
+            )
+    if not total:
+        raise PlanError(f"exhaustive: no plan has groups {groups!r} and stages {stages} here (allow more)")
+    best, value = _best(problem, tried, depth, evaluate)
+    proof = Proof(
+        status=Status.OPTIMAL,
+        method=f"all {total} plans",
+        objective="seconds per iteration",
+        value=value,
+        bound=value,
+        seconds=perf_counter() - began_s,
+    )
+    return problem.check(replace(best, proof=proof, predicted_s=value))
+
+
+def _best(
+    problem: Problem, tried: Collection[Partition], depth: Depth, evaluate: Callable[[Plan], float]
+) -> tuple[Plan, float]:
+    """The best plan that fits, and its seconds. Raises InfeasibleError."""
+    unproven = Proof(status=Status.HEURISTIC, method="none", objective="seconds per iteration")
+    best: tuple[Plan, float] | None = None
+    nearest: tuple[float, str] | None = None
+    for partition in tried:
+        for plan in plans(problem, partition, depth=depth, planner="exhaustive", proof=unproven):
+            fullest = _fullest(plan, problem)
+            nearest = min(nearest or fullest, fullest)
+            if fullest[0] <= 1:
+                value = evaluate(plan)
+                if best is None or value < best[1]:
+                    best = plan, value
+    if best is None:
+        assert nearest is not None, "there are plans"
+        raise InfeasibleError(f"exhaustive: no plan fits in memory; the nearest: {nearest[1]}")
+    return best
+
+
+def _fullest(plan: Plan, problem: Problem) -> tuple[float, str]:
+    """Need over budget of the rank whose memory is fullest, and both in words; no budget allows tied weights apart."""
+    if apart := plan.tied_apart(problem.model, problem.workload):
+        return inf, apart
+    fullest = (0.0, "")
+    for rank, held in plan.memory(problem.model, problem.cluster, problem.workload).items():
+        device = problem.cluster.devices[rank]
+        budget = device.memory_bytes * (1 - problem.head_room)
+        words = f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')}, has {show(budget, 'B')}, in {plan}"
+        fullest = max(fullest, (held.total_bytes / budget, words))
+    return fullest

@@ -1,0 +1,35 @@
+"""Where did you say the model should live? The cuts and shares that are given, checked: for searches and by hand."""
+
+from collections.abc import Sequence
+
+from edgesim.apportion import largest_remainder
+from edgesim.errors import PlanError
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.partitioning import even_cuts
+from edgesim.planners.problem import Groups, Problem
+
+
+def manual(
+    problem: Problem,
+    *,
+    groups: Groups,
+    depth: Depth,
+    cuts: Sequence[int] | None = None,
+    samples: Sequence[Sequence[int]] | None = None,
+) -> Plan:
+    """The plan of these cuts and shares of a micro-batch, even where none are given. Raises PlanError."""
+    formed = problem.group(groups)
+    if cuts is not None and len(cuts) != len(formed) + 1:
+        raise PlanError(f"{len(formed)} stages lie between {len(formed) + 1} cuts, got {list(cuts)}")
+    if samples is not None and [len(shares) for shares in samples] != [len(group) for group in formed]:
+        raise PlanError(f"groups {formed} need a share for each rank, got {[list(shares) for shares in samples]}")
+    micro_batch_samples = problem.workload.micro_batch_samples
+    plan = problem.plan(
+        planner="manual",
+        cuts=cuts or even_cuts(len(problem.model.layers), len(formed)),
+        groups=formed,
+        samples=samples or [largest_remainder(micro_batch_samples, [1] * len(group)) for group in formed],
+        depth=depth,
+        proof=Proof(status=Status.HEURISTIC, method="manual", objective="none"),
+    )
+    return problem.check(plan)

@@ -1,0 +1,1 @@
+"""What would a plan cost? Seconds, joules and bytes in closed form, without a simulator."""

@@ -1,0 +1,198 @@
+"""How long does a request take if blocks are divided so? Phase by phase, each as long as its slowest rank.
+
+With n ranks on a ring, whose step moves a tile in c seconds, and a product of P seconds in all, p of them per tile:
+
+    gather or scatter       (n - 1) c;  all-reduce: 2 (n - 1) steps of an n-th part
+    beside what enters      max(P, (n - 1) c + p)              the own tile is there, the others come one by one
+    beside what leaves      max(P, (n - 1) c + p, P - p + c)   the own tile is computed last, the others are sent on
+    iteration               Σ over phases of max over ranks of seconds, and exchanges
+
+(Galaxy, arXiv 2405.17245, tile-based overlap.) c is that of the largest tile and of the slowest hop, products are those
+of equal tiles; a vocabulary is divided exactly as columns are. What idle token buckets let through at once
+(``burst_bytes``) is not counted. A gather is a barrier here; the simulator lets a slow rank, for whom all has come
+already, go on at once. So this is long for sequence parallelism among unequal ranks (seen: 4 to 11 % in Galaxy's
+environments D and F), and close to the simulator for the others (within 0.1 % and, with equal tokens, about 1 %).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from edgesim.apportion import largest_remainder
+from edgesim.cluster import Network, Topology
+from edgesim.errors import PlanError
+from edgesim.model import SplitBy
+from edgesim.plan import Plan
+from edgesim.planners.cost_models.phase_counts import phases
+from edgesim.planners.cost_models.phases import Exchange, Phase, Work
+from edgesim.planners.problem import Problem
+from edgesim.profile import UPDATE
+
+Row = tuple[float, int]  # seconds, and how many steps of the ring come on top
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ring:
+    """A ring of ranks: how long its steps take. ``on_air``: all tiles of a step travel one after the other."""
+
+    ranks: int
+    seconds_per_byte: float
+    latency_s: float
+    on_air: bool
+
+    def step_s(self, exchange: Exchange, *, largest: float, tokens: int) -> float:
+        """Seconds of a step, where the largest tile has so many of all tokens."""
+        tile = tokens / self.ranks if self.on_air else largest
+        nbytes = exchange.fixed_bytes + exchange.shared_bytes / self.ranks + exchange.token_bytes * tile
+        return self.latency_s + nbytes * self.seconds_per_byte
+
+
+def ring(network: Network, ranks: Sequence[int]) -> Ring:
+    """The ring of these ranks, in this order: every hop moves a byte while the fullest NIC, link or air allows it."""
+    hops = list(pairwise((*ranks, ranks[0]))) if len(ranks) > 1 else []
+    load: defaultdict[str, float] = defaultdict(float)
+    for source, destination in hops:
+        for name, seconds in network.hops(source, destination):
+            load[name] += seconds
+        for name, seconds in network.hops(destination, source) if network.acknowledgement else ():
+            load[name] += network.acknowledgement * seconds
+    return Ring(
+        ranks=len(ranks),
+        seconds_per_byte=max(load.values(), default=0.0),
+        latency_s=max((network.latency_s[a][b] for a, b in hops), default=0.0),
+        on_air=network.topology is Topology.RADIO,
+    )
+
+
+class BlockCosts:
+    """Seconds of a problem's phases at any share, remembered; ``heads`` and ``columns`` are how many there are."""
+
+    def __init__(self, problem: Problem, *, heads: int, columns: int) -> None:
+        self.problem = problem
+        self.totals = {SplitBy.HEADS: heads, SplitBy.COLUMNS: columns, SplitBy.TOKENS: problem.workload.tokens}
+        self._known: dict[tuple[object, ...], dict[int, float]] = {}
+        self._measured: dict[tuple[str, str, str], tuple[set[float], set[int]]] = {}  # shares, and counts of tokens
+        for p in problem.profile.points:
+            shares, tokens = self._measured.setdefault((p.device, p.block, p.op), (set(), set()))
+            shares.add(p.share)
+            tokens.add(p.tokens)
+
+    def work_s(self, rank: int, work: Work, amount: int, *, tokens: int | None = None) -> float:
+        """Seconds of a computation for so many heads, columns or tokens; of a tile of ``tokens`` where it is by tiles.
+
+        Raises ProfileError where the profile does not know such a share.
+        """
+        return self.all_s(rank, work, (amount,), tokens=tokens)[0]
+
+    def all_s(self, rank: int, work: Work, amounts: Iterable[int], *, tokens: int | None = None) -> list[float]:
+        """The same for many amounts."""
+        device = self.problem.cluster.devices[rank].name
+        known = self._known.setdefault((device, work, tokens), {})  # the long key is looked up once for all amounts
+        own, total = work.by is SplitBy.TOKENS, self.totals.get(work.by, 1)
+        counted = work.tokens if tokens is None else tokens
+        samples = 0 if work.op == UPDATE else self.problem.workload.micro_batch_samples
+        found = list(amounts)
+        for amount in found:
+            if amount not in known:
+                count = amount if own else counted
+                assert count is not None, "a tile has tokens"
+                share = amount / total if work.by in (SplitBy.HEADS, SplitBy.COLUMNS) else 1.0
+                known[amount] = self._asked_s(device, work, samples, count, share)
+        return [known[amount] for amount in found]
+
+    def _asked_s(self, device: str, work: Work, samples: int, tokens: int, share: float) -> float:
+        """The profile's answer; straight from its formula where its table cannot tell: so it is quick."""
+        profile = self.problem.profile
+        estimates = profile.estimates
+        if estimates and device in estimates.devices and not self._may_tell(device, work, tokens, share):
+            return estimates.block_s(device, work.block, work.op, samples, tokens, share, work.keys)
+        return profile.block_s(
+            device=device, block=work.block, op=work.op, samples=samples, tokens=tokens, share=share, keys=work.keys
+        )
+
+    def _may_tell(self, device: str, work: Work, tokens: int, share: float) -> bool:
+        """Whether the table has such a point, or several to look between."""
+        shares, counts = self._measured.get((device, work.block, work.op), ((), ()))
+        return (share in shares or len(shares) > 1) and (tokens in counts or len(counts) > 1)
+
+    def rows(self, rank: int, phase: Phase, amount: int, *, ranks: int) -> list[Row]:
+        """Of an overlapped phase on a ring of so many ranks: it takes the longest of these."""
+        between = sum(self.work_s(rank, work, amount) for work in phase.works)
+        enter = self._by_tiles(rank, phase.entering, amount, ranks)
+        leave = self._by_tiles(rank, phase.leaving, amount, ranks)
+        before = [(enter[0], 0), (enter[1], ranks - 1)]
+        behind = [(leave[0], 0), (leave[1], ranks - 1), (leave[0] - leave[1], 1)] if phase.leaving else [(0.0, 0)]
+        if ranks == 1:
+            before, behind = before[:1], behind[:1]
+        return [(a + between + b, i + j) for a, i in before for b, j in behind]
+
+    def _by_tiles(self, rank: int, work: Work | None, amount: int, ranks: int) -> tuple[float, float]:
+        """Seconds of a product over all tiles, and over one, the largest."""
+        if work is None:
+            return 0.0, 0.0
+        tiles = largest_remainder(self.problem.workload.tokens, [1] * ranks)
+        seconds = {size: self.work_s(rank, work, amount, tokens=size) for size in set(tiles)}
+        return sum(seconds[size] for size in tiles), seconds[max(tiles)]
+
+
+class BlockLatency:
+    """What :func:`block_latency_s` adds up, for many plans of one problem that divide the same."""
+
+    def __init__(self, problem: Problem, *, units: bool, tokens: bool, overlap: bool) -> None:
+        self.problem, self.divides = problem, (units, tokens)
+        self.phases = phases(problem, units=units, tokens=tokens, overlap=overlap and units and tokens)
+        self.costs: BlockCosts | None = None
+
+    def __call__(self, plan: Plan) -> float:
+        """Seconds of one iteration, or request. Raises PlanError for a plan that divides otherwise."""
+        stage = plan.stages[0]
+        if len(plan.stages) != 1 or (bool(stage.heads), bool(stage.tokens)) != self.divides:
+            raise PlanError(f"plan {plan} does not divide heads and columns, and tokens, as {self.divides} says")
+        if self.costs is None:
+            self.costs = BlockCosts(self.problem, heads=sum(stage.heads), columns=sum(stage.columns))
+        nothing = (0,) * len(stage.ranks)
+        amounts = [
+            {SplitBy.HEADS: heads, SplitBy.COLUMNS: columns, SplitBy.TOKENS: tokens, SplitBy.NOTHING: 0}
+            for heads, columns, tokens in zip(
+                stage.heads or nothing, stage.columns or nothing, stage.tokens or nothing, strict=True
+            )
+        ]
+        around, largest = ring(self.problem.cluster.network, stage.ranks), max(stage.tokens, default=0)
+        whole, total_s = self.problem.workload.tokens, 0.0
+        for phase, count in self.phases.items():
+            step_s = around.step_s(phase.exchange, largest=largest, tokens=whole) if phase.exchange else 0.0
+            total_s += count * _phase_s(self.costs, phase, stage.ranks, amounts, step_s)
+        return total_s
+
+
+def block_latency_s(problem: Problem, plan: Plan, *, overlap: bool) -> float:
+    """Seconds of one iteration, or request, under a plan of one stage that divides blocks; exchanges go around a ring.
+
+    ``overlap`` is the strategy's: it counts in inference where heads, columns and tokens are divided. Raises PlanError
+    for another plan, ProfileError for shares that the profile does not know.
+    """
+    stage = plan.stages[0]
+    if len(plan.stages) != 1 or not stage.divides_blocks:
+        raise PlanError(f"plan {plan} divides no blocks in one stage: no phases to add up (take the simulator)")
+    return BlockLatency(problem, units=bool(stage.heads), tokens=bool(stage.tokens), overlap=overlap)(plan)
+
+
+def _phase_s(
+    costs: BlockCosts, phase: Phase, ranks: Sequence[int], amounts: Sequence[dict[SplitBy, int]], step_s: float
+) -> float:
+    """The slowest rank's computations and the exchange behind, or the slowest rank's of both at once."""
+    n = len(ranks)
+    if phase.entering is not None:
+        by = phase.entering.by
+        return max(
+            seconds + steps * step_s
+            for rank, amount in zip(ranks, amounts, strict=True)
+            for seconds, steps in costs.rows(rank, phase, amount[by], ranks=n)
+        )
+    slowest_s = max(
+        sum(costs.work_s(rank, work, amount[work.by]) for work in phase.works)
+        for rank, amount in zip(ranks, amounts, strict=True)
+    )
+    rounds = phase.exchange.rounds if phase.exchange else 0
+    return slowest_s + rounds * (n - 1) * step_s

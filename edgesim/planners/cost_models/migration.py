@@ -1,0 +1,152 @@
+"""What must be sent when devices are lost and others take their layers, and how long does it take?
+
+A survivor holds the layers of its old stage, and what it holds costs nothing. A layer that it lacks is sent by all
+survivors that hold it, in equal parts: its weights, and the optimiser's state of those that are trained. What no
+survivor holds comes from its backup, as topology-driven replication puts it (Asteroid, arXiv 2408.08015): a stage of a
+single device is backed up on the first device of the next stage, the last stage on the first device of the first. What
+has no backup left comes from the ``coordinator``, a rank that keeps a copy of the whole model, where there is one.
+
+All transfers run at once, and take as long as ``transfers.py`` says: a device that lacks bytes needs at least bytes /
+download rate, and one that sends to many its bytes / upload rate.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgesim.errors import InfeasibleError, PlanError
+from edgesim.model import Layer
+from edgesim.plan import Plan
+from edgesim.planners.cost_models.transfers import Transfers
+from edgesim.planners.problem import Problem
+from edgesim.units import BYTES_PER_FLOAT32, show
+from edgesim.workload import Purpose, Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """[survivor] which layers it has, and [layer] which survivors send it."""
+
+    problem: Problem
+    held: Mapping[int, frozenset[int]]
+    senders: tuple[tuple[int, ...], ...]
+
+    @property
+    def transfers(self) -> Transfers:
+        """Rates among survivors."""
+        return Transfers(self.problem.cluster.network, self.held)
+
+    def lacked(self, rank: int, layers: tuple[int, int]) -> Iterator[tuple[int, float]]:
+        """Layers, and bytes of each, that the rank must receive to hold this range."""
+        for layer in range(*layers):
+            if layer not in self.held[rank]:
+                yield layer, carried_bytes(self.problem.model.layers[layer], self.problem.workload)
+        for layer, owner, nbytes in tied(self.problem):
+            if layer in range(*layers) and owner not in range(*layers) and not {layer, owner} & self.held[rank]:
+                yield owner, nbytes
+
+
+def carried_bytes(layer: Layer, workload: Workload) -> float:
+    """What moves with a layer: its weights, and the optimiser's state of those that are trained."""
+    weights = layer.parameter_bytes / BYTES_PER_FLOAT32 * workload.weight_bytes
+    trains = workload.purpose is not Purpose.INFER
+    return weights + (layer.trainable_bytes * workload.optimiser.state_per_parameter if trains else 0)
+
+
+def tied(problem: Problem) -> Iterator[tuple[int, int, float]]:
+    """(layer, owner, bytes) of weights of which a layer needs a copy where it lies apart from the owner."""
+    place = {layer.name: i for i, layer in enumerate(problem.model.layers)}
+    scale = problem.workload.weight_bytes / BYTES_PER_FLOAT32
+    for i, layer in enumerate(problem.model.layers):
+        for block in layer.blocks:
+            if block.tied_bytes:
+                yield i, place[block.tied_to], block.tied_bytes * scale
+
+
+def holdings(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int | None = None) -> Holdings:
+    """Who has what. Raises InfeasibleError naming a layer that is gone, or PlanError for ranks that are not there."""
+    _check(problem, old, lost, coordinator)
+    survivors = [rank for rank in problem.ranks if rank not in lost]
+    held: dict[int, set[int]] = {rank: set() for rank in survivors}
+    senders: list[tuple[int, ...]] = []
+    for s, stage in enumerate(old.stages):
+        left = [rank for rank in stage.ranks if rank in held]
+        found = left or [rank for rank in _backup(old, s) if rank in held]
+        if not found and coordinator is None:
+            raise InfeasibleError(_gone(problem, old, s))
+        senders += [tuple(found) if found else (coordinator or 0,)] * (stage.layers[1] - stage.layers[0])
+        for rank in found:
+            held[rank] |= set(range(*stage.layers))
+    if coordinator is not None:
+        held[coordinator] = set(range(len(problem.model.layers)))
+    return Holdings(problem=problem, held={r: frozenset(layers) for r, layers in held.items()}, senders=tuple(senders))
+
+
+def _backup(old: Plan, s: int) -> list[int]:
+    """The rank that a stage is backed up on, if any is."""
+    alone = len(old.stages[s].ranks) == 1 and len(old.stages) > 1
+    return [old.stages[(s + 1) % len(old.stages)].ranks[0]] if alone else []
+
+
+def _check(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int | None) -> None:
+    if old.model != problem.model.name or old.stages[-1].layers[1] != len(problem.model.layers):
+        raise PlanError(
+            f"the old plan is for {old.stages[-1].layers[1]} layers of {old.model}, the problem's model is "
+            f"{problem.model.name} with {len(problem.model.layers)} (give the plan that was running)"
+        )
+    if any(stage.divides_blocks for stage in old.stages):
+        raise PlanError("the old plan's ranks divide blocks; migration is of whole layers (give a plan of samples)")
+    there = problem.ranks
+    named = [*old.ranks, *lost, *([] if coordinator is None else [coordinator])]
+    if unknown := [rank for rank in named if rank not in there]:
+        raise PlanError(f"rank {unknown[0]} is not among 0..{len(there) - 1} of {problem.cluster.name}")
+    if coordinator in lost:
+        raise PlanError(f"the coordinator, rank {coordinator}, is lost (name another, or none)")
+    if not set(there) - set(lost):
+        device = problem.cluster.devices[0].name
+        raise InfeasibleError(f"all {len(there)} devices of {problem.cluster.name} are lost, rank 0 ({device}) too")
+
+
+def _gone(problem: Problem, old: Plan, s: int) -> str:
+    stage, backup = old.stages[s], _backup(old, s)
+    layer = problem.model.layers[stage.layers[0]]
+    lost = ", ".join(f"rank {rank} ({problem.cluster.devices[rank].name})" for rank in stage.ranks)
+    without = "it has no backup: only single devices of a pipeline do"
+    kept = f"so is its backup on rank {backup[0]}" if backup else without
+    return (
+        f"layer {layer.name} of {problem.model.name} ({show(layer.parameter_bytes, 'B')}) is gone: {lost} of its stage "
+        f"{stage.layers} are lost, and {kept} (name a coordinator that keeps a copy of the model)"
+    )
+
+
+def migrated_bytes(
+    problem: Problem, old: Plan, plan: Plan, lost: Sequence[int], coordinator: int | None = None
+) -> dict[int, float]:
+    """[rank of the new plan] bytes that it must receive."""
+    received, _ = _moved(holdings(problem, old, lost, coordinator), plan)
+    return received
+
+
+def migration_s(problem: Problem, old: Plan, plan: Plan, lost: Sequence[int], coordinator: int | None = None) -> float:
+    """Seconds until all ranks of the new plan have their layers. Raises PlanError if it uses a lost rank."""
+    where = holdings(problem, old, lost, coordinator)
+    return moving_s(where, plan)
+
+
+def moving_s(where: Holdings, plan: Plan) -> float:
+    """The same, when it is known who has what."""
+    return where.transfers.seconds(*_moved(where, plan))
+
+
+def _moved(where: Holdings, plan: Plan) -> tuple[dict[int, float], dict[int, float]]:
+    """Bytes that each rank receives and sends."""
+    if gone := [rank for rank in plan.ranks if rank not in where.held]:
+        raise PlanError(f"the new plan uses rank {gone[0]}, which is lost (plan on the others)")
+    received, sent = dict.fromkeys(plan.ranks, 0.0), defaultdict[int, float](float)
+    for stage in plan.stages:
+        for rank in stage.ranks:
+            for layer, nbytes in where.lacked(rank, stage.layers):
+                received[rank] += nbytes
+                for sender in where.senders[layer]:
+                    sent[sender] += nbytes / len(where.senders[layer])
+    return received, dict(sent)

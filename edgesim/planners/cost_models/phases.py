@@ -1,0 +1,60 @@
+"""What is computed and sent between one exchange and the next, where ranks divide blocks? Phases, and no seconds.
+
+A phase is what all ranks compute until they must hear of each other, and the exchange that it ends with.
+"""
+
+from dataclasses import dataclass
+
+from edgesim.model import SplitBy
+from edgesim.planners.problem import Problem
+from edgesim.workload import Purpose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A computation that every rank makes for its share.
+
+    Attributes:
+        block: by its name in the profile; of equal blocks the first one's.
+        by: which share its seconds depend on; NOTHING: all ranks do all of it.
+        tokens: how many; None: the rank's own, or one tile of an overlapped phase.
+        keys: how many tokens attention looks at; None: as many.
+    """
+
+    block: str
+    op: str
+    by: SplitBy
+    tokens: int | None
+    keys: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """Rounds of a ring of n ranks, each of n - 1 steps: one to gather or scatter, two to reduce for all.
+
+    A step moves ``fixed_bytes + shared_bytes / n + token_bytes · tokens of the largest tile``.
+    """
+
+    rounds: int = 1
+    fixed_bytes: float = 0.0
+    shared_bytes: float = 0.0
+    token_bytes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Computations, and then an exchange; or, with overlap, both at once.
+
+    With overlap ``entering`` is a product over each tile as it is gathered, ``leaving`` one over each tile before it
+    is scattered, and ``works`` is what lies between.
+    """
+
+    works: tuple[Work, ...]
+    exchange: Exchange | None = None
+    entering: Work | None = None
+    leaving: Work | None = None
+
+
+def infers(problem: Problem) -> bool:
+    """Whether nothing goes back."""
+    return problem.workload.purpose is Purpose.INFER

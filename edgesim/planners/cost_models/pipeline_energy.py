@@ -1,0 +1,144 @@
+"""How many joules does one iteration of a pipeline take? Watts by state times the seconds that a closed form gives.
+
+    E(d) = idle_w T + (compute_w - idle_w) computing(d) + (transmit_w - idle_w) sending(d)
+         + (receive_w - idle_w) receiving(d) + joules of its bytes and messages
+
+T is ``pipeline_time.py``; a device computes its own share of every micro-batch, however long its stage's slowest takes.
+A message is on the air while its bytes are: as long as the busiest link that this device's messages of a boundary use,
+whatever else goes over it. A ring's members send and receive all through it. The states are those of ``energy.py``, so
+that this predicts what ``metrics.py`` measures: ranks that hold nothing draw idle watts, and count, unless told.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from edgesim.cluster import PowerModel
+from edgesim.plan import Plan, Stage
+from edgesim.planners.cost_models.pipeline_time import iteration_s, link_loads, ring_s
+from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.problem import Problem
+from edgesim.profile import BACKWARD, FORWARD, UPDATE
+from edgesim.workload import Purpose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a rank does in an iteration: seconds in each state, bytes and messages either way."""
+
+    computing_s: float = 0.0
+    sending_s: float = 0.0
+    receiving_s: float = 0.0
+    sent_bytes: float = 0.0
+    received_bytes: float = 0.0
+    sent_messages: int = 0
+    received_messages: int = 0
+
+    def above_idle_j(self, power: PowerModel) -> float:
+        """Joules beside ``idle_w`` all the time."""
+        return (
+            (power.compute_w - power.idle_w) * self.computing_s
+            + (power.transmit_w - power.idle_w) * self.sending_s
+            + (power.receive_w - power.idle_w) * self.receiving_s
+            + power.transmit_j_per_byte * self.sent_bytes
+            + power.transmit_j_per_message * self.sent_messages
+            + power.receive_j_per_byte * self.received_bytes
+            + power.receive_j_per_message * self.received_messages
+        )
+
+
+def iteration_j(problem: Problem, plan: Plan, costs: StageCosts | None = None, *, idle_devices: bool = True) -> float:
+    """Joules of one iteration of a plan whose ranks share samples; ``idle_devices`` counts ranks without work too.
+
+    The problem's cluster must be in the plan's modes (``Plan.in_modes``).
+    """
+    return sum(device_j(problem, plan, costs, idle_devices=idle_devices).values())
+
+
+def device_j(
+    problem: Problem, plan: Plan, costs: StageCosts | None = None, *, idle_devices: bool = True
+) -> dict[int, float]:
+    """Joules of one iteration by rank."""
+    costs = costs or StageCosts(problem)
+    seconds, above = iteration_s(problem, plan, costs), above_idle_j(costs, plan)
+    ranks = problem.ranks if idle_devices else plan.ranks
+    return {rank: problem.cluster.devices[rank].power.idle_w * seconds + above.get(rank, 0.0) for rank in ranks}
+
+
+def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
+    """Joules by rank that works, beside its idle watts."""
+    devices, found = costs.problem.cluster.devices, defaultdict[int, float](float)
+    for stage in plan.stages:
+        for rank, samples in zip(stage.ranks, stage.samples, strict=True):
+            computing = Work(computing_s=_computing_s(costs, stage, rank, samples, plan.micro_batches))
+            found[rank] += computing.above_idle_j(devices[rank].power)
+        for rank, work in _ring(costs, stage):
+            found[rank] += work.above_idle_j(devices[rank].power)
+    for before, after in pairwise(plan.stages):
+        for rank, work in _messages(costs.problem, before, after):
+            found[rank] += plan.micro_batches * work.above_idle_j(devices[rank].power)
+    return dict(found)
+
+
+def _computing_s(costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int) -> float:
+    forward_s = costs.seconds(rank, stage.layers, FORWARD, samples)
+    if costs.problem.workload.purpose is Purpose.INFER:
+        return micro_batches * forward_s
+    both_s = forward_s + costs.seconds(rank, stage.layers, BACKWARD, samples)
+    return micro_batches * both_s + costs.seconds(rank, stage.layers, UPDATE, 0)
+
+
+def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Work]]:
+    """The all-reduce, by rank: 2(n-1) messages of the n-th part, each way."""
+    problem, n, nbytes = costs.problem, len(stage.ranks), costs.trained_bytes(stage.layers)
+    if problem.workload.purpose is Purpose.INFER or n == 1 or not nbytes:
+        return
+    seconds, steps = ring_s(problem.cluster.network, stage.ranks, nbytes), 2 * (n - 1)
+    for rank in stage.ranks:
+        yield (
+            rank,
+            Work(
+                sending_s=seconds,
+                receiving_s=seconds,
+                sent_bytes=steps * nbytes / n,
+                received_bytes=steps * nbytes / n,
+                sent_messages=steps,
+                received_messages=steps,
+            ),
+        )
+
+
+def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, Work]]:
+    """Of one micro-batch between two stages, there and back."""
+    sent, workload = problem.model.layers[before.layers[1] - 1], problem.workload
+    shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
+    yield from _one_way(problem, [(a, b, sent.output_bytes(n, workload.tokens)) for a, b, n in shared])
+    if workload.purpose is not Purpose.INFER and sent.returns_gradient:
+        yield from _one_way(problem, [(b, a, sent.gradient_bytes(n, workload.tokens)) for a, b, n in shared])
+
+
+def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable[tuple[int, Work]]:
+    """Messages of (source, destination, bytes) that begin together."""
+    for end, sends in ((0, True), (1, False)):
+        by_rank = defaultdict[int, list[tuple[int, int, int]]](list)
+        for message in messages:
+            by_rank[message[end]].append(message)
+        for rank, own in by_rank.items():
+            loads = link_loads(problem.cluster.network, (((a, b), nbytes) for a, b, nbytes in own))
+            seconds, nbytes = max(loads.values(), default=0.0), sum(nbytes for *_, nbytes in own)
+            if sends:
+                yield rank, Work(sending_s=seconds, sent_bytes=nbytes, sent_messages=len(own))
+            else:
+                yield rank, Work(receiving_s=seconds, received_bytes=nbytes, received_messages=len(own))
+
+
+def air_s(problem: Problem, plan: Plan) -> float:
+    """Seconds for which all messages of an iteration occupy a shared channel, were it theirs alone."""
+    costs, network, found = StageCosts(problem), problem.cluster.network, 0.0
+    for before, after in pairwise(plan.stages):
+        found += plan.micro_batches * sum(work.sending_s for _, work in _messages(problem, before, after))
+    trains = problem.workload.purpose is not Purpose.INFER
+    return found + sum(
+        ring_s(network, stage.ranks, costs.trained_bytes(stage.layers)) for stage in plan.stages if trains
+    )

@@ -1,0 +1,1 @@
+"""Which plan is the best, provably? A folder per problem, and the same file names in each."""

@@ -1,0 +1,1 @@
+"""Which heads, columns and tokens should each rank have, provably?"""

@@ -1,0 +1,99 @@
+"""What is a choice of stages in power modes, truly? A plan, its seconds and joules, and whether batteries last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from edgesim.cluster import Topology
+from edgesim.plan import Plan, Proof, Stage, Status
+from edgesim.planners.cost_models.pipeline_energy import above_idle_j, air_s
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.exact.energy.candidates import PowerCandidates
+from edgesim.planners.exact.energy.power_modes import InModes
+from edgesim.planners.exact.pipelines.label_setting import Choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a choice truly takes: ``by_board_j`` of every board that counts, ``channel_s`` of a shared channel.
+
+    Of its joules ``above_j`` are above idle; the others are ``idle_w`` all the time.
+    """
+
+    seconds: float
+    joules: float
+    above_j: float
+    idle_w: float
+    by_board_j: Mapping[int, float]
+    channel_s: float
+
+
+class Choices:
+    """Choices of a problem's candidates, judged by the closed forms; what was judged is remembered."""
+
+    def __init__(self, modes: InModes, candidates: PowerCandidates, *, planner: str, idle_devices: bool) -> None:
+        self.modes, self.candidates = modes, candidates
+        self.planner, self.idle_devices = planner, idle_devices
+        self.judged: dict[Choice, Judged] = {}
+
+    def judge(self, choice: Choice) -> Judged:
+        """What the choice's plan takes, exactly."""
+        if choice not in self.judged:
+            self.judged[choice] = self._judge(choice)
+        return self.judged[choice]
+
+    def _judge(self, choice: Choice) -> Judged:
+        modes, costs, plan = self.modes, self.candidates.costs, self.in_all_modes(choice)
+        seconds, above = iteration_s(modes.problem, plan, costs), above_idle_j(costs, plan)
+        boards = {
+            modes.board_of[rank]: (modes.problem.cluster.devices[rank], above.get(rank, 0.0)) for rank in plan.ranks
+        }
+        if self.idle_devices:
+            boards = {rank: (board, 0.0) for rank, board in enumerate(modes.boards.cluster.devices)} | boards
+        by_board_j = {rank: board.power.idle_w * seconds + joules for rank, (board, joules) in boards.items()}
+        radio = modes.problem.cluster.network.topology is Topology.RADIO
+        return Judged(
+            seconds=seconds,
+            joules=sum(by_board_j.values()),
+            by_board_j=by_board_j,
+            above_j=sum(above.values()),
+            idle_w=sum(board.power.idle_w for board, _ in boards.values()),
+            channel_s=air_s(modes.problem, plan) if radio else 0.0,
+        )
+
+    def in_all_modes(self, choice: Choice) -> Plan:
+        """The choice as a plan of the larger problem's ranks, not checked; boards of a type in their order."""
+        columns, c = self.candidates.columns, self.candidates
+        free = [list(range(len(boards))) for boards in self.modes.types]
+        stages = []
+        for number in choice:
+            shares = c.shares(int(columns.group[number]), int(columns.split[number]))
+            ranks = tuple(c.kinds[kind][free[self.modes.type_of[kind]].pop(0)] for kind, _ in shares)
+            stages.append(
+                Stage(
+                    layers=(int(columns.start[number]), int(columns.stop[number])),
+                    ranks=ranks,
+                    samples=tuple(n for _, n in shares),
+                    in_flight=int(columns.depth[number]),
+                )
+            )
+        problem = self.modes.boards
+        return Plan(
+            model=problem.model.name,
+            stages=tuple(stages),
+            micro_batches=problem.workload.micro_batches,
+            micro_batch_samples=problem.workload.micro_batch_samples,
+            planner=self.planner,
+            proof=Proof(status=Status.HEURISTIC, method="none", objective="none"),
+            profile_hash=problem.profile.hash,
+        )
+
+    def plan(self, choice: Choice, proof: Proof) -> Plan:
+        """The checked plan of boards in modes."""
+        draft = self.in_all_modes(choice)
+        plan = replace(
+            draft,
+            stages=tuple(map(self.modes.stage, draft.stages)),
+            proof=proof,
+            predicted_s=self.judge(choice).seconds,
+        )
+        return self.modes.of(plan).check(plan)

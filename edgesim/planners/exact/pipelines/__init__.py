@@ -1,0 +1,1 @@
+"""Which hybrid pipeline is the fastest, provably? Candidate stages, bounds, branch and bound."""

@@ -1,0 +1,324 @@
+"""Which stages could a hybrid pipeline have, and what would each cost? A table of candidates.
+
+A candidate is a range of layers, a group of devices, their shares of a micro-batch, and a position from the end,
+counted from 1, because the depth and thus memory depend on it. Devices that nothing tells apart are one kind: a group
+is so many of each. Times are those of ``pipeline_time.py``, but for links whose rate depends on both ends: these are
+counted at their best, so that a candidate never costs more than the stage in a plan.
+
+Shares: replicas of a kind share evenly. Of all ways to share among kinds, those are kept that are fastest among those
+that load no link more, unless what they save on links is less than what they lose in forward passes.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import combinations_with_replacement, product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.plan import Depth, in_flight, trained_ties
+from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.candidate_links import Links, Loads
+from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
+from edgesim.planners.problem import Problem
+from edgesim.profile import BACKWARD, FORWARD, UPDATE
+from edgesim.workload import Purpose
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Group = tuple[tuple[int, int], ...]  # (kind, how many of it), by kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns(Loads):
+    """[candidate] what each is and costs; seconds per micro-batch, but ``ending_s`` once per iteration.
+
+    Its messages and links are ``Loads``, [candidate] here. ``replicas`` is [candidate, kind]. What moves
+    once beside the iterations (``Once`` of ``milp.py``) lasts as long as its longest ``once_s``, and as the
+    sum of every resource's ``once_shared_s`` [candidate, resource].
+
+    Per iteration: ``beside_s`` is what the objective counts beside time, ``latest_s`` the longest iteration of a plan
+    that has the candidate, ``channel_s`` what it takes of a shared channel in all; 0, infinite and 0 unless asked.
+    """
+
+    start: Ints
+    stop: Ints
+    position: Ints
+    group: Ints
+    split: Ints
+    depth: Ints
+    forward_s: Floats
+    backward_s: Floats
+    ending_s: Floats
+    replicas: Ints
+    once_s: Floats
+    once_shared_s: Floats
+    beside_s: Floats
+    latest_s: Floats
+    channel_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def both_s(self) -> Floats:
+        """There and back."""
+        return self.forward_s + self.backward_s
+
+    @property
+    def cost_s(self) -> Floats:
+        """What the objective counts of each."""
+        return self.both_s + self.beside_s
+
+    @property
+    def way_s(self) -> Floats:
+        """The same, and the messages over the boundary behind it at their least."""
+        return self.cost_s + self.sent_s + self.taken_back_s
+
+    def take(self, which: Ints | NDArray[np.bool_]) -> "Columns":
+        """Some of them."""
+        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
+
+class Candidates:
+    """The candidates of a problem, and how to make a stage of one; without a depth, one micro-batch is in flight."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        depth: Depth | None,
+        replicas: int,
+        stages: int | None = None,
+        kinds: Sequence[tuple[int, ...]] | None = None,
+        like: "Candidates | None" = None,
+    ) -> None:
+        """``like`` are candidates of the same problem with other kinds, whose costs need not be counted again."""
+        self.problem = problem
+        self.asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
+        self.costs: StageCosts = like.costs if like else StageCosts(problem)
+        self.kinds = tuple(kinds) if kinds is not None else interchangeable(problem.cluster)
+        self.devices = self._devices()
+        self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
+        self.most = min(self.layers, sum(self.devices), stages or self.layers)
+        self.groups = list(self._groups(min(replicas, self.samples)))
+        self.splits: list[Ints] = [self.ways_to_share(group) for group in self.groups]
+        self.depths = [
+            in_flight(depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches) if depth else 1
+            for q in range(1, self.most + 1)
+        ]
+        self.ranges = np.array([(i, j) for i in range(self.layers) for j in range(i + 1, self.layers + 1)])
+        self.memory: StageMemory = (
+            like.memory if like else StageMemory(problem, [(int(i), int(j)) for i, j in self.ranges])
+        )
+        self.links = Links(problem, self.kinds, max((sum(n for _, n in g) for g in self.groups), default=1))
+        self.together = self._tied_together()
+        self._furthest: dict[tuple[int, int, int], Ints] = {}
+
+    def _devices(self) -> tuple[int, ...]:
+        """How many there are of each type that rows count."""
+        return tuple(map(len, self.kinds))
+
+    def of(self, problem: Problem) -> "Candidates":
+        """Those of another problem with the same kinds of devices, asked for in the same way."""
+        return Candidates(problem, kinds=self.kinds, **self.asked)
+
+    def _groups(self, replicas: int) -> Iterator[Group]:
+        for size in range(1, replicas + 1):
+            for chosen in combinations_with_replacement(range(len(self.kinds)), size):
+                counts = Counter(chosen)
+                if all(n <= len(self.kinds[kind]) for kind, n in counts.items()):
+                    yield tuple(sorted(counts.items()))
+
+    @cached_property
+    def columns(self) -> Columns:
+        """All that fit in memory, and that a pipeline has a place for."""
+        parts = [part for g in range(len(self.groups)) for part in self._of_group(g)]
+        if not parts:
+            return self._none()
+        joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Columns)}
+        return Columns(**joined)
+
+    def _none(self) -> Columns:
+        empty: dict[str, Any] = {field.name: np.zeros(0, dtype=np.int64) for field in fields(Columns)}
+        tables = {"replicas": np.zeros((0, len(self.devices)), dtype=np.int64), "once_shared_s": np.zeros((0, 0))}
+        return Columns(**empty | tables)
+
+    def _tied_together(self) -> NDArray[np.bool_]:
+        """[range] whether it holds all or none of the layers that share trained weights (``Plan.tied_apart``)."""
+        start, stop = self.ranges[:, 0], self.ranges[:, 1]
+        held = np.ones(len(start), dtype=bool)
+        for one, other in trained_ties(self.problem.model, self.problem.workload):
+            held &= ((start <= one) & (one < stop)) == ((start <= other) & (other < stop))
+        return held
+
+    def furthest(self, kind: int, share: int, replicas: int) -> Ints:
+        """[range] the furthest position from the end at which a device of the kind can hold it with this share."""
+        key = (kind, share, replicas)
+        if key not in self._furthest:
+            self._furthest[key] = self.memory.furthest(self.kinds[kind][0], share, replicas, self.depths)
+        return self._furthest[key]
+
+    def _of_group(self, g: int) -> Iterator[Columns]:
+        """The group's candidates, position by position."""
+        group, splits = self.groups[g], self.splits[g]
+        size = sum(n for _, n in group)
+        start, stop = self.ranges[:, 0], self.ranges[:, 1]
+        # [split, range]
+        furthest = np.stack(
+            [
+                np.min([self.furthest(kind, int(s), size) for (kind, _), s in zip(group, split, strict=True)], axis=0)
+                for split in splits
+            ]
+        )
+        forward, backward = (self._slowest(group, splits, op) for op in (FORWARD, BACKWARD))
+        loads = self.loads(g)
+        ending, (once, once_shared) = self._ending(group), self.once(g)
+        for position in range(1, self.most + 1):
+            kept = self._placed(size, position) & (furthest >= position)
+            which, where = np.nonzero(kept & ~self.worse(kept, forward, backward, loads, once))
+            if not len(which):
+                continue
+            cell = (which, where)
+            yield Columns(
+                start=start[where],
+                stop=stop[where],
+                position=np.full(len(where), position),
+                group=np.full(len(where), g),
+                split=which,
+                depth=np.full(len(where), self.depths[position - 1]),
+                forward_s=forward[cell],
+                backward_s=backward[cell],
+                ending_s=ending[where],
+                **{field.name: getattr(loads, field.name)[cell] for field in fields(loads)},
+                replicas=np.tile([dict(group).get(kind, 0) for kind in range(len(self.kinds))], (len(where), 1)),
+                once_s=once[cell],
+                once_shared_s=once_shared[cell],
+                beside_s=np.zeros(len(where)),
+                latest_s=np.full(len(where), np.inf),
+                channel_s=np.zeros(len(where)),
+            )
+
+    def _placed(self, size: int, position: int) -> NDArray[np.bool_]:
+        """[range] whether a pipeline has a place for so many replicas so far from its end."""
+        start, stop = self.ranges[:, 0], self.ranges[:, 1]
+        placed: NDArray[np.bool_] = (self.layers - stop >= position - 1) & ((stop == self.layers) == (position == 1))
+        placed &= size + position - 1 + (start > 0) <= sum(self.devices)
+        placed &= ((start == 0) | (position < self.most)) & self.together
+        return placed
+
+    # --- what other objectives count differently ---
+
+    def ways_to_share(self, group: Group) -> Ints:
+        """[way, kind] the largest share of a micro-batch that a replica of each kind has."""
+        return minimal_shares(self.samples, [n for _, n in group])
+
+    def loads(self, g: int) -> Loads:
+        """[split, range] messages and links of a group."""
+        return self.links.loads(self.groups[g], self.splits[g], self.ranges)
+
+    def once(self, g: int) -> tuple[Floats, Floats]:
+        """[split, range] and [split, range, resource] of a group: ``Columns.once_s`` and ``once_shared_s``."""
+        shape = len(self.splits[g]), len(self.ranges)
+        return np.zeros(shape), np.zeros((*shape, 0))
+
+    def worse(
+        self, kept: NDArray[np.bool_], forward: Floats, backward: Floats, loads: Loads, once: Floats
+    ) -> NDArray[np.bool_]:
+        """[split, range] splits that no plan needs, because others that are kept do."""
+        return _beaten(kept, forward, backward, loads.most_s(self.problem.workload.micro_batches - 1))
+
+    # --- seconds and shares ---
+
+    def _slowest(self, group: Group, splits: Ints, op: str) -> Floats:
+        """[split, range] seconds of the slowest replica."""
+        if op == BACKWARD and self.problem.workload.purpose is Purpose.INFER:
+            return np.zeros((len(splits), len(self.ranges)))
+        found: Floats = np.max(
+            [
+                np.stack([self.seconds(kind, op, int(share)) for share in splits[:, i]])
+                for i, (kind, _) in enumerate(group)
+            ],
+            axis=0,
+        )
+        return found
+
+    def seconds(self, kind: int, op: str, samples: int) -> Floats:
+        """[range] of one device."""
+        sums = np.array(self.costs.sums(self.kinds[kind][0], op, samples))
+        found: Floats = sums[self.ranges[:, 1]] - sums[self.ranges[:, 0]]
+        return found
+
+    def _ending(self, group: Group) -> Floats:
+        """[range] seconds of the all-reduce at its best, and of the update."""
+        if self.problem.workload.purpose is Purpose.INFER:
+            return np.zeros(len(self.ranges))
+        updates: Floats = np.max([self.seconds(kind, UPDATE, 0) for kind, _ in group], axis=0)
+        return updates + self.ring_s(group)
+
+    @cached_property
+    def trained_bytes(self) -> Ints:
+        """[range] of weights that are trained."""
+        trained = np.cumsum([0, *(layer.trainable_bytes for layer in self.problem.model.layers)])
+        found: Ints = trained[self.ranges[:, 1]] - trained[self.ranges[:, 0]]
+        return found
+
+    def ring_s(self, group: Group) -> Floats:
+        """[range] seconds of the all-reduce at its best."""
+        nbytes, n, (per_byte, latency_s) = self.trained_bytes, sum(n for _, n in group), self.links.ring(group)
+        rings: Floats = (nbytes > 0) * (2 * (n - 1) * (nbytes / n * per_byte + latency_s))
+        return rings
+
+    def shares(self, g: int, split: int) -> list[tuple[int, int]]:
+        """(kind, samples) of each replica: the split's, less what it has too many of, off the kind with the largest."""
+        group, most = self.groups[g], [int(s) for s in self.splits[g][split]]
+        members = [[most[i]] * n for i, (_, n) in enumerate(group)]
+        surplus = sum(map(sum, members)) - self.samples
+        if surplus:
+            i = max(range(len(group)), key=lambda i: (most[i] > 1, group[i][1] > surplus, most[i]))
+            members[i][-surplus:] = [most[i] - 1] * surplus
+        assert sum(map(sum, members)) == self.samples, (group, most)
+        return [(kind, share) for (kind, _), own in zip(group, members, strict=True) for share in own]
+
+
+def _beaten(kept: NDArray[np.bool_], forward: Floats, backward: Floats, links_s: Floats) -> NDArray[np.bool_]:
+    """[split, range] splits that another one which is kept is never slower than."""
+    if len(kept) == 1:
+        return np.zeros_like(kept)
+    both = np.where(kept, forward + backward, np.inf)
+    order = np.argsort(np.where(kept, links_s, np.inf), axis=0, kind="stable")
+    sorted_both = np.take_along_axis(both, order, axis=0)
+    best_before = np.minimum.accumulate(sorted_both, axis=0)
+    beaten = np.zeros_like(kept)
+    later = np.zeros_like(kept)
+    later[1:] = sorted_both[1:] >= best_before[:-1]
+    np.put_along_axis(beaten, order, later, axis=0)
+    fastest = np.argmin(np.where(beaten, np.inf, both), axis=0)
+    where = np.arange(kept.shape[1])
+    saved_s = links_s[fastest, where] - links_s
+    lost_s = forward - forward[fastest, where]
+    slower = lost_s >= saved_s
+    slower[fastest, where] = False
+    either: NDArray[np.bool_] = beaten | slower
+    return either
+
+
+def minimal_shares(total: int, replicas: Sequence[int]) -> Ints:
+    """[way, kind] the largest share of a replica of each kind, in all ways to share that no other way is below.
+
+    >>> minimal_shares(4, [1, 2]).tolist()
+    [[1, 2], [2, 1]]
+    """
+    *first, last = replicas
+    found: list[tuple[int, ...]] = []
+    for shares in product(range(1, total + 1), repeat=len(first)):
+        left = total - sum(n * share for n, share in zip(first, shares, strict=True))
+        most = (*shares, max(1, -(-left // last)))
+        covered = sum(n * share for n, share in zip(replicas, most, strict=True))
+        if all(share == 1 or covered - n < total for n, share in zip(replicas, most, strict=True)):
+            found.append(most)
+    return np.array(sorted(set(found)), dtype=np.int64).reshape(-1, len(replicas))

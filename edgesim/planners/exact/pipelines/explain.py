@@ -1,0 +1,103 @@
+"""Why does no pipeline fit? Which device lacks how much memory, and what would do."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgesim.cluster import Cluster
+from edgesim.plan import OUT_OF_MEMORY
+from edgesim.planners.exact.pipelines.branch_and_bound import Found, Search
+from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
+from edgesim.planners.exact.pipelines.candidates import Candidates
+from edgesim.planners.exact.pipelines.milp import Programme, Shape
+from edgesim.units import show
+
+_MOST = 1024.0  # times the memory there is: beyond that nobody buys
+_LIMIT_S = 10.0  # of one factor
+_STEPS = 12  # halvings of the factor's logarithm
+
+
+def why_no_pipeline(candidates: Candidates, found: Found) -> str:
+    """One sentence for people; candidates are all that fit, ``found`` is a search that ended without a choice."""
+    problem = candidates.problem
+    if not found.proven:
+        return (
+            f"no pipeline of {problem.model.name} on {problem.cluster.name} was found in time, and none is excluded: "
+            "memory is nearly full (raise time_limit_s, take smaller micro-batches, or more devices)"
+        )
+    return _layer_that_fits_nowhere(candidates) or _memory_that_would_do(candidates)
+
+
+def _ranks(candidates: Candidates) -> list[int]:
+    return sorted(rank for kind in candidates.kinds for rank in kind)
+
+
+def _layer_that_fits_nowhere(candidates: Candidates) -> str:
+    problem = candidates.problem
+    ranges = [(i, i + 1) for i in range(candidates.layers)]
+    memory = StageMemory(problem, ranges)
+    largest = max(_ranks(candidates), key=lambda rank: problem.cluster.devices[rank].memory_bytes)
+    device = problem.cluster.devices[largest]
+    least = memory.total_bytes(1, 1, 1) + device.context_bytes  # alone, one sample, one in flight
+    worst = int(np.argmax(least))
+    budget = device.memory_bytes * (1 - problem.head_room)
+    if least[worst] <= budget:
+        return ""
+    return (
+        f"{OUT_OF_MEMORY}: layer {problem.model.layers[worst].name} of {problem.model.name} alone needs "
+        f"{show(float(least[worst]), 'B')}, and rank {largest} ({device.name}), the largest device, has "
+        f"{show(budget, 'B')} (smaller micro-batches, a leaner optimiser, or a larger device)"
+    )
+
+
+def _memory_that_would_do(candidates: Candidates) -> str:
+    """By how much all memories would have to grow."""
+    problem = candidates.problem
+    low, high = 0.0, float(np.log2(_MOST))
+    if not _fits(candidates, 2.0**high):
+        return (
+            f"no pipeline of {problem.model.name} fits on {problem.cluster.name}, whatever the memory: "
+            f"{len(_ranks(candidates))} devices share micro-batches of {problem.workload.micro_batch_samples} samples "
+            "(allow more stages, more replicas or larger micro-batches)"
+        )
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _fits(candidates, 2.0**middle) else (middle, high)
+    factor = 2.0**high
+    smallest = min(_ranks(candidates), key=lambda rank: problem.cluster.devices[rank].memory_bytes)
+    device = problem.cluster.devices[smallest]
+    return (
+        f"{OUT_OF_MEMORY}: no pipeline of {problem.model.name} ({show(problem.model.parameter_bytes, 'B')} of weights) "
+        f"fits on {problem.cluster.name}. With about {factor:.3g} times the memory on every device one would: rank "
+        f"{smallest} ({device.name}) then has {show(factor * device.memory_bytes, 'B')}, now "
+        f"{show(device.memory_bytes, 'B')} (smaller micro-batches, a leaner optimiser, or more devices help too)"
+    )
+
+
+def _fits(candidates: Candidates, factor: float) -> bool:
+    """Whether there is a pipeline if every device had so many times its memory."""
+    problem = candidates.problem
+    devices = tuple(
+        replace(
+            d, memory_bytes=factor * d.memory_bytes, installed_bytes=max(d.installed_bytes, factor * d.memory_bytes)
+        )
+        for d in problem.cluster.devices
+    )
+    roomy = replace(
+        problem, cluster=Cluster(name=problem.cluster.name, devices=devices, network=problem.cluster.network)
+    )
+    columns = candidates.of(roomy).columns
+    shape = Shape(
+        layers=candidates.layers,
+        positions=candidates.most,
+        devices=candidates.devices,
+        micro_batches=problem.workload.micro_batches,
+        depths=tuple(candidates.depths),
+        phases=False,
+    )
+    found = (
+        Search(Programme(columns, shape), seconds=lambda choice: 1.0, time_limit_s=_LIMIT_S, gap=1.0).run()
+        if len(columns)
+        else None
+    )  # any choice ends it
+    return found is not None and bool(found.choice)

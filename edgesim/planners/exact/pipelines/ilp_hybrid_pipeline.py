@@ -1,0 +1,34 @@
+"""Where should a hybrid pipeline's stages be, provably? An integer linear programme over all stages that fit.
+
+Groups may mix devices, share a micro-batch unevenly and leave devices out; memory counts the micro-batches in flight at
+a stage's position. The objective is ``pipeline_time.py``, all-reduces and updates included. ``milp.py`` has
+the rows. Their structure, a shortest path that counts devices, is what ``branch_and_bound.py`` solves them by.
+"""
+
+from edgesim.errors import InfeasibleError
+from edgesim.plan import Depth, Plan
+from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.explain import why_no_pipeline
+from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
+from edgesim.planners.problem import Problem
+
+
+def ilp_hybrid_pipeline(
+    problem: Problem,
+    *,
+    depth: Depth = Depth.ASTEROID,
+    replicas: int | None = None,
+    stages: int | None = None,
+    time_limit_s: float = 60.0,
+    gap: float = 1e-6,
+) -> Plan:
+    """The best pipeline with at most so many replicas a stage and so many stages, proven within the gap or the time.
+
+    Raises InfeasibleError naming a device and what it lacks, or saying that the time was too short.
+    """
+    most = most_replicas(problem, replicas, interchangeable(problem.cluster))
+    search = PipelineSearch(problem, planner="ilp_hybrid_pipeline", depth=depth, replicas=most, stages=stages)
+    found = search.run(time_limit_s=time_limit_s, gap=gap)
+    if not found.choice:
+        raise InfeasibleError(why_no_pipeline(search.candidates, found))
+    return search.plan(found.choice, found)

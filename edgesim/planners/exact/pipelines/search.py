@@ -1,0 +1,122 @@
+"""Which hybrid pipelines are best for a problem, and how far below can any be? A search that answers with plans."""
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+
+from edgesim.errors import PlanError
+from edgesim.plan import Depth, Plan, Proof, Stage, Status
+from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.exact.pipelines.branch_and_bound import Found, Search
+from edgesim.planners.exact.pipelines.candidates import Candidates
+from edgesim.planners.exact.pipelines.label_setting import Choice
+from edgesim.planners.exact.pipelines.milp import Once, Programme, Shape
+from edgesim.planners.problem import Problem
+from edgesim.workload import Purpose
+
+OPTIMAL_GAP = 1e-4  # below which a plan is called optimal
+OBJECTIVE = "seconds per iteration, in steady state"
+
+
+class PipelineSearch:
+    """All hybrid pipelines of a problem with at most so many replicas a stage; devices may be left out.
+
+    Without a depth the bound is one of all depths: memory counts one micro-batch in flight, time as many as it likes.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        planner: str,
+        depth: Depth | None,
+        replicas: int,
+        stages: int | None = None,
+        candidates: Candidates | None = None,
+        once: Once | None = None,
+    ) -> None:
+        """``candidates`` instead of all; ``once`` is what moves beside the iterations (``milp.py``)."""
+        self.began_s = perf_counter()
+        self.problem, self.planner = problem, planner
+        self.candidates = candidates or Candidates(problem, depth=depth, replicas=replicas, stages=stages)
+        workload, depths = problem.workload, self.candidates.depths
+        shape = Shape(
+            layers=self.candidates.layers,
+            positions=self.candidates.most,
+            devices=self.candidates.devices,
+            micro_batches=workload.micro_batches,
+            depths=tuple(depths) if depth is not None else (workload.micro_batches,) * len(depths),
+            phases=workload.purpose is Purpose.INFER or (depth is not None and depths[0] >= workload.micro_batches),
+            once=once,
+        )
+        self.programme = Programme(self.candidates.columns, shape)
+
+    def run(self, *, time_limit_s: float, gap: float = 1e-6, keep: int = 1, to_beat_s: float = np.inf) -> Found:
+        """Search for the best few; what is not below ``to_beat_s`` is not looked for."""
+        left_s = time_limit_s - (perf_counter() - self.began_s)
+        return Search(
+            self.programme,
+            seconds=self.seconds,
+            time_limit_s=left_s,
+            gap=gap,
+            keep=keep,
+            to_beat_s=to_beat_s,
+        ).run()
+
+    def seconds(self, choice: Choice) -> float:
+        """Of an iteration of the plan, exactly."""
+        return iteration_s(self.problem, self.draft(choice), self.candidates.costs)
+
+    def plan(self, choice: Choice, found: Found) -> Plan:
+        """The checked plan of a choice with the search's proof."""
+        seconds = self.seconds(choice)
+        gap = (seconds - found.bound_s) / found.bound_s if found.bound_s > 0 else np.inf
+        proof = Proof(
+            status=Status.OPTIMAL if gap <= OPTIMAL_GAP else Status.FEASIBLE,
+            method="branch and bound over stages",
+            objective=OBJECTIVE,
+            value=seconds,
+            bound=found.bound_s if found.bound_s > 0 else None,
+            seconds=perf_counter() - self.began_s,
+            solver=found.solver,
+        )
+        return self.problem.check(self.draft(choice, proof=proof, predicted_s=seconds))
+
+    def draft(self, choice: Choice, proof: Proof | None = None, predicted_s: float | None = None) -> Plan:
+        """The plan of a choice, not yet checked: ranks of a kind go to its stages in their order."""
+        columns, ranks = self.candidates.columns, [list(kind) for kind in self.candidates.kinds]
+        stages = []
+        for c in choice:
+            shares = self.candidates.shares(int(columns.group[c]), int(columns.split[c]))
+            stages.append(
+                Stage(
+                    layers=(int(columns.start[c]), int(columns.stop[c])),
+                    in_flight=int(columns.depth[c]),
+                    ranks=tuple(ranks[kind].pop(0) for kind, _ in shares),
+                    samples=tuple(n for _, n in shares),
+                )
+            )
+        workload = self.problem.workload
+        return Plan(
+            model=self.problem.model.name,
+            stages=tuple(stages),
+            micro_batches=workload.micro_batches,
+            micro_batch_samples=workload.micro_batch_samples,
+            planner=self.planner,
+            predicted_s=predicted_s,
+            proof=proof or Proof(status=Status.HEURISTIC, method="none", objective=OBJECTIVE),
+            profile_hash=self.problem.profile.hash,
+        )
+
+
+def most_replicas(problem: Problem, replicas: int | None, kinds: Sequence[Sequence[int]]) -> int:
+    """How many replicas a stage may have: what is asked for, else all devices if they are few or alike, else 4.
+
+    Raises PlanError for less than 1.
+    """
+    if replicas is not None and replicas < 1:
+        raise PlanError(f"a stage has at least one replica, got replicas={replicas}")
+    most = min(len(problem.ranks), problem.workload.micro_batch_samples)
+    few = sum(map(len, kinds)) <= 4 or len(kinds) <= 2
+    return min(most, replicas if replicas is not None else most if few else 4)

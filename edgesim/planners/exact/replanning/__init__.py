@@ -1,0 +1,1 @@
+"""Where should layers go after a loss, provably, if their migration takes time too?"""

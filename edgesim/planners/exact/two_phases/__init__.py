@@ -1,0 +1,1 @@
+"""Where should both phases of cached fine-tuning live, provably?"""

@@ -1,0 +1,146 @@
+"""What would the epochs cost that are trained from the activation cache? Data parallelism over parallel adapters alone.
+
+Once the frozen layers' outputs b_0 .. b_l of all samples are cached, later epochs train the side network by data
+parallelism (Pluto and Charon, PAC, arXiv 2408.10746). A rank that computes n of the B samples of every micro-batch
+keeps the outputs of just these, n / B of the data set, and needs of every epoch of I iterations
+
+    I M (F(n) + B(n)) + on_disk cache_bytes / disk_bytes_per_s
+
+the slowest of all, and behind it, I times, the all-reduce of the adapters' gradients and the update. Assumed: as many
+samples stay in memory as fit beside the training; the others are read before they are computed, not meanwhile. A head
+whose words are tied to the embedding keeps a copy, because the embedding is gone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from edgesim.finetuning import cached
+from edgesim.memory import held_bytes
+from edgesim.model import Model
+from edgesim.plan import Depth, Stage, in_flight
+from edgesim.planners.cost_models.migration import tied
+from edgesim.planners.cost_models.pipeline_time import stage_times
+from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.problem import Problem
+from edgesim.profile import BACKWARD, FORWARD, Profile
+
+Shares = tuple[int, ...]  # [rank] samples of a micro-batch in the second phase; 0: it takes no part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """How many of the data set's samples a rank keeps the outputs of, and where."""
+
+    rank: int
+    in_memory: int
+    on_disk: int
+
+    @property
+    def samples(self) -> int:
+        """All of them."""
+        return self.in_memory + self.on_disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedPhase:
+    """The second phase of a problem whose model has parallel adapters.
+
+    ``iterations`` are those of an epoch; ``disk_bytes`` is [rank] how much each may keep on disk.
+    """
+
+    problem: Problem
+    iterations: int
+    disk_bytes: Sequence[float]
+    depth: Depth
+
+    @cached_property
+    def second(self) -> Problem:
+        """The same problem without the backbone. Raises ValueError for a model without parallel adapters."""
+        model = cached(self.problem.model)
+        return replace(self.problem, model=model, profile=_of_adapters(self.problem.profile, model))
+
+    @cached_property
+    def costs(self) -> StageCosts:
+        """Seconds of the side network."""
+        return StageCosts(self.second)
+
+    @cached_property
+    def layer_bytes(self) -> tuple[int, ...]:
+        """[layer] of one sample's frozen output: what travels on, less the side state, which has a gradient."""
+        tokens, layers = self.problem.workload.tokens, self.problem.model.layers[:-1]
+        return (*(layer.output_bytes(1, tokens) - layer.gradient_bytes(1, tokens) for layer in layers), 0)
+
+    @cached_property
+    def sample_bytes(self) -> int:
+        """Of all layers: what the cache keeps of a sample."""
+        return sum(self.layer_bytes)
+
+    def samples(self, share: int) -> int:
+        """How many of the data set's samples a share of every micro-batch is; the last batch is taken for full."""
+        return self.iterations * self.problem.workload.micro_batches * share
+
+    def kept(self, rank: int, share: int, replicas: int) -> Kept | None:
+        """Where the outputs of its samples lie; None where memory or disk is too small."""
+        device, samples = self.problem.cluster.devices[rank], self.samples(share)
+        held = held_bytes(
+            self.second.model,
+            self.stage((rank,), (share,)).layers,
+            samples=share,
+            in_flight=self.in_flight,
+            micro_batches=self.problem.workload.micro_batches,
+            replicas=replicas,
+            context_bytes=device.context_bytes,
+            workload=self.second.workload,
+        )
+        free = device.memory_bytes * (1 - self.problem.head_room) - held.total_bytes - self.tied_bytes
+        in_memory = int(min(samples, free // self.sample_bytes))
+        if free < 0 or (samples - in_memory) * self.sample_bytes > self.disk_bytes[rank]:
+            return None
+        return Kept(rank=rank, in_memory=in_memory, on_disk=samples - in_memory)
+
+    @cached_property
+    def tied_bytes(self) -> float:
+        """Of copies of the embedding's words."""
+        return sum(nbytes for _, _, nbytes in tied(self.second))
+
+    @property
+    def in_flight(self) -> int:
+        """Micro-batches, in a pipeline of one stage."""
+        return in_flight(self.depth, stage=0, stages=1, micro_batches=self.problem.workload.micro_batches)
+
+    def stage(self, ranks: tuple[int, ...], samples: tuple[int, ...]) -> Stage:
+        """All layers on these ranks."""
+        layers = len(self.problem.model.layers)
+        return Stage(layers=(0, layers), ranks=ranks, samples=samples, in_flight=self.in_flight)
+
+    def stage_of(self, shares: Shares) -> Stage:
+        """The ranks that take part."""
+        ranks = tuple(rank for rank, share in enumerate(shares) if share)
+        return self.stage(ranks, tuple(shares[rank] for rank in ranks))
+
+    def kept_by_all(self, shares: Shares) -> tuple[Kept, ...]:
+        """Of all ranks that take part; nothing where one of them has no place for its samples' outputs."""
+        replicas = sum(share > 0 for share in shares)
+        found = [self.kept(rank, share, replicas) for rank, share in enumerate(shares) if share]
+        fitting = tuple(kept for kept in found if kept)
+        return fitting if len(fitting) == len(found) else ()
+
+    def rank_s(self, share: int, kept: Kept) -> float:
+        """Seconds of an iteration on one rank, reading included."""
+        workload, layers = self.second.workload, (0, len(self.second.model.layers))
+        reading_s = kept.on_disk * self.sample_bytes / self.problem.cluster.devices[kept.rank].disk_bytes_per_s
+        computing_s = sum(self.costs.seconds(kept.rank, layers, op, share) for op in (FORWARD, BACKWARD))
+        return workload.micro_batches * computing_s + reading_s / self.iterations
+
+    def iteration_s(self, shares: Shares, kept: Sequence[Kept]) -> float:
+        """Seconds of an iteration: the slowest rank, then all-reduce and update."""
+        ending_s = stage_times(self.costs, self.stage_of(shares)).ending_s
+        return max(self.rank_s(shares[of.rank], of) for of in kept) + ending_s
+
+
+def _of_adapters(profile: Profile, model: Model) -> Profile:
+    """The profile for the model without its backbone: blocks keep their seconds, whole layers are no longer whole."""
+    head = model.layers[-1].name
+    points = tuple(point for point in profile.points if "/" in point.block or point.block == head)
+    return replace(profile, model=model.name, points=points)

@@ -1,0 +1,191 @@
+"""Where should both phases of fine-tuning with parallel adapters live, provably, and is an activation cache worth it?
+
+PAC (arXiv 2408.10746) plans its first epoch as if there were no others. Here an integer programme decides together: the
+pipeline of the first epoch, whether its frozen layers' outputs are cached at all, which devices train the adapters from
+the cache in the epochs behind it, with how many samples of a micro-batch each, and what each keeps in memory and on
+disk. ``search.py`` has the objective; every assumption stands in ``cached_phase.py`` and ``redistribution.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from time import perf_counter
+
+from edgesim.errors import InfeasibleError, PlanError
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.explain import why_no_pipeline
+from edgesim.planners.exact.pipelines.milp import INF
+from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP, PipelineSearch, most_replicas
+from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, Kept
+from edgesim.planners.exact.two_phases.search import Best, CachingSearch, plain, with_cache
+from edgesim.planners.problem import Problem
+from edgesim.workload import Purpose
+
+NAME = "ilp_two_phases"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoPhases:
+    """Both phases, with the proof of their seconds together; ``second`` is None where no cache is worth it.
+
+    ``second`` is a plan of ``edgesim.finetuning.cached(model)``. ``predicted_s`` of a plan is of its iterations; an
+    epoch has ``iterations``. Every rank that takes part in the second phase has its entry in ``kept``.
+    """
+
+    first: Plan
+    second: Plan | None
+    kept: tuple[Kept, ...]
+    redistribution_s: float
+    epochs: int
+    iterations: int
+    proof: Proof
+
+    @property
+    def total_s(self) -> float:
+        """Of all epochs."""
+        first_s = self.first.predicted_s or 0.0
+        if self.second is None:
+            return self.epochs * self.iterations * first_s
+        later_s = (self.epochs - 1) * self.iterations * (self.second.predicted_s or 0.0)
+        return self.iterations * first_s + self.redistribution_s + later_s
+
+
+def ilp_two_phases(
+    problem: Problem,
+    *,
+    samples: int,
+    disk_bytes: float | Sequence[float] | None = None,
+    depth: Depth = Depth.ONE_F_ONE_B,
+    replicas: int | None = None,
+    stages: int | None = None,
+    time_limit_s: float = 60.0,
+    gap: float = 1e-6,
+) -> Plan:
+    """The first phase of :func:`two_phases`; its proof is of both phases together."""
+    return two_phases(
+        problem,
+        samples=samples,
+        disk_bytes=disk_bytes,
+        depth=depth,
+        replicas=replicas,
+        stages=stages,
+        time_limit_s=time_limit_s,
+        gap=gap,
+    ).first
+
+
+def two_phases(
+    problem: Problem,
+    *,
+    samples: int,
+    disk_bytes: float | Sequence[float] | None = None,
+    depth: Depth = Depth.ONE_F_ONE_B,
+    replicas: int | None = None,
+    stages: int | None = None,
+    time_limit_s: float = 60.0,
+    gap: float = 1e-6,
+) -> TwoPhases:
+    """The best pair of phases for ``workload.epochs`` epochs of so many samples, proven within the gap or the time.
+
+    ``workload.cache`` allows a cache; a single epoch never has one. ``disk_bytes`` is what each rank may keep on disk,
+    without a limit if it is None. Stages have at most so many replicas, and a pipeline so many stages.
+
+    Raises InfeasibleError if the whole model fits nowhere, naming a device and a number; PlanError for a cache without
+    parallel adapters, for inference, and where the workload says itself how many samples stay in memory.
+    """
+    began_s = perf_counter()
+    workload, iterations = problem.workload, _iterations(problem, samples)
+    kinds = interchangeable(problem.cluster)
+    search = PipelineSearch(
+        problem, planner=NAME, depth=depth, replicas=most_replicas(problem, replicas, kinds), stages=stages
+    )
+    found = search.run(time_limit_s=time_limit_s, gap=gap)
+    if not found.choice:
+        raise InfeasibleError(why_no_pipeline(search.candidates, found))
+    best = plain(search, found, (workload.epochs, iterations))
+    if workload.cache and workload.epochs > 1:
+        phase = CachedPhase(
+            problem=problem, iterations=iterations, disk_bytes=_disks(problem, disk_bytes), depth=Depth(depth)
+        )
+        with_cache(
+            phase, best, epochs=workload.epochs, first_bound_s=found.bound_s, deadline_s=began_s + time_limit_s, gap=gap
+        )
+    return _answer(problem, best, iterations, perf_counter() - began_s)
+
+
+def _iterations(problem: Problem, samples: int) -> int:
+    """Of an epoch. Raises PlanError for what this planner is not for."""
+    workload = problem.workload
+    if samples < 1:
+        raise PlanError(f"{NAME}: an epoch has at least one sample, got samples={samples}")
+    if workload.purpose is Purpose.INFER:
+        raise PlanError(f"{NAME} plans training and fine-tuning; the workload's purpose is infer (take galaxy)")
+    if workload.cached_in_memory_samples:
+        raise PlanError(
+            f"{NAME} decides itself how many samples stay in memory, the workload says "
+            f"cached_in_memory_samples={workload.cached_in_memory_samples} (leave it at 0)"
+        )
+    technique = problem.model.hyper.get("technique")
+    if workload.cache and technique != "parallel_adapters":
+        raise PlanError(
+            f"{NAME}: a cache needs parallel adapters, {problem.model.name} has none "
+            "(finetuning=parallel_adapters, or workload.cache=false)"
+        )
+    return ceil(samples / workload.batch_samples)
+
+
+def _disks(problem: Problem, disk_bytes: float | Sequence[float] | None) -> tuple[float, ...]:
+    """[rank] how much may be kept."""
+    ranks = len(problem.ranks)
+    if disk_bytes is None or isinstance(disk_bytes, int | float):
+        found = (INF if disk_bytes is None else float(disk_bytes),) * ranks
+    else:
+        found = tuple(float(nbytes) for nbytes in disk_bytes)
+    if len(found) != ranks or min(found) < 0:
+        raise PlanError(f"{NAME}: disk_bytes must be one number >= 0 or one for each of {ranks} ranks, got {found}")
+    return found
+
+
+def _answer(problem: Problem, best: Best, iterations: int, seconds: float) -> TwoPhases:
+    epochs, bound_s = problem.workload.epochs, best.bound_s
+    gap = (best.total_s - bound_s) / bound_s if bound_s > 0 else INF
+    proof = Proof(
+        status=Status.OPTIMAL if gap <= OPTIMAL_GAP else Status.FEASIBLE,
+        seconds=seconds,
+        method="branch and bound over stages and shares",
+        value=best.total_s,
+        bound=bound_s if bound_s > 0 else None,
+        objective=f"seconds of {epochs} epochs of {iterations} iterations",
+        solver=" and ".join(best.solvers),
+    )
+    first_s = best.search.seconds(best.choice)
+    second, kept, redistribution_s = None, tuple[Kept, ...](), 0.0
+    if best.to and isinstance(best.search, CachingSearch):
+        first_s, redistribution_s = best.search.first_s(best.choice), best.search.redistribution_s(best.choice)
+        kept, second = tuple(best.to.kept), _second(best, proof)
+    return TwoPhases(
+        first=problem.check(best.search.draft(best.choice, proof=proof, predicted_s=first_s)),
+        second=second,
+        kept=kept,
+        redistribution_s=redistribution_s,
+        epochs=epochs,
+        iterations=iterations,
+        proof=proof,
+    )
+
+
+def _second(best: Best, proof: Proof) -> Plan:
+    """The checked plan of the second phase."""
+    assert best.to is not None
+    phase = best.to.phase
+    problem, first = phase.second, best.search.draft(best.choice)
+    plan = replace(
+        first,
+        model=problem.model.name,
+        stages=(phase.stage_of(best.to.shares),),
+        proof=proof,
+        predicted_s=best.second_s,
+        profile_hash=problem.profile.hash,
+    )
+    return problem.check(plan)

@@ -1,0 +1,1 @@
+"""Where would published planners put a model? One file per publication."""

@@ -1,0 +1,106 @@
+"""Where should a hybrid pipeline's stages be? Asteroid's dynamic programme over suffixes (arXiv 2408.08015).
+
+``Q(l, n, p)`` is the best round of the last l layers on the last n devices in p stages: a head stage and its message
+are put before every ``Q(l', n', p - 1)``, and ``asteroid_latency.py`` judges the whole. Devices stand by memory,
+largest first, because early stages keep most micro-batches in flight: the p-th from the end 2p - 1. Keeping one best
+suffix per state is what makes it a heuristic: the best round may have a head whose suffix is not the best by itself.
+"""
+
+from dataclasses import dataclass
+
+from edgesim.errors import PlanError
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.cost_models.asteroid_latency import Step, round_s
+from edgesim.planners.cost_models.infeasible import nothing_fits
+from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.literature.asteroid_allocation import allocate
+from edgesim.planners.problem import Problem
+from edgesim.workload import Purpose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suffix:
+    """The last stages of a pipeline: their cuts, ranks, samples and steps, first stage first."""
+
+    latency_s: float
+    cuts: tuple[int, ...]
+    groups: tuple[tuple[int, ...], ...]
+    samples: tuple[tuple[int, ...], ...]
+    steps: tuple[Step, ...]
+
+
+def asteroid(problem: Problem) -> Plan:
+    """The plan of the fastest round found, on all devices. Raises InfeasibleError naming what does not fit."""
+    if problem.workload.purpose is Purpose.INFER:
+        raise PlanError("asteroid plans training; the workload's purpose is infer (take galaxy)")
+    order = tuple(sorted(problem.ranks, key=lambda r: (-problem.cluster.devices[r].memory_bytes, r)))
+    costs, layers = StageCosts(problem), len(problem.model.layers)
+    found = [best for stages in _suffixes(costs, order) if (best := stages.get((layers, len(order)))) is not None]
+    if not found:
+        raise nothing_fits(costs, "pipeline with 2p - 1 micro-batches in flight")
+    best = min(found, key=lambda suffix: (suffix.latency_s, len(suffix.groups)))
+    proof = Proof(status=Status.HEURISTIC, method="asteroid", objective="seconds of a round", value=best.latency_s)
+    plan = problem.plan(
+        planner="asteroid",
+        cuts=best.cuts,
+        groups=best.groups,
+        samples=best.samples,
+        depth=Depth.ASTEROID,
+        proof=proof,
+        predicted_s=best.latency_s,
+    )
+    return problem.check(plan)
+
+
+States = dict[tuple[int, int], Suffix]  # by the number of last layers and last devices
+
+
+def _suffixes(costs: StageCosts, order: tuple[int, ...]) -> list[States]:
+    """[stages - 1] the best suffix of each state."""
+    layers, devices = len(costs.problem.model.layers), len(order)
+    tables: list[States] = []
+    for p in range(1, min(layers, devices) + 1):
+        shorter: States = tables[-1] if tables else {}
+        states: States = {}
+        for held in range(p, layers + 1):
+            for n in range(p, devices + 1):
+                if candidates := _with_heads(costs, order, held, n, p, shorter):
+                    states[held, n] = min(candidates, key=lambda suffix: suffix.latency_s)
+        tables.append(states)
+    return tables
+
+
+def _with_heads(costs: StageCosts, order: tuple[int, ...], held: int, n: int, p: int, shorter: States) -> list[Suffix]:
+    """All suffixes of so many layers on n devices in p stages that have a best suffix behind their head."""
+    start, first = len(costs.problem.model.layers) - held, len(order) - n
+    if p == 1:
+        return _headed(costs, order[first:], (start, start + held), 1, None)
+    return [
+        suffix
+        for (behind_held, behind_n), behind in shorter.items()
+        if behind_held < held and behind_n < n
+        for suffix in _headed(
+            costs, order[first : len(order) - behind_n], (start, start + held - behind_held), p, behind
+        )
+    ]
+
+
+def _headed(
+    costs: StageCosts, ranks: tuple[int, ...], layers: tuple[int, int], p: int, behind: Suffix | None
+) -> list[Suffix]:
+    """The head stage, its message, and what is behind; nothing where the head does not fit."""
+    samples = allocate(costs, layers, ranks, in_flight=2 * p - 1)
+    if samples is None:
+        return []
+    rest = behind or Suffix(latency_s=0.0, cuts=layers[1:], groups=(), samples=(), steps=())
+    message = () if behind is None else (costs.message(layers[1], ranks, behind.groups[0]),)
+    steps = (costs.stage(layers, ranks, samples), *message, *rest.steps)
+    return [
+        Suffix(
+            latency_s=round_s(steps, costs.problem.workload.micro_batches),
+            cuts=(layers[0], *rest.cuts),
+            groups=(ranks, *rest.groups),
+            samples=(samples, *rest.samples),
+            steps=steps,
+        )
+    ]

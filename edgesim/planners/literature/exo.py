@@ -1,0 +1,35 @@
+"""Where does a model live if only memory counts? Layers in proportion to it, as tools for home clusters cut.
+
+exo (github.com/exo-explore/exo) cuts its ring so, "memory-weighted". Kept: a stage per device, its layers by the
+device's share of all memory. Not kept: exo orders devices by memory and leaves out who would get no whole layer; here
+they stand in rank order, and everybody gets at least one.
+"""
+
+from itertools import accumulate
+
+from edgesim.apportion import at_least_one
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.problem import Problem
+
+
+def exo(problem: Problem) -> Plan:
+    """Layers by memory, the largest remainders rounded up, at least one each; 1F1B's depth. Raises PlanError."""
+    groups = problem.group("pipeline")
+    memory_bytes = [device.memory_bytes for device in problem.cluster.devices]
+    layers = at_least_one(len(problem.model.layers), memory_bytes)
+    fullest = max(held / memory for held, memory in zip(layers, memory_bytes, strict=True))
+    proof = Proof(
+        status=Status.HEURISTIC,
+        method="exo",
+        objective="layers per byte of the device with most",
+        value=fullest,
+    )
+    plan = problem.plan(
+        planner="exo",
+        cuts=(0, *accumulate(layers)),
+        groups=groups,
+        samples=[[problem.workload.micro_batch_samples]] * len(groups),
+        depth=Depth.ONE_F_ONE_B,
+        proof=proof,
+    )
+    return problem.check(plan)

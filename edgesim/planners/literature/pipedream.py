@@ -1,0 +1,103 @@
+"""Where are stages, and how often is each replicated, among equal devices? PipeDream (Narayanan et al., SOSP 2019).
+
+For the first j layers on m devices, the slowest stage, or message between two, of the best pipeline:
+
+    A(j, m) = min of T(0..j, m)  and  min over i, m' of max(A(i, m - m'), 2 a_i / B, T(i..j, m'))
+    T(i..j, m) = max(Σ t_l / m,  2 (m - 1) / m Σ w_l / B)
+
+t_l are seconds of a micro-batch's way there and back through a layer, a_i bytes of the activation behind layer i (2 a_i
+with its gradient), w_l bytes of trained weights, B bytes per second. The paper takes devices and links for equal: here
+t_l is the mean over all devices, and B over all links. Its replicas take turns and synchronise weights per micro-batch;
+here they share every micro-batch evenly, and synchronise per iteration. Its hierarchy of links has one level here.
+
+Memory is not counted: what does not fit is refused. All devices work, in rank order.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate, pairwise
+from math import inf
+
+from edgesim.apportion import largest_remainder
+from edgesim.errors import PlanError
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
+from edgesim.planners.problem import Problem
+from edgesim.workload import Purpose
+
+Pipeline = tuple[float, tuple[int, ...], tuple[int, ...]]  # its slowest seconds, its cuts, and the devices per stage
+
+
+def pipedream(problem: Problem) -> Plan:
+    """The pipeline of replicated stages whose slowest is fastest, 1F1B's depth. Raises PlanError."""
+    if problem.workload.purpose is Purpose.INFER:
+        raise PlanError("pipedream plans training; the workload's purpose is infer (take pipeedge or prima)")
+    problem.let_all_work("pipedream")
+    slowest_s, cuts, devices = best_pipeline(EqualDevices(problem), len(problem.model.layers), len(problem.ranks))
+    groups = [range(first, stop) for first, stop in pairwise(accumulate(devices, initial=0))]
+    proof = Proof(
+        status=Status.HEURISTIC,
+        method="pipedream",
+        objective="seconds of the slowest stage or message, equal devices",
+        value=slowest_s,
+    )
+    plan = problem.plan(
+        planner="pipedream",
+        cuts=cuts,
+        groups=groups,
+        depth=Depth.ONE_F_ONE_B,
+        proof=proof,
+        samples=[largest_remainder(problem.workload.micro_batch_samples, [1] * len(group)) for group in groups],
+    )
+    return problem.check(plan)
+
+
+class EqualDevices:
+    """What stages and messages cost if all devices and links were as the mean of them."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self._costs = problem, StageCosts(problem)
+        network, ranks = problem.cluster.network, problem.ranks
+        rates = [network.goodput_bytes_per_s(a, b) for a in ranks for b in ranks if a != b]
+        self._bytes_per_s = mean(rates) if rates else inf
+
+    def stage_s(self, layers: Layers, devices: int) -> float:
+        """T: computation, or synchronisation where that takes longer."""
+        samples, ranks = self.problem.workload.micro_batch_samples, self.problem.ranks
+        compute_s = mean([self._costs.both_s(rank, layers, samples) for rank in ranks]) / devices
+        if devices == 1:
+            return compute_s
+        return max(compute_s, 2 * (devices - 1) / devices * self._costs.trained_bytes(layers) / self._bytes_per_s)
+
+    def message_s(self, boundary: int) -> float:
+        """2 a_i / B: the activation and its gradient, where one goes back."""
+        before, workload = self.problem.model.layers[boundary - 1], self.problem.workload
+        both = (before.output_bytes, before.gradient_bytes)
+        return sum(nbytes(workload.micro_batch_samples, workload.tokens) for nbytes in both) / self._bytes_per_s
+
+
+def mean(numbers: Sequence[float]) -> float:
+    """The arithmetic mean."""
+    return sum(numbers) / len(numbers)
+
+
+def best_pipeline(equal: EqualDevices, layers: int, devices: int) -> Pipeline:
+    """A(layers, devices), where no stage has more devices than samples; ∞ where it cannot be.
+
+    Ties go to fewer stages, then to earlier cuts, then to fewer devices in front.
+    """
+    most = equal.problem.workload.micro_batch_samples
+    stage_s = cache(equal.stage_s)
+
+    @cache
+    def best(j: int, m: int) -> Pipeline:
+        candidates: list[Pipeline] = [(stage_s((0, j), m) if m <= most else inf, (0, j), (m,))]
+        for i in range(1, j):
+            message_s = equal.message_s(i)
+            for own in range(1, min(m - 1, most) + 1):
+                before = best(i, m - own)
+                slowest_s = max(before[0], message_s, stage_s((i, j), own))
+                candidates.append((slowest_s, (*before[1], j), (*before[2], own)))
+        return min(candidates, key=lambda found: (found[0], len(found[1]), *found[1:]))
+
+    return best(layers, devices)

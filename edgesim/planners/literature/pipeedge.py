@@ -1,0 +1,107 @@
+"""Which devices form a pipeline of most throughput, in which order? PipeEdge (Hu et al., DSD 2022, arXiv 2110.14895).
+
+One device per stage, any order, devices may be left out. The slowest stage, or message between two, of the layers from
+i on, where ``used`` says how many devices of each type hold them, one of type t the first of them:
+
+    h(i, used, t) = min over j, u of max(stage of i..j on t, message behind j from t to u, h(j, used - t, u))
+
+A state counts types, because devices of a type can be swapped: equal devices, whose links are equal too. The paper goes
+from the first layer to the last; from the last one, the number of stages behind is known, and so is how many
+micro-batches 1F1B keeps in flight, and whether they fit. The paper serves requests; in training, the way there and the
+way back count together. Exact: the plan is the best for this objective, so the bound is its value.
+"""
+
+from functools import cache
+from itertools import product
+from math import inf
+
+from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.planners.cost_models.infeasible import nothing_fits
+from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.device_types import Types, interchangeable
+from edgesim.planners.problem import Problem
+
+Counts = tuple[int, ...]  # [type] devices
+Chain = tuple[float, tuple[int, ...], tuple[int, ...]]  # its slowest seconds, its cuts, and a type per stage
+_NONE: Chain = (inf, (), ())
+
+
+def pipeedge(problem: Problem) -> Plan:
+    """The pipeline whose slowest stage or message is fastest; of equals, fewest devices. Raises InfeasibleError."""
+    costs, types = StageCosts(problem), interchangeable(problem.cluster)
+    search = Search(costs, types)
+    slowest_s, cuts, order = search.fastest()
+    samples = problem.workload.micro_batch_samples
+    if slowest_s == inf:
+        raise nothing_fits(costs, "pipeline of any devices in any order", samples=samples)
+    left = [list(ranks) for ranks in types]
+    proof = Proof(
+        status=Status.OPTIMAL,
+        method="pipeedge",
+        objective="seconds of the slowest stage or message",
+        value=slowest_s,
+        bound=slowest_s,
+    )
+    plan = problem.plan(
+        planner="pipeedge",
+        cuts=cuts,
+        groups=[(left[t].pop(0),) for t in order],
+        samples=[(samples,)] * len(order),
+        depth=Depth.ONE_F_ONE_B,
+        proof=proof,
+    )
+    return problem.check(plan)
+
+
+class Search:
+    """The dynamic programme, its answers remembered."""
+
+    def __init__(self, costs: StageCosts, types: Types) -> None:
+        self.costs, self.types = costs, types
+        self.layers = len(costs.problem.model.layers)
+        self.samples = costs.problem.workload.micro_batch_samples
+        self.fits = cache(self._fits)
+        self.message_s = cache(self._message_s)
+        self.best = cache(self._best)
+
+    def fastest(self) -> Chain:
+        """The best of all layers on any devices; ties go to fewer devices, then to the first types."""
+        uses = [used for used in product(*(range(len(ranks) + 1) for ranks in self.types)) if sum(used) <= self.layers]
+        chains = (self.best(0, used, t) for used in uses for t in range(len(used)) if used[t])
+        return min(chains, key=lambda chain: (chain[0], len(chain[2])))
+
+    def _best(self, start: int, used: Counts, t: int) -> Chain:
+        """h; ties go to the earliest cut, then to the first type."""
+        behind = tuple(count - (u == t) for u, count in enumerate(used))
+        if not any(behind):
+            return self._last(start, t)
+        found = _NONE
+        for stop in range(start + 1, self.layers - sum(behind) + 1):
+            stage_s = self.stage_s(t, start, stop)
+            if stage_s >= found[0]:
+                break  # longer stages are no faster
+            if self.fits(t, start, stop, sum(used)):
+                followed = [self._followed(stage_s, start, stop, t, behind, u) for u in range(len(used)) if behind[u]]
+                found = min(found, *followed, key=lambda chain: chain[0])
+        return found
+
+    def _last(self, start: int, t: int) -> Chain:
+        """All layers that are left, in one stage."""
+        fits = self.fits(t, start, self.layers, 1)
+        return (self.stage_s(t, start, self.layers), (start, self.layers), (t,)) if fits else _NONE
+
+    def _followed(self, stage_s: float, start: int, stop: int, t: int, behind: Counts, u: int) -> Chain:
+        """This stage, and the best of the others behind it, of type u the first of them."""
+        rest = self.best(stop, behind, u)
+        slowest_s = max(stage_s, self.message_s(stop, t, u), rest[0])
+        return slowest_s, (start, *rest[1]), (t, *rest[2])
+
+    def stage_s(self, t: int, start: int, stop: int) -> float:
+        """Seconds of a micro-batch in these layers."""
+        return self.costs.both_s(self.types[t][0], (start, stop), self.samples)
+
+    def _fits(self, t: int, start: int, stop: int, in_flight: int) -> bool:
+        return self.costs.fits(self.types[t][0], (start, stop), self.samples, in_flight, 1)
+
+    def _message_s(self, boundary: int, t: int, u: int) -> float:
+        return self.costs.message_s(boundary, self.types[t][0], self.types[u][-1])

@@ -1,0 +1,142 @@
+"""Where should a model live? One file per way to decide: a problem in, a checked plan out.
+
+Planners know no seconds but the profile's, and no simulator: one that judges whole plans is handed the function.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from edgesim.cluster import Cluster
+from edgesim.errors import PlanError
+from edgesim.model import Model
+from edgesim.plan import Depth, Plan, Proof, make_stages
+from edgesim.profile import BACKWARD, FORWARD, Profile
+from edgesim.workload import Purpose, Workload
+
+# Which ranks form each stage: one stage of all ranks, a stage per rank in rank order, two stages of half the ranks each
+# (the first takes the odd one), or the ranks of every stage.
+Groups = Literal["data", "pipeline", "halves"] | Sequence[Sequence[int]]
+_TRY = "'data', 'pipeline', 'halves', or a list like [[0], [1, 2]]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What every planner is asked; ``head_room`` is the share of each device's memory that a plan must leave free."""
+
+    model: Model
+    cluster: Cluster
+    profile: Profile
+    workload: Workload
+    head_room: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.profile.model != self.model.name:
+            raise ValueError(f"problem: the profile is of {self.profile.model}, the model is {self.model.name}")
+        if not 0 <= self.head_room < 1:
+            raise ValueError(f"problem: head_room must lie in [0, 1), got {self.head_room}")
+
+    @property
+    def ranks(self) -> range:
+        """All ranks of the cluster."""
+        return range(len(self.cluster.devices))
+
+    def seconds(self, *, rank: int, layers: tuple[int, int], samples: int) -> float:
+        """Seconds in which a rank computes one micro-batch of so many samples: forward, and backward in training."""
+        ops = (FORWARD,) if self.workload.purpose is Purpose.INFER else (FORWARD, BACKWARD)
+        return sum(
+            self.profile.layers_s(
+                device=self.cluster.devices[rank].name,
+                layers=self.model.layers[slice(*layers)],
+                op=op,
+                samples=samples,
+                tokens=self.workload.tokens,
+            )
+            for op in ops
+        )
+
+    def _form(self, groups: str) -> tuple[tuple[int, ...], ...]:
+        ranks = tuple(self.ranks)
+        if groups == "data":
+            return (ranks,)
+        if groups == "pipeline":
+            return tuple((rank,) for rank in ranks)
+        if groups == "halves":
+            if len(ranks) < 2:
+                raise PlanError(
+                    f"groups 'halves' need two ranks, cluster {self.cluster.name} has {len(ranks)} (try 'data')"
+                )
+            middle = (len(ranks) + 1) // 2
+            return ranks[:middle], ranks[middle:]
+        raise PlanError(f"unknown groups {groups!r} (try {_TRY})")
+
+    def group(self, groups: Groups | None) -> tuple[tuple[int, ...], ...]:
+        """The ranks of every stage. Raises PlanError if there are more stages than layers, or ranks than samples."""
+        if groups is None:
+            raise PlanError("the strategy forms no groups of ranks (take planner even_blocks or proportional_blocks)")
+        formed = self._form(groups) if isinstance(groups, str) else tuple(tuple(group) for group in groups)
+        if not formed:
+            raise PlanError(f"a plan without groups has no stages (try {_TRY})")
+        if unknown := [rank for group in formed for rank in group if rank not in self.ranks]:
+            raise PlanError(f"groups {formed} name ranks {unknown}; cluster {self.cluster.name} has {self.ranks}")
+        if len(formed) > len(self.model.layers):
+            raise PlanError(
+                f"{len(formed)} stages need as many layers, {self.model.name} has {len(self.model.layers)} (form fewer)"
+            )
+        for group in formed:
+            if surplus := group[self.workload.micro_batch_samples :]:
+                raise PlanError(
+                    f"rank {surplus[0]} would get no sample: group {group} shares micro-batches of "
+                    f"{self.workload.micro_batch_samples} (leave a rank out, or enlarge the micro-batch)"
+                )
+        return formed
+
+    def let_all_work(self, planner: str) -> None:
+        """Raise PlanError if there are more devices than a stage for every layer, of a device for every sample, has."""
+        layers, samples = len(self.model.layers), self.workload.micro_batch_samples
+        if len(self.ranks) > layers * samples:
+            raise PlanError(
+                f"{planner} lets all {len(self.ranks)} devices work, and {layers} stages of at most {samples} devices, "
+                "one for each sample, are fewer (enlarge the micro-batch, or take fewer devices)"
+            )
+
+    def plan(
+        self,
+        *,
+        planner: str,
+        cuts: Sequence[int],
+        groups: Sequence[Sequence[int]],
+        samples: Sequence[Sequence[int]],
+        depth: Depth,
+        proof: Proof,
+        predicted_s: float | None = None,
+    ) -> Plan:
+        """The plan of these stages, not yet checked."""
+        micro_batches = self.workload.micro_batches
+        return Plan(
+            model=self.model.name,
+            stages=make_stages(cuts=cuts, groups=groups, samples=samples, depth=depth, micro_batches=micro_batches),
+            micro_batches=micro_batches,
+            micro_batch_samples=self.workload.micro_batch_samples,
+            planner=planner,
+            proof=proof,
+            predicted_s=predicted_s,
+            profile_hash=self.profile.hash,
+        )
+
+    def check(self, plan: Plan) -> Plan:
+        """The plan itself, if it fits. Raises PlanError."""
+        plan.check(self.model, self.cluster, self.workload, head_room=self.head_room)
+        return plan
+
+
+def in_the_name_of(planner: str, plan: Plan, *, objective: str, value: float) -> Plan:
+    """The same plan as an answer of this planner, which is another one with its options chosen."""
+    return replace(plan, planner=planner, proof=replace(plan.proof, method=planner, objective=objective, value=value))
+
+
+class Planner(Protocol):
+    """A way to decide, its options bound (``functools.partial(even, groups="data", depth=Depth.GPIPE)``)."""
+
+    def __call__(self, problem: Problem, /) -> Plan:
+        """A checked plan. Raises PlanError or InfeasibleError."""

@@ -1,0 +1,1 @@
+"""Who solves a mixed-integer linear programme? CBC and HiGHS, asked alike and raced."""

@@ -1,0 +1,134 @@
+"""What differs between two tables? Rows are matched by what identifies them, and every other cell is compared.
+
+relative  (after - before) / |before|, signed; infinite from 0
+size      |after - before| / max(|before|, |after|): the same in both directions, so that swapping the two tables
+          flips signs and keeps the order; infinite where something is on one side only, 0 between two texts
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pandas import DataFrame
+
+from experiments.analysis.tidy import RESULTS, Value, identity, in_words, read_table, records
+from experiments.configuration.command_line import suggestion
+
+__all__ = ["COLUMN", "ROW", "Difference", "differences", "read_table", "strangers"]
+
+ROW, COLUMN = "(whole row)", "(all rows)"  # what differs if one table lacks a row, or a column of results
+THERE = "there"
+
+Key = tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One cell that is not the same before and after; ``row`` says in words which. None is an empty cell."""
+
+    row: str
+    column: str
+    before: Value
+    after: Value
+
+    @property
+    def relative(self) -> float | None:
+        """The change over the amount before; None unless both are numbers."""
+        if not self.is_numeric:
+            return None
+        change = self.after - self.before
+        finite = self.before and math.isfinite(self.before)
+        return change / abs(self.before) if finite else math.copysign(math.inf, change)
+
+    @property
+    def size(self) -> float:
+        """How far apart, in either direction: what the worst is judged by."""
+        if not self.is_numeric:
+            return math.inf if self.before is None or self.after is None else 0.0
+        if math.isinf(self.before) or math.isinf(self.after):
+            return math.inf
+        return abs(self.after - self.before) / max(abs(self.before), abs(self.after))
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether both sides are numbers."""
+        return isinstance(self.before, int | float) and isinstance(self.after, int | float)
+
+
+def differences(
+    a: DataFrame,
+    b: DataFrame,
+    *,
+    tolerance: float = 0.0,
+    ignore: Collection[str] = (),
+    results: Collection[str] = RESULTS,
+    names: tuple[str, str] = ("A", "B"),
+) -> list[Difference]:
+    """Everything that differs, worst first: numbers by more than ``tolerance`` of the larger one, texts at all.
+
+    ``ignore`` leaves columns out; ``results`` are the columns that do not identify a row. Raises ValueError if the rows
+    cannot be matched: a column that identifies them is in one table only, or two rows of a table are the same run.
+    """
+    if not 0 <= tolerance < math.inf:
+        raise ValueError(f"the tolerance is {tolerance}, and must be a share of a number (0.01 for one per cent)")
+    for name in ignore:
+        if name not in {*a.columns, *b.columns}:
+            raise ValueError(f"no column to ignore: {name!r}{suggestion(name, {*a.columns, *b.columns})}")
+    columns = _shared_identity(a, b, ignore=ignore, results=results, names=names)
+    before, after = (_by_identity(table, columns, name) for table, name in zip((a, b), names, strict=True))
+    words = _words(columns, [*before, *after])
+    compared = {*a.columns} & {*b.columns} & {*results} - {*ignore}
+    found = [
+        Difference(row=words[key], column=name, before=before[key][name], after=after[key][name])
+        for key in before
+        for name in compared
+        if key in after and before[key][name] != after[key][name]
+    ]
+    found = [entry for entry in found if not entry.is_numeric or entry.size > tolerance]
+    found += [_one_sided(words[key], ROW, first=key in before) for key in before.keys() ^ after.keys()]
+    lacking = ({*a.columns} ^ {*b.columns}) & {*results} - {*ignore}
+    found += [_one_sided(COLUMN, name, first=name in a.columns) for name in lacking]
+    return sorted(found, key=lambda entry: (-entry.size, entry.row, entry.column))
+
+
+def strangers(a: DataFrame, b: DataFrame, *, ignore: Collection[str] = ()) -> list[str]:
+    """The columns because of which no row of ``a`` can be one of ``b``: they have no value in common."""
+    first, second = records(a), records(b)
+    if not (first and second):
+        return []
+    columns = [name for name in identity(a, ignore=ignore) if name in b.columns]
+    return [name for name in columns if not {row[name] for row in first} & {row[name] for row in second}]
+
+
+def _shared_identity(
+    a: DataFrame, b: DataFrame, *, ignore: Collection[str], results: Collection[str], names: tuple[str, str]
+) -> list[str]:
+    """What identifies the rows of both; a column of one table only cannot match anything."""
+    first, second = (identity(table, ignore=ignore, results=results) for table in (a, b))
+    for has, lacks, (owner, other) in ((first, second, names), (second, first, names[::-1])):
+        for column in has:
+            if column not in lacks:
+                raise ValueError(f"{other} has no column {column!r}, which identifies the rows of {owner} (ignore it?)")
+    return first
+
+
+def _by_identity(table: DataFrame, columns: Sequence[str], name: str) -> dict[Key, Mapping[str, Value]]:
+    rows: dict[Key, Mapping[str, Value]] = {}
+    for row in records(table):
+        key = tuple(row[column] for column in columns)
+        if key in rows:
+            said = ", ".join(in_words(*cell) for cell in zip(columns, key, strict=True)) or "without identity"
+            raise ValueError(f"{name} has two rows of the same run: {said} (add a column that tells them apart)")
+        rows[key] = row
+    return rows
+
+
+def _words(columns: Sequence[str], keys: Sequence[Key]) -> dict[Key, str]:
+    """Rows in words, by what varies; what all rows of both tables have in common is left out."""
+    varying = [place for place in range(len(columns)) if len({key[place] for key in keys}) > 1]
+    telling = varying or range(len(columns))
+    return {key: ", ".join(in_words(columns[place], key[place]) for place in telling) or "the only row" for key in keys}
+
+
+def _one_sided(row: str, column: str, *, first: bool) -> Difference:
+    return Difference(row=row, column=column, before=THERE if first else None, after=None if first else THERE)

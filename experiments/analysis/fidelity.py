@@ -1,0 +1,134 @@
+"""How far is the prediction from the measurement? Rows per plan and kind of task, and what they add up to.
+
+    error     simulated_s / measured_s - 1
+    spread    (max - min) / median over the iterations measured, unknown for one
+    tau       Kendall's tau-b between the simulated and the measured order of the plans
+
+``measured_s`` is the median over iterations. Of a kind of task, seconds are the mean over the plan's tasks of that
+kind; a message counts once, from when both ends were ready until its bytes had passed.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from io import StringIO
+from statistics import median
+from typing import Any
+
+from scipy.stats import kendalltau
+
+from edgesim.schedule import Op, Task
+from edgesim.trace import Trace
+
+ITERATION = "iteration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One plan and kind of task. A plan that failed has one row, with its reason and no seconds."""
+
+    strategy: str
+    plan: str
+    kind: str
+    tasks: int = 0
+    iterations: int = 0
+    simulated_s: float | None = None
+    measured_s: float | None = None
+    spread: float | None = None
+    error: float | None = None
+    reason: str = ""
+
+
+def rows(*, strategy: str, plan: str, simulated: Trace, measured: Sequence[Trace]) -> list[Row]:
+    """One row for the iteration, one for each kind of task."""
+    counts = defaultdict(int, {ITERATION: 1})
+    for task in simulated.schedule:
+        counts[kind(task)] += 1
+    predicted, observed = seconds_by_kind(simulated), [seconds_by_kind(trace) for trace in measured]
+    return [
+        row(
+            strategy=strategy,
+            plan=plan,
+            kind=name,
+            tasks=counts[name],
+            simulated_s=seconds,
+            measured_s=[times[name] for times in observed],
+        )
+        for name, seconds in predicted.items()
+    ]
+
+
+def row(*, strategy: str, plan: str, kind: str, tasks: int, simulated_s: float, measured_s: Sequence[float]) -> Row:
+    """The figures of the module's docstring; a time of zero has no relative error."""
+    middle = median(measured_s)
+    return Row(
+        strategy=strategy,
+        plan=plan,
+        kind=kind,
+        tasks=tasks,
+        iterations=len(measured_s),
+        simulated_s=simulated_s,
+        measured_s=middle,
+        spread=(max(measured_s) - min(measured_s)) / middle if middle > 0 and len(measured_s) > 1 else None,
+        error=simulated_s / middle - 1 if middle > 0 else None,
+    )
+
+
+def kind(task: Task) -> str:
+    """``F``, ``B``, ``UPDATE``, ``SEND activation``, ``ALL_REDUCE`` ..."""
+    return f"{task.op} {task.payload}" if task.op in (Op.SEND, Op.RECV) else str(task.op)
+
+
+def seconds_by_kind(trace: Trace) -> dict[str, float]:
+    """The makespan, and the mean seconds of each kind of task; receives are left to their sends."""
+    times: dict[str, list[float]] = {}
+    for span in trace:
+        if span.task.op is not Op.RECV:
+            times.setdefault(kind(span.task), []).append(span.seconds)
+    return {ITERATION: trace.makespan_s} | {name: sum(values) / len(values) for name, values in times.items()}
+
+
+def summary(table: Sequence[Row]) -> dict[str, Any]:
+    """Median and worst error of the plans' iterations, and Kendall's tau of their order."""
+    played = [r for r in table if r.kind == ITERATION and r.error is not None]
+    errors = [abs(r.error) for r in played if r.error is not None]
+    return {
+        "plans": len(played),
+        "failed": [r.plan for r in table if r.reason],
+        "median_abs_error": median(errors) if errors else None,
+        "worst_abs_error": max(errors, default=None),
+        "kendall_tau": _tau(played),
+        "iterations": min((r.iterations for r in played), default=0),
+    }
+
+
+def _tau(played: Sequence[Row]) -> float | None:
+    if len(played) < 2:
+        return None
+    return float(kendalltau([r.simulated_s for r in played], [r.measured_s for r in played]).statistic)
+
+
+def to_csv(table: Sequence[Row]) -> str:
+    """A header and a line per row; what is unknown stays empty."""
+    text = StringIO()
+    writer = csv.DictWriter(text, fieldnames=[field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    for entry in table:
+        writer.writerow(
+            {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in asdict(entry).items()}
+        )
+    return text.getvalue()
+
+
+def from_csv(text: str) -> list[Row]:
+    """Read what :func:`to_csv` wrote."""
+    return [_row(line) for line in csv.DictReader(StringIO(text))]
+
+
+def _row(line: Mapping[str, str]) -> Row:
+    seconds = {key: float(line[key]) if line[key] else None for key in ("simulated_s", "measured_s", "spread", "error")}
+    counts = {key: int(line[key]) for key in ("tasks", "iterations")}
+    return Row(
+        strategy=line["strategy"], plan=line["plan"], kind=line["kind"], reason=line["reason"], **counts, **seconds
+    )

@@ -1,0 +1,50 @@
+"""How much memory and power did each device take, second by second? Traces as a table of steps.
+
+Columns: player, device, time_s, memory_bytes, power_w; both hold from ``time_s`` until the device's next row.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import pandas as pd
+
+from edgesim.energy import power_over_time
+from edgesim.metrics import memory_over_time
+from edgesim.trace import Trace
+from experiments.configuration.setup import Nouns
+
+Steps = Sequence[tuple[float, float]]
+
+
+def series(traces: Sequence[Trace], words: Nouns) -> pd.DataFrame:
+    """The steps of every device in every trace, zero at the trace's first task."""
+    return pd.DataFrame(
+        [
+            {"player": trace.player, "device": f"{rank} {device.name}", **row}
+            for trace in traces
+            for rank, device in enumerate(words.cluster.devices)
+            for row in _rows(trace, words, rank)
+        ]
+    )
+
+
+def _rows(trace: Trace, words: Nouns, rank: int) -> list[dict[str, float]]:
+    zero_s = min(trace.start_s)
+    spans = [span for span in trace if span.task.rank == rank]
+    memory = memory_over_time(spans, words.model, words.workload, words.cluster.devices[rank])
+    power = power_over_time(trace, words.cluster, rank)
+    first_bytes = memory[0][1] if memory else 0.0  # parameters are there before the first task; a free rank holds none
+    return [
+        {
+            "time_s": at_s - zero_s,
+            "memory_bytes": _at(memory, at_s, first_bytes),
+            "power_w": _at(power, at_s, power[0][1]),
+        }
+        for at_s in sorted({at_s for at_s, _ in (*memory, *power)})
+    ]
+
+
+def _at(steps: Steps, at_s: float, before: float) -> float:
+    """The value that holds at a time."""
+    place = bisect_right(steps, at_s, key=lambda step: step[0])
+    return steps[place - 1][1] if place else before

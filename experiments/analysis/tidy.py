@@ -1,0 +1,156 @@
+"""What stands in a tidy table? One row per run and player, in SI units: what identifies the row, and what came out.
+
+Any column that is neither a result nor says where one comes from identifies the row: a study may add its own.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+from pandas import DataFrame
+
+from edgesim.units import si
+from experiments.configuration.command_line import suggestion
+
+# The usual ones, in the order in which people name them. ``plan`` and ``kind`` are those of validation tables.
+IDENTITY = (
+    "study",
+    "cluster",
+    "model",
+    "strategy",
+    "planner",
+    "method",
+    "plan",
+    "kind",
+    "devices",
+    "bandwidth_bit_per_s",
+    "batch_samples",
+    "player",
+)
+METRICS = frozenset(
+    {
+        "iterations",
+        "makespan_s",
+        "makespan_low_s",
+        "makespan_high_s",
+        "samples_per_s",
+        "latency_s",
+        "energy_j",
+        "energy_per_sample_j",
+        "edp_js",
+        "samples_per_charge",
+        "carbon_g",
+        "peak_bytes",
+        "bubble",
+        "utilisation",
+        "sent_bytes",
+        "tasks",
+        "simulated_s",
+        "measured_s",
+        "spread",
+        "error",
+        "regret",
+        "analytic_s",
+        "predicted_s",
+        "bound_s",
+        "gap",
+        "objective_value",
+        "planning_s",
+        "planning_bytes",
+    }
+)
+PROVENANCE = frozenset(
+    {
+        "placement",
+        "profile_hash",
+        "profile_origin",
+        "energy_source",
+        "carbon_source",
+        "schedule",
+        "status",
+        "reason",
+        "proof",
+        "objective",
+        "solver",
+    }
+)
+RESULTS = METRICS | PROVENANCE
+
+_TEXTS = (*(name for name in IDENTITY if name not in {"devices", "bandwidth_bit_per_s", "batch_samples"}), *PROVENANCE)
+MBIT_PER_S = si("1 Mbit/s") / si("1 bit/s")
+
+Value = float | int | str | None
+
+
+def identity(table: DataFrame, *, ignore: Collection[str] = (), results: Collection[str] = RESULTS) -> list[str]:
+    """The columns that tell one row from another, the usual ones first."""
+    usual = {name: place for place, name in enumerate(IDENTITY)}
+    columns = [name for name in table.columns if name not in results and name not in ignore]
+    return sorted(columns, key=lambda name: (usual.get(name, len(usual)), name))
+
+
+def records(table: DataFrame) -> list[dict[str, Value]]:
+    """The rows as Python has them: a missing cell and an empty text are None."""
+    return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: object) -> Value:
+    if isinstance(value, str | bool):
+        return str(value) or None
+    return None if pd.isna(value) else value
+
+
+def telling(
+    rows: Iterable[Mapping[str, Value]], among: Collection[str], *, same: Callable[[Mapping[str, Value]], Hashable]
+) -> list[str]:
+    """The columns ``among`` which some tell rows apart that ``same`` takes for one."""
+    groups: dict[Hashable, list[Mapping[str, Value]]] = defaultdict(list)
+    for row in rows:
+        groups[same(row)].append(row)
+    return [column for column in among if any(len({row[column] for row in group}) > 1 for group in groups.values())]
+
+
+def in_words(column: str, value: Value) -> str:
+    """A cell that identifies its row, for people.
+
+    >>> in_words("bandwidth_bit_per_s", 1e8), in_words("devices", 3), in_words("depth", 8), in_words("planner", None)
+    ('100 Mbit/s', '3 devices', 'depth 8', 'no planner')
+    """
+    if value is None:
+        return f"no {column}"
+    if isinstance(value, str):
+        return value
+    if column == "bandwidth_bit_per_s":
+        return f"{value / MBIT_PER_S:.12g} Mbit/s"
+    if column == "devices":
+        return f"{value:.12g} device{'s' * (value != 1)}"
+    return f"{column} {value:.12g}"
+
+
+def read_table(path: Path, *, needs: Iterable[str] = ()) -> DataFrame:
+    """A table as it was written, to the last bit. Raises ValueError if there is none, or a needed column is missing."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"{path} does not end like a table (a table is a .parquet or a .csv)")
+    if not path.is_file():
+        near = [file.name for file in path.parent.glob("*") if file.suffix in (".parquet", ".csv")]
+        raise ValueError(f"no such table: {path}{suggestion(path.name, near) if near else ''}")
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
+    for column in needs:
+        if column not in table.columns:
+            raise ValueError(f"{path} has no column {column!r}{suggestion(column, table.columns)}")
+    return table
+
+
+def _read_csv(path: Path) -> DataFrame:
+    """An empty cell is empty, a model called NA is a model, and a hash of digits only is no number."""
+    return pd.read_csv(
+        path,
+        dtype=dict.fromkeys(_TEXTS, str),
+        keep_default_na=False,
+        na_values=[""],
+        low_memory=False,
+    )

@@ -1,0 +1,1 @@
+"""What does a configuration say, and where do results go? Everything between a command line and the nouns."""

@@ -1,0 +1,145 @@
+"""How does a command line become a task's configuration, and a mistake one clear sentence?"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from functools import wraps
+from pathlib import Path
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import edgesim
+from edgesim.errors import EdgesimError
+from edgesim.units import si
+
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "conf"
+
+# The one place where human units of a configuration are read.
+OmegaConf.register_new_resolver("si", si, replace=True)
+
+Command = Callable[[DictConfig], object]
+USERS = (EdgesimError, ValueError, OSError, HydraException, OmegaConfBaseException)  # mistakes that a user can mend
+
+
+def run_command(command: Command, *, about: str | None, experiment: str | None = None) -> None:
+    """Compose the command line and run; a user's mistake ends in one sentence on stderr and exit code 2.
+
+    ``about`` heads ``--help``; ``experiment`` is what the command takes from conf/experiment unless told another.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(about)
+    if experiment and not any(word.lstrip("+~").startswith("experiment=") for word in sys.argv[1:]):
+        sys.argv.insert(1, f"experiment={experiment}")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
+    mistakes: list[Exception] = []
+
+    @wraps(command)
+    def guarded(cfg: DictConfig) -> object:
+        try:
+            check_complete(cfg)
+            return command(cfg)
+        except USERS as error:  # kept from Hydra, which would print a traceback
+            mistakes.append(error)
+            return None
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
+    except USERS as error:
+        mistakes.append(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    for mistake in mistakes:
+        print(f"error: {sentence(mistake)}", file=sys.stderr)
+    if mistakes:
+        sys.exit(2)
+
+
+def check_complete(cfg: DictConfig) -> None:
+    """Raise ValueError if a value must be given and is not."""
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{key} has no value (give it one: {key}=...)")
+
+
+def composed(*overrides: str, folders: Sequence[str] = ()) -> DictConfig:
+    """The configuration of these overrides, without a command line; ``folders`` hold further configuration files."""
+    return _composed(overrides, folders, hydra_too=False)
+
+
+def hydra_choice(group: str, *overrides: str, folders: Sequence[str] = ()) -> str:
+    """Which file of a group, also of Hydra's own, these overrides choose."""
+    return str(_composed(overrides, folders, hydra_too=True).hydra.runtime.choices[group])
+
+
+def _composed(overrides: Sequence[str], folders: Sequence[str], *, hydra_too: bool) -> DictConfig:
+    GlobalHydra.instance().clear()
+    paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in folders)}]"]
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return compose("config", overrides=[*(paths if folders else ()), *overrides], return_hydra_config=hydra_too)
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, in one sentence that names the thing, the value and the way out."""
+    if isinstance(error, MissingConfigException):
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return f"unknown {group} {name!r}{suggestion(name, error.options or ())}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read the override {error.override!r} (write KEY=VALUE, in quotes if it has brackets)"
+    if isinstance(error, InstantiationException | OmegaConfBaseException) and error.__cause__ is not None:
+        return sentence(error.__cause__) + _place(error)
+    if (key := re.search(r"Could not override '([^']+)'", str(error))) is not None:
+        return f"unknown override {key[1]!r}{suggestion(key[1], _keys())}"
+    if (value := re.fullmatch(r"(?P<value>'.*') is not a valid (?P<noun>\w+)", str(error))) is not None:
+        return _unknown_value(value["value"], value["noun"])
+    if isinstance(error, FileNotFoundError):
+        return f"no such file: {error.filename}"
+    return _one_line(str(error)) or type(error).__name__
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The nearest known names, or all of them: `` (did you mean 'data'? known: data, pipeline)``."""
+    names = sorted(str(entry) for entry in known)
+    near = get_close_matches(name, names, n=3)
+    listed = f"known: {', '.join(names)}" if len(names) <= 20 else "--help lists all"
+    return f" (did you mean {' or '.join(repr(n) for n in near)}? {listed})" if near else f" ({listed})"
+
+
+def _unknown_value(value: str, noun: str) -> str:
+    """For the enumerations of the library: Depth, Optimiser, Origin ..."""
+    return f"unknown {noun.lower()} {value}{suggestion(value.strip(chr(39)), getattr(edgesim, noun, ()))}"
+
+
+def _place(error: BaseException) -> str:
+    """Where in the configuration, if the error says."""
+    key = re.search(r"full_key: *([\w.\[\]]+)", str(error))
+    return f" [in {key[1]}]" if key else ""
+
+
+def _one_line(text: str) -> str:
+    """Hydra explains over several lines; ours are single already."""
+    kept = [
+        line.strip()
+        for line in text.splitlines()
+        if line.strip() and not re.match(r"\s*(full_key|object_type):?", line)
+    ]
+    return "; ".join(kept)
+
+
+def _keys() -> list[str]:
+    """Everything that an override can name: the default configuration's keys."""
+    GlobalHydra.instance().clear()
+    return ["experiment", *_paths(OmegaConf.to_container(composed(), resolve=False))]
+
+
+def _paths(node: object, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from _paths(value, f"{prefix}{key}.")

@@ -1,0 +1,30 @@
+"""A calibrated network on disk: JSON, written whole or not at all."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from edgesim.cluster import Network, Origin, Topology
+from experiments.configuration.result_folders import write_text
+
+
+def network_to_json(network: Network) -> str:
+    """All fields; the number of ranks follows from them."""
+    return json.dumps({key: value for key, value in asdict(network).items() if key != "ranks"}, indent=2) + "\n"
+
+
+def network_from_json(text: str) -> Network:
+    """Read what :func:`network_to_json` wrote."""
+    data = json.loads(text)
+    matrices = {key: tuple(map(tuple, data[key])) for key in ("bytes_per_s", "latency_s")}
+    return Network(**data | matrices | {"topology": Topology(data["topology"]), "origin": Origin(data["origin"])})
+
+
+def save_network(path: Path, network: Network) -> None:
+    """Write the network."""
+    write_text(path, network_to_json(network))
+
+
+def load_network(path: Path) -> Network:
+    """Read a network file."""
+    return network_from_json(path.read_text())

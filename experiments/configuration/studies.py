@@ -1,0 +1,44 @@
+"""Which studies are there? The files of conf/experiment that have a ``study``: what it sweeps, and what it draws."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from experiments.configuration.command_line import CONF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """One of them.
+
+    Attributes:
+        experiment: its file's name, for ``experiment=``.
+        name: of its table's folder.
+        figures: that it draws.
+        beside: other studies whose measured and published numbers are drawn in (``with`` in the file).
+    """
+
+    experiment: str
+    name: str
+    figures: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+
+
+def studies(folders: Sequence[Path] = (CONF,)) -> Iterator[Study]:
+    """All studies in these folders of configuration files, by file name."""
+    for path in sorted(path for folder in folders for path in (folder / "experiment").glob("*.yaml")):
+        entries = OmegaConf.load(path).get("study")
+        if entries is not None:
+            yield Study(
+                experiment=path.stem,
+                name=str(entries.name),
+                figures=tuple(entries.get("figures") or ()),
+                beside=tuple(entries.get("with") or ()),
+            )
+
+
+def table_path(results: Path, study: str) -> Path:
+    """Where a study's tidy table is kept."""
+    return results / study / "table.csv"

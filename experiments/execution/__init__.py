@@ -1,0 +1,1 @@
+"""How is a prepared run executed on a testbed?"""

@@ -1,0 +1,161 @@
+"""Which runs does a sweep hold? Every combination of its overrides, each composed into a configuration of its own.
+
+Sweeps are written as Hydra writes them: ``network.rate=20 Mbit/s,100 Mbit/s`` or ``cluster=demo,nanos``. A study's file
+may hold them too, under ``study.over``; names joined by ``+`` move together::
+
+    over:
+      network.rate: [20 Mbit/s, 100 Mbit/s]
+      model+workload: [[bert_small, text], [mobilenet_v2, images]]
+"""
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from experiments.configuration.command_line import CONF, check_complete, composed
+from experiments.configuration.setup import files_of
+
+Overrides = tuple[str, ...]
+# What says where and how a run is made or shown, not what it is.
+_BESIDE = ("results", "study", "sweep", "launcher", "search", "calibration", "fit", "validation", "demo")
+# What matters only to a run that is also executed.
+_REAL = ("testbed", "data", "iterations", "rehearsals", "checkpoint")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Overrides of all runs, and the choices that each run combines: one of every dimension."""
+
+    fixed: Overrides
+    dimensions: tuple[tuple[Overrides, ...], ...]
+    folders: tuple[str, ...] = ()  # of further configuration files
+
+    @cached_property
+    def runs(self) -> tuple[Overrides, ...]:
+        """The overrides of each run; the last dimension changes fastest."""
+        return tuple(tuple(word for choice in choices for word in choice) for choices in product(*self.dimensions))
+
+    def shrunk(self) -> "Sweep":
+        """The first run alone, to try whether a study works."""
+        return Sweep(self.fixed, tuple(choices[:1] for choices in self.dimensions), self.folders)
+
+
+def parse(words: Sequence[str], folders: Sequence[str] = ()) -> Sweep:
+    """A command line's overrides and the study's as a sweep. Raises what Hydra raises for words it cannot read.
+
+    What the command line gives takes the place of the study's dimension of that name.
+    """
+    overrides = [OverridesParser.create().parse_override(word) for word in words]
+    fixed = tuple(str(override.input_line) for override in overrides if not override.is_sweep_override())
+    dimensions = {
+        override.get_key_element(): tuple(
+            # Hydra escapes blanks, which it can read as they are, and so can people.
+            (f"{override.get_key_element()}={choice}".replace("\\ ", " "),)
+            for choice in override.sweep_string_iterator()
+        )
+        for override in overrides
+        if override.is_sweep_override()
+    }
+    given = {override.get_key_element().lstrip("+~") for override in overrides}
+    study = composed(*fixed, folders=folders).get("study") or {}
+    for key, choices in (study.get("over") or {}).items():
+        names = str(key).split("+")
+        if not given & set(names):
+            dimensions[str(key)] = tuple(_choice(str(key), names, choice) for choice in choices)
+    return Sweep(fixed, tuple(dimensions.values()), tuple(folders))
+
+
+def _choice(key: str, names: Sequence[str], choice: Any) -> Overrides:
+    values = OmegaConf.to_container(choice) if OmegaConf.is_config(choice) else choice
+    if len(names) == 1:
+        values = [values]
+    if not isinstance(values, list) or len(values) != len(names):
+        raise ValueError(f"study.over: {key!r} needs lists of {len(names)} values, got {values!r}")
+    return tuple(f"{name}={_written(value)}" for name, value in zip(names, values, strict=True))
+
+
+def _written(value: Any) -> str:
+    """A value as an override writes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+class Composer:
+    """Composes the runs of a sweep. What only sets values starts from a configuration that is composed once."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self.parser = OverridesParser.create()
+        self.bases: dict[Overrides, DictConfig] = {}
+        self.groups = {
+            path.relative_to(folder).as_posix()
+            for folder in (CONF, *map(Path, sweep.folders))
+            for path in Path(folder).rglob("*")
+            if path.is_dir()
+        }
+
+    def __call__(self, overrides: Overrides) -> dict[str, Any]:
+        """The run's configuration, resolved, as plain values. Raises what Hydra raises."""
+        parsed = [self.parser.parse_override(word) for word in overrides]
+        values = [override for override in parsed if self._sets_a_value(override)]
+        # Fixed values come before choices of files here; Hydra sets values last, whatever their order.
+        base = self._base(tuple(word for word, o in zip(overrides, parsed, strict=True) if o not in values))
+        cfg = copy.deepcopy(base)
+        for override in values:
+            if OmegaConf.select(cfg, override.key_or_group, throw_on_missing=False) is None:
+                return _plain(composed(*self.sweep.fixed, *overrides, folders=self.sweep.folders))
+            OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
+        return _plain(cfg)
+
+    def _base(self, overrides: Overrides) -> DictConfig:
+        if overrides not in self.bases:
+            self.bases[overrides] = composed(*self.sweep.fixed, *overrides, folders=self.sweep.folders)
+        return self.bases[overrides]
+
+    def _sets_a_value(self, override: Override) -> bool:
+        return (
+            override.type is OverrideType.CHANGE
+            and override.package is None
+            and override.key_or_group.replace(".", "/") not in self.groups
+            and not override.key_or_group.startswith("hydra")
+        )
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue:
+        check_complete(cfg)  # names the value in full, and the way out
+        raise
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def key(config: Mapping[str, Any]) -> str:
+    """What identifies a run: a hash of all that its result depends on, files by their content."""
+    left_out = _BESIDE if config["execute"] else _BESIDE + _REAL
+    matters = {name: value for name, value in config.items() if name not in left_out}
+    contents = {
+        noun: [sha256(Path(file).read_bytes()).hexdigest() for file in files]
+        for noun, files in files_of(config).items()
+    }
+    return sha256(json.dumps([matters, contents], sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def flat(config: Mapping[str, Any], prefix: str = "config") -> Iterator[tuple[str, str | None]]:
+    """Columns and texts of a configuration, lists whole."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}.{name}")
+        else:
+            yield f"{prefix}.{name}", None if value is None else _written(value)

@@ -1,0 +1,18 @@
+"""How is a sweep run in this very process? One run after the other: for debugging, and for runs on a testbed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from experiments.sweeps.workers import Batch, Outcome, Work, run_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Here:
+    """No workers."""
+
+    shared_files: bool = True
+
+    def launch(self, work: Work, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
+        """Each batch in turn."""
+        for batch in batches:
+            yield run_batch(work, batch)

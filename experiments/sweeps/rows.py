@@ -1,0 +1,161 @@
+"""What is one run's row in a table? Its configuration, what came of it, and what made it; a failure is a row too."""
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from edgesim.metrics import Metrics
+from edgesim.units import bit_per_s, si
+from experiments.analysis.predictions import prediction
+from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.result_folders import versions
+from experiments.configuration.setup import Nouns, Prepared, Shelf, nouns, prepare
+from experiments.execution.lazily import executed
+from experiments.sweeps.grid import Composer, Overrides, flat, key
+from experiments.sweeps.run_table import Row
+from experiments.tables.plans import in_words
+
+# Figures that are one number per run; the largest or the sum of those that are one per rank.
+FIGURES = (
+    "makespan_s",
+    "samples_per_s",
+    "latency_s",
+    "energy_j",
+    "energy_per_sample_j",
+    "edp_js",
+    "peak_bytes",
+    "bubble",
+    "utilisation",
+    "sent_bytes",
+)
+# Figures that only some configurations give: a device's battery, a grid. Of batteries the first that is empty.
+OPTIONAL_FIGURES = ("samples_per_charge", "carbon_g")
+
+
+class Runner:
+    """Makes runs one after the other, and remembers what they share."""
+
+    def __init__(self, composer: Composer, study: str, code: str) -> None:
+        self.composer, self.shelf = composer, Shelf()
+        self.made_by = {"study": study, "code": code, "host": platform.node()} | versions()
+
+    def key(self, overrides: Overrides) -> tuple[str, dict[str, Any] | None, str]:
+        """The run's key and configuration, or a key of its words and what is wrong with them."""
+        try:
+            config = self.composer(overrides)
+            return key(config), config, ""
+        except USERS as error:
+            return "words " + json.dumps([*self.composer.sweep.fixed, *overrides]), None, sentence(error)
+
+    def row(self, overrides: Overrides, name: str, config: dict[str, Any] | None, problem: str) -> Row:
+        """The run, made now."""
+        begin_s = time.monotonic()
+        if config is None:
+            return self.failed(overrides, name, config, problem)
+        try:
+            found = self._facts(config)
+        except USERS as error:
+            return self.failed(overrides, name, config, sentence(error))
+        except Exception as error:  # our mistake, but it must not end the other runs
+            return self.failed(overrides, name, config, f"{type(error).__name__}: {error}")
+        wall_s = time.monotonic() - begin_s
+        return self._said(overrides, name, config) | found | {"status": "done", "reason": "", "wall_s": wall_s}
+
+    def failed(self, overrides: Overrides, name: str, config: dict[str, Any] | None, reason: str) -> Row:
+        """The row of a run that could not be made; it tells which one as far as that can be known."""
+        row = self._said(overrides, name, config) | {"status": "failed", "reason": reason}
+        try:
+            return row | (which(config, nouns(config, self.shelf)) if config else {})
+        except Exception:  # what is wrong with the nouns is the reason already
+            return row
+
+    def _said(self, overrides: Overrides, name: str, config: dict[str, Any] | None) -> Row:
+        row: Row = {"key": name, "overrides": json.dumps(overrides), "finished": datetime.now(UTC).isoformat()}
+        return row | self.made_by | dict(flat(config or {}))
+
+    def _facts(self, config: Mapping[str, Any]) -> Row:
+        prepared = prepare(config, self.shelf)
+        words, measured = prepared.words, {}
+        if config["execute"]:
+            execution = executed(OmegaConf.create(dict(config)), prepared, lambda description: None)
+            measured = figures([words.measure(trace) for trace in execution.traces])
+            if execution.rehearsed is not None:
+                words = replace(words, profile=execution.rehearsed)
+        row = which(config, words) | made_of(prepared)
+        row |= figures([words.measure(words.simulate(prepared.schedule))])
+        return row | {f"measured.{name}": value for name, value in measured.items()}
+
+
+def which(config: Mapping[str, Any], words: Nouns) -> Row:
+    """Which run it is, in columns of the tidy table."""
+    strategy, planner = (str(config[noun]["_target_"]).rpartition(".")[2] for noun in ("strategy", "planner"))
+    return {
+        "cluster": words.cluster.name,
+        "model": words.model.name,
+        "strategy": strategy,
+        "planner": planner,
+        "method": config.get("method") or strategy,
+        "devices": len(words.cluster.devices),
+        "bandwidth_bit_per_s": bit_per_s(line_rate_bytes_per_s(config, words)),
+        "batch_samples": words.workload.batch_samples,
+        "iterations": config["iterations"],
+        "profile_hash": words.profile.hash,
+        "profile_origin": str(words.profile.origin),
+    }
+
+
+def made_of(prepared: Prepared) -> Row:
+    """The plan, what is known of it before it is played, and the schedule."""
+    words, plan = prepared.words, prepared.plan
+    promised = prediction(words.problem, plan, prepared.strategy)
+    known = {
+        "predicted_s": promised.seconds,
+        "bound_s": promised.bound_s,
+        "gap": promised.gap,
+        "solver": plan.proof.solver,
+        "planning_s": plan.proof.seconds,
+    }
+    return {
+        "placement": in_words(plan, [device.name for device in words.cluster.devices]),
+        "schedule": prepared.schedule.hash,
+        **{name: value for name, value in known.items() if value is not None},
+    }
+
+
+def line_rate_bytes_per_s(config: Mapping[str, Any], words: Nouns) -> float:
+    """Of the slowest NIC or link; where the links were measured, what they were meant to be."""
+    network = config["network"]
+    return words.cluster.network.slowest_bytes_per_s if network["calibrated"] is None else si(network["rate"])
+
+
+def figures(iterations: Sequence[Metrics]) -> Row:
+    """The median of the iterations, and of their time also the extremes."""
+    plain = [
+        metrics.to_dict()
+        | {
+            "peak_bytes": max(metrics.peak_bytes),
+            "sent_bytes": sum(metrics.sent_bytes),
+            "utilisation": sum(metrics.utilisation) / len(metrics.utilisation),
+            "samples_per_charge": min((n for n in metrics.samples_per_charge if n is not None), default=None),
+        }
+        for metrics in iterations
+    ]
+    times = [metrics.makespan_s for metrics in iterations]
+    known = [name for name in (*FIGURES, *OPTIONAL_FIGURES) if plain[0][name] is not None]
+    return (
+        dict.fromkeys(OPTIONAL_FIGURES)
+        | {name: median(each[name] for each in plain) for name in known}
+        | {
+            "makespan_low_s": min(times) if len(times) > 1 else None,
+            "makespan_high_s": max(times) if len(times) > 1 else None,
+            "energy_source": iterations[0].energy_source,
+            "carbon_source": iterations[0].carbon_source,
+        }
+    )

@@ -1,0 +1,100 @@
+"""What does a worker of a sweep do? It makes the runs of a batch that are not finished yet, and writes each down."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.sweeps.grid import Composer, Overrides, Sweep
+from experiments.sweeps.rows import Runner
+from experiments.sweeps.run_table import Row, RunTable, Writer
+
+Batch = tuple[Overrides, ...]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all batches of a sweep have in common.
+
+    ``shared_files``: whether workers see the table's folder; if not, they hand their rows to the driver.
+    """
+
+    sweep: Sweep
+    folder: str
+    study: str
+    code: str
+    shared_files: bool = True
+
+
+class Outcome(NamedTuple):
+    """A run that is finished, now or before; ``row`` where the driver must write it down."""
+
+    key: str
+    failed: bool
+    row: Row | None = None
+
+
+class Worker:
+    """One process's part; what runs share is built once."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.table = RunTable(Path(work.folder))
+        self.finished = self.table.finished(work.code) if work.shared_files else set()
+        self.runner = Runner(Composer(work.sweep), work.study, work.code)
+        self.writer = Writer(self.table) if work.shared_files else None
+
+    def run(self, overrides: Overrides) -> Outcome:
+        """The run, unless it is finished."""
+        key, config, problem = self.runner.key(overrides)
+        if key in self.finished:
+            return Outcome(key, failed=False)
+        with self.mark(overrides):
+            row = self.runner.row(overrides, key, config, problem)
+        self.finished.add(key)
+        if self.writer is not None:
+            self.writer.add([row])
+        return Outcome(key, failed=row["status"] == "failed", row=None if self.writer else row)
+
+    def mark(self, overrides: Overrides) -> "Mark":
+        """Tell, for as long as the run lasts, who is at it: if this process dies, the driver knows at what."""
+        return Mark(Path(self.work.folder) / "now" / f"{os.getpid()}", overrides if self.writer else None)
+
+
+class Mark:
+    """A file that exists while a run is being made."""
+
+    def __init__(self, path: Path, overrides: Overrides | None) -> None:
+        self.path, self.overrides = path, overrides
+
+    def __enter__(self) -> None:
+        if self.overrides is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text("\n".join(self.overrides))
+
+    def __exit__(self, *error: object) -> None:
+        if self.overrides is not None:
+            self.path.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=1)
+def _worker(work: Work) -> Worker:
+    return Worker(work)
+
+
+def run_batch(work: Work, batch: Batch) -> Sequence[Outcome]:
+    """All runs of a batch; the process keeps what they share for its next batch."""
+    worker = _worker(work)
+    return [worker.run(overrides) for overrides in batch]
+
+
+def bury(work: Work, overrides: Overrides, reason: str) -> Outcome:
+    """Record a run that cannot be made as failed."""
+    worker = _worker(work)
+    key, config, _ = worker.runner.key(overrides)
+    row = worker.runner.failed(overrides, key, config, reason)
+    if worker.writer is not None:
+        worker.writer.add([row])
+    return Outcome(key, failed=True, row=None if worker.writer else row)

@@ -1,0 +1,1 @@
+"""How does a rank compute its own heads, columns and tokens of every block?"""

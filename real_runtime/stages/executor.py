@@ -1,0 +1,109 @@
+"""Which tensors does a rank need for its part of a job? Its module, its samples, the boundary tensors in between."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from edgesim.schedule import COMPUTE, Op, Payload, Task
+from real_runtime.data import Source
+from real_runtime.job import Job
+from real_runtime.models import boundary_shapes
+from real_runtime.stages.module import StageModule
+
+
+class Part:
+    """A rank's part of a job: its stage's module, its data and its boundary tensors."""
+
+    def __init__(self, job: Job, program: Iterable[Task]) -> None:
+        self.job = job
+        held = {task.layers: task for task in program if task.op in COMPUTE}
+        if len(held) > 1:
+            raise ValueError(f"a rank plays one stage, the schedule gives it {sorted(held)}")
+        self.stage: StageModule | None = None
+        if held:
+            (self.layers,) = held
+            self.stage = StageModule(job.model, job.workload, self.layers, seed=job.seed, checkpoint=job.checkpoint)
+            self.source = Source(job.data, job.model, job.workload, job.seed)
+            self.shapes = boundary_shapes(job.model, job.workload.tokens)
+            self.samples = next(task.samples for task in program if task.op is Op.F)
+
+    def begin(self, iteration: int) -> None:
+        """Draw the batch and forget the last iteration's tensors."""
+        self.entered: dict[int, Tensor] = {}
+        self.gradients: dict[int, Tensor] = {}
+        self.leaving: dict[int, Tensor] = {}
+        if self.stage is not None:
+            self.stage.loss = 0.0
+            self.inputs, self.targets = self.source.batch(iteration)
+
+    def loss(self) -> float:
+        """This rank's part of the batch's loss; 0 but on the last stage."""
+        return 0.0 if self.stage is None else self.stage.loss
+
+    def reduced(self, task: Task) -> Tensor:
+        """What an all-reduce adds up, in place: the stage's gradients."""
+        assert self.stage is not None
+        return self.stage.flat_gradients
+
+    def results(self) -> dict[str, Tensor]:
+        """The stage's parameters by name, ``<layer>.<name in the layer>``; of inference, the last stage's logits."""
+        assert self.stage is not None
+        if not self.stage.training:
+            return (
+                {"logits": torch.cat([self.stage.outputs[m] for m in sorted(self.stage.outputs)])}
+                if self.stage.last
+                else {}
+            )
+        named = self.stage.module.named_parameters()
+        return {f"{self.layers[0] + int(name.split('.')[0])}.{name.split('.', 1)[1]}": p.detach() for name, p in named}
+
+    def rows(self, micro_batch: int) -> slice:
+        """This rank's samples of a micro-batch, within the batch."""
+        start = micro_batch * self.job.workload.micro_batch_samples
+        return slice(start + self.samples[0], start + self.samples[1])
+
+    def compute(self, task: Task) -> None:
+        """F, B or UPDATE."""
+        assert self.stage is not None
+        m = task.micro_batch
+        match task.op:
+            case Op.F:
+                assert m is not None
+                entered = self.inputs[self.rows(m)] if self.layers[0] == 0 else self.entered.pop(m)
+                self.stage.forward(m, entered, self.targets[self.rows(m)] if self.stage.last else None)
+            case Op.B:
+                assert m is not None
+                gradient = self.stage.backward(m, self.gradients.pop(m, None))
+                if gradient is not None:
+                    self.leaving[m] = gradient
+            case Op.UPDATE:
+                self.stage.update()
+
+    def outgoing(self, task: Task) -> Tensor:
+        """The tensor that a SEND carries."""
+        if task.payload is Payload.WEIGHTS:
+            return torch.zeros(task.nbytes, dtype=torch.uint8)  # a measurement of the network: the bytes do not matter
+        assert self.stage is not None
+        assert task.micro_batch is not None
+        whole = (
+            self.stage.output(task.micro_batch)
+            if task.payload is Payload.ACTIVATION
+            else self.leaving[task.micro_batch]
+        )
+        return whole[self.own(task)].contiguous()
+
+    def incoming(self, task: Task) -> Tensor:
+        """The part of a boundary tensor that a RECV fills, in place."""
+        if task.payload is Payload.WEIGHTS:
+            return torch.empty(task.nbytes, dtype=torch.uint8)
+        assert task.micro_batch is not None
+        home = self.entered if task.payload is Payload.ACTIVATION else self.gradients
+        if task.micro_batch not in home:
+            shape = self.shapes[task.layers[0] - 1]
+            home[task.micro_batch] = torch.empty(self.samples[1] - self.samples[0], *shape)
+        return home[task.micro_batch][self.own(task)]
+
+    def own(self, task: Task) -> slice:
+        """A message's samples within this rank's tensors."""
+        return slice(task.samples[0] - self.samples[0], task.samples[1] - self.samples[0])

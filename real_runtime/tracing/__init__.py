@@ -1,0 +1,1 @@
+"""What does each layer of a PyTorch module cost? Counted, fitted, and written as a layer table."""

@@ -1,0 +1,146 @@
+"""What does each layer of a PyTorch model cost? Writes the layer table that ``edgesim.model.from_table`` reads.
+
+    python -m real_runtime.tracing.trace_model resnet50 --output edgesim/tables/resnet50.json
+    python -m real_runtime.tracing.trace_model my_net.py:make --resolution 32 --argument width=16 --output my_net.json
+    python -m real_runtime.tracing.trace_model my_text.py:make --vocabulary 259 --tokens 16 32 64 --output my_text.json
+
+MODEL is the name of a table that the project keeps, or FILE.py:FUNCTION of your own. The function gives an
+nn.Sequential, or a list or tuple of modules: a chain, which is cut between its children. Any other module needs a
+method layers() -> list[nn.Module]. Samples are dimension 0 of every tensor. A child without parameters joins its
+neighbour.
+
+The file may also define
+    sample() or sample(tokens)   one input, if the module reads neither images nor text of this project's data
+    loss(output, target)         a mean over samples (default: cross-entropy of classes, or of hidden tokens)
+
+Nothing is computed: tensors are fake, so a model larger than this machine can be traced. Costs are counted at 2 and 3
+samples (and three lengths), fitted exactly, and checked at 4 samples (and a further length). To execute the model, it
+must give the same on every device: without dropout.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgesim.model import Model, model_to_dict
+from real_runtime.models import module
+from real_runtime.tracing.layer_table import trace
+
+# Settings of the tables in edgesim/tables: the published ones, and small pictures for the handwritten digits.
+_IMAGENET, _DIGITS = {"classes": 1000}, {"resolution": 64, "classes": 10}
+_RESNET50 = {"depths": [3, 4, 6, 3]}  # He et al., 2016, table 1
+_B1 = {"width": 1.0, "depth": 1.1, "depthwise_padding": [16]}  # google/efficientnet-b1; Tan and Le, 2019
+KEPT: dict[str, tuple[str, dict[str, Any]]] = {
+    "mobilenet_v2": ("mobilenet_v2", {**_DIGITS, "width": 1.0}),
+    "resnet50": ("resnet", {"resolution": 224, **_IMAGENET, **_RESNET50}),
+    "resnet50_digits": ("resnet", {**_DIGITS, **_RESNET50}),
+    "efficientnet_b1": ("efficientnet", {"resolution": 240, **_IMAGENET, **_B1}),
+    "efficientnet_b1_digits": ("efficientnet", {**_DIGITS, **_B1}),
+}
+
+
+def trace_kept(name: str, **changes: int) -> Model:
+    """A table that the project keeps, or the same with another resolution or number of classes."""
+    arch, hyper = KEPT[name]
+    return trace(name, arch, hyper | changes)
+
+
+def trace_file(
+    place: str,
+    *,
+    name: str | None,
+    arguments: Mapping[str, Any],
+    resolution: int | None = None,
+    vocabulary: int | None = None,
+    tokens: list[int] | None = None,
+) -> Model:
+    """The table of a user's own module, ``FILE.py:FUNCTION``. Raises ValueError for what cannot be traced."""
+    path, _, factory = place.rpartition(":")
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise ValueError(f"no such file: {path} (say FILE.py:FUNCTION)")
+    reads = {key: value for key, value in (("resolution", resolution), ("vocabulary", vocabulary)) if value}
+    hyper = {"file": str(file), "sha256": module.file_hash(file), "factory": factory, "arguments": dict(arguments)}
+    sequences = module.takes_tokens(hyper | reads)
+    if tokens and not sequences:
+        raise ValueError(f"{place} reads no sequences, so --tokens means nothing (leave it out, or give --vocabulary)")
+    return trace(name or file.stem, "module", hyper | reads, tokens or [16, 32, 64] if sequences else ())
+
+
+def table_text(model: Model, folder: Path) -> str:
+    """The table as JSON, a layer per line; a user's file is named relative to the table's folder."""
+    data = model_to_dict(model)
+    if "file" in data["hyper"]:
+        data["hyper"]["file"] = os.path.relpath(data["hyper"]["file"], folder.resolve())
+    layers = ",\n  ".join(json.dumps(layer) for layer in data.pop("layers"))
+    return f'{json.dumps(data)[:-1]}, "layers": [\n  {layers}\n]}}\n'
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} has no value (say NAME=VALUE)")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m real_runtime.tracing.trace_model",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help=f"{', '.join(KEPT)}, or FILE.py:FUNCTION")
+    parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
+    reads = parser.add_mutually_exclusive_group()
+    reads.add_argument("--resolution", type=int, help="it reads images [samples, 3, N, N] (data=digits)", metavar="N")
+    reads.add_argument(
+        "--vocabulary", type=int, help="it reads token ids below N [samples, tokens] (data=text: 259)", metavar="N"
+    )
+    parser.add_argument("--classes", type=int, help="classes of the head, for a kept model", metavar="N")
+    parser.add_argument("--tokens", type=int, nargs=3, help="three lengths (default: 16 32 64)", metavar="T")
+    parser.add_argument(
+        "--argument",
+        type=_argument,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="passed to FUNCTION; a value is JSON, or text; may be given several times",
+    )
+    parser.add_argument("--name", help="of the model (default: the file's)")
+    return parser
+
+
+def main() -> None:
+    """Write one table, or end in one sentence on stderr and exit code 2."""
+    parser = _parser()
+    given = parser.parse_args()
+    try:
+        if ":" in given.model:
+            model = trace_file(
+                given.model,
+                name=given.name,
+                arguments=dict(given.argument),
+                resolution=given.resolution,
+                vocabulary=given.vocabulary,
+                tokens=given.tokens,
+            )
+        elif given.model in KEPT:
+            changes = {key: getattr(given, key) for key in ("resolution", "classes") if getattr(given, key)}
+            model = trace_kept(given.model, **changes)
+        else:
+            raise ValueError(f"unknown model {given.model!r} (known: {', '.join(KEPT)}; or say FILE.py:FUNCTION)")
+        given.output.write_text(table_text(model, given.output.parent))
+    except (ValueError, TypeError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    print(f"{model}\nwritten to {given.output}; a model of conf/model:")
+    print(f"  _target_: edgesim.model.from_table\n  table: {given.output.resolve()}")
+
+
+if __name__ == "__main__":
+    main()
