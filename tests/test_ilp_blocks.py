@@ -25,11 +25,11 @@ from edgesim.planners.cost_models.block_time import BlockCosts, BlockLatency, bl
 from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.exact.blocks import search as block_search
 from edgesim.planners.exact.blocks.explain import lacking_bytes
-from edgesim.planners.exact.blocks.feasibility import Reach
+from edgesim.planners.exact.blocks.feasibility import Feasibility
 from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
 from edgesim.planners.exact.blocks.memory_rows import held_at, memory_rows, rounding_bytes, share_of
-from edgesim.planners.exact.blocks.milp import Programme
-from edgesim.planners.exact.blocks.tables import Shelf, Tables
+from edgesim.planners.exact.blocks.milp import BlockMilp
+from edgesim.planners.exact.blocks.tables import PhaseSeconds, Tables
 from edgesim.planners.exact.blocks.teams import teams
 from edgesim.planners.literature.galaxy import galaxy
 from edgesim.planners.problem import Problem
@@ -271,22 +271,22 @@ def test_no_plan_is_below_the_bound_of_its_largest_tile_or_outside_the_windows_o
     units, tokens = WAYS[way]
     totals = {by: total for by, total in TOTALS.items() if (tokens if by is SplitBy.TOKENS else units)}
     found, ones = phases(problem, units=units, tokens=tokens, overlap=overlap), dict.fromkeys(totals, 1)
-    shelf = Shelf(BlockCosts(problem, heads=HEADS, columns=COLUMNS), totals, ones)
+    phase_seconds = PhaseSeconds(BlockCosts(problem, heads=HEADS, columns=COLUMNS), totals, ones)
     seconds = BlockLatency(problem, units=units, tokens=tokens, overlap=overlap)
     reached = {
-        team.size: Reach(Tables(problem, shelf, found, team, totals=totals, units=ones))
+        team.size: Feasibility(Tables(problem, phase_seconds, found, team, totals=totals, units=ones))
         for team in teams(problem, tuple(problem.ranks), leave_out=leave_out, most=3)
     }
     for plan in all_plans(problem, way, leave_out=leave_out):
-        (stage,), value_s, reach = plan.stages, seconds(plan), reached[len(plan.ranks)]
+        (stage,), value_s, feasibility = plan.stages, seconds(plan), reached[len(plan.ranks)]
         largest = max(stage.tokens, default=0)
-        assert reach.tiles.bound_s(largest, largest) <= value_s * (1 + 1e-9)
-        assert reach.alone_s <= reach.bound_s * (1 + 1e-9) <= value_s * (1 + 2e-9)
-        windows = reach.within(value_s * (1 + 1e-7))
+        assert feasibility.tiles.bound_s(largest, largest) <= value_s * (1 + 1e-9)
+        assert feasibility.alone_s <= feasibility.bound_s * (1 + 1e-9) <= value_s * (1 + 2e-9)
+        windows = feasibility.within(value_s * (1 + 1e-7))
         shares = {SplitBy.HEADS: stage.heads, SplitBy.COLUMNS: stage.columns, SplitBy.TOKENS: stage.tokens}
         for by, windows_of in windows.items():
             for rank, amount in zip(stage.ranks, shares[by], strict=True):
-                assert windows_of[rank][reach.tables.amounts[by].index(amount)]
+                assert windows_of[rank][feasibility.tables.amounts[by].index(amount)]
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -355,19 +355,19 @@ def test_the_plan_does_not_depend_on_the_solver_that_is_first(way: str, monkeypa
 def test_after_answers_that_need_half_a_byte_too_much_the_plan_does_not_depend_on_the_solver_either(
     way: str, memory_bytes: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, forbid = block_search.solve, Programme.forbid
+    asked, forbid = block_search.solve, BlockMilp.forbid
     refused = list[object]()
     plans = set[tuple[Stage, ...]]()
     for solver in ("CBC", "HiGHS"):
         monkeypatch.setattr(block_search, "solve", lambda p, s=solver, **how: asked(p, **({"solvers": (s,)} | how)))
-        monkeypatch.setattr(Programme, "forbid", lambda *what: (refused.append(what), forbid(*what)))
+        monkeypatch.setattr(BlockMilp, "forbid", lambda *what: (refused.append(what), forbid(*what)))
         plans.add(planned(a_problem((2, 2, 1), memory_bytes=memory_bytes), way).stages)
     assert refused
     assert len(plans) == 1
 
 
 def test_a_search_that_only_finds_what_does_not_fit_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Reach, "holds", lambda *_: False)
+    monkeypatch.setattr(Feasibility, "holds", lambda *_: False)
     model = bert(name="mid", layers=3, hidden=48, heads=12, columns=60, vocabulary=50, positions=24)
     began_s = perf_counter()
     with pytest.raises(PlanError, match=r"found no plan within 0\.5 s \(raise time_limit_s\)"):

@@ -18,8 +18,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgesim.planners.solvers import cbc, highs
-from edgesim.planners.solvers.milp import written
-from edgesim.planners.solvers.race import Answer, SolverError, SolveStatus, solve
+from edgesim.planners.solvers.milp import write_milp
+from edgesim.planners.solvers.race import MilpResult, SolverError, SolveStatus, solve
 
 repeatable = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 SOLVERS = (("CBC",), ("HiGHS",), ("CBC", "HiGHS"))
@@ -105,11 +105,11 @@ def test_a_knapsack_is_what_trying_every_choice_finds(solvers: tuple[str, ...]) 
             for choice in choices
             if sum(w * x for w, x in zip(weights, choice, strict=True)) <= room
         )
-        answer = solve(knapsack(values, weights, room), time_limit_s=20, solvers=solvers)
-        assert answer.status is SolveStatus.OPTIMAL
-        assert answer.value == pytest.approx(least)
-        assert answer.bound == pytest.approx(least, rel=2e-6, abs=1e-9)
-        assert set(answer.values.values()) <= {0.0, 1.0}
+        result = solve(knapsack(values, weights, room), time_limit_s=20, solvers=solvers)
+        assert result.status is SolveStatus.OPTIMAL
+        assert result.value == pytest.approx(least)
+        assert result.bound == pytest.approx(least, rel=2e-6, abs=1e-9)
+        assert set(result.values.values()) <= {0.0, 1.0}
 
     check()
 
@@ -123,9 +123,9 @@ def test_an_assignment_is_what_trying_every_permutation_finds(solvers: tuple[str
         orders = sorted((sum(costs[i][j] for i, j in enumerate(order)), order) for order in permutations(range(n)))
         assume(len(orders) == 1 or orders[0][0] < orders[1][0])  # else solvers may take either
         best = orders[0][1]
-        answer = solve(assignment(costs), time_limit_s=20, solvers=solvers)
-        assert answer.status is SolveStatus.OPTIMAL
-        assert {name for name, value in answer.values.items() if value} == {f"x_{i}_{j}" for i, j in enumerate(best)}
+        result = solve(assignment(costs), time_limit_s=20, solvers=solvers)
+        assert result.status is SolveStatus.OPTIMAL
+        assert {name for name, value in result.values.items() if value} == {f"x_{i}_{j}" for i, j in enumerate(best)}
 
     check()
 
@@ -137,20 +137,20 @@ def test_a_problem_of_continuous_variables_alone_is_proven_too(solvers: tuple[st
     problem += 2 * x + 3 * y + 5
     problem += x + y >= 2.5
     problem += x <= 2
-    answer = solve(problem, time_limit_s=20, solvers=solvers)
-    assert (answer.status, answer.value, answer.bound) == (
+    result = solve(problem, time_limit_s=20, solvers=solvers)
+    assert (result.status, result.value, result.bound) == (
         SolveStatus.OPTIMAL,
         pytest.approx(10.5),
         pytest.approx(10.5),
     )
-    assert answer.values == {"x": pytest.approx(2), "y": pytest.approx(0.5)}
+    assert result.values == {"x": pytest.approx(2), "y": pytest.approx(0.5)}
 
 
 @pytest.mark.parametrize("solvers", SOLVERS, ids="+".join)
 @pytest.mark.parametrize("problem", [infeasible(), knapsack([1], [1], -1)], ids=["parity", "rows"])
 def test_what_has_no_solution_is_infeasible(problem: pulp.LpProblem, solvers: tuple[str, ...]) -> None:
-    answer = solve(problem, time_limit_s=20, solvers=solvers)
-    assert (answer.status, answer.value, dict(answer.values)) == (SolveStatus.INFEASIBLE, None, {})
+    result = solve(problem, time_limit_s=20, solvers=solvers)
+    assert (result.status, result.value, dict(result.values)) == (SolveStatus.INFEASIBLE, None, {})
 
 
 @pytest.mark.parametrize("solvers", SOLVERS, ids="+".join)
@@ -177,14 +177,14 @@ def test_a_wide_gap_is_enough_if_it_is_asked_for_and_the_bound_says_so(solvers: 
 def test_at_the_time_limit_the_gap_is_the_true_one_and_nothing_is_called_optimal(solvers: tuple[str, ...]) -> None:
     """The traps of status words: there is an incumbent, and the bound has not moved."""
     began_s = time.perf_counter()
-    answer = solve(market_split(), time_limit_s=0.7, solvers=solvers)
+    result = solve(market_split(), time_limit_s=0.7, solvers=solvers)
     assert time.perf_counter() - began_s < 3
-    assert answer.status is SolveStatus.FEASIBLE
-    assert answer.value is not None
-    assert answer.bound is not None
-    assert answer.bound == pytest.approx(1)  # nothing missed, and the constant
-    assert answer.value >= 2 - 1e-6
-    assert answer.values["x3"] in (0.0, 1.0)
+    assert result.status is SolveStatus.FEASIBLE
+    assert result.value is not None
+    assert result.bound is not None
+    assert result.bound == pytest.approx(1)  # nothing missed, and the constant
+    assert result.value >= 2 - 1e-6
+    assert result.values["x3"] in (0.0, 1.0)
 
 
 def test_without_time_nothing_is_known() -> None:
@@ -194,10 +194,10 @@ def test_without_time_nothing_is_known() -> None:
     for seed in range(30):  # rows that keep heuristics busy
         row = random.Random(seed)
         problem += pulp.lpSum(row.randrange(2, 100) * v for v in problem.variables()) == 2 * 1500 + 1
-    answer = solve(problem, time_limit_s=0.05)
-    assert answer.status is SolveStatus.UNKNOWN
-    assert answer.value is None
-    assert not answer.values
+    result = solve(problem, time_limit_s=0.05)
+    assert result.status is SolveStatus.UNKNOWN
+    assert result.value is None
+    assert not result.values
 
 
 @pytest.mark.parametrize("solver", ["CBC", "HiGHS"])
@@ -207,20 +207,20 @@ def test_a_start_is_where_a_search_begins(solver: str) -> None:
     good = solve(problem, time_limit_s=0.7)
     assert good.value is not None
     start = {name: value for name, value in good.values.items() if name.startswith("x")}
-    answer = solve(problem, time_limit_s=0.3, start=start, solvers=(solver,))
-    assert answer.value is not None
-    assert answer.value <= good.value + 1e-6
+    result = solve(problem, time_limit_s=0.3, start=start, solvers=(solver,))
+    assert result.value is not None
+    assert result.value <= good.value + 1e-6
 
 
 def test_what_is_called_optimal_is_believed_no_further_than_the_bound(tmp_path: Path) -> None:
     """HiGHS 1.16 may hand a start back as optimal, beside the bound of a better solution."""
-    question = written(knapsack([3, 4], [1, 1], 1), tmp_path, start={}, gap=1e-6, time_limit_s=1)
-    nothing_taken = dict.fromkeys(question.variables, 0.0)
-    answers = [
-        question.answer(solver="any", seconds=0, proven=True, bound=bound, found=nothing_taken) for bound in (0, -4)
+    milp = write_milp(knapsack([3, 4], [1, 1], 1), tmp_path, start={}, gap=1e-6, time_limit_s=1)
+    nothing_taken = dict.fromkeys(milp.variables, 0.0)
+    results = [
+        milp.result(solver="any", seconds=0, proven=True, bound=bound, values=nothing_taken) for bound in (0, -4)
     ]  # the file lacks the constant, which is 7
-    assert [answer.status for answer in answers] == [SolveStatus.OPTIMAL, SolveStatus.FEASIBLE]
-    assert [answer.bound for answer in answers] == [7, 3]
+    assert [result.status for result in results] == [SolveStatus.OPTIMAL, SolveStatus.FEASIBLE]
+    assert [result.bound for result in results] == [7, 3]
 
 
 def test_a_solution_without_the_value_reported_beside_it_is_sought_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,10 +254,10 @@ def script(folder: Path, text: str) -> Callable[[], str]:
     return lambda: str(path)
 
 
-def later(finish: Callable[[Any], Answer], seconds: float = 0.3) -> Callable[[Any], Answer]:
+def later(finish: Callable[[Any], MilpResult], seconds: float = 0.3) -> Callable[[Any], MilpResult]:
     """So that the other one is heard first."""
 
-    def slowly(self: Any) -> Answer:
+    def slowly(self: Any) -> MilpResult:
         time.sleep(seconds)
         return finish(self)
 
@@ -268,9 +268,9 @@ def small() -> pulp.LpProblem:
     return knapsack([3, 4, 5], [2, 3, 4], 6)
 
 
-def assert_solved(answer: Answer, solver: str) -> None:
-    assert (answer.status, answer.value) == (SolveStatus.OPTIMAL, 4)
-    assert answer.solver.startswith(solver)
+def assert_solved(result: MilpResult, solver: str) -> None:
+    assert (result.status, result.value) == (SolveStatus.OPTIMAL, 4)
+    assert result.solver.startswith(solver)
 
 
 def test_a_cbc_that_crashes_is_named_and_highs_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ def test_a_highs_that_is_absent_is_named_and_cbc_goes_on(monkeypatch: pytest.Mon
 
 
 def test_a_highs_that_crashes_is_named_and_cbc_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(_self: highs.Highs) -> Answer:
+    def crash(_self: highs.Highs) -> MilpResult:
         raise SolverError("failed")
 
     monkeypatch.setattr(highs.Highs, "finish", crash)
@@ -315,8 +315,8 @@ def test_without_any_solver_the_way_out_is_named(tmp_path: Path, monkeypatch: py
 def test_a_cbc_that_ignores_its_limit_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cbc, "executable", script(tmp_path, "exec sleep 60"))
     began_s = time.perf_counter()
-    answer = solve(small(), time_limit_s=0.1, solvers=("CBC",))
-    assert answer.status is SolveStatus.UNKNOWN
+    result = solve(small(), time_limit_s=0.1, solvers=("CBC",))
+    assert result.status is SolveStatus.UNKNOWN
     assert time.perf_counter() - began_s < 3
 
 

@@ -1,4 +1,4 @@
-"""Are the bounds of stages for rent below every pipeline, and do labels and solvers find the same best choice?"""
+"""Are the Lagrangian bounds below every pipeline, and do labels and solvers find the same best choice?"""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from test_ilp_hybrid_pipeline import a_problem
 
 from edgesim.plan import Depth
-from edgesim.planners.exact.pipelines.branch_and_bound import Search
-from edgesim.planners.exact.pipelines.label_setting import Choice, Enumeration
-from edgesim.planners.exact.pipelines.lagrangian import Market
-from edgesim.planners.exact.pipelines.milp import Programme
-from edgesim.planners.exact.pipelines.milp_in_pulp import integer_programme
+from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound
+from edgesim.planners.exact.pipelines.label_setting import Choice, LabelSetting
+from edgesim.planners.exact.pipelines.lagrangian import Relaxation
+from edgesim.planners.exact.pipelines.milp import StageMilp
+from edgesim.planners.exact.pipelines.milp_in_pulp import in_pulp
 from edgesim.planners.exact.pipelines.search import PipelineSearch
 from edgesim.planners.exact.pipelines.stage_table import Stages
 from edgesim.workload import Purpose
@@ -30,9 +30,9 @@ def search_of(
     return PipelineSearch(problem, planner="test", depth=depth, replicas=2)
 
 
-def every_choice(programme: Programme) -> list[Choice]:
+def every_choice(milp: StageMilp) -> list[Choice]:
     """All paths of candidates with no more devices than there are."""
-    c, shape = programme.columns, programme.shape
+    c, shape = milp.columns, milp.shape
     found: list[Choice] = []
 
     def grow(choice: Choice, at: int, left: np.ndarray) -> None:
@@ -54,31 +54,31 @@ def rows_of(stages: Stages, choice: Choice) -> list[int]:
 
 
 @repeatable
-@given(seed=st.integers(0, 10_000), depth=depths, rents=st.lists(st.floats(0, 0.2), min_size=3, max_size=3))
-def test_no_pipeline_costs_less_than_the_bound_at_any_rents(seed: int, depth: Depth, rents: list[float]) -> None:
+@given(seed=st.integers(0, 10_000), depth=depths, prices=st.lists(st.floats(0, 0.2), min_size=3, max_size=3))
+def test_no_pipeline_costs_less_than_the_bound_at_any_prices(seed: int, depth: Depth, prices: list[float]) -> None:
     search = search_of(seed, depth=depth)
-    choices = every_choice(search.programme)
+    choices = every_choice(search.milp)
     if not choices:
         return
     seconds = [search.seconds(choice) for choice in choices]
-    stages = Stages(search.programme)
-    market = Market(stages, np.arange(len(stages)), least_u_s=0.0, below_s=2 * max(seconds), counts_beside=True)
-    offer = market.offer(np.array(rents[: len(stages.shape.devices)]), 0.0)
-    through = market.through(offer)
+    stages = Stages(search.milp)
+    relaxation = Relaxation(stages, np.arange(len(stages)), least_u_s=0.0, below_s=2 * max(seconds), counts_beside=True)
+    bound = relaxation.bound_at(np.array(prices[: len(stages.shape.devices)]), 0.0)
+    through = relaxation.through(bound)
     for choice, value_s in zip(choices, seconds, strict=True):
-        assert offer.bound_s <= value_s * (1 + 1e-9)
+        assert bound.bound_s <= value_s * (1 + 1e-9)
         assert through[rows_of(stages, choice)].max() <= value_s * (1 + 1e-9)
 
 
 @repeatable
 @given(seed=st.integers(0, 10_000), depth=depths)
-def test_best_rents_are_at_least_as_good_as_none_and_still_a_bound(seed: int, depth: Depth) -> None:
+def test_best_prices_are_at_least_as_good_as_none_and_still_a_bound(seed: int, depth: Depth) -> None:
     search = search_of(seed, depth=depth, memory=100.0)
-    best_s = min(search.seconds(choice) for choice in every_choice(search.programme))
-    stages = Stages(search.programme)
-    market = Market(stages, np.arange(len(stages)), least_u_s=0.0, below_s=10 * best_s, counts_beside=True)
+    best_s = min(search.seconds(choice) for choice in every_choice(search.milp))
+    stages = Stages(search.milp)
+    relaxation = Relaxation(stages, np.arange(len(stages)), least_u_s=0.0, below_s=10 * best_s, counts_beside=True)
     nothing = np.zeros(len(stages.shape.devices))
-    assert market.offer(nothing, 0.0).bound_s <= market.best(nothing, 0.0).bound_s <= best_s * (1 + 1e-9)
+    assert relaxation.bound_at(nothing, 0.0).bound_s <= relaxation.ascend(nothing, 0.0).bound_s <= best_s * (1 + 1e-9)
 
 
 @repeatable
@@ -88,26 +88,30 @@ def test_the_integer_programme_over_all_candidates_says_what_labels_find(
 ) -> None:
     search = search_of(seed, depth=depth, purpose=purpose)
     found = search.run(time_limit_s=30)
-    everyone = np.arange(len(search.programme.columns))
+    everyone = np.arange(len(search.milp.columns))
     if not found.choice:
         return
-    whole = integer_programme(search.programme, everyone, (0.0, np.inf))
-    answer = whole.solve(time_limit_s=30, gap=1e-7)
-    assert answer.bound_s <= found.value_s * (1 + 1e-5)
+    whole = in_pulp(search.milp, everyone, (0.0, np.inf))
+    result = whole.solve(time_limit_s=30, gap=1e-7)
+    assert result.bound_s <= found.value_s * (1 + 1e-5)
     if depth is not Depth.ONE_F_ONE_B:  # whose way around it takes by its senders' ends
-        assert answer.bound_s == pytest.approx(found.value_s, rel=1e-5)
-        assert search.seconds(answer.choice) == pytest.approx(found.value_s, rel=1e-5)
+        assert result.bound_s == pytest.approx(found.value_s, rel=1e-5)
+        assert search.seconds(result.choice) == pytest.approx(found.value_s, rel=1e-5)
 
 
 @repeatable
 @given(seed=st.integers(0, 10_000), depth=depths, enough=st.integers(1, 6))
 def test_labels_find_the_best_few_of_all(seed: int, depth: Depth, enough: int) -> None:
     search = search_of(seed, depth=depth, memory=100.0, samples=2)
-    everything = sorted(search.seconds(choice) for choice in every_choice(search.programme))
-    stages = Stages(search.programme)
-    market = Market(stages, np.arange(len(stages)), least_u_s=0.0, below_s=everything[-1] * 1.01, counts_beside=True)
-    rents = market.offer(np.zeros(len(stages.shape.devices)), 0.0)
-    enumeration = Enumeration(market, rents, most_u_s=np.inf, below_s=everything[-1] * 1.01, clock=None, enough=enough)
+    everything = sorted(search.seconds(choice) for choice in every_choice(search.milp))
+    stages = Stages(search.milp)
+    relaxation = Relaxation(
+        stages, np.arange(len(stages)), least_u_s=0.0, below_s=everything[-1] * 1.01, counts_beside=True
+    )
+    bound = relaxation.bound_at(np.zeros(len(stages.shape.devices)), 0.0)
+    enumeration = LabelSetting(
+        relaxation, bound, most_u_s=np.inf, below_s=everything[-1] * 1.01, time_only=None, enough=enough
+    )
     best = enumeration.run(most=100_000, late=lambda: False)
     assert best.complete
     assert [value_s for value_s, _ in best.choices] == pytest.approx(everything[:enough])
@@ -116,10 +120,10 @@ def test_labels_find_the_best_few_of_all(seed: int, depth: Depth, enough: int) -
 
 def test_a_beam_is_not_called_complete() -> None:
     search = search_of(1, memory=100.0)
-    stages = Stages(search.programme)
-    market = Market(stages, np.arange(len(stages)), least_u_s=0.0, below_s=1e3, counts_beside=True)
-    rents = market.offer(np.zeros(len(stages.shape.devices)), 0.0)
-    enumeration = Enumeration(market, rents, most_u_s=np.inf, below_s=1e3, clock=None)
+    stages = Stages(search.milp)
+    relaxation = Relaxation(stages, np.arange(len(stages)), least_u_s=0.0, below_s=1e3, counts_beside=True)
+    bound = relaxation.bound_at(np.zeros(len(stages.shape.devices)), 0.0)
+    enumeration = LabelSetting(relaxation, bound, most_u_s=np.inf, below_s=1e3, time_only=None)
     assert not enumeration.run(most=100_000, beam=1, late=lambda: False).complete
     assert not enumeration.run(most=1, late=lambda: False).complete
 
@@ -129,7 +133,7 @@ def test_a_beam_is_not_called_complete() -> None:
 def test_within_a_limit_it_finds_the_cheapest_choice_that_keeps_it(seed: int, share: float) -> None:
     """Each stage costs something beside its time; the limit lies between the fastest and the slowest choice."""
     search = search_of(seed, layers=3, memory=100.0)
-    columns = search.programme.columns
+    columns = search.milp.columns
     beside_s = np.random.default_rng(seed).uniform(0.0, 2.0, len(columns.start)) * columns.replicas.sum(axis=1)
     # What a stage costs beside is the same wherever it stands.
     _, first, row = np.unique(
@@ -139,7 +143,7 @@ def test_within_a_limit_it_finds_the_cheapest_choice_that_keeps_it(seed: int, sh
         return_inverse=True,
     )
     beside_s = beside_s[first][row.ravel()]
-    choices = every_choice(search.programme)
+    choices = every_choice(search.milp)
     seconds = {choice: search.seconds(choice) for choice in choices}
     limit_s = min(seconds.values()) * (1 - share) + max(seconds.values()) * share
     costs = {
@@ -147,25 +151,23 @@ def test_within_a_limit_it_finds_the_cheapest_choice_that_keeps_it(seed: int, sh
         for choice in choices
         if seconds[choice] <= limit_s * (1 + 1e-9)
     }
-    programme = Programme(
-        replace(columns, beside_s=beside_s), replace(search.programme.shape, limit_s=limit_s * (1 + 1e-6))
-    )
-    found = Search(programme, seconds=lambda choice: costs.get(choice, np.inf), time_limit_s=30, gap=1e-6).run()
+    milp = StageMilp(replace(columns, beside_s=beside_s), replace(search.milp.shape, limit_s=limit_s * (1 + 1e-6)))
+    found = BranchAndBound(milp, seconds=lambda choice: costs.get(choice, np.inf), time_limit_s=30, gap=1e-6).run()
     assert found.value_s == pytest.approx(min(costs.values()), rel=1e-6)
     assert found.bound_s == pytest.approx(found.value_s, rel=1e-6)
 
 
-def test_rents_of_a_search_before_change_nothing() -> None:
+def test_a_warm_start_changes_nothing() -> None:
     one = search_of(3, layers=6, devices=4)
-    first = Search(one.programme, seconds=one.seconds, time_limit_s=30, gap=1e-6)
+    first = BranchAndBound(one.milp, seconds=one.seconds, time_limit_s=30, gap=1e-6)
     alone = first.run()
-    again = Search(one.programme, seconds=one.seconds, time_limit_s=30, gap=1e-6, near=first.near).run()
+    again = BranchAndBound(one.milp, seconds=one.seconds, time_limit_s=30, gap=1e-6, warm_start=first.warm_start).run()
     assert again.value_s == alone.value_s
 
 
 def test_stages_know_where_they_may_stand() -> None:
     """Deeper positions hold more micro-batches in flight, so that fewer stages fit."""
-    stages = Stages(search_of(0, layers=6, devices=4).programme)
+    stages = Stages(search_of(0, layers=6, devices=4).milp)
     there = stages.candidate >= 0
     counts = there.sum(axis=0)[2:]
     assert all(after <= before for before, after in pairwise(counts.tolist()))
@@ -176,8 +178,8 @@ def test_stages_know_where_they_may_stand() -> None:
 def test_a_search_without_time_does_not_take_what_it_knows_for_the_best(seed: int) -> None:
     """Windows that it had no time to look into may hold a better choice."""
     search = search_of(seed, memory=100.0)
-    choices = every_choice(search.programme)
+    choices = every_choice(search.milp)
     best_s, worst = min(map(search.seconds, choices)), max(choices, key=search.seconds)
-    stopped = Search(search.programme, seconds=search.seconds, time_limit_s=0.0, gap=1e-6).run([worst])
+    stopped = BranchAndBound(search.milp, seconds=search.seconds, time_limit_s=0.0, gap=1e-6).run([worst])
     assert stopped.bound_s <= best_s * (1 + 1e-9)
     assert not stopped.proven

@@ -29,7 +29,7 @@ _NONE: Chain = (inf, (), ())
 def pipeedge(problem: Problem) -> Plan:
     """The pipeline whose slowest stage or message is fastest; of equals, fewest devices. Raises InfeasibleError."""
     costs, types = StageCosts(problem), interchangeable(problem.cluster)
-    search = Search(costs, types)
+    search = ChainSearch(costs, types)
     slowest_s, cuts, order = search.fastest()
     samples = problem.workload.micro_batch_samples
     if slowest_s == inf:
@@ -53,7 +53,7 @@ def pipeedge(problem: Problem) -> Plan:
     return problem.check(plan)
 
 
-class Search:
+class ChainSearch:
     """The dynamic programme, its answers remembered."""
 
     def __init__(self, costs: StageCosts, types: Types) -> None:

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import pulp
 
-from edgesim.planners.solvers.milp import Answer, Question, SolverError
+from edgesim.planners.solvers.milp import Milp, MilpResult, SolverError
 
 _NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
 _BEST_POSSIBLE = re.compile(rf"best possible {_NUMBER}")  # printed with 8 digits
@@ -19,29 +19,29 @@ _VERSION = re.compile(r"^Version: (\S+)", re.M)
 def executable() -> str:
     """The CBC that came with PuLP, else the one on the path. Raises SolverError if there is neither."""
     own = str(pulp.PULP_CBC_CMD.pulp_cbc_path)
-    if found := which(own) or which("cbc"):
-        return found
+    if path := which(own) or which("cbc"):
+        return path
     raise SolverError(f"there is no CBC at {own}, and none on the path")
 
 
 class Cbc:
     """A CBC process."""
 
-    def __init__(self, question: Question) -> None:
-        self.question, self.began_s = question, perf_counter()
-        folder = question.path.parent
+    def __init__(self, milp: Milp) -> None:
+        self.milp, self.began_s = milp, perf_counter()
+        folder = milp.path.parent
         self.log, self.solution = folder / "cbc.log", folder / "cbc.sol"
-        start = [] if not question.start else ["-mips", str(_write_start(question, folder / "cbc.mst"))]
+        start = [] if not milp.start else ["-mips", str(_write_start(milp, folder / "cbc.mst"))]
         command = [
             executable(),
-            str(question.path),
+            str(milp.path),
             *start,
             "-timeMode",
             "elapsed",
             "-sec",
-            f"{question.time_limit_s:g}",
+            f"{milp.time_limit_s:g}",
             "-ratio",
-            f"{question.gap:g}",
+            f"{milp.gap:g}",
             "-solve",
             "-solution",
             str(self.solution),
@@ -55,7 +55,7 @@ class Cbc:
         self.stopped = True
         self.process.kill()  # nothing happens to one that has ended
 
-    def finish(self) -> Answer:
+    def finish(self) -> MilpResult:
         """Wait, and read what it wrote. Raises SolverError if it crashed."""
         code = self.process.wait()
         log = self.log.read_text(errors="replace")
@@ -63,32 +63,32 @@ class Cbc:
             last = next((line for line in reversed(log.splitlines()) if line.strip()), "nothing")
             raise SolverError(f"ended with code {code} and said last: {last.strip()}")
         if code != 0 or not self.solution.exists():
-            return self._answer(log, proven=False, found=None)
+            return self._result(log, proven=False, values=None)
         status, _, rows = self.solution.read_text().partition("\n")
         if status.startswith("Unbounded"):
             raise SolverError("found the problem unbounded")
         if status.startswith(("Infeasible", "Integer infeasible")):
-            return self._answer(log, proven=True, found=None)
+            return self._result(log, proven=True, values=None)
         if "no integer solution" in status or not status.startswith(("Optimal", "Stopped")):
-            return self._answer(log, proven=False, found=None)
-        return self._answer(log, proven=status.startswith("Optimal"), found=_read_values(rows, self.question))
+            return self._result(log, proven=False, values=None)
+        return self._result(log, proven=status.startswith("Optimal"), values=_read_values(rows, self.milp))
 
-    def _answer(self, log: str, *, proven: bool, found: dict[str, float] | None) -> Answer:
+    def _result(self, log: str, *, proven: bool, values: dict[str, float] | None) -> MilpResult:
         version = match[1] if (match := _VERSION.search(log)) else ""
         seconds = perf_counter() - self.began_s
         solver, bound = f"CBC {version}".strip(), _bound(log)
-        if found is None or not proven:
-            return self.question.answer(solver=solver, seconds=seconds, proven=proven, bound=bound, found=found)
-        best = self.question.answer(solver=solver, seconds=seconds, proven=True, bound=None, found=found).value
+        if values is None or not proven:
+            return self.milp.result(solver=solver, seconds=seconds, proven=proven, bound=bound, values=values)
+        best = self.milp.result(solver=solver, seconds=seconds, proven=True, bound=None, values=values).value
         assert best is not None, "there are values"
         # A search that ended within the gap proves at least that much, a search that ended proves the value itself.
-        within = self.question.gap * abs(best) if "within gap tolerance" in log else 0.0
-        least = best - self.question.constant - within
-        return self.question.answer(
+        within = self.milp.gap * abs(best) if "within gap tolerance" in log else 0.0
+        least = best - self.milp.constant - within
+        return self.milp.result(
             solver=solver,
             seconds=seconds,
             proven=True,
-            found=found,
+            values=values,
             bound=least if bound is None else max(least, bound),
         )
 
@@ -102,15 +102,15 @@ def _bound(log: str) -> float | None:
     return max(bounds, default=None)
 
 
-def _write_start(question: Question, path: Path) -> Path:
-    rows = [f"{i} {name} {value:.12g} 0" for i, (name, value) in enumerate(question.start.items())]
+def _write_start(milp: Milp, path: Path) -> Path:
+    rows = [f"{i} {name} {value:.12g} 0" for i, (name, value) in enumerate(milp.start.items())]
     path.write_text("\n".join(["Stopped on time - objective value 0", *rows, ""]))
     return path
 
 
-def _read_values(rows: str, question: Question) -> dict[str, float]:
+def _read_values(rows: str, milp: Milp) -> dict[str, float]:
     """By names in the file; what is not listed is 0."""
-    values = dict.fromkeys(question.variables, 0.0)
+    values = dict.fromkeys(milp.variables, 0.0)
     for row in rows.splitlines():
         _, name, value, *_ = row.replace("**", " ").split()
         values[name] = float(value)

@@ -6,7 +6,7 @@ from math import isfinite
 from time import perf_counter
 from typing import Any
 
-from edgesim.planners.solvers.milp import Answer, Question, SolverError
+from edgesim.planners.solvers.milp import Milp, MilpResult, SolverError
 
 
 def quiet_highs(highspy: Any) -> Any:
@@ -23,27 +23,25 @@ def quiet_highs(highspy: Any) -> Any:
 class Highs:
     """One HiGHS, on one thread."""
 
-    def __init__(self, question: Question) -> None:
-        self.question, self.began_s = question, perf_counter()
+    def __init__(self, milp: Milp) -> None:
+        self.milp, self.began_s = milp, perf_counter()
         self.highspy: Any = import_module("highspy")
         self.solver = quiet_highs(self.highspy)
-        self._must(self.solver.readModel(str(question.path)), "cannot read the problem")
+        self._must(self.solver.readModel(str(milp.path)), "cannot read the problem")
         options = {  # behind reading, which would keep the limit too
             "threads": 1,
             "parallel": "off",
-            "time_limit": question.time_limit_s,
-            "mip_rel_gap": question.gap,
+            "time_limit": milp.time_limit_s,
+            "mip_rel_gap": milp.gap,
             "mip_abs_gap": 0.0,
         }
         for name, value in options.items():
             self._must(self.solver.setOptionValue(name, value), f"refused option {name}={value}")
         self.names: Sequence[str] = list(self.solver.getLp().col_names_)
-        if question.start:
+        if milp.start:
             place = {name: i for i, name in enumerate(self.names)}
-            indices = [place[name] for name in question.start]
-            self._must(
-                self.solver.setSolution(len(indices), indices, list(question.start.values())), "refused the start"
-            )
+            indices = [place[name] for name in milp.start]
+            self._must(self.solver.setSolution(len(indices), indices, list(milp.start.values())), "refused the start")
         self.solver.HandleUserInterrupt = True
 
     def _must(self, status: Any, what: str) -> None:
@@ -54,18 +52,18 @@ class Highs:
         """Tell it to stop: it looks between steps, and keeps what it has."""
         self.solver.cancelSolve()
 
-    def finish(self) -> Answer:
+    def finish(self) -> MilpResult:
         """Solve. Raises SolverError if it fails."""
         statuses = self.highspy.HighsModelStatus
         self._must(self.solver.run(), "failed")
         if self.solver.getModelStatus() == statuses.kUnboundedOrInfeasible:  # presolve cannot tell which
             self.solver.setOptionValue("presolve", "off")
             self._must(self.solver.run(), "failed")
-        if self.question.start and not self._is_consistent():
+        if self.milp.start and not self._is_consistent():
             # Where presolve leaves nothing to solve, HiGHS 1.16 hands a start back beside the value of the optimum.
             self._must(self.solver.clearSolver(), "cannot forget the start")
             self._must(self.solver.run(), "failed")
-        return self._answer()
+        return self._result()
 
     def _is_consistent(self) -> bool:
         """Whether the solution has the value that is reported with it."""
@@ -74,20 +72,20 @@ class Highs:
         summed = sum(cost * value for cost, value in zip(costs, values, strict=False))
         return bool(abs(summed - reported) <= 1e-6 * max(1.0, abs(reported)))
 
-    def _answer(self) -> Answer:
+    def _result(self) -> MilpResult:
         statuses = self.highspy.HighsModelStatus
         status, info = self.solver.getModelStatus(), self.solver.getInfo()
         if status in (statuses.kUnbounded, statuses.kUnboundedOrInfeasible):
             raise SolverError("found the problem unbounded")
-        found = None
+        values = None
         if status != statuses.kInfeasible and info.primal_solution_status == self.highspy.kSolutionStatusFeasible:
-            found = dict(zip(self.names, map(float, self.solver.getSolution().col_value), strict=True))
-        bound = info.mip_dual_bound if self.question.mixed else info.objective_function_value
-        believed = isfinite(bound) and (self.question.mixed or status == statuses.kOptimal)
-        return self.question.answer(
+            values = dict(zip(self.names, map(float, self.solver.getSolution().col_value), strict=True))
+        bound = info.mip_dual_bound if self.milp.mixed else info.objective_function_value
+        believed = isfinite(bound) and (self.milp.mixed or status == statuses.kOptimal)
+        return self.milp.result(
             solver=f"HiGHS {self.solver.version()}",
             seconds=perf_counter() - self.began_s,
             proven=status in (statuses.kOptimal, statuses.kInfeasible),
             bound=float(bound) if believed and status != statuses.kInfeasible else None,
-            found=found,
+            values=values,
         )

@@ -1,4 +1,4 @@
-"""What is a solver asked, and what may it answer? A MILP as a file, and findings that say what is proven."""
+"""What is a solver asked, and what may it say? A MILP as a file, and results that say what is proven."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class SolveStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class MilpResult:
     """What solvers found of a minimisation.
 
     Attributes:
@@ -35,7 +35,7 @@ class Answer:
         bound: the best proven lower bound; None where there is none.
         values: by variable name, whole where the variable is; empty without an incumbent.
         solver: who gave it, with its version.
-        seconds: from the call to the answer.
+        seconds: from the call to the result.
     """
 
     status: SolveStatus
@@ -52,7 +52,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Milp:
     """A minimisation, written for solvers under short names.
 
     Attributes:
@@ -80,36 +80,36 @@ class Question:
         """Whether any variable is whole."""
         return any(variable.cat == pulp.LpInteger for variable in self.variables.values())
 
-    def answer(
-        self, *, solver: str, seconds: float, proven: bool, bound: float | None, found: Mapping[str, float] | None
-    ) -> Answer:
-        """The answer for values by names in the file and a bound without the constant; ``proven``: a solver says so."""
+    def result(
+        self, *, solver: str, seconds: float, proven: bool, bound: float | None, values: Mapping[str, float] | None
+    ) -> MilpResult:
+        """The result of values by names in the file and a bound without the constant; ``proven``: a solver says so."""
         bound = None if bound is None else bound + self.constant
-        if found is None:
+        if values is None:
             status = SolveStatus.INFEASIBLE if proven else SolveStatus.UNKNOWN
-            return Answer(status=status, bound=bound, solver=solver, seconds=seconds)
-        values = {
-            variable.name: float(round(found[name])) if variable.cat == pulp.LpInteger else found[name]
+            return MilpResult(status=status, bound=bound, solver=solver, seconds=seconds)
+        rounded = {
+            variable.name: float(round(values[name])) if variable.cat == pulp.LpInteger else values[name]
             for name, variable in self.variables.items()
         }
         value = self.constant + sum(
-            factor * values[variable.name] for variable, factor in self.problem.objective.items()
+            factor * rounded[variable.name] for variable, factor in self.problem.objective.items()
         )
         # What a solver calls optimal is believed no further than its own bound goes.
         closed = bound is None or value - bound <= self.gap * abs(value) + _TOLERANCE * max(1.0, abs(value))
-        return Answer(
+        return MilpResult(
             status=SolveStatus.OPTIMAL if proven and closed else SolveStatus.FEASIBLE,
             value=value,
             bound=None if bound is None else min(bound, value),  # tolerances may put it a hair above
-            values=values,
+            values=rounded,
             solver=solver,
             seconds=seconds,
         )
 
 
-def written(
+def write_milp(
     problem: pulp.LpProblem, folder: Path, *, start: Mapping[str, float], gap: float, time_limit_s: float
-) -> Question:
+) -> Milp:
     """Write the problem into the folder. Raises ValueError for a maximisation, or a hint for unknown variables."""
     if problem.sense != pulp.LpMinimize:
         raise ValueError(f"{problem.name}: solvers are asked to minimise (negate the objective)")
@@ -117,7 +117,7 @@ def written(
     variables, names, *_ = problem.writeMPS(str(path), rename=1)
     if unknown := sorted(start.keys() - names.keys()):
         raise ValueError(f"{problem.name}: the start names {unknown[0]!r}, which is no variable of the problem")
-    return Question(
+    return Milp(
         path=path,
         problem=problem,
         gap=gap,
@@ -127,11 +127,11 @@ def written(
     )
 
 
-class Run(Protocol):
-    """One solver at work on one question."""
+class SolverRun(Protocol):
+    """One solver at work on one MILP."""
 
-    def finish(self) -> Answer:
-        """Wait for its answer. Raises SolverError if it crashed."""
+    def finish(self) -> MilpResult:
+        """Wait for its result. Raises SolverError if it crashed."""
 
     def stop(self) -> None:
         """Let ``finish`` return soon; may be called at any time, and again."""

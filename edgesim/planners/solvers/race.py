@@ -18,13 +18,13 @@ import pulp
 
 from edgesim.planners.solvers.cbc import Cbc
 from edgesim.planners.solvers.highs import Highs
-from edgesim.planners.solvers.milp import Answer, Question, Run, SolverError, SolveStatus, written
+from edgesim.planners.solvers.milp import Milp, MilpResult, SolverError, SolverRun, SolveStatus, write_milp
 
-__all__ = ["Answer", "SolveStatus", "SolverError", "solve"]
+__all__ = ["MilpResult", "SolveStatus", "SolverError", "solve"]
 
-_KNOWN: Mapping[str, Callable[[Question], Run]] = {"CBC": Cbc, "HiGHS": Highs}
+_KNOWN: Mapping[str, Callable[[Milp], SolverRun]] = {"CBC": Cbc, "HiGHS": Highs}
 _GRACE_S = 1.0  # how long after the limit a solver may still write down what it has
-_Report = tuple[str, Answer | Exception]
+_Report = tuple[str, MilpResult | Exception]
 
 
 def solve(
@@ -34,8 +34,8 @@ def solve(
     gap: float = 1e-6,
     start: Mapping[str, float] | None = None,
     solvers: Sequence[str] = ("CBC", "HiGHS"),
-) -> Answer:
-    """The answer to a minimisation; ``start`` is a hint, values by variable name.
+) -> MilpResult:
+    """The result of a minimisation; ``start`` is a hint, values by variable name.
 
     Optimal is what is proven within ``gap``, ``(value - bound) / |value|``. Solvers do not agree on ties: give the
     problem a second objective. A solver that is absent or crashes is warned of. Raises SolverError if none is left,
@@ -45,21 +45,21 @@ def solve(
     if unknown := [name for name in solvers if name not in _KNOWN]:
         raise ValueError(f"unknown solver {unknown[0]!r} (known: {', '.join(_KNOWN)})")
     with TemporaryDirectory(prefix="edgesim-", ignore_cleanup_errors=True) as folder:
-        question = written(problem, Path(folder), start=start or {}, gap=gap, time_limit_s=time_limit_s)
-        answers = list(_race(question, solvers))
-    if not answers:
+        milp = write_milp(problem, Path(folder), start=start or {}, gap=gap, time_limit_s=time_limit_s)
+        results = list(_race(milp, solvers))
+    if not results:
         raise SolverError(
             f"{problem.name}: no solver of {', '.join(solvers)} has answered, see the warnings "
             "(pip install highspy, or a PuLP that brings CBC)"
         )
-    return replace(_merged(answers, gap), seconds=perf_counter() - began_s)
+    return replace(_merged(results, gap), seconds=perf_counter() - began_s)
 
 
-def _race(question: Question, names: Sequence[str]) -> Iterator[Answer]:
-    """The answers until one proves, at most one of each solver; when this ends, none is running."""
-    deadline_s = perf_counter() + question.time_limit_s + _GRACE_S
+def _race(milp: Milp, names: Sequence[str]) -> Iterator[MilpResult]:
+    """The results until one proves, at most one of each solver; when this ends, none is running."""
+    deadline_s = perf_counter() + milp.time_limit_s + _GRACE_S
     reports: SimpleQueue[_Report] = SimpleQueue()
-    with _running(question, names, reports) as runs:
+    with _running(milp, names, reports) as runs:
         awaited = len(runs)
         while awaited:
             try:
@@ -69,22 +69,22 @@ def _race(question: Question, names: Sequence[str]) -> Iterator[Answer]:
                     run.stop()
                 report = reports.get()
             awaited -= 1
-            answer = _heard(report)
-            if answer is not None:
-                yield answer
-                if answer.proves:
+            result = _result_of(report)
+            if result is not None:
+                yield result
+                if result.proves:
                     return
 
 
 @contextmanager
-def _running(question: Question, names: Sequence[str], reports: "SimpleQueue[_Report]") -> Iterator[list[Run]]:
+def _running(milp: Milp, names: Sequence[str], reports: "SimpleQueue[_Report]") -> Iterator[list[SolverRun]]:
     """The solvers at work, each with a thread that waits for it; all are ended in the end, whatever happens."""
-    runs: list[Run] = []
+    runs: list[SolverRun] = []
     threads: list[Thread] = []
     try:
         for name in names:
             try:
-                runs.append(_KNOWN[name](question))
+                runs.append(_KNOWN[name](milp))
             except (SolverError, ImportError, OSError) as error:
                 _warn(name, error)
                 continue
@@ -98,34 +98,34 @@ def _running(question: Question, names: Sequence[str], reports: "SimpleQueue[_Re
             thread.join()
 
 
-def _report(name: str, run: Run, reports: "SimpleQueue[_Report]") -> None:
+def _report(name: str, run: SolverRun, reports: "SimpleQueue[_Report]") -> None:
     try:
         reports.put((name, run.finish()))
     except Exception as error:  # whatever it is, the other solver goes on
         reports.put((name, error))
 
 
-def _heard(report: _Report) -> Answer | None:
-    name, answer = report
-    if isinstance(answer, Exception):
-        _warn(name, answer)
+def _result_of(report: _Report) -> MilpResult | None:
+    name, result = report
+    if isinstance(result, Exception):
+        _warn(name, result)
         return None
-    return answer
+    return result
 
 
 def _warn(name: str, error: Exception) -> None:
     warnings.warn(f"solver {name} is left out: {error}", RuntimeWarning, stacklevel=2)
 
 
-def _merged(answers: Sequence[Answer], gap: float) -> Answer:
+def _merged(results: Sequence[MilpResult], gap: float) -> MilpResult:
     """The one that proves; else the better incumbent and the best bound of all, which together may prove as well."""
-    for answer in answers:
-        if answer.proves:
-            return answer
-    incumbents = [answer for answer in answers if answer.value is not None]
-    best = min(incumbents, key=lambda answer: answer.value or 0.0, default=answers[0])
+    for result in results:
+        if result.proves:
+            return result
+    incumbents = [result for result in results if result.value is not None]
+    best = min(incumbents, key=lambda result: result.value or 0.0, default=results[0])
     bounding = max(
-        (answer for answer in answers if answer.bound is not None), key=lambda answer: answer.bound or 0.0, default=best
+        (result for result in results if result.bound is not None), key=lambda result: result.bound or 0.0, default=best
     )
     solver = best.solver if bounding is best else f"{best.solver}, bound of {bounding.solver}"
     merged = replace(best, bound=bounding.bound, solver=solver)

@@ -59,10 +59,10 @@ def lacking_bytes(problem: Problem, members: Sequence[int], totals: Amounts, uni
         for row in memory_rows(problem, totals, ranks=n):
             need = pulp.lpSum(each * units[by] / _MEGA * amounts[rank][by] for by, each in row.each_bytes)
             elastic += need + row.base_bytes / _MEGA - added[rank] <= budget_bytes(problem, rank) / _MEGA
-    answer = solve(elastic, time_limit_s=_TIME_LIMIT_S, gap=1e-4)
+    result = solve(elastic, time_limit_s=_TIME_LIMIT_S, gap=1e-4)
     lacking: dict[int, float] = {}
     for rank in members:
-        share = {by: units[by] * round(answer.values[variable.name]) for by, variable in amounts[rank].items()}
+        share = {by: units[by] * round(result.values[variable.name]) for by, variable in amounts[rank].items()}
         held = held_at(problem, share_of(totals, share), ranks=n, context_bytes=0.0)
         lacking[rank] = max(held.total_bytes - budget_bytes(problem, rank), 0.0)
     return lacking

@@ -24,7 +24,7 @@ _HALVINGS = 20
 Windows = Mapping[SplitBy, Mapping[int, Array]]
 
 
-class Reach:
+class Feasibility:
     """What a team can reach."""
 
     def __init__(self, tables: Tables) -> None:

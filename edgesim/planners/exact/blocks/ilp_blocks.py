@@ -18,10 +18,10 @@ from edgesim.planners.block_division import Ranks, chosen_ranks, divided_plan, s
 from edgesim.planners.cost_models.block_time import BlockCosts, block_latency_s
 from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.exact.blocks.explain import shortage
-from edgesim.planners.exact.blocks.feasibility import Reach
+from edgesim.planners.exact.blocks.feasibility import Feasibility
 from edgesim.planners.exact.blocks.memory_rows import Amounts
-from edgesim.planners.exact.blocks.search import Found, Search
-from edgesim.planners.exact.blocks.tables import Shelf, Tables, exchanges_alone_s
+from edgesim.planners.exact.blocks.search import TeamResult, TeamSearch
+from edgesim.planners.exact.blocks.tables import PhaseSeconds, Tables, exchanges_alone_s
 from edgesim.planners.exact.blocks.teams import equal_pairs, teams
 from edgesim.planners.problem import Problem
 
@@ -55,7 +55,7 @@ def ilp_blocks(
             f"ilp_blocks counts exchanges around a ring, not over a {exchange} (say strategy.exchange=ring, or take "
             "planner proportional_blocks)"
         )
-    planner = _Planner(problem, units, tokens, overlap and units and tokens, ranks, column_unit, time_limit_s)
+    planner = _BlockSearch(problem, units, tokens, overlap and units and tokens, ranks, column_unit, time_limit_s)
     best, bound_s, search = planner.search(leave_out)
     if best is not None:
         return planner.plan(best, bound_s, search)
@@ -64,7 +64,7 @@ def ilp_blocks(
     raise InfeasibleError(shortage(problem, planner.members, planner.totals, planner.given))
 
 
-class _Planner:
+class _BlockSearch:
     """What is divided, and the phases that this makes."""
 
     def __init__(
@@ -94,7 +94,7 @@ class _Planner:
         """How many ranks can have one of everything."""
         return min(total // self.given[by] for by, total in self.totals.items())
 
-    def search(self, leave_out: bool) -> tuple[Found | None, float, Search | None]:
+    def search(self, leave_out: bool) -> tuple[TeamResult | None, float, TeamSearch | None]:
         """The best of all teams, what none can beat, and the search that found it."""
         if not leave_out and len(self.members) > self.most:
             raise PlanError(
@@ -102,12 +102,12 @@ class _Planner:
                 "(say leave_out=true, name fewer ranks, or take a smaller column_unit)"
             )
         found = teams(self.problem, self.members, leave_out=leave_out, most=self.most)
-        shelf = Shelf(self.costs, self.totals, self.given)
-        best: Found | None = None
-        by: Search | None = None
+        phase_seconds = PhaseSeconds(self.costs, self.totals, self.given)
+        best: TeamResult | None = None
+        by: TeamSearch | None = None
         bound_s = inf
         # The most promising first: teams by what their exchanges take, until their tables say what all takes.
-        queue: list[tuple[float, int, int, Reach | None]] = [
+        queue: list[tuple[float, int, int, Feasibility | None]] = [
             (exchanges_alone_s(self.found, team, self.totals, self.problem.workload.tokens), team.size, i, None)
             for i, team in enumerate(found)
         ]
@@ -120,20 +120,22 @@ class _Planner:
                 bound_s = min(bound_s, least_s)
                 continue
             if of is None:
-                of = Reach(Tables(self.problem, shelf, self.found, found[i], totals=self.totals, units=self.given))
+                of = Feasibility(
+                    Tables(self.problem, phase_seconds, self.found, found[i], totals=self.totals, units=self.given)
+                )
                 heappush(queue, (of.bound_s, size, i, of))
                 continue
-            search = Search(of, equal_pairs(self.problem, of.team), deadline_s=self.began_s + self.time_limit_s)
-            answer = search.best(value_s)
-            bound_s = min(bound_s, answer.bound_s)
-            if answer.chosen is not None and answer.value_s < value_s:
-                best, by = answer, search
+            search = TeamSearch(of, equal_pairs(self.problem, of.team), deadline_s=self.began_s + self.time_limit_s)
+            result = search.best(value_s)
+            bound_s = min(bound_s, result.bound_s)
+            if result.chosen is not None and result.value_s < value_s:
+                best, by = result, search
         return best, bound_s if best is None else min(bound_s, best.value_s), by
 
     def _parts(self) -> str:
         return ", ".join(f"{total // self.given[by]} {by}" for by, total in self.totals.items())
 
-    def plan(self, best: Found, bound_s: float, search: Search | None) -> Plan:
+    def plan(self, best: TeamResult, bound_s: float, search: TeamSearch | None) -> Plan:
         """The checked plan, with its proof. Raises PlanError."""
         assert search is not None
         assert best.chosen is not None

@@ -25,7 +25,7 @@ import numpy as np
 import pulp
 
 from edgesim.model import SplitBy
-from edgesim.planners.exact.blocks.feasibility import Reach, Windows
+from edgesim.planners.exact.blocks.feasibility import Feasibility, Windows
 from edgesim.planners.exact.blocks.memory_rows import Amounts, room_bytes
 
 _ABOUT = 1000.0
@@ -41,20 +41,22 @@ class Limits:
     cutoff_s: float | None = None
 
 
-class Programme:
+class BlockMilp:
     """The programme of a team; with ``least_work`` it minimises the seconds of all ranks within the cutoff instead."""
 
-    def __init__(self, reach: Reach, limits: Limits, *, equals: Sequence[tuple[int, int]], least_work: bool = False):
-        tables = self.tables = reach.tables
+    def __init__(
+        self, feasibility: Feasibility, limits: Limits, *, equals: Sequence[tuple[int, int]], least_work: bool = False
+    ):
+        tables = self.tables = feasibility.tables
         self.limits = limits
         self.problem = pulp.LpProblem("blocks", pulp.LpMinimize)
-        self.scale = _ABOUT / reach.bound_s
+        self.scale = _ABOUT / feasibility.bound_s
         self.x = {by: {rank: self._choices(by, rank) for rank in tables.team.members} for by in tables.totals}
         first = next(iter(tables.totals))
         self.works = {rank: pulp.lpSum(self.x[first][rank].values()) for rank in tables.team.members}
         self.largest = self.problem.add_variable("largest", lowBound=tables.fewest)
         self.slowest = [
-            self.problem.add_variable(f"slowest_{p:03d}", lowBound=count * reach.least_s[p] * self.scale)
+            self.problem.add_variable(f"slowest_{p:03d}", lowBound=count * feasibility.least_s[p] * self.scale)
             for p, (_, count) in enumerate(tables.phases)
         ]
         seconds = pulp.lpSum(self.slowest) + self._exchanges()

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from edgesim.planners.exact.blocks.feasibility import Reach
+from edgesim.planners.exact.blocks.feasibility import Feasibility
 from edgesim.planners.exact.blocks.memory_rows import Amounts
-from edgesim.planners.exact.blocks.milp import Limits, Programme
-from edgesim.planners.solvers.race import Answer, SolverError, SolveStatus, solve
+from edgesim.planners.exact.blocks.milp import BlockMilp, Limits
+from edgesim.planners.solvers.race import MilpResult, SolverError, SolveStatus, solve
 
 _GAP = 1e-6
 _SECOND_GAP = 1e-3  # of the second objective, which needs no proof
@@ -27,7 +27,7 @@ _STEADY = ("HiGHS",) if find_spec("highspy") else ("CBC",)  # the one that is as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class TeamResult:
     """Of one team: its best shares, if any, what no plan of it can beat, and who says so; inf where none exists."""
 
     chosen: Mapping[int, Amounts] | None
@@ -36,45 +36,52 @@ class Found:
     solver: str
 
 
-class Search:
+class TeamSearch:
     """The search for the best plan of one team."""
 
-    def __init__(self, reach: Reach, equals: Sequence[tuple[int, int]], *, deadline_s: float) -> None:
-        self.reach, self.tables, self.equals, self.deadline_s = reach, reach.tables, equals, deadline_s
+    def __init__(self, feasibility: Feasibility, equals: Sequence[tuple[int, int]], *, deadline_s: float) -> None:
+        self.feasibility, self.tables, self.equals, self.deadline_s = (
+            feasibility,
+            feasibility.tables,
+            equals,
+            deadline_s,
+        )
         self.refused: list[tuple[int, Amounts]] = []  # rank, and a share that it cannot hold: the race came upon it
 
-    def best(self, cutoff_s: float) -> Found:
+    def best(self, cutoff_s: float) -> TeamResult:
         """The team's best plan, if it takes less than the cutoff."""
-        if not self.reach.unlimited:
-            return Found(chosen=None, value_s=inf, bound_s=inf, solver="")
+        if not self.feasibility.unlimited:
+            return TeamResult(chosen=None, value_s=inf, bound_s=inf, solver="")
         if cutoff_s < inf:
             return self._better(cutoff_s, None, {})
-        stretch = self.reach.stretch()
+        stretch = self.feasibility.stretch()
         for more in (0.01, 0.1, 1.0, inf):
             limits = self._guessed((1 + stretch) * (1 + more) - 1)
-            programme, answer = self._solve(limits)
-            if answer.status is SolveStatus.INFEASIBLE:
+            milp, result = self._solve(limits)
+            if result.status is SolveStatus.INFEASIBLE:
                 if more < inf:
                     continue
-                return Found(chosen=None, value_s=inf, bound_s=inf, solver=answer.solver)
-            if answer.value is None:
-                return self._unproven(answer)
-            found = self._found(programme, answer)
+                return TeamResult(chosen=None, value_s=inf, bound_s=inf, solver=result.solver)
+            if result.value is None:
+                return self._unproven(result)
+            found = self._found(milp, result)
             if more == inf or _inside(self._within(found.value_s), limits):
-                return found if answer.proves else self._unproven(answer, found)
-            return self._better(found.value_s, found, answer.values)
+                return found if result.proves else self._unproven(result, found)
+            return self._better(found.value_s, found, result.values)
         raise AssertionError("the last guess holds everything")
 
-    def _better(self, value_s: float, known: Found | None, start: Mapping[str, float]) -> Found:
+    def _better(self, value_s: float, known: TeamResult | None, start: Mapping[str, float]) -> TeamResult:
         """The best within the windows that every plan lies in that takes no longer than ``value_s``."""
-        programme, answer = self._solve(self._within(value_s), start)
-        if answer.status is SolveStatus.INFEASIBLE:
-            return replace(known or Found(chosen=None, value_s=inf, bound_s=0.0, solver=answer.solver), bound_s=value_s)
-        if answer.value is None:
-            return self._unproven(answer, known)
-        found = self._found(programme, answer)
+        milp, result = self._solve(self._within(value_s), start)
+        if result.status is SolveStatus.INFEASIBLE:
+            return replace(
+                known or TeamResult(chosen=None, value_s=inf, bound_s=0.0, solver=result.solver), bound_s=value_s
+            )
+        if result.value is None:
+            return self._unproven(result, known)
+        found = self._found(milp, result)
         # These windows hold every better plan, so that the solver's bound holds for all, proven optimal or not.
-        return self._unproven(answer, found) if answer.bound is None else found
+        return self._unproven(result, found) if result.bound is None else found
 
     def second(self, value_s: float) -> Mapping[int, Amounts] | None:
         """Of all plans as fast as this one, the one with the least work in all; None if there is no time to choose.
@@ -82,64 +89,64 @@ class Search:
         By one solver that is told nothing else, so that the same problem has the same plan, whoever won the races.
         """
         cutoff_s = float(f"{value_s * _SAME:.7g}")
-        programme = Programme(self.reach, self._within(cutoff_s), equals=self.equals, least_work=True)
+        milp = BlockMilp(self.feasibility, self._within(cutoff_s), equals=self.equals, least_work=True)
         if perf_counter() >= self.deadline_s:
             return None
         try:
-            answer = self._fitting(programme, [], gap=_SECOND_GAP, solvers=_STEADY)
+            result = self._fitting(milp, [], gap=_SECOND_GAP, solvers=_STEADY)
         except SolverError:  # there is a plan, and it is proven; the race has found it
             return None
-        return None if answer.value is None else programme.chosen(answer.values)
+        return None if result.value is None else milp.chosen(result.values)
 
-    def _solve(self, limits: Limits, start: Mapping[str, float] | None = None) -> tuple[Programme, Answer]:
-        programme = Programme(self.reach, limits, equals=self.equals)
-        if not self.reach.possible(limits.windows):
-            return programme, Answer(status=SolveStatus.INFEASIBLE, solver="dynamic programme", seconds=0.0)
-        names = {variable.name for variable in programme.problem.variables()}
+    def _solve(self, limits: Limits, start: Mapping[str, float] | None = None) -> tuple[BlockMilp, MilpResult]:
+        milp = BlockMilp(self.feasibility, limits, equals=self.equals)
+        if not self.feasibility.possible(limits.windows):
+            return milp, MilpResult(status=SolveStatus.INFEASIBLE, solver="dynamic programme", seconds=0.0)
+        names = {variable.name for variable in milp.problem.variables()}
         hint = {name: value for name, value in (start or {}).items() if name in names}
-        return programme, self._fitting(programme, self.refused, gap=_GAP, start=hint)
+        return milp, self._fitting(milp, self.refused, gap=_GAP, start=hint)
 
-    def _fitting(self, programme: Programme, refused: list[tuple[int, Amounts]], **how: Any) -> Answer:
+    def _fitting(self, milp: BlockMilp, refused: list[tuple[int, Amounts]], **how: Any) -> MilpResult:
         """The solver's answer that fits to the byte: others are refused, noted, and it is asked again."""
         for rank, share in refused:
-            programme.forbid(rank, share)
+            milp.forbid(rank, share)
         while True:
             left_s = max(self.deadline_s - perf_counter(), 0.05)
-            answer = solve(programme.problem, time_limit_s=left_s, **how)
-            found = self._too_large(programme.chosen(answer.values)) if answer.values else []
+            result = solve(milp.problem, time_limit_s=left_s, **how)
+            found = self._too_large(milp.chosen(result.values)) if result.values else []
             if not found:
-                return answer
+                return result
             if perf_counter() >= self.deadline_s:  # the bound is that of a relaxation, and holds
-                return replace(answer, status=SolveStatus.UNKNOWN, value=None, values={})
+                return replace(result, status=SolveStatus.UNKNOWN, value=None, values={})
             for rank, share in found:
-                programme.forbid(rank, share)
+                milp.forbid(rank, share)
             refused += found
 
     def _too_large(self, chosen: Mapping[int, Amounts]) -> list[tuple[int, Amounts]]:
         """Shares that their ranks cannot hold, and all ranks of the team that cannot."""
-        holds = self.reach.holds
+        holds = self.feasibility.holds
         refused = [share for rank, share in chosen.items() if not holds(rank, share)]
-        return [(rank, share) for share in refused for rank in self.reach.team.members if not holds(rank, share)]
+        return [(rank, share) for share in refused for rank in self.feasibility.team.members if not holds(rank, share)]
 
-    def _found(self, programme: Programme, answer: Answer) -> Found:
-        assert answer.value is not None, "there is an incumbent"
-        bound = answer.value if answer.bound is None else answer.bound
-        return Found(
-            chosen=programme.chosen(answer.values),
-            value_s=answer.value / programme.scale,
-            bound_s=max(bound / programme.scale, self.reach.bound_s),
-            solver=answer.solver,
+    def _found(self, milp: BlockMilp, result: MilpResult) -> TeamResult:
+        assert result.value is not None, "there is an incumbent"
+        bound = result.value if result.bound is None else result.bound
+        return TeamResult(
+            chosen=milp.chosen(result.values),
+            value_s=result.value / milp.scale,
+            bound_s=max(bound / milp.scale, self.feasibility.bound_s),
+            solver=result.solver,
         )
 
-    def _unproven(self, answer: Answer, found: Found | None = None) -> Found:
+    def _unproven(self, result: MilpResult, found: TeamResult | None = None) -> TeamResult:
         """Out of time: only what the tables prove holds for all choices."""
         if found is None:
-            return Found(chosen=None, value_s=inf, bound_s=self.reach.bound_s, solver=answer.solver)
-        return replace(found, bound_s=self.reach.bound_s)
+            return TeamResult(chosen=None, value_s=inf, bound_s=self.feasibility.bound_s, solver=result.solver)
+        return replace(found, bound_s=self.feasibility.bound_s)
 
     def _guessed(self, more: float) -> Limits:
         windows = (
-            self.reach.stretched(more)
+            self.feasibility.stretched(more)
             if more < inf
             else self.tables.windows([inf] * len(self.tables.phases), self.tables.tokens)
         )
@@ -147,7 +154,7 @@ class Search:
 
     def _within(self, value_s: float) -> Limits:
         """The limits of every plan that takes no longer than so many seconds in all."""
-        windows = self.reach.within(max(value_s, self.reach.bound_s) + 1e-7 * value_s)
+        windows = self.feasibility.within(max(value_s, self.feasibility.bound_s) + 1e-7 * value_s)
         return Limits(windows=windows, cutoff_s=value_s * (1 + 1e-9))
 
 

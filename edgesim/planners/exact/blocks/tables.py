@@ -55,7 +55,7 @@ class TableRow:
         return self.constant_s + sum(min(of) for by, of in self.seconds.items() if by is not without)
 
 
-class Shelf:
+class PhaseSeconds:
     """Seconds of phases without overlap at all amounts, for all teams; by device, phase and kind."""
 
     def __init__(self, costs: BlockCosts, totals: Amounts, units: Amounts) -> None:
@@ -88,14 +88,14 @@ class Tables:
     def __init__(
         self,
         problem: Problem,
-        shelf: Shelf,
+        phase_seconds: PhaseSeconds,
         found: Mapping[Phase, float],
         team: Team,
         *,
         totals: Amounts,
         units: Amounts,
     ) -> None:
-        self.problem, self.shelf, self.costs, self.team = problem, shelf, shelf.costs, team
+        self.problem, self.phase_seconds, self.costs, self.team = problem, phase_seconds, phase_seconds.costs, team
         self.totals, self.units = totals, units
         self.phases = list(found.items())
         self.tokens = problem.workload.tokens
@@ -112,7 +112,7 @@ class Tables:
     def _rows(self, phase: Phase, rank: int) -> list[TableRow]:
         if phase.entering is not None:
             return self._overlapped(phase, phase.entering.by, rank)
-        constant_s, seconds = self.shelf(phase, rank)
+        constant_s, seconds = self.phase_seconds(phase, rank)
         # The amounts of a smaller team are the first of a larger one's; one rank alone has the last.
         cut = {by: of[-1:] if self.team.size == 1 else of[: len(self.amounts[by])] for by, of in seconds.items()}
         return [TableRow(constant_s=constant_s, seconds=cut, steps=0)]

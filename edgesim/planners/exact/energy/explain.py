@@ -3,14 +3,14 @@
 from math import floor, inf
 
 from edgesim.planners.exact.energy.evaluation import Judged
-from edgesim.planners.exact.energy.search import Answer, EnergySearch
+from edgesim.planners.exact.energy.search import EnergyResult, EnergySearch
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.search import PipelineSearch
 
 
-def why_nothing_fits(search: EnergySearch, limit_s: float, answer: Answer, *, time_limit_s: float) -> str:
+def why_nothing_fits(search: EnergySearch, limit_s: float, result: EnergyResult, *, time_limit_s: float) -> str:
     """One sentence for people; the answer is without a choice."""
-    if not answer.proven:
+    if not result.proven:
         return (
             f"no plan within the limits was found in {time_limit_s:g} s, and none is excluded "
             "(raise time_limit_s, or loosen latency_s or iterations)"
@@ -35,7 +35,7 @@ def _memory(search: EnergySearch, time_limit_s: float) -> str:
     return why_no_pipeline(plain.candidates, plain.run(time_limit_s=time_limit_s))
 
 
-def _too_slow(search: EnergySearch, fastest: Answer, limit_s: float) -> str:
+def _too_slow(search: EnergySearch, fastest: EnergyResult, limit_s: float) -> str:
     problem = search.modes.boards
     slower = "" if fastest.value - fastest.bound <= 1e-4 * fastest.value else f" (none below {fastest.bound:.4g} s)"
     return (

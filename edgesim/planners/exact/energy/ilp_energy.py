@@ -15,7 +15,7 @@ from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.exact.energy.explain import why_nothing_fits
 from edgesim.planners.exact.energy.power_modes import in_all_modes
-from edgesim.planners.exact.energy.search import Answer, EnergySearch
+from edgesim.planners.exact.energy.search import EnergyResult, EnergySearch
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.problem import Problem
@@ -133,10 +133,10 @@ class EnergyFront:
         """The plan within one limit. Raises InfeasibleError."""
         if self.search.idle.spread:
             self.fastest_s = self.search.fastest(time_limit_s=self._left_s(4), gap=self.gap).bound
-        answer = self._least(limit_s, among=1)
-        if not answer.choice:
-            raise InfeasibleError(why_nothing_fits(self.search, limit_s, answer, time_limit_s=self.time_limit_s))
-        return self._plan(answer, limit_s)
+        result = self._least(limit_s, among=1)
+        if not result.choice:
+            raise InfeasibleError(why_nothing_fits(self.search, limit_s, result, time_limit_s=self.time_limit_s))
+        return self._plan(result, limit_s)
 
     def walk(self, points: int) -> tuple[Plan, ...]:
         """The two ends, then the middles of the widest gaps between limits that are answered."""
@@ -144,12 +144,12 @@ class EnergyFront:
         if not fastest.choice:
             raise InfeasibleError(why_nothing_fits(self.search, inf, fastest, time_limit_s=self.time_limit_s))
         self.fastest_s = fastest.bound
-        found = dict[Choice, tuple[float, Answer]]()  # each with the latest limit that it answers
+        found = dict[Choice, tuple[float, EnergyResult]]()  # each with the latest limit that it answers
 
         def ask(limit_s: float, among: int) -> None:
-            answer = self._least(limit_s, among=among)
-            if limit_s > found.get(answer.choice, (0.0, answer))[0]:
-                found[answer.choice] = limit_s, answer
+            result = self._least(limit_s, among=among)
+            if limit_s > found.get(result.choice, (0.0, result))[0]:
+                found[result.choice] = limit_s, result
 
         ask(fastest.value * (1 + EDGE), points)
         ask(inf, points)
@@ -159,9 +159,9 @@ class EnergyFront:
             if limit_s is None or perf_counter() > self.deadline_s:
                 break
             ask(limit_s, max(1, points - asked))
-        return tuple(self._plan(answer, limit_s) for limit_s, answer in self._along(found))
+        return tuple(self._plan(result, limit_s) for limit_s, result in self._along(found))
 
-    def _next_limit_s(self, at: Sequence[tuple[float, Answer]]) -> float | None:
+    def _next_limit_s(self, at: Sequence[tuple[float, EnergyResult]]) -> float | None:
         """In the widest gap: its middle, or just before its end if its first half has no plan; None without a gap."""
         gaps = [(self._seconds(later) - limit_s, limit_s, one) for (limit_s, one), (_, later) in pairwise(at)]
         width_s, limit_s, one = max(gaps, key=lambda gap: gap[0], default=(0.0, 0.0, None))
@@ -170,19 +170,19 @@ class EnergyFront:
         empty_so_far = limit_s > self._seconds(one) * (1 + 2 * EDGE)
         return (limit_s + width_s) * (1 - EDGE) if empty_so_far else limit_s + width_s / 2
 
-    def _along(self, found: Mapping[Choice, tuple[float, Answer]]) -> list[tuple[float, Answer]]:
+    def _along(self, found: Mapping[Choice, tuple[float, EnergyResult]]) -> list[tuple[float, EnergyResult]]:
         """By rising seconds, those that take less than all before them."""
-        kept, least_j = list[tuple[float, Answer]](), inf
-        for limit_s, answer in sorted(found.values(), key=lambda entry: (self._seconds(entry[1]), entry[1].value)):
-            if answer.value < least_j * (1 - EDGE):
-                kept.append((limit_s, answer))
-                least_j = answer.value
+        kept, least_j = list[tuple[float, EnergyResult]](), inf
+        for limit_s, result in sorted(found.values(), key=lambda entry: (self._seconds(entry[1]), entry[1].value)):
+            if result.value < least_j * (1 - EDGE):
+                kept.append((limit_s, result))
+                least_j = result.value
         return kept
 
-    def _seconds(self, answer: Answer) -> float:
-        return self.search.judge(answer.choice).seconds
+    def _seconds(self, result: EnergyResult) -> float:
+        return self.search.judge(result.choice).seconds
 
-    def _least(self, limit_s: float, *, among: int) -> Answer:
+    def _least(self, limit_s: float, *, among: int) -> EnergyResult:
         return self.search.least_joules(
             limit_s, at_least_s=self.fastest_s, time_limit_s=self._left_s(among), gap=self.gap
         )
@@ -190,5 +190,5 @@ class EnergyFront:
     def _left_s(self, among: int) -> float:
         return max(0.05, (self.deadline_s - perf_counter()) / among)
 
-    def _plan(self, answer: Answer, limit_s: float) -> Plan:
-        return self.search.plan(answer, limit_s=limit_s, seconds=perf_counter() - self.began_s)
+    def _plan(self, result: EnergyResult, limit_s: float) -> Plan:
+        return self.search.plan(result, limit_s=limit_s, seconds=perf_counter() - self.began_s)

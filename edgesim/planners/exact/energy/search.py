@@ -23,10 +23,10 @@ from edgesim.planners.exact.energy.candidates import PowerCandidates
 from edgesim.planners.exact.energy.evaluation import Choices, Judged
 from edgesim.planners.exact.energy.idle_watts import IdleWatts
 from edgesim.planners.exact.energy.power_modes import InModes
-from edgesim.planners.exact.pipelines.branch_and_bound import Near, Search
+from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, WarmStart
 from edgesim.planners.exact.pipelines.candidates import Floats
 from edgesim.planners.exact.pipelines.label_setting import Choice
-from edgesim.planners.exact.pipelines.milp import Programme, Shape
+from edgesim.planners.exact.pipelines.milp import Shape, StageMilp
 from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP
 from edgesim.workload import Purpose
 
@@ -41,7 +41,7 @@ METHOD = "branch and bound over stages in power modes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class EnergyResult:
     """The best choice within a limit of the iteration, none where there is none, and the bound: joules, or seconds."""
 
     choice: Choice
@@ -97,7 +97,7 @@ class EnergySearch:
         self.added_w = np.array([c.idle_w_of(group) for group in c.groups])[self.columns.group]
         self.choices = Choices(modes, c, planner=planner, idle_devices=idle_devices)
         self.judge = self.choices.judge
-        self.near: Near | None = None  # rents of the search before
+        self.warm_start: WarmStart | None = None  # of the search before
 
     def without_batteries(self) -> "EnergySearch":
         """The same, however long batteries last."""
@@ -120,14 +120,14 @@ class EnergySearch:
 
     # --- questions ---
 
-    def fastest(self, *, time_limit_s: float, gap: float) -> Answer:
+    def fastest(self, *, time_limit_s: float, gap: float) -> EnergyResult:
         """The fewest seconds that batteries allow."""
         nothing = np.zeros(len(self.columns))
         return self._search(
             nothing, lambda judged: judged.seconds, limit_s=self.most_s, time_limit_s=time_limit_s, gap=gap
         )
 
-    def least_joules(self, limit_s: float, *, at_least_s: float = 0.0, time_limit_s: float, gap: float) -> Answer:
+    def least_joules(self, limit_s: float, *, at_least_s: float = 0.0, time_limit_s: float, gap: float) -> EnergyResult:
         """The fewest joules of an iteration of at most so many seconds; none is shorter than ``at_least_s``.
 
         One search where T x idle is no product of unknowns, else one for each interval of T, the lowest bound first.
@@ -153,13 +153,13 @@ class EnergySearch:
         solver = " and ".join(filter(None, solvers))
         return replace(best, bound=bound, proven=perf_counter() < deadline_s, solver=solver or "path")
 
-    def _known(self, limit_s: float) -> Answer:
+    def _known(self, limit_s: float) -> EnergyResult:
         """The best that was met within a limit; without a bound."""
         fitting = [
             (judged.joules, choice) for choice, judged in self.choices.judged.items() if self._fits(judged, limit_s)
         ]
         joules, choice = min(fitting, default=(inf, ()))
-        return Answer(choice=choice, value=joules, bound=-inf, proven=False, solver="")
+        return EnergyResult(choice=choice, value=joules, bound=-inf, proven=False, solver="")
 
     def _longest_s(self, joules: float) -> float:
         """Longer iterations take more joules than so many: idle watts alone."""
@@ -167,7 +167,7 @@ class EnergySearch:
             return inf
         return max(0.0, joules) / self.idle.always_w * (1 + EDGE)
 
-    def _between(self, low_s: float, high_s: float, *, time_limit_s: float, gap: float) -> Answer:
+    def _between(self, low_s: float, high_s: float, *, time_limit_s: float, gap: float) -> EnergyResult:
         """Of iterations in an interval, joules as if what is idle beyond ``always_w`` were so for ``low_s`` only."""
         per_s, constant_j, always_w = self._per_s(), low_s * self.idle.offset_w, self.idle.always_w
         more_w = per_s - always_w  # time must have a price: what it is beyond its joules is taken off the bound
@@ -183,7 +183,7 @@ class EnergySearch:
 
     def _search(
         self, beside_s: Floats, value: Callable[[Judged], float], *, limit_s: float, time_limit_s: float, gap: float
-    ) -> Answer:
+    ) -> EnergyResult:
         """The choice of the least value among those that keep the limits, and the stages' search's bound."""
         if limit_s >= self._dear_s() and not np.isfinite(self.columns.latest_s).any():
             limit_s = inf  # which no row has to say
@@ -194,18 +194,18 @@ class EnergySearch:
 
         known = [(seconds(choice), choice) for choice in self.choices.judged]
         to_beat_s = min((each for each, _ in known), default=inf)
-        search = Search(
-            Programme(replace(self.columns, beside_s=beside_s), replace(self.shape, limit_s=limit_s * (1 + ROOM))),
+        search = BranchAndBound(
+            StageMilp(replace(self.columns, beside_s=beside_s), replace(self.shape, limit_s=limit_s * (1 + ROOM))),
             gap=gap,
             time_limit_s=time_limit_s,
             seconds=seconds,
             to_beat_s=to_beat_s,
-            near=self.near,
+            warm_start=self.warm_start,
         )
         found = search.run(choice for each, choice in known if each < inf)
-        self.near = search.near
+        self.warm_start = search.warm_start
         best, choice = min([*known, *found.pool[:1]], default=(inf, ()))
-        return Answer(
+        return EnergyResult(
             choice=choice if best < inf else (),
             value=best,
             bound=min(found.bound_s, best),
@@ -231,20 +231,20 @@ class EnergySearch:
             judged.by_board_j.get(rank, 0.0) <= budget_j * (1 + SLACK) for rank, budget_j in self.budget_j.items()
         )
 
-    def plan(self, answer: Answer, *, limit_s: float, seconds: float) -> Plan:
+    def plan(self, result: EnergyResult, *, limit_s: float, seconds: float) -> Plan:
         """The checked plan of an answer in joules, with its proof; planning took so many seconds."""
         within = f" within {limit_s:.6g} s" if limit_s < inf else ""
-        gap = (answer.value - answer.bound) / answer.bound if answer.bound > 0 else inf
+        gap = (result.value - result.bound) / result.bound if result.bound > 0 else inf
         proof = Proof(
             status=Status.OPTIMAL if gap <= OPTIMAL_GAP else Status.FEASIBLE,
             method=METHOD,
             objective=f"joules per iteration{within}",
-            value=answer.value,
-            bound=answer.bound if answer.bound > 0 else None,
+            value=result.value,
+            bound=result.bound if result.bound > 0 else None,
             seconds=seconds,
-            solver=answer.solver,
+            solver=result.solver,
         )
-        return self.choices.plan(answer.choice, proof)
+        return self.choices.plan(result.choice, proof)
 
 
 def _cut_s(low_s: float, high_s: float, seconds: float) -> float:

@@ -1,8 +1,9 @@
 """Which choice of stages is best, and how far can another be below it? Branch and bound over the interval of U.
 
 U, what the other micro-batches add to the first one's way, is the slowest stage's. A window is an interval of U: slower
-stages are out, and U costs what the interval begins with. Rents of devices give a bound of the window's choices and say
-which stages can be in one that wins (``lagrangian.py``); labels find the best of these exactly (``label_setting.py``).
+stages are out, and U costs what the interval begins with. Dual prices of devices bound the window's choices and
+fix out stages by their reduced costs (``lagrangian.py``); labels find the best of the others exactly
+(``label_setting.py``).
 Where there are too many labels the window is halved. What cannot be halved any more is an integer programme for CBC and
 HiGHS (``milp_in_pulp.py``), which may say that it is the best of equals in one run and another of them in the next.
 """
@@ -16,10 +17,10 @@ from time import perf_counter
 import numpy as np
 
 from edgesim.planners.exact.pipelines.candidates import Ints
-from edgesim.planners.exact.pipelines.label_setting import Choice, Enumeration
-from edgesim.planners.exact.pipelines.lagrangian import GRID, Market, Rents
-from edgesim.planners.exact.pipelines.milp import Programme
-from edgesim.planners.exact.pipelines.milp_in_pulp import integer_programme
+from edgesim.planners.exact.pipelines.label_setting import Choice, LabelSetting
+from edgesim.planners.exact.pipelines.lagrangian import GRID, LagrangianBound, Relaxation
+from edgesim.planners.exact.pipelines.milp import StageMilp
+from edgesim.planners.exact.pipelines.milp_in_pulp import in_pulp
 from edgesim.planners.exact.pipelines.stage_table import Stages
 
 FIRST = 1.5  # ratio of the ends of the first windows
@@ -28,14 +29,14 @@ LABELS = 10_000  # of a window, before it is halved
 MORE = 2  # times as many labels in a half
 MOST_LABELS = 500_000  # then CBC and HiGHS decide
 EXACT = 1e-9  # relative: what the same choice's cost may differ by, counted in another order
-ROUNDS = 4  # of steps of rents, after each of which there are fewer stages
+ROUNDS = 4  # of subgradient steps, after each of which stages are fixed out
 HIGHER = 4.0  # by how much the ceiling rises under which there was nothing
 NARROW = 1e-3  # relative: a window that is not halved any more
 NAME = "labels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SearchResult:
     """The best choice, first stage first, and the bound; no choice where none exists, or none was found in time.
 
     ``pool`` are all choices met, best first, with their seconds; ``proven`` says that the search came to its end.
@@ -50,17 +51,17 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Near:
-    """Rents of the window before: of what the objective counts, and of time alone."""
+class WarmStart:
+    """Bounds to start from, with their prices: of what the objective counts, and of time alone."""
 
-    rents: Rents
-    time: Rents
+    bound: LagrangianBound
+    time: LagrangianBound
 
     @classmethod
-    def free(cls, kinds: int) -> "Near":
-        """Devices for nothing."""
-        free = Rents(rent_s=np.zeros(kinds), hurry=0.0, bound_s=0.0, least_s=np.zeros((0, 0)))
-        return cls(rents=free, time=free)
+    def cold(cls, kinds: int) -> "WarmStart":
+        """All prices 0."""
+        zero = LagrangianBound(prices_s=np.zeros(kinds), time_multiplier=0.0, bound_s=0.0, least_s=np.zeros((0, 0)))
+        return cls(bound=zero, time=zero)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,10 +77,10 @@ class Window:
     most_u_s: float = field(compare=False)
     which: Ints = field(compare=False)
     labels: int = field(compare=False)
-    near: Near | None = field(compare=False, default=None)
+    warm_start: WarmStart | None = field(compare=False, default=None)
 
 
-class Search:
+class BranchAndBound:
     """One search for the best ``keep`` choices. ``seconds`` judges a whole choice exactly.
 
     It stops where the bound is within ``gap`` of the value; choices that cost ``to_beat_s`` or more do not matter.
@@ -87,24 +88,24 @@ class Search:
 
     def __init__(
         self,
-        programme: Programme,
+        milp: StageMilp,
         *,
         seconds: Callable[[Choice], float],
         time_limit_s: float,
         gap: float,
         keep: int = 1,
         to_beat_s: float = np.inf,
-        near: Near | None = None,
+        warm_start: WarmStart | None = None,
     ) -> None:
-        """``near`` are rents to begin with, of a search that is much like this one."""
-        self.programme, self.seconds, self.gap = programme, seconds, gap
+        """``warm_start`` is that of a search that is much like this one."""
+        self.milp, self.seconds, self.gap = milp, seconds, gap
         self.deadline_s = perf_counter() + time_limit_s
-        self.stages = Stages(programme)
+        self.stages = Stages(milp)
         self.pool: dict[Choice, float] = {}
         self.all_kept, self.keep, self.at_most_s, self.numbers = keep, 1, to_beat_s, 0
         self.last_s = to_beat_s
         self.solvers: dict[str, None] = {}
-        self.near = near or Near.free(len(programme.shape.devices))
+        self.warm_start = warm_start or WarmStart.cold(len(milp.shape.devices))
 
     def late(self) -> bool:
         return perf_counter() > self.deadline_s
@@ -123,14 +124,14 @@ class Search:
         """Whether what costs at least the bound does not matter, or there is no time to look."""
         return bound_s >= self.last_s * (1 - self.gap) or self.late()
 
-    def run(self, known: Iterable[Choice] = ()) -> Found:
+    def run(self, known: Iterable[Choice] = ()) -> SearchResult:
         """Search until the gap is closed or time is over; ``known`` choices are met first."""
         for choice in known:
             self.meet(choice)
         everyone = np.arange(len(self.stages))
         least_u_s = self.stages.least_u_s(everyone)
         if not np.isfinite(least_u_s):
-            return Found(choice=(), value_s=np.inf, bound_s=np.inf, proven=True, solver="path", pool=())
+            return SearchResult(choice=(), value_s=np.inf, bound_s=np.inf, proven=True, solver="path", pool=())
         bound_s = self._searched(everyone, least_u_s)
         if self.all_kept > 1 and not self.late():  # the best one first: it says most of the others
             self.keep = self.all_kept
@@ -138,7 +139,7 @@ class Search:
             self._searched(everyone, least_u_s)
         pool = sorted((seconds, choice) for choice, seconds in self.pool.items() if np.isfinite(seconds))
         value_s, choice = pool[0] if pool else (np.inf, ())
-        return Found(
+        return SearchResult(
             choice=choice,
             value_s=value_s,
             bound_s=min(bound_s, value_s),
@@ -150,7 +151,7 @@ class Search:
     def _searched(self, everyone: Ints, least_u_s: float) -> float:
         """The bound of all choices that are not met: below a ceiling first, which rises until enough are met."""
         self.solvers[NAME] = None
-        dear_s = self.stages.dear_s + self.programme.most_once_s
+        dear_s = self.stages.dear_s + self.milp.most_one_time_s
         ceiling_s = dear_s if self._knows_enough else HIGHER * (least_u_s + self.stages.shortest_s(everyone))
         while True:
             ceiling_s = min(ceiling_s, dear_s)
@@ -230,42 +231,50 @@ class Search:
         which = which[self.stages.repeats[which] <= window.most_u_s]
         if window.least_u_s >= below_s:
             return None
-        near, limit_s = window.near or self.near, self.stages.shape.limit_s
+        warm_start, limit_s = window.warm_start or self.warm_start, self.stages.shape.limit_s
         if np.isfinite(limit_s):  # time alone says more of a limit than its price does
-            which, time = _left(partial(self._clock, window), which, near.time, rounds=1)
-            self.near = near = replace(near, time=time)
+            which, time = _fixed_by_reduced_costs(
+                partial(self._time_relaxation, window), which, warm_start.time, rounds=1
+            )
+            self.warm_start = warm_start = replace(warm_start, time=time)
             if time.bound_s > limit_s:
                 return None
-        which, rents = _left(partial(self._market, window, below_s), which, near.rents, rounds=ROUNDS)
-        self.near = near = replace(near, rents=rents)
-        if rents.bound_s >= below_s or not len(which):
+        which, bound = _fixed_by_reduced_costs(
+            partial(self._relaxation, window, below_s), which, warm_start.bound, rounds=ROUNDS
+        )
+        self.warm_start = warm_start = replace(warm_start, bound=bound)
+        if bound.bound_s >= below_s or not len(which):
             return None
-        return replace(window, bound_s=max(window.bound_s, rents.bound_s), which=which, near=near)
+        return replace(window, bound_s=max(window.bound_s, bound.bound_s), which=which, warm_start=warm_start)
 
-    def _market(self, window: Window, below_s: float, which: Ints, grid: int = GRID) -> Market:
-        return Market(self.stages, which, least_u_s=window.least_u_s, below_s=below_s, counts_beside=True, grid=grid)
+    def _relaxation(self, window: Window, below_s: float, which: Ints, grid: int = GRID) -> Relaxation:
+        return Relaxation(
+            self.stages, which, least_u_s=window.least_u_s, below_s=below_s, counts_beside=True, grid=grid
+        )
 
-    def _clock(self, window: Window, which: Ints, grid: int = GRID) -> Market:
+    def _time_relaxation(self, window: Window, which: Ints, grid: int = GRID) -> Relaxation:
         """The same for time alone."""
         limit_s = self.stages.shape.limit_s
-        return Market(self.stages, which, least_u_s=window.least_u_s, below_s=limit_s, counts_beside=False, grid=grid)
+        return Relaxation(
+            self.stages, which, least_u_s=window.least_u_s, below_s=limit_s, counts_beside=False, grid=grid
+        )
 
     def _tried(self, window: Window, ceiling_s: float, *, beam: int | None = None) -> bool:
         """Meet the window's best choices; whether there are no others that could win."""
         enough = self.keep
         late = self.late if self.pool else lambda: False  # there is always a plan
         while not late():
-            below_s, clock = self._below_s(ceiling_s), None
+            below_s, time_only = self._below_s(ceiling_s), None
             if window.bound_s >= below_s:
                 return True
-            assert window.near is not None, "the window is priced"
-            market, rents = self._market(window, below_s, window.which), window.near.rents
-            rents = market.offer(rents.rent_s, rents.hurry)
+            assert window.warm_start is not None, "the window is priced"
+            relaxation, bound = self._relaxation(window, below_s, window.which), window.warm_start.bound
+            bound = relaxation.bound_at(bound.prices_s, bound.time_multiplier)
             if np.isfinite(self.stages.shape.limit_s):
-                timer = self._clock(window, window.which)
-                clock = timer, timer.offer(window.near.time.rent_s, 0.0)
-            best = Enumeration(
-                market, rents, most_u_s=window.most_u_s, below_s=below_s, clock=clock, enough=enough
+                timed = self._time_relaxation(window, window.which)
+                time_only = timed, timed.bound_at(window.warm_start.time.prices_s, 0.0)
+            best = LabelSetting(
+                relaxation, bound, most_u_s=window.most_u_s, below_s=below_s, time_only=time_only, enough=enough
             ).run(most=window.labels, beam=beam, late=late)
             for _, choice in best.choices:
                 self.meet(choice)
@@ -282,14 +291,14 @@ class Search:
         which, interval = np.sort(candidates[candidates >= 0]), (window.least_u_s, window.most_u_s)
         bound_s, others_than = window.bound_s, list[Choice]()
         while not self._done(bound_s):
-            asked = integer_programme(self.programme, which, interval, others_than)
-            answer = asked.solve(time_limit_s=self.deadline_s - perf_counter(), gap=self.gap / 10)
-            self.solvers[answer.solver] = None
-            bound_s = max(bound_s, answer.bound_s)
-            if not answer.choice:
+            asked = in_pulp(self.milp, which, interval, others_than)
+            result = asked.solve(time_limit_s=self.deadline_s - perf_counter(), gap=self.gap / 10)
+            self.solvers[result.solver] = None
+            bound_s = max(bound_s, result.bound_s)
+            if not result.choice:
                 break
-            self.meet(answer.choice)
-            others_than.append(answer.choice)  # which may cost more than the programme says
+            self.meet(result.choice)
+            others_than.append(result.choice)  # which may cost more than the programme says
         return bound_s
 
     def meet(self, choice: Choice) -> float:
@@ -305,19 +314,23 @@ class Search:
         self.last_s = min(self.at_most_s, kept[-1]) if len(kept) == self.keep else self.at_most_s
 
 
-def _left(market: Callable[..., Market], which: Ints, near: Rents, rounds: int) -> tuple[Ints, Rents]:
-    """Which stages can be in a choice that wins, and the best rents from near ones on; few are left of many at once."""
-    offered = market(which, grid=1)
-    offered = market(offered.which[_winning(offered, offered.offer(near.rent_s, near.hurry))])
-    offered = offered.only(_winning(offered, offered.offer(near.rent_s, near.hurry)))
+def _fixed_by_reduced_costs(
+    relaxation: Callable[..., Relaxation], which: Ints, warm_start: LagrangianBound, rounds: int
+) -> tuple[Ints, LagrangianBound]:
+    """The stages that can be in a choice that wins, and the best bound from a warm start on; most go at once."""
+    offered = relaxation(which, grid=1)
+    offered = relaxation(
+        offered.which[_not_fixed(offered, offered.bound_at(warm_start.prices_s, warm_start.time_multiplier))]
+    )
+    offered = offered.only(_not_fixed(offered, offered.bound_at(warm_start.prices_s, warm_start.time_multiplier)))
     for _ in range(rounds):
-        near = offered.best(near.rent_s, near.hurry)
-        offered = offered.only(_winning(offered, near))
-        if near.bound_s >= offered.below_s or not len(offered.which):
+        warm_start = offered.ascend(warm_start.prices_s, warm_start.time_multiplier)
+        offered = offered.only(_not_fixed(offered, warm_start))
+        if warm_start.bound_s >= offered.below_s or not len(offered.which):
             break
-    return offered.which, near
+    return offered.which, warm_start
 
 
-def _winning(market: Market, rents: Rents) -> Ints:
-    """Places of the stages on offer that can be in a choice that wins."""
-    return np.flatnonzero(market.through(rents) <= market.below_s)
+def _not_fixed(relaxation: Relaxation, bound: LagrangianBound) -> Ints:
+    """Places of the stages that reduced costs do not fix out of every choice that wins."""
+    return np.flatnonzero(relaxation.through(bound) <= relaxation.below_s)

@@ -38,8 +38,8 @@ class Columns(Loads):
     """[candidate] what each is and costs; seconds per micro-batch, but ``ending_s`` once per iteration.
 
     Its messages and links are ``Loads``, [candidate] here. ``replicas`` is [candidate, kind]. What moves
-    once beside the iterations (``Once`` of ``milp.py``) lasts as long as its longest ``once_s``, and as the
-    sum of every resource's ``once_shared_s`` [candidate, resource].
+    once beside the iterations (``OneTimeCosts`` of ``milp.py``) lasts as long as its longest ``one_time_s``, and as the
+    sum of every resource's ``one_time_shared_s`` [candidate, resource].
 
     Per iteration: ``beside_s`` is what the objective counts beside time, ``latest_s`` the longest iteration of a plan
     that has the candidate, ``channel_s`` what it takes of a shared channel in all; 0, infinite and 0 unless asked.
@@ -55,8 +55,8 @@ class Columns(Loads):
     backward_s: Floats
     ending_s: Floats
     replicas: Ints
-    once_s: Floats
-    once_shared_s: Floats
+    one_time_s: Floats
+    one_time_shared_s: Floats
     beside_s: Floats
     latest_s: Floats
     channel_s: Floats
@@ -145,7 +145,7 @@ class Candidates:
 
     def _none(self) -> Columns:
         empty: dict[str, Any] = {field.name: np.zeros(0, dtype=np.int64) for field in fields(Columns)}
-        tables = {"replicas": np.zeros((0, len(self.devices)), dtype=np.int64), "once_shared_s": np.zeros((0, 0))}
+        tables = {"replicas": np.zeros((0, len(self.devices)), dtype=np.int64), "one_time_shared_s": np.zeros((0, 0))}
         return Columns(**empty | tables)
 
     def _tied_together(self) -> NDArray[np.bool_]:
@@ -177,10 +177,10 @@ class Candidates:
         )
         forward, backward = (self._slowest(group, splits, op) for op in (FORWARD, BACKWARD))
         loads = self.loads(g)
-        ending, (once, once_shared) = self._ending(group), self.once(g)
+        ending, (one_time, one_time_shared) = self._ending(group), self.one_time(g)
         for position in range(1, self.most + 1):
             kept = self._placed(size, position) & (furthest >= position)
-            which, where = np.nonzero(kept & ~self.worse(kept, forward, backward, loads, once))
+            which, where = np.nonzero(kept & ~self.worse(kept, forward, backward, loads, one_time))
             if not len(which):
                 continue
             cell = (which, where)
@@ -196,8 +196,8 @@ class Candidates:
                 ending_s=ending[where],
                 **{field.name: getattr(loads, field.name)[cell] for field in fields(loads)},
                 replicas=np.tile([dict(group).get(kind, 0) for kind in range(len(self.kinds))], (len(where), 1)),
-                once_s=once[cell],
-                once_shared_s=once_shared[cell],
+                one_time_s=one_time[cell],
+                one_time_shared_s=one_time_shared[cell],
                 beside_s=np.zeros(len(where)),
                 latest_s=np.full(len(where), np.inf),
                 channel_s=np.zeros(len(where)),
@@ -221,13 +221,13 @@ class Candidates:
         """[split, range] messages and links of a group."""
         return self.links.loads(self.groups[g], self.splits[g], self.ranges)
 
-    def once(self, g: int) -> tuple[Floats, Floats]:
-        """[split, range] and [split, range, resource] of a group: ``Columns.once_s`` and ``once_shared_s``."""
+    def one_time(self, g: int) -> tuple[Floats, Floats]:
+        """[split, range] and [split, range, resource] of a group: ``Columns.once_s`` and ``one_time_shared_s``."""
         shape = len(self.splits[g]), len(self.ranges)
         return np.zeros(shape), np.zeros((*shape, 0))
 
     def worse(
-        self, kept: NDArray[np.bool_], forward: Floats, backward: Floats, loads: Loads, once: Floats
+        self, kept: NDArray[np.bool_], forward: Floats, backward: Floats, loads: Loads, one_time: Floats
     ) -> NDArray[np.bool_]:
         """[split, range] splits that no plan needs, because others that are kept do."""
         return _beaten(kept, forward, backward, loads.most_s(self.problem.workload.micro_batches - 1))

@@ -6,10 +6,10 @@ import numpy as np
 
 from edgesim.cluster import Cluster
 from edgesim.plan import OUT_OF_MEMORY
-from edgesim.planners.exact.pipelines.branch_and_bound import Found, Search
+from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchResult
 from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
 from edgesim.planners.exact.pipelines.candidates import Candidates
-from edgesim.planners.exact.pipelines.milp import Programme, Shape
+from edgesim.planners.exact.pipelines.milp import Shape, StageMilp
 from edgesim.units import show
 
 _MOST = 1024.0  # times the memory there is: beyond that nobody buys
@@ -17,7 +17,7 @@ _LIMIT_S = 10.0  # of one factor
 _STEPS = 12  # halvings of the factor's logarithm
 
 
-def why_no_pipeline(candidates: Candidates, found: Found) -> str:
+def why_no_pipeline(candidates: Candidates, found: SearchResult) -> str:
     """One sentence for people; candidates are all that fit, ``found`` is a search that ended without a choice."""
     problem = candidates.problem
     if not found.proven:
@@ -96,7 +96,7 @@ def _fits(candidates: Candidates, factor: float) -> bool:
         phases=False,
     )
     found = (
-        Search(Programme(columns, shape), seconds=lambda choice: 1.0, time_limit_s=_LIMIT_S, gap=1.0).run()
+        BranchAndBound(StageMilp(columns, shape), seconds=lambda choice: 1.0, time_limit_s=_LIMIT_S, gap=1.0).run()
         if len(columns)
         else None
     )  # any choice ends it

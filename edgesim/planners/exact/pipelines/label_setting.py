@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgesim.errors import PlanError
 from edgesim.planners.exact.pipelines.candidates import Floats, Ints
-from edgesim.planners.exact.pipelines.lagrangian import Market, Rents
+from edgesim.planners.exact.pipelines.lagrangian import LagrangianBound, Relaxation
 from edgesim.planners.exact.pipelines.stage_table import grouped
 
 Choice = tuple[int, ...]
@@ -33,8 +33,8 @@ class Labels:
     taken: Ints  # a number for the devices of each kind
     cost_s: Floats
     tail_s: Floats
-    paid_s: Floats  # as rent
-    time_paid_s: Floats  # as rent of the clock
+    prices_s: Floats  # of its devices
+    time_prices_s: Floats  # of its devices, in the relaxation of time alone
     message_s: Floats
     returned_s: Floats
     sums: Floats
@@ -57,7 +57,7 @@ def joined(parts: list[Labels]) -> Labels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
+class LabelSettingResult:
     """Choices of stages with their cost, first stage first, the best first; ``complete`` says that there is no other
     below what was asked for, but for those that are as good as ``enough`` others."""
 
@@ -65,21 +65,21 @@ class Best:
     complete: bool
 
 
-class Enumeration:
-    """The search for choices in one window; bounds are those of ``rents``, and of ``clock`` where time is limited."""
+class LabelSetting:
+    """The search for choices in one window; it is bounded by ``bound``, and by ``time_only`` where time is limited."""
 
     def __init__(
         self,
-        market: Market,
-        rents: Rents,
+        relaxation: Relaxation,
+        bound: LagrangianBound,
         *,
         most_u_s: float,
         below_s: float,
-        clock: tuple[Market, Rents] | None,
+        time_only: tuple[Relaxation, LagrangianBound] | None,
         enough: int = 1,
     ) -> None:
-        self.market, self.rents, self.clock = market, rents, clock
-        self.stages, self.most_u_s, self.below_s, self.enough = market.stages, most_u_s, below_s, enough
+        self.relaxation, self.bound, self.time_only = relaxation, bound, time_only
+        self.stages, self.most_u_s, self.below_s, self.enough = relaxation.stages, most_u_s, below_s, enough
         shape = self.stages.shape
         # Kinds of devices are digits of a number.
         sizes = [1, *accumulate((n + 1 for n in shape.devices), mul)]
@@ -90,9 +90,9 @@ class Enumeration:
         self.takes: Ints = self.stages.replicas @ self.digit
         self.tables = [behind for behind in TABLES if behind < shape.positions]
         self.table_of = np.searchsorted(self.tables, np.arange(shape.positions + 1), side="right") - 1
-        self.least = np.stack([self._least(market, rents, behind) for behind in self.tables])
-        self.rent_s: Floats = self.stages.replicas @ rents.rent_s
-        self.time_rent_s: Floats = self.stages.replicas @ (clock[1].rent_s if clock else 0 * rents.rent_s)
+        self.least = np.stack([self._least(relaxation, bound, behind) for behind in self.tables])
+        self.prices_s: Floats = self.stages.replicas @ bound.prices_s
+        self.time_prices_s: Floats = self.stages.replicas @ (time_only[1].prices_s if time_only else 0 * bound.prices_s)
         # [position - 1] how often the way around from there is gone: 0 where there are slots for all behind.
         self.turns = np.array(
             [
@@ -102,16 +102,16 @@ class Enumeration:
         )
 
     @staticmethod
-    def _least(market: Market, rents: Rents, behind: int) -> Floats:
-        return market.least(rents.rent_s, rents.hurry, behind=behind) if behind else rents.least_s
+    def _least(relaxation: Relaxation, bound: LagrangianBound, behind: int) -> Floats:
+        return relaxation.least(bound.prices_s, bound.time_multiplier, behind=behind) if behind else bound.least_s
 
-    def run(self, *, most: int, beam: int | None = None, late: Callable[[], bool]) -> Best:
+    def run(self, *, most: int, beam: int | None = None, late: Callable[[], bool]) -> LabelSettingResult:
         """The best choices below; with a ``beam`` only so many labels go on from each boundary, the most promising."""
         L = self.stages.layers
         waiting: list[list[Labels]] = [[] for _ in range(L + 1)]
         waiting[L].append(self._nothing())
         self.kept: list[Labels | None] = [None] * (L + 1)
-        edges = np.searchsorted(self.stages.stop[self.market.which], np.arange(L + 2))
+        edges = np.searchsorted(self.stages.stop[self.relaxation.which], np.arange(L + 2))
         count = 0
         for b in range(L, -1, -1):
             if not waiting[b]:
@@ -123,12 +123,12 @@ class Enumeration:
             self.kept[b] = labels
             count += len(labels)
             if count > most or late():
-                return Best(choices=(), complete=False)
-            offered = self.market.which[edges[b] : edges[b + 1]] if b else np.zeros(0, dtype=np.int64)
+                return LabelSettingResult(choices=(), complete=False)
+            offered = self.relaxation.which[edges[b] : edges[b + 1]] if b else np.zeros(0, dtype=np.int64)
             for part in self._extended(labels, offered, b):
                 for start, own in grouped(self.stages.start[part.stage]):
                     waiting[start].append(part.take(own))
-        return Best(choices=self._choices(), complete=beam is None)
+        return LabelSettingResult(choices=self._choices(), complete=beam is None)
 
     def _nothing(self) -> Labels:
         one, number = np.zeros(1), np.zeros(1, dtype=np.int64)
@@ -137,8 +137,8 @@ class Enumeration:
             taken=number,
             cost_s=one,
             tail_s=one,
-            paid_s=one,
-            time_paid_s=one,
+            prices_s=one,
+            time_prices_s=one,
             message_s=one,
             returned_s=one,
             bound_s=one,
@@ -196,8 +196,8 @@ class Enumeration:
             taken=labels.taken[behind] + self.takes[stage],
             cost_s=cost_s,
             tail_s=np.maximum(c.ending_s[stage], labels.tail_s[behind] - c.backward_s[stage] - backward_s),
-            paid_s=labels.paid_s[behind] + self.rent_s[stage],
-            time_paid_s=labels.time_paid_s[behind] + self.time_rent_s[stage],
+            prices_s=labels.prices_s[behind] + self.prices_s[stage],
+            time_prices_s=labels.time_prices_s[behind] + self.time_prices_s[stage],
             message_s=c.received_s[stage],
             returned_s=c.returned_s[stage],
             sums=labels.sums[behind] + s.sums[stage],
@@ -210,41 +210,43 @@ class Enumeration:
     def _time_s(self, labels: Labels) -> Floats:
         """Of the iteration, without the tail and what is before the labels."""
         u_s = self.stages.repeats_s(labels.sums, labels.peaks)
-        found: Floats = labels.cost_s + np.maximum(u_s, self.market.least_u_s)
+        found: Floats = labels.cost_s + np.maximum(u_s, self.relaxation.least_u_s)
         return found
 
     def _beside_s(self, labels: Labels) -> Floats | float:
         """What the objective counts beside the iteration."""
         s = self.stages
-        return s.beside.of(labels.sums) + s.once_s(labels.sums, labels.peaks)
+        return s.beside.of(labels.sums) + s.one_time_s(labels.sums, labels.peaks)
 
     def _bound_s(self, labels: Labels) -> Floats:
         """Of whole pipelines: with the least that comes before, and without what belongs to every path twice."""
-        market, rents = self.market, self.rents
+        relaxation, bound = self.relaxation, self.bound
         start, table = self.stages.start[labels.stage], self.table_of[labels.depth]
-        before_s = market.at(self.least, table, start, labels.tail_s, rents.hurry)
-        time_s = (1 + rents.hurry) * (self._time_s(labels) - market.least_u_s)
-        constant_s = market.constant_s(rents.rent_s, rents.hurry) - market.always_s
-        return time_s + before_s + labels.paid_s + self._beside_s(labels) + constant_s
+        before_s = relaxation.at(self.least, table, start, labels.tail_s, bound.time_multiplier)
+        time_s = (1 + bound.time_multiplier) * (self._time_s(labels) - relaxation.least_u_s)
+        constant_s = relaxation.constant_s(bound.prices_s, bound.time_multiplier) - relaxation.always_s
+        return time_s + before_s + labels.prices_s + self._beside_s(labels) + constant_s
 
     def _allowed(self, labels: Labels) -> NDArray[np.bool_]:
         """Whether U is in the window, and everything within its limit."""
         s, shape = self.stages, self.stages.shape
         allowed: NDArray[np.bool_] = s.repeats_s(labels.sums, labels.peaks) <= self.most_u_s
-        if self.clock is not None:
-            allowed &= self._in_time(labels, *self.clock)
+        if self.time_only is not None:
+            allowed &= self._in_time(labels, *self.time_only)
         if s.channel.place is not None:
             allowed &= s.channel.of(labels.sums) <= shape.limit_s
-        if shape.once is not None:
-            allowed &= s.once_s(labels.sums, labels.peaks) <= shape.once.most_s
+        if shape.one_time is not None:
+            allowed &= s.one_time_s(labels.sums, labels.peaks) <= shape.one_time.most_s
         return allowed
 
-    def _in_time(self, labels: Labels, market: Market, rents: Rents) -> NDArray[np.bool_]:
-        """Whether the iteration can end within its limit, by rents of time alone."""
+    def _in_time(self, labels: Labels, relaxation: Relaxation, bound: LagrangianBound) -> NDArray[np.bool_]:
+        """Whether the iteration can end within its limit, by the relaxation of time alone."""
         start, table = self.stages.start[labels.stage], np.zeros(len(labels), dtype=np.int64)
-        least_s = market.at(rents.least_s[None], table, start, labels.tail_s, 0.0)
-        ends_s = self._time_s(labels) - market.least_u_s + least_s + labels.time_paid_s
-        found: NDArray[np.bool_] = ends_s + market.constant_s(rents.rent_s, 0.0) <= self.stages.limited_s(labels.peaks)
+        least_s = relaxation.at(bound.least_s[None], table, start, labels.tail_s, 0.0)
+        ends_s = self._time_s(labels) - relaxation.least_u_s + least_s + labels.time_prices_s
+        found: NDArray[np.bool_] = ends_s + relaxation.constant_s(bound.prices_s, 0.0) <= self.stages.limited_s(
+            labels.peaks
+        )
         return found
 
     # --- dominance ---
@@ -287,7 +289,7 @@ class Enumeration:
             return ()
         time_s = self._time_s(labels) + labels.tail_s
         good = time_s <= s.limited_s(labels.peaks)
-        for free, digit, most in zip(self.market.free, self.digit, self.devices, strict=True):
+        for free, digit, most in zip(self.relaxation.free, self.digit, self.devices, strict=True):
             good &= ~free | (labels.taken // digit % (most + 1) == most)
         value_s = np.where(good, time_s + self._beside_s(labels), np.inf)
         order = np.argsort(value_s, kind="stable")[: self.enough]

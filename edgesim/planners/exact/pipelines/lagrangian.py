@@ -1,14 +1,14 @@
-"""What do stages cost at least if devices are for rent? A bound of a pipeline's cost from each of its boundaries on.
+"""What does a pipeline cost at least, if devices have prices instead of being counted? A Lagrangian bound of it.
 
-Devices are not counted but paid for, by kind: a Lagrangian of the rows that count them. What is left is a shortest path
-from the first layer to a boundary, which knows the tail exactly. Behind the boundary the ending of a stage lasts V
-beyond the last backward pass there; a stage before hides its own backward pass of it and may last longer itself:
+The rows that count devices of a kind are relaxed: each device has a dual price. What is left is a shortest path from
+the first layer to a boundary, which knows the tail exactly. Behind the boundary the ending of a stage lasts V beyond
+the last backward pass there; a stage before hides its own backward pass of it and may last longer itself:
 
-    least[0, V] = V        least[b, V] = min over stages (i, b) of  cost + rent + least[i, max(ending, V - backward)]
+    least[0, V] = V        least[b, V] = min over stages (i, b) of  cost + prices + least[i, max(ending, V - backward)]
 
 V is taken from a grid; between two of its points the higher one's cost, less the difference, is a bound as well as the
-lower one's. A limit of the iteration has a price too, by which time costs more. Rents rise where a path takes too many
-devices, by steps of Polyak (USSR Comp. Math. 9, 1969), until the bound is high enough or does not rise any more.
+lower one's. A limit of the iteration is relaxed too: its dual is the time multiplier. Prices rise where a path takes
+too many devices, by subgradient steps of Polyak (USSR Comp. Math. 9, 1969), until the bound is high enough or stalls.
 """
 
 from copy import copy
@@ -29,17 +29,17 @@ GRID = 32  # values of V
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rents:
-    """[kind] rents, the price of time beyond its own, the bound of all paths, and ``least`` as above."""
+class LagrangianBound:
+    """The bound of all paths at dual prices [kind] and a time multiplier; ``least_s`` is ``least`` as above."""
 
-    rent_s: Floats
-    hurry: float
+    prices_s: Floats
+    time_multiplier: float
     bound_s: float
     least_s: Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class GridArcs:
     """[stage, grid] where in ``least`` a stage leads to, ``low`` and ``high``, and by how much V is below the latter.
 
     Behind the last place of ``least`` there is one that nothing reaches: a V that is too long leads there.
@@ -49,13 +49,13 @@ class Reach:
     high: Ints
     short_s: Floats
 
-    def take(self, rows: Ints) -> "Reach":
+    def take(self, rows: Ints) -> "GridArcs":
         """Of some stages."""
-        return Reach(self.low[rows], self.high[rows], self.short_s[rows])
+        return GridArcs(self.low[rows], self.high[rows], self.short_s[rows])
 
 
-class Market:
-    """Stages on offer in a window: U is at least ``least_u_s``, and an iteration takes less than ``below_s``."""
+class Relaxation:
+    """The relaxation over some stages in a window: U is at least ``least_u_s``, an iteration below ``below_s``."""
 
     def __init__(
         self, stages: Stages, which: Ints, *, least_u_s: float, below_s: float, counts_beside: bool, grid: int = GRID
@@ -70,30 +70,30 @@ class Market:
         self.step_s = self.top_s / (points - 1) if points > 1 else 1.0
         self.grid_s = np.arange(points) * self.step_s
         self.nowhere = (stages.layers + 1) * points
-        self.own_s, self.takes = stages.own_s[which], stages.replicas[which].astype(float)
+        self.own_s, self.taken = stages.own_s[which], stages.replicas[which].astype(float)
         if self.counts_beside:
             self.beside_s = stages.sums[which, stages.beside.place]
-        self.reach = self._reach(which)
+        self.arcs = self._reach(which)
         devices = np.array(stages.shape.devices, dtype=float)
-        once = stages.shape.once
-        self.devices, self.free = devices, np.array((once.all_work if once else ()) or (False,) * len(devices))
-        self.always_s = stages.least_once_s
+        one_time = stages.shape.one_time
+        self.devices, self.free = devices, np.array((one_time.all_work if one_time else ()) or (False,) * len(devices))
+        self.always_s = stages.least_one_time_s
 
-    def only(self, rows: Ints) -> "Market":
-        """With some of the stages on offer."""
+    def only(self, rows: Ints) -> "Relaxation":
+        """The relaxation over some of its stages."""
         fewer = copy(self)
-        fewer.which, fewer.reach = self.which[rows], self.reach.take(rows)
-        fewer.own_s, fewer.takes = self.own_s[rows], self.takes[rows]
+        fewer.which, fewer.arcs = self.which[rows], self.arcs.take(rows)
+        fewer.own_s, fewer.taken = self.own_s[rows], self.taken[rows]
         if self.counts_beside:
             fewer.beside_s = self.beside_s[rows]
         return fewer
 
-    def _reach(self, which: Ints) -> Reach:
+    def _reach(self, which: Ints) -> GridArcs:
         s = self.stages
         tail_s = np.maximum(s.columns.ending_s[which][:, None], self.grid_s - s.back_s[which][:, None])
         low, high, short_s = self._places(tail_s)
         start = s.start[which][:, None] * len(self.grid_s)
-        return Reach(start + low, np.where(high < 0, self.nowhere, start + high), short_s)
+        return GridArcs(start + low, np.where(high < 0, self.nowhere, start + high), short_s)
 
     def _places(self, tail_s: Floats) -> tuple[Ints, Ints, Floats]:
         """The grid's points around V, and how far it is below the higher one; -1 for a V that is too long."""
@@ -105,90 +105,90 @@ class Market:
 
     # --- bounds ---
 
-    def prices(self, rent_s: Floats, hurry: float) -> Floats:
-        """[stage on offer] what each costs with its devices."""
-        price: Floats = self.takes @ rent_s
-        price += (1 + hurry) * self.own_s if hurry else self.own_s
+    def priced_s(self, prices_s: Floats, time_multiplier: float) -> Floats:
+        """[stage] what each costs with the dual prices of its devices."""
+        price: Floats = self.taken @ prices_s
+        price += (1 + time_multiplier) * self.own_s if time_multiplier else self.own_s
         if self.counts_beside:
             price += self.beside_s
         return price
 
-    def least(self, rent_s: Floats, hurry: float, *, behind: int = 0) -> Floats:
+    def least(self, prices_s: Floats, time_multiplier: float, *, behind: int = 0) -> Floats:
         """[boundary, V] the least cost up to a boundary that has so many stages behind it, or more."""
-        s, reach, price, which = self.stages, self.reach, self.prices(rent_s, hurry), self.which
+        s, arcs, price, which = self.stages, self.arcs, self.priced_s(prices_s, time_multiplier), self.which
         if behind:
             kept = np.flatnonzero(s.furthest[which] > behind)
-            which, price, reach = which[kept], price[kept], reach.take(kept)
-        short_s = reach.short_s * (1 + hurry) if hurry else reach.short_s
+            which, price, arcs = which[kept], price[kept], arcs.take(kept)
+        short_s = arcs.short_s * (1 + time_multiplier) if time_multiplier else arcs.short_s
         places = np.full(self.nowhere + 1, np.inf)
         least = places[:-1].reshape(s.layers + 1, len(self.grid_s))
-        least[0] = (1 + hurry) * self.grid_s
+        least[0] = (1 + time_multiplier) * self.grid_s
         edges = np.searchsorted(s.stop[which], np.arange(s.layers + 2)).tolist()
         for stop in range(1, s.layers + 1):
             rows = slice(edges[stop], edges[stop + 1])
             if edges[stop] == edges[stop + 1]:
                 continue
-            reached = places.take(reach.high[rows])
+            reached = places.take(arcs.high[rows])
             reached -= short_s[rows]
-            np.maximum(reached, places.take(reach.low[rows]), out=reached)
+            np.maximum(reached, places.take(arcs.low[rows]), out=reached)
             reached += price[rows, None]
             reached.min(axis=0, out=least[stop])
         return least
 
-    def at(self, least: Floats, table: Ints, boundary: Ints, tail_s: Floats, hurry: float) -> Floats:
+    def at(self, least: Floats, table: Ints, boundary: Ints, tail_s: Floats, time_multiplier: float) -> Floats:
         """[row] the least cost up to each boundary behind which the tail is V; ``least`` is [table, boundary, V]."""
         low, high, short_s = self._places(tail_s)
-        higher = least[table, boundary, high] - (1 + hurry) * short_s
+        higher = least[table, boundary, high] - (1 + time_multiplier) * short_s
         found: Floats = np.where(high < 0, np.inf, np.maximum(least[table, boundary, low], higher))
         return found
 
-    def constant_s(self, rent_s: Floats, hurry: float) -> float:
-        """What belongs to every path: least of U and H, less the rents of all devices, less the limit's price."""
-        limit_s = hurry * self.limit_s if hurry else 0.0
-        return (1 + hurry) * self.least_u_s + self.always_s - float(rent_s @ self.devices) - limit_s
+    def constant_s(self, prices_s: Floats, time_multiplier: float) -> float:
+        """What belongs to every path: least of U and H, less the prices of all devices and of the limit."""
+        limit_s = time_multiplier * self.limit_s if time_multiplier else 0.0
+        return (1 + time_multiplier) * self.least_u_s + self.always_s - float(prices_s @ self.devices) - limit_s
 
-    def best(self, rent_s: Floats, hurry: float) -> Rents:
-        """The highest bound of all paths that a few steps find from these rents on, or one of at least ``below_s``."""
-        best = offer = self.offer(rent_s, hurry)
+    def ascend(self, prices_s: Floats, time_multiplier: float) -> LagrangianBound:
+        """The highest bound that a few subgradient steps reach from these prices on, or one of at least ``below_s``."""
+        best = bound = self.bound_at(prices_s, time_multiplier)
         stalled = 0
         for _ in range(STEPS):
-            if best.bound_s >= self.below_s or (ascent := self._ascent(offer)) is None:
+            if best.bound_s >= self.below_s or (subgradient := self._subgradient(bound)) is None:
                 break
-            excess, late_s = ascent
+            excess, late_s = subgradient
             unit_s = self.limit_s if late_s else 1.0  # a limit counts like a device
             size = max(float(excess @ excess) + (late_s / unit_s) ** 2, LEAST_SIZE)
             aim_s = min(self.below_s, best.bound_s + abs(best.bound_s) * (REACH - 1))
-            step_s = (aim_s - offer.bound_s) / size * (1.0 if stalled < STALLED else SHORTER)
-            rent_s = offer.rent_s + step_s * excess
-            rent_s = np.where(self.free, rent_s, np.maximum(rent_s, 0.0))
-            offer = self.offer(rent_s, max(0.0, offer.hurry + step_s * late_s / unit_s**2))
-            stalled = 0 if offer.bound_s > best.bound_s + RISE * abs(best.bound_s) else stalled + 1
-            best = offer if offer.bound_s > best.bound_s else best
+            step_s = (aim_s - bound.bound_s) / size * (1.0 if stalled < STALLED else SHORTER)
+            prices_s = bound.prices_s + step_s * excess
+            prices_s = np.where(self.free, prices_s, np.maximum(prices_s, 0.0))
+            bound = self.bound_at(prices_s, max(0.0, bound.time_multiplier + step_s * late_s / unit_s**2))
+            stalled = 0 if bound.bound_s > best.bound_s + RISE * abs(best.bound_s) else stalled + 1
+            best = bound if bound.bound_s > best.bound_s else best
         return best
 
-    def _ascent(self, offer: Rents) -> tuple[Floats, float] | None:
+    def _subgradient(self, bound: LagrangianBound) -> tuple[Floats, float] | None:
         """How many devices of each kind a cheapest path takes too many, and by how much it is late; None if neither."""
-        taken = self.path(offer)
+        taken = self.path(bound)
         if taken is None:
             return None
         path, time_s = taken
         excess: Floats = self.stages.replicas[path].sum(axis=0) - self.devices
-        excess = np.where((offer.rent_s <= 0) & (excess < 0) & ~self.free, 0.0, excess)
+        excess = np.where((bound.prices_s <= 0) & (excess < 0) & ~self.free, 0.0, excess)
         limited = np.isfinite(self.limit_s) and self.counts_beside
         late_s = time_s - self.limit_s if limited else 0.0
-        late_s = 0.0 if offer.hurry <= 0 and late_s < 0 else late_s
+        late_s = 0.0 if bound.time_multiplier <= 0 and late_s < 0 else late_s
         return (excess, late_s) if excess.any() or late_s else None
 
-    def offer(self, rent_s: Floats, hurry: float) -> Rents:
-        """The bound at these rents; what a search before paid for its limit is nothing where there is none."""
-        hurry = hurry if np.isfinite(self.limit_s) else 0.0
-        least_s = self.least(rent_s, hurry)
-        bound_s = float(least_s[-1, 0]) + self.constant_s(rent_s, hurry)
-        return Rents(rent_s=rent_s, hurry=hurry, bound_s=bound_s, least_s=least_s)
+    def bound_at(self, prices_s: Floats, time_multiplier: float) -> LagrangianBound:
+        """The bound at these prices; a time multiplier of a search with a limit is 0 where there is none."""
+        time_multiplier = time_multiplier if np.isfinite(self.limit_s) else 0.0
+        least_s = self.least(prices_s, time_multiplier)
+        bound_s = float(least_s[-1, 0]) + self.constant_s(prices_s, time_multiplier)
+        return LagrangianBound(prices_s=prices_s, time_multiplier=time_multiplier, bound_s=bound_s, least_s=least_s)
 
-    def path(self, offer: Rents) -> tuple[Ints, float] | None:
+    def path(self, bound: LagrangianBound) -> tuple[Ints, float] | None:
         """A cheapest path's stages, and its seconds; None where there is none."""
-        s, price = self.stages, self.prices(offer.rent_s, offer.hurry)
+        s, price = self.stages, self.priced_s(bound.prices_s, bound.time_multiplier)
         edges = np.searchsorted(s.stop[self.which], np.arange(s.layers + 2))
         boundary, tail_s, path = s.layers, 0.0, list[int]()
         while boundary:
@@ -196,7 +196,7 @@ class Market:
             own = self.which[rows]
             tails = np.maximum(s.columns.ending_s[own], tail_s - s.back_s[own])
             low, high, _ = self._places(tails)
-            reached = np.where(high < 0, np.inf, price[rows] + offer.least_s[s.start[own], low])
+            reached = np.where(high < 0, np.inf, price[rows] + bound.least_s[s.start[own], low])
             if not len(rows) or not np.isfinite(np.min(reached)):
                 return None
             chosen = int(np.argmin(reached))
@@ -205,15 +205,17 @@ class Market:
         stages = np.array(path, dtype=np.int64)
         return stages, float(s.own_s[stages].sum()) + self.least_u_s + tail_s
 
-    def through(self, offer: Rents) -> Floats:
-        """[stage on offer] a bound of every pipeline that has it."""
-        s, which, price = self.stages, self.which, self.prices(offer.rent_s, offer.hurry)
+    def through(self, bound: LagrangianBound) -> Floats:
+        """[stage] a bound of every pipeline that has it: what reduced-cost fixing compares."""
+        s, which, price = self.stages, self.which, self.priced_s(bound.prices_s, bound.time_multiplier)
         behind = np.full(s.layers + 1, np.inf)  # of the stages from a boundary on, whatever their tail
         behind[s.layers] = 0.0
         for start, rows in reversed(list(grouped(s.start[which]))):
             behind[start] = np.min(price[rows] + behind[s.stop[which[rows]]])
         tables = np.zeros(len(which), dtype=np.int64)
-        before = self.at(offer.least_s[None], tables, s.start[which], s.columns.ending_s[which], offer.hurry)
-        more_u_s = (1 + offer.hurry) * np.maximum(s.repeats[which] - self.least_u_s, 0.0)
-        found: Floats = price + before + behind[s.stop[which]] + more_u_s + self.constant_s(offer.rent_s, offer.hurry)
+        before = self.at(bound.least_s[None], tables, s.start[which], s.columns.ending_s[which], bound.time_multiplier)
+        more_u_s = (1 + bound.time_multiplier) * np.maximum(s.repeats[which] - self.least_u_s, 0.0)
+        found: Floats = (
+            price + before + behind[s.stop[which]] + more_u_s + self.constant_s(bound.prices_s, bound.time_multiplier)
+        )
         return found

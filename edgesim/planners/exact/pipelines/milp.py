@@ -47,11 +47,11 @@ class Shape:
     depths: tuple[int, ...]
     phases: bool  # forward passes end before backward passes begin, or there are none
     limit_s: float = INF  # of an iteration
-    once: "Once | None" = None
+    one_time: "OneTimeCosts | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Once:
+class OneTimeCosts:
     """What moves once beside the iterations, as its part in an iteration: between these seconds.
 
     ``shared_least_s`` is [resource] what each is busy with whatever is chosen; ``all_work`` is [kind] whether none of
@@ -64,7 +64,7 @@ class Once:
     all_work: tuple[bool, ...] = ()
 
 
-class Programme:
+class StageMilp:
     """Rows and continuous variables, and each candidate's entries in the rows."""
 
     def __init__(self, columns: Columns, shape: Shape) -> None:
@@ -77,7 +77,7 @@ class Programme:
         self.unit_s = float(np.max(columns.both_s, initial=0.0)) / 10 or 1.0
         self._make_variables()
         self._make_rows()
-        self._make_rows_of_once()
+        self._make_one_time_rows()
         self.repeats = self._repeats()
         self.in_seconds = np.ones(len(self.lower), dtype=bool)
         self.in_seconds[[self.source, *self.kind, *self.node[self.node >= 0]]] = False
@@ -93,7 +93,7 @@ class Programme:
 
         self.U, self.Uf, self.Ub, self.W = (several(name, 1)[0] for name in ("U", "Uf", "Ub", "W"))
         self.R, self.Cf, self.Cb = several("R", L), several("Cf", L), several("Cb", L)
-        self.H = several("H", 1 if self.shape.once else 0)
+        self.H = several("H", 1 if self.shape.one_time else 0)
         self.priced = [self.U, self.W, *self.Cf, *self.Cb, *self.H]  # at 1 each
 
     def _row(self, lower: float, upper: float, *entries: tuple[int, float]) -> int:
@@ -110,7 +110,7 @@ class Programme:
         for b in range(1, s.layers):
             for q in range(1, Q):
                 self.node[b, q] = self._row(0, 0)
-        all_work = (s.once.all_work if s.once else ()) or (False,) * len(s.devices)
+        all_work = (s.one_time.all_work if s.one_time else ()) or (False,) * len(s.devices)
         self.kind = [self._row(n if all_ else -INF, n) for all_, n in zip(all_work, s.devices, strict=True)]
         self.cover = [self._row(0, INF, (self.U, 1.0)) for _ in range(0 if s.phases else s.layers)]
         self.cover_f = [self._row(0, INF, (self.Uf, 1.0)) for _ in range(s.layers if s.phases else 0)]
@@ -149,26 +149,26 @@ class Programme:
         latest = [self._row(-INF, limit, *seconds) for _ in range(self.shape.layers if own else 1)]
         return latest, [self._row(-INF, limit)] if np.any(self.columns.channel_s) else []
 
-    def _make_rows_of_once(self) -> None:
-        self.once, self.once_shared = list[int](), list[int]()
-        if self.shape.once is None:
+    def _make_one_time_rows(self) -> None:
+        self.one_time, self.one_time_shared = list[int](), list[int]()
+        if self.shape.one_time is None:
             return
-        H, once = self.H[0], self.shape.once
-        self._row(once.least_s / self.unit_s, INF, (H, 1.0))
-        self._row(-INF, once.most_s / self.unit_s, (H, 1.0))
-        self.once = [self._row(0, INF, (H, 1.0)) for _ in range(self.shape.layers)]
-        resources = self.columns.once_shared_s.shape[1]
-        least = once.shared_least_s or (0.0,) * resources
-        self.once_shared = [self._row(s / self.unit_s, INF, (H, 1.0)) for s in least]
+        H, one_time = self.H[0], self.shape.one_time
+        self._row(one_time.least_s / self.unit_s, INF, (H, 1.0))
+        self._row(-INF, one_time.most_s / self.unit_s, (H, 1.0))
+        self.one_time = [self._row(0, INF, (H, 1.0)) for _ in range(self.shape.layers)]
+        resources = self.columns.one_time_shared_s.shape[1]
+        least = one_time.shared_least_s or (0.0,) * resources
+        self.one_time_shared = [self._row(s / self.unit_s, INF, (H, 1.0)) for s in least]
 
     @property
-    def most_once_s(self) -> float:
+    def most_one_time_s(self) -> float:
         """More than H is in any plan."""
-        if self.shape.once is None or not len(self.columns):
+        if self.shape.one_time is None or not len(self.columns):
             return 0.0
-        shared = np.max(self.columns.once_shared_s, axis=0, initial=0.0) * self.shape.positions
-        longest = np.max(self.columns.once_s) + np.sum(shared) + sum(self.shape.once.shared_least_s)
-        return float(max(longest, self.shape.once.least_s))
+        shared = np.max(self.columns.one_time_shared_s, axis=0, initial=0.0) * self.shape.positions
+        longest = np.max(self.columns.one_time_s) + np.sum(shared) + sum(self.shape.one_time.shared_least_s)
+        return float(max(longest, self.shape.one_time.least_s))
 
     def _repeats(self) -> Floats:
         """[candidate] the least that U is if the plan has it."""
@@ -197,7 +197,7 @@ class Programme:
         parts += [(np.full(len(which), row), numbers, -values) for row, values in self._shared(c)]
         rows, of, values = (np.concatenate(part) for part in zip(*parts, strict=True))
         if len(self.latest) > 1:  # a candidate is twice in rows of layers that it covers: by its time and its own limit
-            rows, of, values = _once(rows, of, values, len(self.lower))
+            rows, of, values = _summed_cells(rows, of, values, len(self.lower))
         used = values != 0
         return rows[used], of[used], values[used]
 
@@ -213,8 +213,8 @@ class Programme:
     def _covering(self, which: Ints) -> Iterator[tuple[Ints, Floats]]:
         """Rows by layer, and each candidate's value in those that it covers."""
         yield np.array(self.tail), self.columns.ending_s[which]
-        if self.once:
-            yield np.array(self.once), self.columns.once_s[which]
+        if self.one_time:
+            yield np.array(self.one_time), self.columns.one_time_s[which]
         if len(self.latest) > 1:  # what is covered is subtracted
             yield np.array(self.latest), np.minimum(self.columns.latest_s[which] - self.shape.limit_s, 0.0)
         if not self.shape.phases:
@@ -243,8 +243,8 @@ class Programme:
     def _shared(self, c: Columns) -> Iterator[tuple[int, Floats]]:
         """Rows that all candidates are in, and their values."""
         yield from self._around(c)
-        for resource, row in enumerate(self.once_shared):
-            yield row, c.once_shared_s[:, resource]
+        for resource, row in enumerate(self.one_time_shared):
+            yield row, c.one_time_shared_s[:, resource]
         yield from ((row, -c.both_s) for row in self.latest)
         yield from ((row, -c.channel_s) for row in self.channel)
         if self.shape.phases:
@@ -254,7 +254,7 @@ class Programme:
             yield self.air[0], (self.shape.micro_batches - 1) * (c.air_forward_s + c.air_backward_s)
 
 
-def _once(rows: Ints, of: Ints, values: Floats, count: int) -> Entries:
+def _summed_cells(rows: Ints, of: Ints, values: Floats, count: int) -> Entries:
     """Entries of one cell added up; ``count`` is how many rows there are."""
     cells, where = np.unique(of * count + rows, return_inverse=True)
     return cells % count, cells // count, np.bincount(where, weights=values, minlength=len(cells)).astype(float)

@@ -7,14 +7,14 @@ import numpy as np
 import pulp
 
 from edgesim.planners.exact.pipelines.candidates import Ints
-from edgesim.planners.exact.pipelines.milp import Programme
+from edgesim.planners.exact.pipelines.milp import StageMilp
 from edgesim.planners.solvers.race import SolveStatus, solve
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntegerProgramme:
+class PulpMilp:
     """A problem in units of ``unit_s``, and the candidates' variables by their names."""
 
     problem: pulp.LpProblem
@@ -22,21 +22,21 @@ class IntegerProgramme:
     unit_s: float
     starts: Ints
 
-    def solve(self, *, time_limit_s: float, gap: float) -> "Decided":
+    def solve(self, *, time_limit_s: float, gap: float) -> "PulpResult":
         """What CBC and HiGHS find, whoever is first."""
-        answer = solve(self.problem, time_limit_s=time_limit_s, gap=gap)
-        if answer.status is SolveStatus.INFEASIBLE:
-            return Decided(choice=(), bound_s=np.inf, solver=answer.solver)
-        chosen = [c for c, name in self.names.items() if answer.values and answer.values[name] > 0.5]
-        return Decided(
+        result = solve(self.problem, time_limit_s=time_limit_s, gap=gap)
+        if result.status is SolveStatus.INFEASIBLE:
+            return PulpResult(choice=(), bound_s=np.inf, solver=result.solver)
+        chosen = [c for c, name in self.names.items() if result.values and result.values[name] > 0.5]
+        return PulpResult(
             choice=tuple(sorted(chosen, key=lambda c: int(self.starts[c]))),
-            solver=answer.solver,
-            bound_s=-np.inf if answer.bound is None else answer.bound * self.unit_s,
+            solver=result.solver,
+            bound_s=-np.inf if result.bound is None else result.bound * self.unit_s,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class PulpResult:
     """A choice of candidates, first stage first, none if none was found; and a bound of all."""
 
     choice: tuple[int, ...]
@@ -44,21 +44,19 @@ class Decided:
     solver: str
 
 
-def integer_programme(
-    programme: Programme, which: Ints, repeats_s: Interval, others_than: Sequence[Sequence[int]] = ()
-) -> IntegerProgramme:
+def in_pulp(milp: StageMilp, which: Ints, repeats_s: Interval, others_than: Sequence[Sequence[int]] = ()) -> PulpMilp:
     """The programme over these candidates, with U between two values and without some choices."""
-    problem, unit_s = pulp.LpProblem("stages", pulp.LpMinimize), programme.unit_s
-    others = [problem.add_variable(name, lowBound=0) for name in programme.variables]
+    problem, unit_s = pulp.LpProblem("stages", pulp.LpMinimize), milp.unit_s
+    others = [problem.add_variable(name, lowBound=0) for name in milp.variables]
     chosen = [problem.add_variable(f"x{c}", cat=pulp.LpBinary) for c in which]
-    costs = dict(zip(chosen, (programme.columns.cost_s[which] / unit_s).tolist(), strict=True))
-    problem.setObjective(pulp.LpAffineExpression(costs | {others[i]: 1.0 for i in programme.priced}))
-    rows: list[dict[pulp.LpVariable, float]] = [{} for _ in programme.lower]
-    for row, variable, value in programme.base:
+    costs = dict(zip(chosen, (milp.columns.cost_s[which] / unit_s).tolist(), strict=True))
+    problem.setObjective(pulp.LpAffineExpression(costs | {others[i]: 1.0 for i in milp.priced}))
+    rows: list[dict[pulp.LpVariable, float]] = [{} for _ in milp.lower]
+    for row, variable, value in milp.base:
         rows[row][others[variable]] = value
-    for row, of, value in zip(*(part.tolist() for part in programme.entries(which)), strict=True):
-        rows[row][chosen[of]] = value / unit_s if programme.in_seconds[row] else value
-    for terms, lower, upper in zip(rows, programme.lower, programme.upper, strict=True):
+    for row, of, value in zip(*(part.tolist() for part in milp.entries(which)), strict=True):
+        rows[row][chosen[of]] = value / unit_s if milp.in_seconds[row] else value
+    for terms, lower, upper in zip(rows, milp.lower, milp.upper, strict=True):
         if not terms:
             continue
         expression = pulp.LpAffineExpression(terms)
@@ -69,11 +67,9 @@ def integer_programme(
         elif np.isfinite(upper):
             problem += expression <= upper
     least_s, most_s = repeats_s
-    others[programme.U].lowBound = least_s / unit_s
-    others[programme.U].upBound = most_s / unit_s if np.isfinite(most_s) else None
+    others[milp.U].lowBound = least_s / unit_s
+    others[milp.U].upBound = most_s / unit_s if np.isfinite(most_s) else None
     candidates = dict(zip(which.tolist(), chosen, strict=True))
     for choice in others_than:
         problem += pulp.LpAffineExpression({candidates[c]: 1.0 for c in choice}) <= len(choice) - 1
-    return IntegerProgramme(
-        problem=problem, names={int(c): f"x{c}" for c in which}, unit_s=unit_s, starts=programme.columns.start
-    )
+    return PulpMilp(problem=problem, names={int(c): f"x{c}" for c in which}, unit_s=unit_s, starts=milp.columns.start)

@@ -8,10 +8,10 @@ import numpy as np
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Stage, Status
 from edgesim.planners.cost_models.pipeline_time import iteration_s
-from edgesim.planners.exact.pipelines.branch_and_bound import Found, Search
+from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchResult
 from edgesim.planners.exact.pipelines.candidates import Candidates
 from edgesim.planners.exact.pipelines.label_setting import Choice
-from edgesim.planners.exact.pipelines.milp import Once, Programme, Shape
+from edgesim.planners.exact.pipelines.milp import OneTimeCosts, Shape, StageMilp
 from edgesim.planners.problem import Problem
 from edgesim.workload import Purpose
 
@@ -34,9 +34,9 @@ class PipelineSearch:
         replicas: int,
         stages: int | None = None,
         candidates: Candidates | None = None,
-        once: Once | None = None,
+        one_time: OneTimeCosts | None = None,
     ) -> None:
-        """``candidates`` instead of all; ``once`` is what moves beside the iterations (``milp.py``)."""
+        """``candidates`` instead of all; ``one_time`` is what moves beside the iterations (``milp.py``)."""
         self.began_s = perf_counter()
         self.problem, self.planner = problem, planner
         self.candidates = candidates or Candidates(problem, depth=depth, replicas=replicas, stages=stages)
@@ -48,15 +48,15 @@ class PipelineSearch:
             micro_batches=workload.micro_batches,
             depths=tuple(depths) if depth is not None else (workload.micro_batches,) * len(depths),
             phases=workload.purpose is Purpose.INFER or (depth is not None and depths[0] >= workload.micro_batches),
-            once=once,
+            one_time=one_time,
         )
-        self.programme = Programme(self.candidates.columns, shape)
+        self.milp = StageMilp(self.candidates.columns, shape)
 
-    def run(self, *, time_limit_s: float, gap: float = 1e-6, keep: int = 1, to_beat_s: float = np.inf) -> Found:
+    def run(self, *, time_limit_s: float, gap: float = 1e-6, keep: int = 1, to_beat_s: float = np.inf) -> SearchResult:
         """Search for the best few; what is not below ``to_beat_s`` is not looked for."""
         left_s = time_limit_s - (perf_counter() - self.began_s)
-        return Search(
-            self.programme,
+        return BranchAndBound(
+            self.milp,
             seconds=self.seconds,
             time_limit_s=left_s,
             gap=gap,
@@ -68,7 +68,7 @@ class PipelineSearch:
         """Of an iteration of the plan, exactly."""
         return iteration_s(self.problem, self.draft(choice), self.candidates.costs)
 
-    def plan(self, choice: Choice, found: Found) -> Plan:
+    def plan(self, choice: Choice, found: SearchResult) -> Plan:
         """The checked plan of a choice with the search's proof."""
         seconds = self.seconds(choice)
         gap = (seconds - found.bound_s) / found.bound_s if found.bound_s > 0 else np.inf

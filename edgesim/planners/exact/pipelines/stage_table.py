@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgesim.planners.exact.pipelines.candidates import Floats, Ints
-from edgesim.planners.exact.pipelines.milp import Programme
+from edgesim.planners.exact.pipelines.milp import StageMilp
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Amount:
 class Stages:
     """The stages of a programme's candidates; ``candidate`` is [stage, position] the candidate's number, -1 if none."""
 
-    def __init__(self, programme: Programme) -> None:
-        c, shape = programme.columns, programme.shape
+    def __init__(self, milp: StageMilp) -> None:
+        c, shape = milp.columns, milp.shape
         self.shape, self.layers = shape, shape.layers
         code = np.ravel_multi_index(
             (c.stop, c.start, c.group, c.split),
@@ -44,7 +44,7 @@ class Stages:
         self.columns = c = c.take(first)
         self.start, self.stop = c.start, c.stop
         self.replicas = c.replicas
-        self.repeats = programme.repeats[first]
+        self.repeats = milp.repeats[first]
         # Messages over the boundary behind a stage, by its own end; the other end's may be longer.
         inner = c.stop < shape.layers
         self.sent_s, self.taken_back_s = np.where(inner, c.sent_s, 0.0), np.where(inner, c.taken_back_s, 0.0)
@@ -68,8 +68,9 @@ class Stages:
         self.channel = kept(sums, c.channel_s, asked=bool(c.channel_s.any()) and np.isfinite(shape.limit_s))
         self.air_forward = kept(sums, c.air_forward_s, asked=radio)
         self.air_backward = kept(sums, c.air_backward_s, asked=radio)
-        self.once_shared = [
-            kept(sums, c.once_shared_s[:, r], asked=shape.once is not None) for r in range(c.once_shared_s.shape[1])
+        self.one_time_shared = [
+            kept(sums, c.one_time_shared_s[:, r], asked=shape.one_time is not None)
+            for r in range(c.one_time_shared_s.shape[1])
         ]
         phases = shape.phases
         self.slowest = kept(peaks, self.repeats, asked=not phases)
@@ -77,7 +78,7 @@ class Stages:
         self.slowest_backward = kept(peaks, np.maximum(c.backward_s, c.link_backward_s), asked=phases)
         # The earliest limit of all, so the largest of their negatives.
         self.latest = kept(peaks, -c.latest_s, asked=bool(np.isfinite(c.latest_s).any()))
-        self.once = kept(peaks, c.once_s, asked=shape.once is not None)
+        self.one_time = kept(peaks, c.one_time_s, asked=shape.one_time is not None)
         self.sums = np.stack(sums, axis=1) if sums else np.zeros((len(c), 0))
         self.peaks = np.stack(peaks, axis=1)
 
@@ -141,19 +142,19 @@ class Stages:
         return found
 
     @property
-    def least_once_s(self) -> float:
+    def least_one_time_s(self) -> float:
         """The least H."""
-        once = self.shape.once
-        return 0.0 if once is None else max(once.least_s, *once.shared_least_s, 0.0)
+        one_time = self.shape.one_time
+        return 0.0 if one_time is None else max(one_time.least_s, *one_time.shared_least_s, 0.0)
 
-    def once_s(self, sums: Floats, peaks: Floats) -> Floats | float:
+    def one_time_s(self, sums: Floats, peaks: Floats) -> Floats | float:
         """[row] H: what moves once beside the iterations."""
-        once = self.shape.once
-        if once is None:
+        one_time = self.shape.one_time
+        if one_time is None:
             return 0.0
-        found = np.maximum(self.once.of(peaks), once.least_s)
-        least = once.shared_least_s or (0.0,) * len(self.once_shared)
-        for amount, least_s in zip(self.once_shared, least, strict=True):
+        found = np.maximum(self.one_time.of(peaks), one_time.least_s)
+        least = one_time.shared_least_s or (0.0,) * len(self.one_time_shared)
+        for amount, least_s in zip(self.one_time_shared, least, strict=True):
             found = np.maximum(found, least_s + amount.of(sums))
         return found
 

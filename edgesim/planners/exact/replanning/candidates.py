@@ -35,7 +35,7 @@ class MigrationColumns(Candidates):
         kinds = kinds_of_survivors(where)
         super().__init__(where.problem, depth=depth, replicas=replicas, stages=stages, kinds=kinds, like=like)
 
-    def once(self, g: int) -> tuple[Floats, Floats]:
+    def one_time(self, g: int) -> tuple[Floats, Floats]:
         """[split, range] and [split, range, resource]; how samples are shared makes no difference."""
         air, group = self.transfers.shares_air, self.groups[g]
         downloads = [self.transfers.download_s(self.kinds[kind][0]) for kind, _ in group]

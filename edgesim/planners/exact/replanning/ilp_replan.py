@@ -15,10 +15,10 @@ from time import perf_counter
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.migration import Holdings, holdings, migrated_bytes, moving_s
-from edgesim.planners.exact.pipelines.branch_and_bound import Found
+from edgesim.planners.exact.pipelines.branch_and_bound import SearchResult
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.label_setting import Choice
-from edgesim.planners.exact.pipelines.milp import INF, Once
+from edgesim.planners.exact.pipelines.milp import INF, OneTimeCosts
 from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.exact.replanning.candidates import MigrationColumns, kinds_of_survivors
 from edgesim.planners.problem import Problem
@@ -59,13 +59,13 @@ def ilp_replan(
     asked = most_replicas(problem, replicas, kinds)
     # There must be a plan if any fits: where none was found with few replicas, more are allowed.
     for most in sorted({asked, asked if replicas else min(len(where.held), problem.workload.micro_batch_samples)}):
-        search = _Search(where, depth=depth, replicas=most, stages=stages, rounds=rounds, budget_s=limit_s)
+        search = _ReplanSearch(where, depth=depth, replicas=most, stages=stages, rounds=rounds, budget_s=limit_s)
         found = search.run(time_limit_s=time_limit_s - (search.began_s - began_s), gap=gap)
         if found.value_s < INF:
             return search.answer(found)
     if not found.proven or budget_s is None:
         raise InfeasibleError(why_no_pipeline(search.candidates, found))
-    cheapest = _Search(where, depth=depth, replicas=most, stages=stages, rounds=_HARDLY_ANY, budget_s=INF)
+    cheapest = _ReplanSearch(where, depth=depth, replicas=most, stages=stages, rounds=_HARDLY_ANY, budget_s=INF)
     found = cheapest.run(time_limit_s=time_limit_s - (cheapest.began_s - began_s), gap=gap)
     if found.value_s == INF:
         raise InfeasibleError(why_no_pipeline(search.candidates, found))
@@ -90,7 +90,7 @@ def _beyond(
     )
 
 
-class _Search(PipelineSearch):
+class _ReplanSearch(PipelineSearch):
     """The survivors' pipelines, by seconds of an iteration and the migration's part in it."""
 
     def __init__(
@@ -104,7 +104,7 @@ class _Search(PipelineSearch):
             depth=depth,
             replicas=replicas,
             candidates=candidates,
-            once=Once(most_s=budget_s / rounds),
+            one_time=OneTimeCosts(most_s=budget_s / rounds),
         )
 
     def seconds(self, choice: Choice) -> float:
@@ -114,7 +114,7 @@ class _Search(PipelineSearch):
             return INF
         return super().seconds(choice) + moving / self.rounds
 
-    def answer(self, found: Found) -> Plan:
+    def answer(self, found: SearchResult) -> Plan:
         """The checked plan, with the proof of the whole."""
         plan = self.plan(found.choice, found)
         value, bound, rounds = plan.proof.value, plan.proof.bound, self.rounds

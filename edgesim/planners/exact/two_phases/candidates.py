@@ -57,7 +57,7 @@ class CachingColumns(Candidates):
         fields["link_forward_s"] = np.maximum(loads.link_forward_s, written_s)
         return Loads(**fields)
 
-    def once(self, g: int) -> tuple[Floats, Floats]:
+    def one_time(self, g: int) -> tuple[Floats, Floats]:
         """[split, range] and [split, range, resource] seconds, as their part in an iteration."""
         group, rounds = self.groups[g], self.to.phase.iterations
         size = sum(n for _, n in group)
@@ -65,13 +65,13 @@ class CachingColumns(Candidates):
         own, air = [], []
         for i, (kind, n) in enumerate(group):
             least, more = np.divmod(self._totals[group][:, i], n)
-            own += [self._once(kind, share, size, going_on)[0] for share in (least, least + (more > 0))]
-            low, high = (self._once(kind, share, size, going_on)[1] for share in (least, least + 1))
+            own += [self._one_time(kind, share, size, going_on)[0] for share in (least, least + (more > 0))]
+            low, high = (self._one_time(kind, share, size, going_on)[1] for share in (least, least + 1))
             air.append((n - more)[:, None] * low + more[:, None] * high)
         shared = np.sum(air, axis=0)[:, :, None] / rounds
         return np.max(own, axis=0) / rounds, shared if self.to.transfers.shares_air else shared[:, :, :0]
 
-    def _once(self, kind: int, shares: Ints, size: int, going_on: int) -> tuple[Floats, Floats]:
+    def _one_time(self, kind: int, shares: Ints, size: int, going_on: int) -> tuple[Floats, Floats]:
         """[split, range] seconds of a device alone, and of the air, less what it would take if it were idle."""
         rank, to = self.kinds[kind][0], self.to
         idle_s, rows = to.air_s(rank, to.idle(rank)), dict[int, tuple[Floats, Floats]]()
@@ -81,14 +81,14 @@ class CachingColumns(Candidates):
         return np.array([rows[s][0] for s in shares.tolist()]), np.array([rows[s][1] for s in shares.tolist()])
 
     def worse(
-        self, kept: NDArray[np.bool_], forward: Floats, backward: Floats, loads: Loads, once: Floats
+        self, kept: NDArray[np.bool_], forward: Floats, backward: Floats, loads: Loads, one_time: Floats
     ) -> NDArray[np.bool_]:
         """[split, range] splits that lose more than they can save on links and on what moves once."""
         if self.to.transfers.shares_air:
             return np.zeros_like(kept)
         fastest = np.argmin(np.where(kept, forward + backward, np.inf), axis=0), np.arange(kept.shape[1])
         links_s = loads.most_s(self.problem.workload.micro_batches - 1)
-        saved_s = np.maximum(links_s[fastest] - links_s, 0) + np.maximum(once[fastest] - once, 0)
+        saved_s = np.maximum(links_s[fastest] - links_s, 0) + np.maximum(one_time[fastest] - one_time, 0)
         found: NDArray[np.bool_] = forward - forward[fastest] >= saved_s
         found[fastest] = False
         return found

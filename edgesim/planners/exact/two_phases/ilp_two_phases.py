@@ -18,7 +18,7 @@ from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.milp import INF
 from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP, PipelineSearch, most_replicas
 from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, Kept
-from edgesim.planners.exact.two_phases.search import Best, CachingSearch, plain, with_cache
+from edgesim.planners.exact.two_phases.search import CachingSearch, Incumbent, plain, with_cache
 from edgesim.planners.problem import Problem
 from edgesim.workload import Purpose
 
@@ -147,7 +147,7 @@ def _disks(problem: Problem, disk_bytes: float | Sequence[float] | None) -> tupl
     return found
 
 
-def _answer(problem: Problem, best: Best, iterations: int, seconds: float) -> TwoPhases:
+def _answer(problem: Problem, best: Incumbent, iterations: int, seconds: float) -> TwoPhases:
     epochs, bound_s = problem.workload.epochs, best.bound_s
     gap = (best.total_s - bound_s) / bound_s if bound_s > 0 else INF
     proof = Proof(
@@ -175,7 +175,7 @@ def _answer(problem: Problem, best: Best, iterations: int, seconds: float) -> Tw
     )
 
 
-def _second(best: Best, proof: Proof) -> Plan:
+def _second(best: Incumbent, proof: Proof) -> Plan:
     """The checked plan of the second phase."""
     assert best.to is not None
     phase = best.to.phase

@@ -18,10 +18,10 @@ from time import perf_counter
 
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.pipelines.branch_and_bound import Found
+from edgesim.planners.exact.pipelines.branch_and_bound import SearchResult
 from edgesim.planners.exact.pipelines.candidates import Candidates
 from edgesim.planners.exact.pipelines.label_setting import Choice
-from edgesim.planners.exact.pipelines.milp import INF, Once
+from edgesim.planners.exact.pipelines.milp import INF, OneTimeCosts
 from edgesim.planners.exact.pipelines.search import PipelineSearch
 from edgesim.planners.exact.two_phases.cached_phase import CachedPhase
 from edgesim.planners.exact.two_phases.candidates import CachingColumns
@@ -30,7 +30,7 @@ from edgesim.planners.exact.two_phases.share_order import by_seconds
 
 
 @dataclass(kw_only=True)
-class Best:
+class Incumbent:
     """What a search has found so far: how many seconds all epochs take, with which search's choice."""
 
     total_s: float
@@ -45,7 +45,7 @@ class Best:
 class CachingSearch(PipelineSearch):
     """First phases that write a cache for given shares of the second, redistribution included."""
 
-    def __init__(self, candidates: CachingColumns, once: Once, *, planner: str) -> None:
+    def __init__(self, candidates: CachingColumns, one_time: OneTimeCosts, *, planner: str) -> None:
         self.to = candidates.to
         asked = candidates.asked
         super().__init__(
@@ -54,7 +54,7 @@ class CachingSearch(PipelineSearch):
             depth=asked["depth"],
             replicas=asked["replicas"],
             candidates=candidates,
-            once=once,
+            one_time=one_time,
         )
 
     def first_s(self, choice: Choice) -> float:
@@ -71,11 +71,11 @@ class CachingSearch(PipelineSearch):
         return self.first_s(choice) + self.redistribution_s(choice) / self.to.phase.iterations
 
 
-def plain(search: PipelineSearch, found: Found, phases: tuple[int, int]) -> Best:
+def plain(search: PipelineSearch, found: SearchResult, phases: tuple[int, int]) -> Incumbent:
     """Every epoch like the first."""
     epochs, iterations = phases
     times = epochs * iterations
-    return Best(
+    return Incumbent(
         total_s=times * found.value_s,
         bound_s=times * found.bound_s,
         search=search,
@@ -85,7 +85,7 @@ def plain(search: PipelineSearch, found: Found, phases: tuple[int, int]) -> Best
 
 
 def with_cache(
-    phase: CachedPhase, best: Best, *, epochs: int, first_bound_s: float, deadline_s: float, gap: float
+    phase: CachedPhase, best: Incumbent, *, epochs: int, first_bound_s: float, deadline_s: float, gap: float
 ) -> None:
     """Make the best better where a cache does, and its bound one of both ways."""
     like = best.search.candidates
@@ -113,23 +113,23 @@ def with_cache(
 
 
 def _first_phases(
-    to: Redistribution, like: Candidates, best: Best, later_s: float, deadline_s: float, gap: float
-) -> Iterator[tuple[CachingSearch, Found]]:
+    to: Redistribution, like: Candidates, best: Incumbent, later_s: float, deadline_s: float, gap: float
+) -> Iterator[tuple[CachingSearch, SearchResult]]:
     """The best first phase for shares of the second, by who may stay out of it."""
     candidates = CachingColumns(to, like)
-    for once in _by_idle(to, candidates):
-        search = CachingSearch(candidates, once, planner=best.search.planner)
+    for one_time in _by_idle(to, candidates):
+        search = CachingSearch(candidates, one_time, planner=best.search.planner)
         to_beat_s = (best.total_s - later_s) / to.phase.iterations
         yield search, search.run(time_limit_s=deadline_s - search.began_s, gap=gap, to_beat_s=to_beat_s)
 
 
-def _by_idle(to: Redistribution, candidates: Candidates) -> list[Once]:
+def _by_idle(to: Redistribution, candidates: Candidates) -> list[OneTimeCosts]:
     """All devices work; or one stays out that then receives so much, and with it any that would receive less."""
     rounds, ranks = to.phase.iterations, [kind[0] for kind in candidates.kinds]
     idle_s = [float(to.own_s(rank, to.idle(rank))) / rounds for rank in ranks]
     air = sum(float(to.air_s(rank, to.idle(rank))) for kind in candidates.kinds for rank in kind) / rounds
     shared = (air,) if to.transfers.shares_air else ()
     return [
-        Once(least_s=least_s, shared_least_s=shared, all_work=tuple(s > least_s for s in idle_s))
+        OneTimeCosts(least_s=least_s, shared_least_s=shared, all_work=tuple(s > least_s for s in idle_s))
         for least_s in sorted({0.0, *idle_s})
     ]
