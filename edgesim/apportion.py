@@ -19,6 +19,16 @@ def largest_remainder(total: int, weights: Sequence[float]) -> tuple[int, ...]:
     return tuple(shares)
 
 
+def even_shares(total: int, parts: int) -> tuple[int, ...]:
+    """Whole shares that are as equal as can be; the first ones are larger by one where they cannot all be equal.
+
+    >>> even_shares(7, 3), even_shares(1, 2)
+    ((3, 2, 2), (1, 0))
+    """
+    least, larger = divmod(total, parts)
+    return (least + 1,) * larger + (least,) * (parts - larger)
+
+
 def at_least_one(total: int, weights: Sequence[float]) -> tuple[int, ...]:
     """The same, but nobody goes without: the largest share gives to who would get nothing.
 
@@ -34,6 +44,20 @@ def at_least_one(total: int, weights: Sequence[float]) -> tuple[int, ...]:
         shares[shares.index(max(shares))] -= 1
         shares[shares.index(0)] += 1
     return tuple(shares)
+
+
+def refuse_remainder(owner: str, *, divided: tuple[str, int], by: tuple[str, int]) -> None:
+    """Raise ValueError, with numbers to try, unless the first named number is a multiple of the second.
+
+    >>> refuse_remainder("workload", divided=("batch_samples", 7), by=("micro_batch_samples", 2))
+    Traceback (most recent call last):
+    ValueError: workload: batch_samples=7 is not a multiple of micro_batch_samples=2 (try 6 or 8)
+    """
+    (name, number), (divisor_name, divisor) = divided, by
+    if number % divisor:
+        below = number - number % divisor
+        nearest = " or ".join(str(multiple) for multiple in (below, below + divisor) if multiple)
+        raise ValueError(f"{owner}: {name}={number} is not a multiple of {divisor_name}={divisor} (try {nearest})")
 
 
 def ranges(shares: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -151,6 +151,10 @@ class Device:
     def __str__(self) -> str:
         return f"{self.name} ({show(self.flop_per_s, 'FLOP/s')}, {show(self.memory_bytes, 'B')}, {self.origin})"
 
+    def budget_bytes(self, head_room: float) -> float:
+        """The usable memory that is left where a share ``head_room`` of it is kept free."""
+        return self.memory_bytes * (1 - head_room)
+
     def efficiency_at(self, block_kind: str, flop: float) -> float:
         """The fraction of ``flop_per_s`` that a block of this kind and work reaches; 1 where no curve was given."""
         for wanted in (block_kind, "any"):

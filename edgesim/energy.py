@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from edgesim.cluster import Cluster, PowerModel
+from edgesim.ring import ring_steps
 from edgesim.schedule import COLLECTIVE, COMPUTE, Op, Task
 from edgesim.trace import Span, Trace
 
@@ -27,15 +28,14 @@ def wire_bytes(task: Task) -> int:
     if task.op is Op.SEND:
         return task.nbytes
     if task.op in COLLECTIVE:
-        n = len(task.peers)
-        return round((2 if task.op is Op.ALL_REDUCE else 1) * (n - 1) * task.nbytes / n)
+        return round(wire_messages(task) * task.nbytes / len(task.peers))
     return 0
 
 
 def wire_messages(task: Task) -> int:
     """Messages that the task's rank sends, and as many that it receives if it is a member of a ring: one per step."""
     if task.op in COLLECTIVE:
-        return (2 if task.op is Op.ALL_REDUCE else 1) * (len(task.peers) - 1)
+        return ring_steps(len(task.peers), all_reduce=task.op is Op.ALL_REDUCE)
     return int(task.op is Op.SEND)
 
 

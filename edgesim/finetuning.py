@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from edgesim.apportion import refuse_remainder
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy, Unsplit
 from edgesim.units import BYTES_PER_FLOAT32
 from edgesim.zoo.architectures import rebuilt
@@ -225,8 +226,7 @@ def _light(model: Model, k: int) -> Model:
     if not {"hidden", "columns"} <= sizes.keys():
         raise ValueError(f"{model.name} has no hidden size: this technique is for transformers (fine-tune it in full)")
     for name, size in sizes.items():
-        if size % k:
-            raise ValueError(f"{model.name}: {name}={size} is no multiple of k={k}")
+        refuse_remainder(model.name, divided=(name, size), by=("k", k))
     heads, light = max(1, model.hyper["heads"] // k), {name: size // k for name, size in sizes.items()}
     head_size = {"head_size": light["hidden"] // heads} if "head_size" in model.hyper else {}
     return rebuilt(model, **light, **head_size, heads=heads)

@@ -34,7 +34,7 @@ from math import ceil
 
 from edgesim.model import Block, BlockKind, Layer, Model, SplitBy, divided
 from edgesim.units import BYTES_PER_FLOAT32
-from edgesim.workload import Purpose, Workload
+from edgesim.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ def held_bytes(
     ``replicas`` are how many ranks add up their gradients of it. Raises ValueError for own tokens that the workload
     does not have, and for an attention without parts where its K and V are asked for.
     """
-    training = workload.purpose is not Purpose.INFER
+    training = workload.trains
     held = model.layers[slice(*layers)]
     needs = [nbytes for _, nbytes in block_bytes(model, layers, samples=samples, workload=workload, share=share)]
     entering, leaving = boundary_bytes(model, layers, samples=samples, tokens=workload.tokens)
@@ -218,7 +218,7 @@ def block_bytes(
         raise ValueError(f"a share of {share.tokens} tokens must lie in 1..{tokens}, the workload's tokens")
     entering, _ = boundary_bytes(model, layers, samples=samples, tokens=tokens)
     held = model.layers[slice(*layers)]
-    needs = _transients_bytes if workload.purpose is Purpose.INFER else _stashes_bytes
+    needs = _stashes_bytes if workload.trains else _transients_bytes
     of = {layer.name: replace(share, tokens=None) if model.decodes(layer) else share for layer in held}
     blocks = [(block, of[layer.name]) for layer in held for block in layer.blocks]
     nbytes = needs(blocks, entering, samples, workload)

@@ -29,7 +29,7 @@ from edgesim.memory import Memory, Share, block_bytes, held_bytes, ring_bytes
 from edgesim.model import BlockKind, Model, SplitBy
 from edgesim.schedule import COMPUTE, Op, Task
 from edgesim.trace import Span, Trace
-from edgesim.workload import Purpose, Workload
+from edgesim.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +204,7 @@ def _blocks_over_time(
     )
     needs = dict(block_bytes(model, layers, samples=samples, workload=workload, share=share))
     changes: list[tuple[float, float]] = []
-    for block, start_s, end_s in _lives(mine, model, kept=workload.purpose is not Purpose.INFER):
+    for block, start_s, end_s in _lives(mine, model, kept=workload.trains):
         changes += [(start_s, needs[block]), (end_s, -needs[block])]
     for span in rings:
         spare = ring_bytes(span.task.nbytes, replicas=len(span.task.peers))

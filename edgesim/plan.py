@@ -12,7 +12,7 @@ from edgesim.errors import PlanError
 from edgesim.memory import WHOLE, Memory, Share, held_bytes
 from edgesim.model import Block, BlockKind, Model, SplitBy
 from edgesim.units import show
-from edgesim.workload import Purpose, Workload
+from edgesim.workload import Workload
 
 OUT_OF_MEMORY = (
     "out of memory"  # how the refusal of a plan that does not fit begins; tables and figures know it by that
@@ -285,7 +285,7 @@ class Plan:
         return next(p for p, stage in enumerate(self.stages) if layer < stage.layers[1])
 
     def _check_memory(self, rank: int, held: Memory, device: Device, head_room: float) -> None:
-        budget = device.memory_bytes * (1 - head_room)
+        budget = device.budget_bytes(head_room)
         if held.total_bytes <= budget:
             return
         stage, (term, most) = next(stage for stage in self.stages if rank in stage.ranks), held.largest
@@ -319,7 +319,7 @@ class Plan:
 
 def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:
     """Pairs of layers, by index, that share weights which the workload trains: the owner's first."""
-    if workload.purpose is Purpose.INFER:
+    if not workload.trains:
         return []
     place, found = {layer.name: i for i, layer in enumerate(model.layers)}, []
     for layer in model.layers:

@@ -191,7 +191,7 @@ class Task:
     @classmethod
     def _parse(cls, name: str, *words: str) -> "Task":
         if (found := _NAME.fullmatch(name)) is None:
-            raise ValueError(f"{name} is no task's name")
+            raise ValueError(f"{name} is not the name of a task")
         value = dict(word.split("=", 1) for word in words)
         peers = found["peer"] or value.get("peers", "")
         return cls(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgesim.apportion import refuse_remainder
+
 
 class Purpose(StrEnum):
     """What a workload does with the model."""
@@ -59,22 +61,24 @@ class Workload:
             raise ValueError(
                 f"workload: cached_in_memory_samples={self.cached_in_memory_samples} needs cache: true, and at least 0"
             )
-        if self.new_tokens < 0 or (self.new_tokens and self.purpose is not Purpose.INFER):
+        if self.new_tokens < 0 or (self.new_tokens and self.trains):
             raise ValueError(
                 f"workload: new_tokens={self.new_tokens} must be at least 0, and 0 to {self.purpose} "
                 "(say purpose: infer)"
             )
-        if self.weight_bytes not in (2, 4) or (self.weight_bytes != 4 and self.purpose is not Purpose.INFER):
+        if self.weight_bytes not in (2, 4) or (self.weight_bytes != 4 and self.trains):
             raise ValueError(
                 f"workload: weight_bytes={self.weight_bytes} must be 4, or 2 where purpose is infer, not {self.purpose}"
             )
-        if self.batch_samples % self.micro_batch_samples:
-            raise ValueError(
-                f"workload: batch_samples={self.batch_samples} is no multiple of "
-                f"micro_batch_samples={self.micro_batch_samples}"
-            )
+        whole, part = ("batch_samples", self.batch_samples), ("micro_batch_samples", self.micro_batch_samples)
+        refuse_remainder("workload", divided=whole, by=part)
         if not self.learning_rate >= 0:
             raise ValueError(f"workload: learning_rate must be >= 0, got {self.learning_rate}")
+
+    @property
+    def trains(self) -> bool:
+        """Whether parameters are updated: training and fine-tuning have backward passes, inference has none."""
+        return self.purpose is not Purpose.INFER
 
     @property
     def micro_batches(self) -> int:

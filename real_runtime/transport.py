@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from edgesim.ring import ring_steps
 from edgesim.schedule import Channel
 from real_runtime.pacing import Pacer
 
@@ -101,7 +102,7 @@ class Transport:
         left, right = ring[me - 1], ring[(me + 1) % n]
         parts = list(flat.tensor_split(n))
         spare = torch.empty_like(max(parts, key=len))
-        for step in range(2 * (n - 1)):
+        for step in range(ring_steps(n)):
             adding = step < n - 1
             # Reduce-scatter: pass on the part just added to; all-gather: the part just completed.
             out = parts[(me - step) % n] if adding else parts[(me + 1 - (step - (n - 1))) % n]

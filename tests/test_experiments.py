@@ -115,7 +115,7 @@ def test_an_executed_run_keeps_both_traces_and_drops_the_warm_up(command: Comman
         (["netwrk.rate=1 Mbit/s"], "unknown override 'netwrk.rate' (did you mean 'network.rate'"),
         (["network.rate=100 Mbt/s"], "unknown unit 'Mbt'"),
         (["network.rate=0 Mbit/s"], "bandwidth must be positive"),
-        (["workload.batch_samples=9"], "batch_samples=9 is no multiple of micro_batch_samples=4"),
+        (["workload.batch_samples=9"], "batch_samples=9 is not a multiple of micro_batch_samples=4"),
         (["strategy=data", "groups=[[0],[1]]"], "the plan has 2 stages"),
         (["depth=gpip"], "unknown depth 'gpip' (did you mean 'gpipe'"),
         (["profile=measured"], "profile.path has no value"),

@@ -215,7 +215,7 @@ def test_with_the_cache_the_side_network_and_the_head_are_left() -> None:
         (lora, chain(2), "has no hidden size"),
         (parallel_adapters, chain(2), "has no hidden size"),
         (cached, BERT, "b has no parallel adapters, which a cache needs"),
-        (lambda model: parallel_adapters(model, k=7), BERT, "b: hidden=64 is no multiple of k=7"),
+        (lambda model: parallel_adapters(model, k=7), BERT, "b: hidden=64 is not a multiple of k=7"),
     ],
 )
 def test_what_cannot_be_tuned_that_way_is_refused(technique: object, model: Model, message: str) -> None:

@@ -147,7 +147,7 @@ def test_a_layer_without_blocks_is_refused() -> None:
 
 
 def test_heads_must_divide_the_hidden_size() -> None:
-    with pytest.raises(ValueError, match="hidden=65 is no multiple of heads=4"):
+    with pytest.raises(ValueError, match="hidden=65 is not a multiple of heads=4"):
         bert(name="odd", layers=1, hidden=65, heads=4, columns=8, vocabulary=9, positions=9)
 
 

@@ -160,7 +160,7 @@ def test_a_layer_tied_to_none_is_named() -> None:
 
 def test_a_batch_is_a_multiple_of_its_micro_batch() -> None:
     assert workload(micro_batches=3, micro_batch_samples=4).micro_batches == 3
-    with pytest.raises(ValueError, match="batch_samples=7 is no multiple of micro_batch_samples=2"):
+    with pytest.raises(ValueError, match="batch_samples=7 is not a multiple of micro_batch_samples=2"):
         replace(workload(micro_batch_samples=2), batch_samples=7)
     with pytest.raises(ValueError, match="tokens must be at least 1"):
         workload(tokens=0)

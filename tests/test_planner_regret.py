@@ -335,7 +335,7 @@ def test_the_configured_study_has_ten_settings_that_can_be_measured() -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("planner_regret.workloads=[{batch_samples: 9, micro_batch_samples: 4}]", "no multiple"),
+        ("planner_regret.workloads=[{batch_samples: 9, micro_batch_samples: 4}]", "not a multiple"),
         ("planner_regret.workloads=[{batch_samples: 8}]", "a workload has batch_samples and micro_batch_samples"),
         ("planner_regret.workloads=[{batch_samples: 16, micro_batch_samples: 8}]", "1 to 8 samples"),
         ("planner_regret.rounds=0", "planner_regret.rounds must be at least 1, got 0"),

@@ -390,3 +390,9 @@ def test_straggler_moves_never_slow_the_slowest_and_keep_the_sum(
     assert sum(moved) == sum(shares)
     assert min(moved) >= 1
     assert slowest_s(moved) <= slowest_s(tuple(shares))
+
+
+def test_a_plan_may_use_all_memory_but_the_head_room() -> None:
+    problem = a_problem(memory_bytes=1000)
+    assert problem.budget_bytes(1) == 1000
+    assert replace(problem, head_room=0.25).budget_bytes(1) == 750

@@ -455,7 +455,7 @@ def pipeedge_s(problem: Problem, cuts: Sequence[int], ranks: Sequence[int]) -> f
     stages, P = list(zip(pairwise(cuts), ranks, strict=True)), len(ranks)
     if not all(fits(problem, rank, layers, B, P - p) for p, (layers, rank) in enumerate(stages)):
         return inf
-    ways = 1 if problem.workload.purpose is Purpose.INFER else 2
+    ways = 1 if not problem.workload.trains else 2
     messages = [ways * one_way_s(problem, cut, *pair) for cut, pair in zip(cuts[1:-1], pairwise(ranks), strict=True)]
     return max(*(compute_s(problem, rank, layers, B) for layers, rank in stages), *messages, 0.0)
 

@@ -12,6 +12,14 @@ def test_inference_may_generate_and_keep_weights_in_half_precision() -> None:
     assert (workload().new_tokens, workload().weight_bytes) == (0, 4)
 
 
+def test_training_and_fine_tuning_update_parameters_and_inference_does_not() -> None:
+    assert {purpose: workload(purpose=purpose).trains for purpose in Purpose} == {
+        Purpose.TRAIN: True,
+        Purpose.FINE_TUNE: True,
+        Purpose.INFER: False,
+    }
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

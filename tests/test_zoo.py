@@ -425,9 +425,9 @@ def test_pairs_are_the_product_of_two_lengths(a: int, b: int, c: int, d: int, to
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: bert(**SIZES | {"hidden": 65}, **TEXT, layers=1), "hidden=65 is no multiple of heads=2"),
-        (lambda: SMALL["llama"](groups=3), "heads=2 is no multiple of groups=3"),
-        (lambda: SMALL["vit"](patch=9), "resolution=112 is no multiple of patch=9"),
+        (lambda: bert(**SIZES | {"hidden": 65}, **TEXT, layers=1), "hidden=65 is not a multiple of heads=2"),
+        (lambda: SMALL["llama"](groups=3), "heads=2 is not a multiple of groups=3"),
+        (lambda: SMALL["vit"](patch=9), "resolution=112 is not a multiple of patch=9"),
         (lambda: SMALL["t5"](decoder_tokens=0), "small: decoder_tokens must be at least 1, got 0"),
         (lambda: SMALL["bart"](encoder_layers=0), "small: encoder_layers must be at least 1, got 0"),
     ],

@@ -9,7 +9,6 @@ from edgesim.model import Block, BlockKind
 from edgesim.plan import Plan, Proof, Stage, Status
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD
-from edgesim.workload import Purpose
 
 # Who divides the blocks: everybody, the fastest rank alone (the first of equals), or these.
 Ranks = Literal["all", "fastest"] | Sequence[int]
@@ -42,7 +41,7 @@ def capacities(problem: Problem, ranks: Sequence[int]) -> list[float]:
     without attention and MLP, or without seconds for them.
     """
     names = [name for name, _ in _divisible(problem)]
-    ops = (FORWARD,) if problem.workload.purpose is Purpose.INFER else (FORWARD, BACKWARD)
+    ops = (FORWARD, BACKWARD) if problem.workload.trains else (FORWARD,)
     seconds = [
         sum(
             problem.profile.block_s(

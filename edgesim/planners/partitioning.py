@@ -5,12 +5,12 @@ from functools import cache
 from itertools import accumulate
 from math import inf
 
-from edgesim.apportion import largest_remainder
+from edgesim.apportion import even_shares
 
 
 def even_cuts(layers: int, stages: int) -> tuple[int, ...]:
     """Boundaries of stages of equal length, the longer ones first: ``even_cuts(5, 2)`` is ``(0, 3, 5)``."""
-    return (0, *accumulate(largest_remainder(layers, [1] * stages)))
+    return (0, *accumulate(even_shares(layers, stages)))
 
 
 def most(upper: int, fits: Callable[[int], bool]) -> int:

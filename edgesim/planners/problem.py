@@ -12,7 +12,7 @@ from edgesim.errors import PlanError
 from edgesim.model import Model
 from edgesim.plan import Depth, Plan, Proof, make_stages
 from edgesim.profile import BACKWARD, FORWARD, Profile
-from edgesim.workload import Purpose, Workload
+from edgesim.workload import Workload
 
 # Which ranks form each stage: one stage of all ranks, a stage per rank in rank order, two stages of half the ranks each
 # (the first takes the odd one), or the ranks of every stage.
@@ -41,9 +41,13 @@ class Problem:
         """All ranks of the cluster."""
         return range(len(self.cluster.devices))
 
+    def budget_bytes(self, rank: int) -> float:
+        """The bytes of a device's memory that a plan may use: all but the head room."""
+        return self.cluster.devices[rank].budget_bytes(self.head_room)
+
     def seconds(self, *, rank: int, layers: tuple[int, int], samples: int) -> float:
         """Seconds in which a rank computes one micro-batch of so many samples: forward, and backward in training."""
-        ops = (FORWARD,) if self.workload.purpose is Purpose.INFER else (FORWARD, BACKWARD)
+        ops = (FORWARD, BACKWARD) if self.workload.trains else (FORWARD,)
         return sum(
             self.profile.layers_s(
                 device=self.cluster.devices[rank].name,
@@ -90,6 +94,13 @@ class Problem:
                     f"{self.workload.micro_batch_samples} (leave a rank out, or enlarge the micro-batch)"
                 )
         return formed
+
+    def require_training(self, planner: str, *, instead: str) -> None:
+        """Raise PlanError, naming the planners to take ``instead``, where the workload trains nothing."""
+        if not self.workload.trains:
+            raise PlanError(
+                f"{planner} plans training; the workload's purpose is {self.workload.purpose} (take {instead})"
+            )
 
     def let_all_work(self, planner: str) -> None:
         """Raise PlanError if there are more devices than a stage for every layer, of a device for every sample, has."""

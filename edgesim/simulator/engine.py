@@ -13,6 +13,7 @@ from edgesim.cluster import Cluster
 from edgesim.errors import ScheduleError
 from edgesim.model import Model
 from edgesim.profile import Profile
+from edgesim.ring import ring_steps
 from edgesim.scenario import Scenario
 from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Op, Schedule, Task
 from edgesim.simulator.changes import ChangingFabric, lasts_s
@@ -198,7 +199,7 @@ class _Player:
             latency_s = self.network.latency_s[source][destination]
             return Wire(self.fabric.route(((source, destination),)), task.nbytes, latency_s, members[1:], latency_s)
         ring = tuple(zip(task.peers, (*task.peers[1:], task.peers[0]), strict=True))
-        steps = (2 if task.op is Op.ALL_REDUCE else 1) * (len(ring) - 1)
+        steps = ring_steps(len(ring), all_reduce=task.op is Op.ALL_REDUCE)
         latency_s = steps * max(self.network.latency_s[a][b] for a, b in ring)
         return Wire(self.fabric.route(ring), steps * task.nbytes / len(ring), latency_s, members, 0.0)
 

@@ -30,7 +30,7 @@ from edgesim.strategies.generation import generate
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.strategies.program import Names, Program
 from edgesim.strategies.rank_view import RankView
-from edgesim.workload import Purpose, Workload
+from edgesim.workload import Workload
 
 _KNOWN = (*DIVIDED, BlockKind.EMBEDDING, BlockKind.CONNECTIVE, BlockKind.HEAD)
 
@@ -61,7 +61,7 @@ def divide_blocks(
             workload=workload,
             rank=rank,
             units=units,
-            overlap=overlap and workload.purpose is Purpose.INFER,
+            overlap=overlap and not workload.trains,
         )
         programs[rank] = tuple(_tasks(view, Program(stage, rank, Exchange(exchange))))
     schedule = Schedule(tuple(programs.get(rank, ()) for rank in range(max(programs) + 1)))
@@ -71,7 +71,7 @@ def divide_blocks(
 
 def _tasks(view: RankView, program: Program) -> Sequence[Task]:
     """One rank's whole program."""
-    if view.workload.purpose is not Purpose.INFER:
+    if view.workload.trains:
         told: dict[int, Names] = {}
         for op, m in one_forward_one_backward(micro_batches=view.plan.micro_batches, in_flight=view.stage.in_flight):
             if op is Op.F:
@@ -97,7 +97,7 @@ def _checked(plan: Plan, model: Model, workload: Workload, strategy: str, units:
     if (bool(stage.heads), bool(stage.tokens)) != (units, tokens):
         wanted = " and ".join([*(["heads and columns"] if units else []), *(["tokens"] if tokens else [])])
         raise PlanError(f"{strategy} divides {wanted}; the plan says {plan} (take a planner that divides these)")
-    trains_units = units and workload.purpose is not Purpose.INFER
+    trains_units = units and workload.trains
     for layer in model.layers:
         for block in layer.blocks:
             _check_block(strategy, model, layer, block, trains_units=trains_units)

@@ -12,7 +12,7 @@ from edgesim.model import Model
 from edgesim.plan import Plan
 from edgesim.schedule import Op, Payload, Schedule, Task
 from edgesim.strategies.orders import one_forward_one_backward
-from edgesim.workload import Purpose, Workload
+from edgesim.workload import Workload
 
 
 def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
@@ -40,7 +40,7 @@ class _Writer:
 
     def __init__(self, plan: Plan, model: Model, workload: Workload) -> None:
         self.plan, self.model, self.tokens = plan, model, workload.tokens
-        self.infers = workload.purpose is Purpose.INFER
+        self.infers = not workload.trains
 
     def program(self, s: int, rank: int) -> Iterator[Task]:
         stage, micro_batches = self.plan.stages[s], self.plan.micro_batches

@@ -1,5 +1,6 @@
 """What does Llama cost? Decoders with RMS norms, rotary positions and gated MLPs (Touvron et al., 2023)."""
 
+from edgesim.apportion import refuse_remainder
 from edgesim.model import Model
 from edgesim.zoo.chains import chain
 from edgesim.zoo.parts import (
@@ -31,8 +32,7 @@ def llama(
     positions have no parameters. There is no dropout in Llama.
     """
     size = head_size_of(name, hidden=hidden, heads=heads)
-    if heads % groups:
-        raise ValueError(f"{name}: heads={heads} is no multiple of groups={groups}")
+    refuse_remainder(name, divided=("heads", heads), by=("groups", groups))
     decoder = (
         rms_norm("norm_attention", hidden=hidden),
         attention(hidden=hidden, heads=heads, head_size=size, groups=groups, biases=False, positions=True),

@@ -19,6 +19,7 @@ from dataclasses import fields, replace
 from enum import StrEnum
 from typing import Any
 
+from edgesim.apportion import refuse_remainder
 from edgesim.model import Block, BlockKind, Cost, SplitBy, Unsplit
 from edgesim.units import BYTES_PER_FLOAT32
 
@@ -520,6 +521,5 @@ def at_least_one(name: str, **counts: int) -> None:
 
 def head_size_of(name: str, *, hidden: int, heads: int) -> int:
     """Columns per head. Raises ValueError if the heads do not divide the hidden size."""
-    if hidden % heads:
-        raise ValueError(f"{name}: hidden={hidden} is no multiple of heads={heads}")
+    refuse_remainder(name, divided=("hidden", hidden), by=("heads", heads))
     return hidden // heads

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from edgesim.apportion import refuse_remainder
 from edgesim.model import Block, BlockKind, Cost, Model, SplitBy
 from edgesim.zoo.chains import chain
 from edgesim.zoo.parts import (
@@ -36,8 +37,7 @@ def vit(
     Its tokens are fixed, (resolution / patch)² + 1: costs are per sample, and ``workload.tokens`` is 1. Published
     checkpoints are not dropped.
     """
-    if resolution % patch:
-        raise ValueError(f"{name}: resolution={resolution} is no multiple of patch={patch}")
+    refuse_remainder(name, divided=("resolution", resolution), by=("patch", patch))
     size = head_size_of(name, hidden=hidden, heads=heads)
     patches = (resolution // patch) ** 2
     length = always(patches + 1)

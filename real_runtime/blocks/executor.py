@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from edgesim.schedule import Op, Payload, Task
-from edgesim.workload import Purpose
 from real_runtime.blocks.autograd_segments import Segments
 from real_runtime.blocks.shards import cut
 from real_runtime.blocks.shards.cross_entropy import loss_gradient, statistics
@@ -47,7 +46,7 @@ class BlockPart:
 
     def __init__(self, job: Job, program: Iterable[Task]) -> None:
         self.job, self.model, self.workload = job, job.model, job.workload
-        self.training = job.workload.purpose is not Purpose.INFER
+        self.training = job.workload.trains
         tasks = list(program)
         self.units = {block_of(task.block)[0]: task.units for task in tasks if task.op is Op.F}
         self.parts = self._cut()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesim.model import Model
-from edgesim.workload import Optimiser, Purpose, Workload
+from edgesim.workload import Optimiser, Workload
 from real_runtime.models import architecture, build_layers
 
 _MOMENTUM = 0.9
@@ -31,7 +31,7 @@ class StageModule:
         self.first, self.last = layers[0] == 0, layers[1] == len(model.layers)
         self.arch = architecture(model)
         self.module = build_layers(model, range(*layers), seed=seed, checkpoint=checkpoint)
-        self.training = workload.purpose is not Purpose.INFER
+        self.training = workload.trains
         self.outputs: dict[int, Tensor] = {}  # of inference, by micro-batch
         if self.training:
             self.flat_gradients = flatten_gradients(self.module.parameters())

@@ -1,6 +1,6 @@
 """Where should a model live if all devices were equal? Layers and samples shared evenly: the baseline to beat."""
 
-from edgesim.apportion import largest_remainder
+from edgesim.apportion import even_shares
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners.partitioning import even_cuts
 from edgesim.planners.problem import Groups, Problem
@@ -13,7 +13,7 @@ def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
         planner="even",
         cuts=even_cuts(len(problem.model.layers), len(formed)),
         groups=formed,
-        samples=[largest_remainder(problem.workload.micro_batch_samples, [1] * len(group)) for group in formed],
+        samples=[even_shares(problem.workload.micro_batch_samples, len(group)) for group in formed],
         depth=depth,
         proof=Proof(status=Status.HEURISTIC, method="even", objective="none"),
     )

@@ -78,8 +78,7 @@ def _fullest(plan: Plan, problem: Problem) -> tuple[float, str]:
         return inf, apart
     fullest = (0.0, "")
     for rank, held in plan.memory(problem.model, problem.cluster, problem.workload).items():
-        device = problem.cluster.devices[rank]
-        budget = device.memory_bytes * (1 - problem.head_room)
+        device, budget = problem.cluster.devices[rank], problem.budget_bytes(rank)
         words = f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')}, has {show(budget, 'B')}, in {plan}"
         fullest = max(fullest, (held.total_bytes / budget, words))
     return fullest

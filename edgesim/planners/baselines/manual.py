@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edgesim.apportion import largest_remainder
+from edgesim.apportion import even_shares
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners.partitioning import even_cuts
@@ -28,7 +28,7 @@ def manual(
         planner="manual",
         cuts=cuts or even_cuts(len(problem.model.layers), len(formed)),
         groups=formed,
-        samples=samples or [largest_remainder(micro_batch_samples, [1] * len(group)) for group in formed],
+        samples=samples or [even_shares(micro_batch_samples, len(group)) for group in formed],
         depth=depth,
         proof=Proof(status=Status.HEURISTIC, method="manual", objective="none"),
     )

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from edgesim.apportion import largest_remainder
+from edgesim.apportion import even_shares
 from edgesim.cluster import Network, Topology
 from edgesim.errors import PlanError
 from edgesim.model import SplitBy
@@ -131,7 +131,7 @@ class BlockCosts:
         """Seconds of a product over all tiles, and over one, the largest."""
         if work is None:
             return 0.0, 0.0
-        tiles = largest_remainder(self.problem.workload.tokens, [1] * ranks)
+        tiles = even_shares(self.problem.workload.tokens, ranks)
         seconds = {size: self.work_s(rank, work, amount, tokens=size) for size in set(tiles)}
         return sum(seconds[size] for size in tiles), seconds[max(tiles)]
 

@@ -20,7 +20,7 @@ from edgesim.plan import Plan
 from edgesim.planners.cost_models.transfers import Transfers
 from edgesim.planners.problem import Problem
 from edgesim.units import BYTES_PER_FLOAT32, show
-from edgesim.workload import Purpose, Workload
+from edgesim.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Holdings:
 def carried_bytes(layer: Layer, workload: Workload) -> float:
     """What moves with a layer: its weights, and the optimiser's state of those that are trained."""
     weights = layer.parameter_bytes / BYTES_PER_FLOAT32 * workload.weight_bytes
-    trains = workload.purpose is not Purpose.INFER
+    trains = workload.trains
     return weights + (layer.trainable_bytes * workload.optimiser.state_per_parameter if trains else 0)
 
 

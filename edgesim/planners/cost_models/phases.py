@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from edgesim.model import SplitBy
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,4 +56,4 @@ class Phase:
 
 def infers(problem: Problem) -> bool:
     """Whether nothing goes back."""
-    return problem.workload.purpose is Purpose.INFER
+    return not problem.workload.trains

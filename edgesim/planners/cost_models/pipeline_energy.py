@@ -20,7 +20,7 @@ from edgesim.planners.cost_models.pipeline_time import iteration_s, link_loads, 
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
-from edgesim.workload import Purpose
+from edgesim.ring import ring_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
 
 def _computing_s(costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int) -> float:
     forward_s = costs.seconds(rank, stage.layers, FORWARD, samples)
-    if costs.problem.workload.purpose is Purpose.INFER:
+    if not costs.problem.workload.trains:
         return micro_batches * forward_s
     both_s = forward_s + costs.seconds(rank, stage.layers, BACKWARD, samples)
     return micro_batches * both_s + costs.seconds(rank, stage.layers, UPDATE, 0)
@@ -92,9 +92,9 @@ def _computing_s(costs: StageCosts, stage: Stage, rank: int, samples: int, micro
 def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Work]]:
     """The all-reduce, by rank: 2(n-1) messages of the n-th part, each way."""
     problem, n, nbytes = costs.problem, len(stage.ranks), costs.trained_bytes(stage.layers)
-    if problem.workload.purpose is Purpose.INFER or n == 1 or not nbytes:
+    if not problem.workload.trains or n == 1 or not nbytes:
         return
-    seconds, steps = ring_s(problem.cluster.network, stage.ranks, nbytes), 2 * (n - 1)
+    seconds, steps = ring_s(problem.cluster.network, stage.ranks, nbytes), ring_steps(n)
     for rank in stage.ranks:
         yield (
             rank,
@@ -114,7 +114,7 @@ def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[i
     sent, workload = problem.model.layers[before.layers[1] - 1], problem.workload
     shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
     yield from _one_way(problem, [(a, b, sent.output_bytes(n, workload.tokens)) for a, b, n in shared])
-    if workload.purpose is not Purpose.INFER and sent.returns_gradient:
+    if workload.trains and sent.returns_gradient:
         yield from _one_way(problem, [(b, a, sent.gradient_bytes(n, workload.tokens)) for a, b, n in shared])
 
 
@@ -138,7 +138,7 @@ def air_s(problem: Problem, plan: Plan) -> float:
     costs, network, found = StageCosts(problem), problem.cluster.network, 0.0
     for before, after in pairwise(plan.stages):
         found += plan.micro_batches * sum(work.sending_s for _, work in _messages(problem, before, after))
-    trains = problem.workload.purpose is not Purpose.INFER
+    trains = problem.workload.trains
     return found + sum(
         ring_s(network, stage.ranks, costs.trained_bytes(stage.layers)) for stage in plan.stages if trains
     )

@@ -25,7 +25,7 @@ from edgesim.plan import Plan, Stage
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
-from edgesim.workload import Purpose
+from edgesim.ring import all_reduce_s
 
 Loads = Mapping[str, float]  # by resource of the network: seconds per micro-batch
 
@@ -75,7 +75,7 @@ def iteration_s(
 
 def stage_times(costs: StageCosts, stage: Stage) -> StageTimes:
     """What a stage takes; inference has neither a backward pass nor an ending."""
-    problem, trains = costs.problem, costs.problem.workload.purpose is not Purpose.INFER
+    problem, trains = costs.problem, costs.problem.workload.trains
     shares = list(zip(stage.ranks, stage.samples, strict=True))
 
     def slowest_s(op: str) -> float:
@@ -102,13 +102,13 @@ def ring_s(network: Network, ranks: Sequence[int], nbytes: float) -> float:
     ring = tuple(zip(ranks, (*ranks[1:], ranks[0]), strict=True))
     loads = link_loads(network, ((pair, 1.0) for pair in ring))
     latency_s = max(network.latency_s[a][b] for a, b in ring)
-    return 2 * (n - 1) * (nbytes / n * max(loads.values(), default=0.0) + latency_s)
+    return all_reduce_s(nbytes, n, max(loads.values(), default=0.0), latency_s)
 
 
 def message_times(problem: Problem, before: Stage, after: Stage) -> MessageTimes:
     """What the messages of a micro-batch take from a stage to the next, and back."""
     sent, tokens = problem.model.layers[before.layers[1] - 1], problem.workload.tokens
-    network, trains = problem.cluster.network, problem.workload.purpose is not Purpose.INFER
+    network, trains = problem.cluster.network, problem.workload.trains
     shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
     there = link_loads(network, (((a, b), sent.output_bytes(n, tokens)) for a, b, n in shared))
     forward_s = max(there.values(), default=0.0) + max(network.latency_s[a][b] for a, b, _ in shared)

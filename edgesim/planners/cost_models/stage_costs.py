@@ -13,7 +13,7 @@ from edgesim.planners.cost_models.asteroid_latency import Step
 from edgesim.planners.partitioning import most
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
-from edgesim.workload import Purpose
+from edgesim.ring import ring_traffic
 
 Layers = tuple[int, int]
 
@@ -47,7 +47,7 @@ class StageCosts:
 
     def both_s(self, rank: int, layers: Layers, samples: int) -> float:
         """Forward, and backward in training."""
-        backward = self.problem.workload.purpose is not Purpose.INFER
+        backward = self.problem.workload.trains
         return self.seconds(rank, layers, FORWARD, samples) + (
             self.seconds(rank, layers, BACKWARD, samples) if backward else 0.0
         )
@@ -62,7 +62,7 @@ class StageCosts:
             backward_s=max(
                 self.seconds(rank, layers, BACKWARD, share) for rank, share in zip(ranks, samples, strict=True)
             ),
-            all_reduce_s=2 * (n - 1) / n * trained / self.slowest(ranks, ranks) if n > 1 and trained else 0.0,
+            all_reduce_s=ring_traffic(n) * trained / self.slowest(ranks, ranks) if n > 1 and trained else 0.0,
         )
 
     def trained_bytes(self, layers: Layers) -> int:
@@ -86,7 +86,7 @@ class StageCosts:
     def message_s(self, boundary: int, sender: int, receiver: int) -> float:
         """A whole micro-batch over a boundary between two ranks: there, and its gradient back in training."""
         step = self.message(boundary, (sender,), (receiver,))
-        return step.forward_s if self.problem.workload.purpose is Purpose.INFER else step.both_s
+        return step.both_s if self.problem.workload.trains else step.forward_s
 
     def slowest(self, sources: Sequence[int], destinations: Sequence[int]) -> float:
         """Bytes per second between the slowest pair."""
@@ -98,9 +98,10 @@ class StageCosts:
 
     def fits(self, rank: int, layers: Layers, samples: int, in_flight: int, replicas: int) -> bool:
         """Whether the device can hold the stage with so many samples of a micro-batch."""
-        device, micro_batches = self.problem.cluster.devices[rank], self.problem.workload.micro_batches
-        needs = self._needs(layers, samples, min(in_flight, micro_batches), replicas, device.context_bytes)
-        return needs <= device.memory_bytes * (1 - self.problem.head_room)
+        context_bytes = self.problem.cluster.devices[rank].context_bytes
+        in_flight = min(in_flight, self.problem.workload.micro_batches)
+        needs = self._needs(layers, samples, in_flight, replicas, context_bytes)
+        return needs <= self.problem.budget_bytes(rank)
 
     def _needs_bytes(self, layers: Layers, samples: int, in_flight: int, replicas: int, context_bytes: float) -> float:
         """Not the device's, but for its context: so that it is counted once for all of them."""

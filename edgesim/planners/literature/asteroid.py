@@ -8,14 +8,12 @@ suffix per state is what makes it a heuristic: the best round may have a head wh
 
 from dataclasses import dataclass
 
-from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners.cost_models.asteroid_latency import Step, round_s
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.literature.asteroid_allocation import allocate
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +29,7 @@ class Suffix:
 
 def asteroid(problem: Problem) -> Plan:
     """The plan of the fastest round found, on all devices. Raises InfeasibleError naming what does not fit."""
-    if problem.workload.purpose is Purpose.INFER:
-        raise PlanError("asteroid plans training; the workload's purpose is infer (take galaxy)")
+    problem.require_training("asteroid", instead="galaxy")
     order = tuple(sorted(problem.ranks, key=lambda r: (-problem.cluster.devices[r].memory_bytes, r)))
     costs, layers = StageCosts(problem), len(problem.model.layers)
     found = [best for stages in _suffixes(costs, order) if (best := stages.get((layers, len(order)))) is not None]

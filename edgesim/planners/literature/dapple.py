@@ -23,14 +23,12 @@ from functools import cache
 from itertools import pairwise, product
 from math import inf
 
-from edgesim.apportion import largest_remainder
-from edgesim.errors import PlanError
+from edgesim.apportion import even_shares
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners.cost_models.asteroid_latency import Step
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 
 def pivot(steps: Sequence[Step], micro_batches: int) -> int:
@@ -84,13 +82,12 @@ class SlicedCosts(StageCosts):
 
     def slices(self, ranks: Sequence[int]) -> tuple[int, ...]:
         """[rank] samples; none for some, where replicas are more than samples."""
-        return largest_remainder(self.problem.workload.micro_batch_samples, [1] * len(ranks))
+        return even_shares(self.problem.workload.micro_batch_samples, len(ranks))
 
 
 def dapple(problem: Problem) -> Plan:
     """The fastest pipeline compared that fits, on all devices. Raises PlanError and InfeasibleError."""
-    if problem.workload.purpose is Purpose.INFER:
-        raise PlanError("dapple plans training; the workload's purpose is infer (take pipeedge or prima)")
+    problem.require_training("dapple", instead="pipeedge or prima")
     problem.let_all_work("dapple")
     costs = SlicedCosts(problem)
     compared = sorted(_compared(costs), key=lambda entry: entry[0])  # the first of equals stays first

@@ -12,19 +12,16 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
-from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Stage, Status
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.partitioning import fastest_cuts, most
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 
 def eco_fl(problem: Problem) -> Plan:
     """The pipeline of all devices whose slowest stage or message is fastest. Raises PlanError and InfeasibleError."""
-    if problem.workload.purpose is Purpose.INFER:
-        raise PlanError("eco_fl plans training; the workload's purpose is infer (take pipeedge or prima)")
+    problem.require_training("eco_fl", instead="pipeedge or prima")
     costs, groups = StageCosts(problem), problem.group("pipeline")
     samples = problem.workload.micro_batch_samples
 

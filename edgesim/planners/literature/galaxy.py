@@ -76,7 +76,7 @@ class Division:
 
     def budget_bytes(self, i: int) -> float:
         """What a device may hold."""
-        return self.problem.cluster.devices[self.ranks[i]].memory_bytes * (1 - self.problem.head_room)
+        return self.problem.budget_bytes(self.ranks[i])
 
     def overflow_bytes(self, i: int) -> float:
         """How much a device is over its budget with what it has; not positive where it fits."""

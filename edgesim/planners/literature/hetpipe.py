@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import gcd
 
-from edgesim.apportion import largest_remainder
+from edgesim.apportion import even_shares
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners.cost_models.infeasible import nothing_fits
@@ -27,18 +27,16 @@ from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.device_types import Types, equal_devices
 from edgesim.planners.partitioning import fastest_cuts
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 Workers = tuple[tuple[int, ...], ...]  # [worker][stage] ranks
 
 
 def hetpipe(problem: Problem, *, workers: int | None = None) -> Plan:
     """The plan of so many equal virtual workers, as many as fit unless told. Raises PlanError and InfeasibleError."""
-    if problem.workload.purpose is Purpose.INFER:
-        raise PlanError("hetpipe plans training; the workload's purpose is infer (take pipeedge or prima)")
+    problem.require_training("hetpipe", instead="pipeedge or prima")
     costs = StageCosts(problem)
     for formed in _formations(problem, workers):
-        shares = largest_remainder(problem.workload.micro_batch_samples, [1] * len(formed))
+        shares = even_shares(problem.workload.micro_batch_samples, len(formed))
         pipeline = WorkersCosts(costs, formed, shares)
         if cuts := fastest_cuts(len(problem.model.layers), len(formed[0]), pipeline.slowest_s, pipeline.fits):
             break

@@ -17,13 +17,12 @@ from functools import cache
 from itertools import accumulate
 from math import inf
 
-from edgesim.apportion import largest_remainder
-from edgesim.errors import InfeasibleError, PlanError
+from edgesim.apportion import even_shares
+from edgesim.errors import InfeasibleError
 from edgesim.plan import OUT_OF_MEMORY, Depth, Plan, Proof, Status
 from edgesim.planners.cost_models.asteroid_latency import Step
 from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +36,7 @@ class Balanced:
 
 def pac(problem: Problem) -> Plan:
     """The balanced pipeline whose three phases together are shortest. Raises InfeasibleError."""
-    if problem.workload.purpose is Purpose.INFER:
-        raise PlanError("pac plans training and fine-tuning; the workload's purpose is infer (take galaxy)")
+    problem.require_training("pac", instead="galaxy")
     costs = StageCosts(problem)
     most = min(len(problem.model.layers), len(problem.ranks))
     found = [(form, _three_phases_s(costs, form)) for s in range(1, most + 1) if (form := _balanced(costs, s))]
@@ -62,7 +60,7 @@ def pac(problem: Problem) -> Plan:
 
 
 def _equal(problem: Problem, group: Sequence[int]) -> tuple[int, ...]:
-    return largest_remainder(problem.workload.micro_batch_samples, [1] * len(group))
+    return even_shares(problem.workload.micro_batch_samples, len(group))
 
 
 def _balanced(costs: StageCosts, stages: int) -> Balanced | None:

@@ -18,20 +18,18 @@ from functools import cache
 from itertools import accumulate, pairwise
 from math import inf
 
-from edgesim.apportion import largest_remainder
-from edgesim.errors import PlanError
+from edgesim.apportion import even_shares
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
+from edgesim.ring import ring_traffic
 
 Pipeline = tuple[float, tuple[int, ...], tuple[int, ...]]  # its slowest seconds, its cuts, and the devices per stage
 
 
 def pipedream(problem: Problem) -> Plan:
     """The pipeline of replicated stages whose slowest is fastest, 1F1B's depth. Raises PlanError."""
-    if problem.workload.purpose is Purpose.INFER:
-        raise PlanError("pipedream plans training; the workload's purpose is infer (take pipeedge or prima)")
+    problem.require_training("pipedream", instead="pipeedge or prima")
     problem.let_all_work("pipedream")
     slowest_s, cuts, devices = best_pipeline(EqualDevices(problem), len(problem.model.layers), len(problem.ranks))
     groups = [range(first, stop) for first, stop in pairwise(accumulate(devices, initial=0))]
@@ -47,7 +45,7 @@ def pipedream(problem: Problem) -> Plan:
         groups=groups,
         depth=Depth.ONE_F_ONE_B,
         proof=proof,
-        samples=[largest_remainder(problem.workload.micro_batch_samples, [1] * len(group)) for group in groups],
+        samples=[even_shares(problem.workload.micro_batch_samples, len(group)) for group in groups],
     )
     return problem.check(plan)
 
@@ -67,7 +65,7 @@ class EqualDevices:
         compute_s = mean([self._costs.both_s(rank, layers, samples) for rank in ranks]) / devices
         if devices == 1:
             return compute_s
-        return max(compute_s, 2 * (devices - 1) / devices * self._costs.trained_bytes(layers) / self._bytes_per_s)
+        return max(compute_s, ring_traffic(devices) * self._costs.trained_bytes(layers) / self._bytes_per_s)
 
     def message_s(self, boundary: int) -> float:
         """2 a_i / B: the activation and its gradient, where one goes back."""

@@ -21,7 +21,6 @@ from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 Chain = tuple[float, tuple[int, ...], tuple[int, ...]]  # its latency, its cuts, and a rank per stage
 _NONE: Chain = (inf, (), ())
@@ -29,7 +28,7 @@ _NONE: Chain = (inf, (), ())
 
 def prima(problem: Problem) -> Plan:
     """The pipeline with the least latency of one micro-batch. Raises PlanError and InfeasibleError."""
-    if problem.workload.purpose is not Purpose.INFER:
+    if problem.workload.trains:
         raise PlanError(
             f"prima plans requests; the workload's purpose is {problem.workload.purpose} (take asteroid, or pipeedge)"
         )

@@ -39,7 +39,7 @@ class Feasibility:
             of = share_of(tables.totals, share)
             held = held_at(tables.problem, of, ranks=self.team.size, context_bytes=device.context_bytes)
             self._held[key] = held.total_bytes
-        return self._held[key] <= device.memory_bytes * (1 - tables.problem.head_room)
+        return self._held[key] <= tables.problem.budget_bytes(rank)
 
     def possible(self, windows: Windows) -> bool:
         """Whether all can be shared out within the windows."""

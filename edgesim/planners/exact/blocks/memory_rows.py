@@ -34,8 +34,7 @@ class MemoryRow:
 
 def budget_bytes(problem: Problem, rank: int) -> float:
     """What a device may hold beside its context."""
-    device = problem.cluster.devices[rank]
-    return device.memory_bytes * (1 - problem.head_room) - device.context_bytes
+    return problem.budget_bytes(rank) - problem.cluster.devices[rank].context_bytes
 
 
 def room_bytes(problem: Problem, rank: int) -> float:

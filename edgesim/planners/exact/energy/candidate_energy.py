@@ -13,7 +13,7 @@ import numpy as np
 from edgesim.cluster import PowerModel
 from edgesim.planners.exact.pipelines.candidates import Candidates, Floats, Group, Ints
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
-from edgesim.workload import Purpose
+from edgesim.ring import ring_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class StageEnergy:
     def __init__(self, candidates: Candidates, budget_j: Sequence[float]) -> None:
         self.candidates, self.budget_j = candidates, budget_j
         workload = candidates.problem.workload
-        self.micro_batches, self.trains = workload.micro_batches, workload.purpose is not Purpose.INFER
+        self.micro_batches, self.trains = workload.micro_batches, workload.trains
         self.of_device = cache(self._of_device)
 
     def power(self, kind: int) -> PowerModel:
@@ -69,7 +69,7 @@ class StageEnergy:
         n, power = sum(n for _, n in group), self.power(kind)
         if n == 1 or not self.trains:
             return np.zeros(len(self.candidates.ranges))
-        nbytes, steps = self.candidates.trained_bytes, 2 * (n - 1)
+        nbytes, steps = self.candidates.trained_bytes, ring_steps(n)
         both_w = power.transmit_w + power.receive_w - 2 * power.idle_w
         per_byte = (power.transmit_j_per_byte + power.receive_j_per_byte) * steps / n
         per_ring = (power.transmit_j_per_message + power.receive_j_per_message) * steps

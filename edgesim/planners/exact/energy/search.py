@@ -28,7 +28,6 @@ from edgesim.planners.exact.pipelines.candidates import Floats
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.milp import Shape, StageMilp
 from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP
-from edgesim.workload import Purpose
 
 SLACK = 1e-9  # relative: by how much a limit may be exceeded
 ROOM = (
@@ -92,7 +91,7 @@ class EnergySearch:
             devices=c.devices,
             micro_batches=workload.micro_batches,
             depths=tuple(c.depths),
-            phases=workload.purpose is Purpose.INFER or c.depths[0] >= workload.micro_batches,
+            phases=not workload.trains or c.depths[0] >= workload.micro_batches,
         )
         self.added_w = np.array([c.idle_w_of(group) for group in c.groups])[self.columns.group]
         self.choices = Choices(modes, c, planner=planner, idle_devices=idle_devices)

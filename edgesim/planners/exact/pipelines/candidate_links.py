@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from edgesim.cluster import Topology
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,7 +49,7 @@ class Links:
         network, model, workload = problem.cluster.network, problem.model, problem.workload
         self.topology, self.acknowledgement = network.topology, network.acknowledgement
         self.replicas = replicas  # a message between groups may be spread over so many links of one device
-        trains = workload.purpose is not Purpose.INFER
+        trains = workload.trains
         inner, counts = model.layers[:-1], range(workload.micro_batch_samples + 1)
         # [boundary, samples] bytes; nothing crosses the first and the last.
         self.activations = np.array(

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from edgesim.memory import Memory, boundary_bytes, held_bytes, ring_bytes
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,7 +24,7 @@ class StageMemory:
     def __init__(self, problem: Problem, ranges: Sequence[Layers]) -> None:
         self.problem, self.ranges = problem, ranges
         workload = problem.workload
-        self.trains = workload.purpose is not Purpose.INFER
+        self.trains = workload.trains
         asked = range(1, workload.micro_batch_samples + 1)
         samples = list(asked)[:2] if self.trains else list(asked)
         self.held = {n: [self._held(layers, n) for layers in ranges] for n in samples}
@@ -77,8 +76,7 @@ class StageMemory:
 
         ``depths`` are the micro-batches in flight at position 1, 2 and so on; they never fall.
         """
-        device = self.problem.cluster.devices[rank]
-        budget = device.memory_bytes * (1 - self.problem.head_room) - device.context_bytes
+        budget = self.problem.budget_bytes(rank) - self.problem.cluster.devices[rank].context_bytes
         fits = {K: self.total_bytes(samples, K, replicas) <= budget for K in set(depths)}
         found: Ints = np.sum([fits[K] for K in depths], axis=0, dtype=np.int64)
         return found

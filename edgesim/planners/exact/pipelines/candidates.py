@@ -26,7 +26,7 @@ from edgesim.planners.exact.pipelines.candidate_links import Links, Loads
 from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
-from edgesim.workload import Purpose
+from edgesim.ring import all_reduce_s
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -236,7 +236,7 @@ class Candidates:
 
     def _slowest(self, group: Group, splits: Ints, op: str) -> Floats:
         """[split, range] seconds of the slowest replica."""
-        if op == BACKWARD and self.problem.workload.purpose is Purpose.INFER:
+        if op == BACKWARD and not self.problem.workload.trains:
             return np.zeros((len(splits), len(self.ranges)))
         found: Floats = np.max(
             [
@@ -255,7 +255,7 @@ class Candidates:
 
     def _ending(self, group: Group) -> Floats:
         """[range] seconds of the all-reduce at its best, and of the update."""
-        if self.problem.workload.purpose is Purpose.INFER:
+        if not self.problem.workload.trains:
             return np.zeros(len(self.ranges))
         updates: Floats = np.max([self.seconds(kind, UPDATE, 0) for kind, _ in group], axis=0)
         return updates + self.ring_s(group)
@@ -270,7 +270,7 @@ class Candidates:
     def ring_s(self, group: Group) -> Floats:
         """[range] seconds of the all-reduce at its best."""
         nbytes, n, (per_byte, latency_s) = self.trained_bytes, sum(n for _, n in group), self.links.ring(group)
-        rings: Floats = (nbytes > 0) * (2 * (n - 1) * (nbytes / n * per_byte + latency_s))
+        rings: Floats = (nbytes > 0) * all_reduce_s(nbytes.astype(float), n, per_byte, latency_s)
         return rings
 
     def shares(self, g: int, split: int) -> list[tuple[int, int]]:

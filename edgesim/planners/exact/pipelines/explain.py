@@ -40,7 +40,7 @@ def _layer_that_fits_nowhere(candidates: Candidates) -> str:
     device = problem.cluster.devices[largest]
     least = memory.total_bytes(1, 1, 1) + device.context_bytes  # alone, one sample, one in flight
     worst = int(np.argmax(least))
-    budget = device.memory_bytes * (1 - problem.head_room)
+    budget = problem.budget_bytes(largest)
     if least[worst] <= budget:
         return ""
     return (

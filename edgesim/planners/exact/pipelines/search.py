@@ -13,7 +13,6 @@ from edgesim.planners.exact.pipelines.candidates import Candidates
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.milp import OneTimeCosts, Shape, StageMilp
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 OPTIMAL_GAP = 1e-4  # below which a plan is called optimal
 OBJECTIVE = "seconds per iteration, in steady state"
@@ -47,7 +46,7 @@ class PipelineSearch:
             devices=self.candidates.devices,
             micro_batches=workload.micro_batches,
             depths=tuple(depths) if depth is not None else (workload.micro_batches,) * len(depths),
-            phases=workload.purpose is Purpose.INFER or (depth is not None and depths[0] >= workload.micro_batches),
+            phases=not workload.trains or (depth is not None and depths[0] >= workload.micro_batches),
             one_time=one_time,
         )
         self.milp = StageMilp(self.candidates.columns, shape)

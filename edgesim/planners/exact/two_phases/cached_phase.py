@@ -93,7 +93,7 @@ class CachedPhase:
             context_bytes=device.context_bytes,
             workload=self.second.workload,
         )
-        free = device.memory_bytes * (1 - self.problem.head_room) - held.total_bytes - self.tied_bytes
+        free = self.problem.budget_bytes(rank) - held.total_bytes - self.tied_bytes
         in_memory = int(min(samples, free // self.sample_bytes))
         if free < 0 or (samples - in_memory) * self.sample_bytes > self.disk_bytes[rank]:
             return None

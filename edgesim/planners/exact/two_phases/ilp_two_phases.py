@@ -20,7 +20,6 @@ from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP, PipelineSearch,
 from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, Kept
 from edgesim.planners.exact.two_phases.search import CachingSearch, Incumbent, plain, with_cache
 from edgesim.planners.problem import Problem
-from edgesim.workload import Purpose
 
 NAME = "ilp_two_phases"
 
@@ -119,8 +118,7 @@ def _iterations(problem: Problem, samples: int) -> int:
     workload = problem.workload
     if samples < 1:
         raise PlanError(f"{NAME}: an epoch has at least one sample, got samples={samples}")
-    if workload.purpose is Purpose.INFER:
-        raise PlanError(f"{NAME} plans training and fine-tuning; the workload's purpose is infer (take galaxy)")
+    problem.require_training(NAME, instead="galaxy")
     if workload.cached_in_memory_samples:
         raise PlanError(
             f"{NAME} decides itself how many samples stay in memory, the workload says "
