@@ -1,10 +1,11 @@
-"""What do we predict for numbers that others published? Published, predicted, error, and whether a row was fitted.
+"""What do we predict for numbers that others published? Published, predicted, error, and the row's role.
 
-    python -m experiments.published                 # the tables, results/published/costs.csv and grouping.csv
+    python -m experiments.published                 # the tables: costs, errors and grouping.csv in results/published/
     python -m experiments.published --item "Fig. 3"
 
-Predictions use the models of conf/model, the fine-tuning techniques and the devices. A fitted row was used for one of
-the constants that the files of this package name.
+Predictions use the models of conf/model, the fine-tuning techniques and the devices. A constant that a paper does not
+state came from published rows: a row is fitted if such a constant came from it, dependent if one came from another row
+of the same experiment, and predicted otherwise.
 """
 
 import argparse
@@ -12,41 +13,89 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
-import pandas as pd
+from pandas import DataFrame
 from rich.console import Console
 from rich.table import Table
 
-from experiments.configuration.command_line import ROOT, USERS, sentence, suggestion
+from experiments.configuration.command_line import USERS, sentence, suggestion
 from experiments.configuration.result_folders import write_text
-from experiments.published import detransformer, flops, memory, times
-from experiments.published.claims import Claim
+from experiments.published import detransformer, flops, grouping, memory, times
+from experiments.published.claims import PUBLISHED, Claim
 from experiments.published.grouping import Grouping, groupings
 
-COLUMNS = ["source", "item", "model", "method", "metric", "published", "predicted", "error", "role", "unit", "note"]
+COLUMNS = [
+    *("source", "item", "model", "method", "metric"),
+    *("published", "predicted", "error", "role", "unit", "constants", "note"),
+]
 
 
 def all_claims() -> list[Claim]:
     """Every published number that we have a prediction for."""
-    return [claim for part in (flops, memory, times, detransformer) for claim in part.claims()]
+    return [claim for part in (flops, memory, times, grouping, detransformer) for claim in part.claims()]
 
 
-def to_csv(claims: Sequence[Claim]) -> str:
-    """A row per claim; errors as shares."""
-    rows = [asdict(claim) | {"role": str(claim.role), "error": claim.error} for claim in claims]
-    return str(pd.DataFrame(rows)[COLUMNS].to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+def claims_frame(claims: Sequence[Claim]) -> DataFrame:
+    """A row per claim; errors as shares of the published value."""
+    return DataFrame(
+        [
+            {
+                **claim.row._asdict(),
+                "metric": claim.metric,
+                "published": claim.published,
+                "predicted": claim.predicted,
+                "error": claim.error,
+                "role": str(claim.role),
+                "unit": claim.unit,
+                "constants": "; ".join(constant.name for constant in claim.constants),
+                "note": claim.note,
+            }
+            for claim in claims
+        ],
+        columns=COLUMNS,
+    )
 
 
-def table(claims: Sequence[Claim]) -> Table:
-    """For people."""
+def errors_frame(claims: Sequence[Claim]) -> DataFrame:
+    """How far predictions are off, by item, player and role: no fitted row counts as a predicted one."""
+    groups: dict[tuple[str, str, str, str], list[float]] = {}
+    for claim in claims:
+        key = (claim.row.source, claim.row.item, f"{claim.row.method}, {claim.player or 'law'}", str(claim.role))
+        by_method = claim.row.source == detransformer.SOURCE
+        groups.setdefault(key if by_method else (*key[:2], "", key[3]), []).append(claim.error)
+    return DataFrame(
+        [
+            {
+                "source": source,
+                "item": item,
+                "method": method,
+                "role": role,
+                "rows": len(errors),
+                "median_abs_error": median(map(abs, errors)),
+                "lowest_error": min(errors),
+                "highest_error": max(errors),
+            }
+            for (source, item, method, role), errors in groups.items()
+        ]
+    )
+
+
+def to_csv(frame: DataFrame) -> str:
+    """Six digits, which is what another machine agrees to."""
+    return str(frame.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+
+
+def claims_table(claims: Sequence[Claim]) -> Table:
+    """The claims on a screen."""
     shown = Table(title="published numbers", title_justify="left")
     for head in ("item", "model", "method", "metric", "published", "predicted", "error", "role"):
         shown.add_column(head, justify="right" if head in ("published", "predicted", "error") else "left")
     for claim in claims:
         shown.add_row(
-            claim.item,
-            claim.model,
-            claim.method,
+            claim.row.item,
+            claim.row.model,
+            claim.row.method,
             f"{claim.metric} ({claim.unit})",
             f"{claim.published:.4g}",
             f"{claim.predicted:.4g}",
@@ -56,23 +105,50 @@ def table(claims: Sequence[Claim]) -> Table:
     return shown
 
 
-def grouping_csv(found: Sequence[Grouping]) -> str:
-    """A row per grouping, without seconds, which differ from run to run."""
-    rows = [{name: value for name, value in asdict(each).items() if name != "planning_s"} for each in found]
-    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-
-
-def grouping_table(found: Sequence[Grouping]) -> Table:
-    """For people."""
-    shown = Table(title="devices per stage, PAC's planner", title_justify="left")
-    for head in ("model", "Nanos", "published", "planned", "planning s"):
-        shown.add_column(head, justify="right")
-    for each in found:
-        shown.add_row(each.model, str(each.nanos), each.published, each.planned, f"{each.planning_s:.2f}")
+def errors_table(claims: Sequence[Claim]) -> Table:
+    """Errors by item and role on a screen."""
+    shown = Table(title="errors by item and role", title_justify="left")
+    for head in ("item", "method", "role", "rows", "median", "lowest", "highest"):
+        shown.add_column(head, justify="left" if head in ("item", "method", "role") else "right")
+    for row in errors_frame(claims).itertuples():
+        shown.add_row(
+            f"{row.source.split(' (')[0]}, {row.item}",
+            row.method,
+            row.role,
+            str(row.rows),
+            f"{row.median_abs_error:.1%}",
+            f"{row.lowest_error:+.1%}",
+            f"{row.highest_error:+.1%}",
+        )
     return shown
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def groupings_frame(planned: Sequence[Grouping]) -> DataFrame:
+    """A row per grouping, without seconds, which differ from run to run."""
+    return DataFrame(
+        [{name: value for name, value in asdict(each).items() if name != "planning_s"} for each in planned]
+    )
+
+
+def groupings_table(planned: Sequence[Grouping]) -> Table:
+    """The groupings on a screen."""
+    shown = Table(title="devices per stage, PAC's planner", title_justify="left")
+    for head in ("model", "Nanos", "published", "planned", "layers", "GiB of weights", "planning s"):
+        shown.add_column(head, justify="right")
+    for each in planned:
+        shown.add_row(
+            each.model,
+            str(each.nanos),
+            each.published,
+            each.planned,
+            each.planned_layers,
+            each.planned_weights_gib,
+            f"{each.planning_s:.2f}",
+        )
+    return shown
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print and keep; 2 for a mistake."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.published",
@@ -80,21 +156,27 @@ def main(words: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--item", help="show one item only, such as 'Table 1'; nothing is written")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "published" / "costs.csv")
-    parser.add_argument("--groupings", type=Path, default=ROOT / "results" / "published" / "grouping.csv")
-    asked = parser.parse_args(words)
+    parser.add_argument("--out", type=Path, default=PUBLISHED.parent, help="folder of the tables")
+    options = parser.parse_args(arguments)
     try:
         claims = all_claims()
-        items = dict.fromkeys(claim.item for claim in claims)
-        if asked.item is not None and asked.item not in items:
-            raise ValueError(f"no predictions for {asked.item!r}{suggestion(asked.item, items)}")
-        Console().print(table([claim for claim in claims if asked.item in (None, claim.item)]))
-        if asked.item is None:
-            write_text(asked.out, to_csv(claims))
-            print(f"{len(claims)} rows in {asked.out}")
-            found = list(groupings())
-            Console().print(grouping_table(found))
-            write_text(asked.groupings, grouping_csv(found))
+        items = dict.fromkeys(claim.row.item for claim in claims)
+        if options.item is not None and options.item not in items:
+            raise ValueError(f"no predictions for {options.item!r}{suggestion(options.item, items)}")
+        shown = [claim for claim in claims if options.item in (None, claim.row.item)]
+        console = Console()
+        console.print(claims_table(shown))
+        console.print(errors_table(shown))
+        if options.item is None:
+            planned = list(groupings())
+            console.print(groupings_table(planned))
+            for name, frame in (
+                ("costs", claims_frame(claims)),
+                ("errors", errors_frame(claims)),
+                ("grouping", groupings_frame(planned)),
+            ):
+                write_text(options.out / f"{name}.csv", to_csv(frame))
+            console.print(f"{len(claims)} claims and {len(planned)} groupings in {options.out}")
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2

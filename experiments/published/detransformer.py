@@ -10,7 +10,7 @@ strategies' schedules at the fitted speed: of the embedding and the encoder, wit
 memory, and latency.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -22,9 +22,10 @@ from edgesim.profile import estimate
 from edgesim.units import BYTES_PER_FLOAT32, si
 from experiments.configuration.command_line import composed
 from experiments.configuration.setup import Nouns, build, nouns
-from experiments.published.claims import Claim, Role, published
+from experiments.published.claims import Claim, published
+from experiments.published.constants import Constant, Origin, Row
 
-SOURCE = "DeTransformer (DATE 2024)"
+SOURCE, ITEM, _MODEL = "DeTransformer (DATE 2024)", "slides", "Bert-Base"
 _DEVICES = 4
 _TOKENS = 128  # assumed: the talk does not tell; FLOPs and bytes both grow with it, and their ratio hardly changes
 _GOODPUT = 0.941  # TCP over Ethernet: 1448 of every 1538 bytes
@@ -34,35 +35,29 @@ _NOTE = (
 )
 
 
-SIMULATED = "simulated"  # what the metric of a row that comes out of a schedule ends with
+LAW, SIMULATED = "", "simulated"  # who predicts: the law above, or the simulator from a schedule
 _METHODS = {"TP": "megatron_tp", "SP": "sequence_parallel"}
 
 
 def claims() -> Iterator[Claim]:
     """Two rows per parallelism and bandwidth: by the law, and from the schedule."""
     speed = fitted_flop_per_s()
-    for method, bit_per_s, metric, unit, value in _rows():
-        for name, predicted in (
-            (metric, relative(method, bit_per_s, speed)),
-            (f"{metric}, {SIMULATED}", simulated(method, bit_per_s, speed)),
-        ):
+    for row, (value, unit) in _rows().items():
+        for player, latency in ((LAW, relative), (SIMULATED, simulated)):
             yield Claim(
-                source=SOURCE,
-                item="slides",
-                model="Bert-Base",
-                method=method,
-                metric=name,
+                row=row,
                 unit=unit,
                 published=value,
-                predicted=predicted,
-                role=Role.FITTED if method == "TP" else Role.PREDICTED,
-                note=_NOTE if method == "SP" else f"device's speed fitted: {speed / 1e9:.1f} GFLOP/s",
+                predicted=latency(row.method, _bit_per_s(row), speed),
+                constants=(_speed(),),
+                player=player,
+                note=_NOTE if row.method == "SP" else f"device's speed fitted: {speed / 1e9:.1f} GFLOP/s",
             )
 
 
 def fitted_flop_per_s() -> float:
     """The speed at which the tensor rows' worst relative error is least."""
-    rows = [(bit_per_s, value) for method, bit_per_s, _, _, value in _rows() if method == "TP"]
+    rows = [(_bit_per_s(row), value) for row, (value, _) in _rows().items() if row in _speed().rows]
 
     def worst(speed: float) -> float:
         return max(abs(relative("TP", bit_per_s, speed) / value - 1) for bit_per_s, value in rows)
@@ -95,30 +90,51 @@ def _simulated_s(method: str, bit_per_s: float, flop_per_s: float) -> float:
         f"network.goodput={_GOODPUT}",
         f"method={method}",
     )
-    words, strategy = _at_speed(nouns(cfg), flop_per_s), build(cfg.strategy)
-    return words.seconds(words.plan(build(cfg.planner), strategy), strategy)
+    encoder, strategy = _at_speed(nouns(cfg), flop_per_s), build(cfg.strategy)
+    return encoder.seconds(encoder.plan(build(cfg.planner), strategy), strategy)
 
 
-def _at_speed(words: Nouns, flop_per_s: float) -> Nouns:
+def _at_speed(whole: Nouns, flop_per_s: float) -> Nouns:
     """Boards of this speed at any size of work; the model without its head, as the theory has it."""
     flat = EfficiencyCurve(kind="any", work_flop=(1.0,), fraction=(1.0,), source=f"fitted to {SOURCE}, TP")
-    boards = tuple(replace(board, flop_per_s=flop_per_s, efficiency=(flat,)) for board in words.cluster.devices)
-    encoder = replace(words.model, layers=words.model.layers[:-1])
+    boards = tuple(replace(board, flop_per_s=flop_per_s, efficiency=(flat,)) for board in whole.cluster.devices)
+    encoder = replace(whole.model, layers=whole.model.layers[:-1])
     return replace(
-        words,
+        whole,
         model=encoder,
-        cluster=replace(words.cluster, devices=boards),
+        cluster=replace(whole.cluster, devices=boards),
         profile=estimate(encoder, boards, samples=[1], tokens=_TOKENS),
     )
 
 
-def _rows() -> Iterator[tuple[str, float, str, str, float]]:
-    """Method, bandwidth, metric, unit and value."""
+@cache
+def _rows() -> Mapping[Row, tuple[float, str]]:
+    """Value and unit of every row; a metric names the bandwidth it was published for."""
     table = published()
-    for row in table[table["source"] == SOURCE].to_dict("records"):
-        bandwidth = str(row["setting"]).rpartition(", ")[2]
-        bit_per_s = si(bandwidth) / si("1 bit/s")
-        yield str(row["method"]), bit_per_s, f"{row['metric']}, {bandwidth}", str(row["unit"]), float(row["value"])
+    return {
+        Row(SOURCE, ITEM, _MODEL, str(row["method"]), f"{row['metric']}, {_bandwidth(row)}"): (
+            float(row["value"]),
+            str(row["unit"]),
+        )
+        for row in table[table["source"] == SOURCE].to_dict("records")
+    }
+
+
+def _bandwidth(row: Mapping[Hashable, object]) -> str:
+    return str(row["setting"]).rpartition(", ")[2]
+
+
+def _bit_per_s(row: Row) -> float:
+    return si(row.metric.rpartition(", ")[2]) / si("1 bit/s")
+
+
+@cache
+def _speed() -> Constant:
+    return Constant(
+        name="speed of a Raspberry Pi 4B",
+        origin=Origin.FITTED,
+        rows=frozenset(row for row in _rows() if row.method == "TP"),
+    )
 
 
 @cache

@@ -7,7 +7,8 @@ if one of the eight stages were counted there.
 
 from collections.abc import Iterator
 
-from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, Role, model, numbers
+from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, model, numbers, technique_constants
+from experiments.published.constants import Row
 
 ITEM = "Fig. 3"
 _TERA = 1e12
@@ -15,32 +16,27 @@ _TERA = 1e12
 
 def claims() -> Iterator[Claim]:
     """Forward, backward and total of every model and technique."""
-    found = numbers(item=ITEM)
-    for title, method in dict.fromkeys((title, method) for title, method, _ in found):
-        passes = [metric for metric in ("forward", "backward") if (title, method, metric) in found]
+    rows = numbers(item=ITEM)
+    for title, method in dict.fromkeys((row.model, row.method) for row in rows):
+        passes = {row.metric: value for row, (value, _) in rows.items() if (row.model, row.method) == (title, method)}
         with_scores = {metric: flop(title, method, metric, scores=True) / _TERA for metric in passes}
         without = {metric: flop(title, method, metric, scores=False) / _TERA for metric in passes}
-        values = {metric: found[title, method, metric][0] for metric in passes}
         if len(passes) > 1:
-            for each in (values, with_scores, without):
+            for each in (passes, with_scores, without):
                 each["total"] = each["forward"] + each["backward"]
-        for metric, value in values.items():
+        for metric, value in passes.items():
             yield Claim(
-                source=PAC,
-                item=ITEM,
-                model=title,
-                method=method,
-                metric=metric,
+                row=Row(PAC, ITEM, title, method, metric),
                 unit="TFLOP",
                 published=value,
                 predicted=with_scores[metric],
-                role=Role.PREDICTED,
+                constants=technique_constants(method),
                 note=f"without attention scores {without[metric]:.3f}",
             )
 
 
 def flop(title: str, method: str, metric: str, *, scores: bool) -> float:
-    """Of one pass; the backward pass of a score product costs twice its forward pass, where it has one."""
+    """The FLOPs of one pass; the backward pass of a score product costs twice its forward pass, where it has one."""
     total = 0.0
     for layer in model(title, method).layers:
         for block in layer.blocks:

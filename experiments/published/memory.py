@@ -10,100 +10,123 @@ what it takes of a micro-batch stands in memory once more on its way to the disk
 epoch that fills it). And PyTorch's data parallelism copies gradients into buckets of the same size, by default.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from scipy.optimize import minimize_scalar
 
 from edgesim.model import Layer
 from edgesim.units import si
 from experiments.published.claims import (
+    DEVICES,
     FILLS_CACHE,
     PAC,
     SAMPLES,
     TOKENS,
     WITH_CACHE,
     Claim,
-    Role,
     model,
     numbers,
     samples_per_device,
+    technique_constants,
 )
+from experiments.published.constants import Constant, Origin, Row
 
 TABLE, FIGURE = "Table 1", "Fig. 8b"
 _FITTED_TO = "T5-Base"
-# An embedding and three encoder layers are on the first device of eight, which needs most.
-_FIRST_STAGE = slice(0, 4)
+_FRAMEWORK = Constant(
+    name="memory of the framework",
+    origin=Origin.FITTED,
+    rows=frozenset(
+        Row(PAC, FIGURE, _FITTED_TO, method, "total")
+        for method in ("Full", "Adapters", "LoRA", FILLS_CACHE, WITH_CACHE)
+    ),
+)
+_COPIES = Constant(
+    name="copies of what is cached and of gradients in buckets",
+    origin=Origin.CHOSEN,
+    rows=frozenset(
+        Row(PAC, FIGURE, title, method, "total")
+        for title in ("T5-Base", "BART-Large")
+        for method in (FILLS_CACHE, WITH_CACHE)
+    ),
+)
 _GIB = si("1 GiB")
 
 
 def claims() -> Iterator[Claim]:
     """Both items; the constant is fitted before."""
     yield from _table()
-    constant = fitted_constant()
-    for (title, method, metric), (value, unit) in numbers(item=FIGURE).items():
-        parts = stage_parts(title, method)
-        predicted = {
-            "weights": parts["weights"],
-            "weights + activations": parts["weights"] + parts["activations"] + constant,
-            "total": sum(parts.values()) + constant,
-        }[metric]
-        role = Role.FITTED if title == _FITTED_TO and metric == "total" else Role.PREDICTED
+    framework_gib = fitted_framework_gib()
+    for row, (value, unit) in numbers(item=FIGURE).items():
+        parts = peak_parts_gib(row.model, row.method)
+        rests_on = () if row.metric == "weights" else (_FRAMEWORK, *_copies(row.method))
         yield Claim(
-            source=PAC,
-            item=FIGURE,
-            model=title,
-            method=method,
-            metric=metric,
+            row=row,
             unit=unit,
             published=value,
-            predicted=predicted,
-            role=role,
-            note=f"framework {constant:.3f} GiB" if metric != "weights" else "",
+            predicted={
+                "weights": parts["weights"],
+                "weights + activations": parts["weights"] + parts["activations"] + framework_gib,
+                "total": sum(parts.values()) + framework_gib,
+            }[row.metric],
+            constants=(*technique_constants(row.method), *rests_on),
+            note=f"framework {framework_gib:.3f} GiB" if rests_on else "",
         )
 
 
-def fitted_constant() -> float:
-    """In GiB: makes the worst relative error of T5-Base's totals least; not below nothing."""
+def fitted_framework_gib() -> float:
+    """What makes the worst relative error of T5-Base's totals least; not below nothing."""
     rows = [
-        (sum(stage_parts(title, method).values()), value)
-        for (title, method, metric), (value, _) in numbers(item=FIGURE).items()
-        if title == _FITTED_TO and metric == "total"
+        (sum(peak_parts_gib(row.model, row.method).values()), value)
+        for row, (value, _) in numbers(item=FIGURE).items()
+        if row in _FRAMEWORK.rows
     ]
 
-    def worst(constant: float) -> float:
-        return max(abs((predicted + constant) / value - 1) for predicted, value in rows)
+    def worst(framework_gib: float) -> float:
+        return max(abs((predicted + framework_gib) / value - 1) for predicted, value in rows)
 
     return float(minimize_scalar(worst, bounds=(0.0, 1.0), method="bounded").x)
 
 
-def stage_parts(title: str, method: str) -> Mapping[str, float]:
+def first_stage(layers: Sequence[Layer], devices: int) -> Sequence[Layer]:
+    """What the first device of a straight pipeline holds, which needs most: the embedding and its share of the layers.
+
+    The embedding and the head stand at the ends of the chain; the layers between them are divided evenly.
+    """
+    between = len(layers) - 2
+    if between % devices:
+        raise ValueError(f"{between} layers cannot be divided evenly among {devices} devices")
+    return layers[: 1 + between // devices]
+
+
+def peak_parts_gib(title: str, method: str) -> dict[str, float]:
     """Weights, activations and gradients of the device that needs most, in GiB."""
-    tuned, plain = model(title, method), model(title, "Full").layers[_FIRST_STAGE]
+    tuned, plain = model(title, method), model(title, "Full")
     if method == WITH_CACHE:
         parts = _parts(tuned.layers[:-1], tuned.layers[:-1], samples_per_device(method))
         return parts | {"activations": parts["activations"] + parts["gradients"]}
-    parts = _parts(tuned.layers[_FIRST_STAGE], plain, SAMPLES)
+    held = first_stage(plain.layers, DEVICES)
+    parts = _parts(first_stage(tuned.layers, DEVICES), held, SAMPLES)
     if method == FILLS_CACHE:
-        leaving = sum(layer.output_bytes(SAMPLES, TOKENS) for layer in plain) / _GIB
-        parts["activations"] += leaving
+        parts["activations"] += sum(layer.output_bytes(SAMPLES, TOKENS) for layer in held) / _GIB
     return parts
+
+
+def _copies(method: str) -> tuple[Constant, ...]:
+    return (_COPIES,) if method in (FILLS_CACHE, WITH_CACHE) else ()
 
 
 def _table() -> Iterator[Claim]:
     """One device holds all layers."""
-    for (title, method, metric), (value, unit) in numbers(item=TABLE).items():
-        parts = _parts(model(title, method).layers, model(title, "Full").layers, SAMPLES)
+    for row, (value, unit) in numbers(item=TABLE).items():
+        parts = _parts(model(row.model, row.method).layers, model(row.model, "Full").layers, SAMPLES)
         predicted = parts | {"total": sum(parts.values())}
         yield Claim(
-            source=PAC,
-            item=TABLE,
-            model=title,
-            method=method,
-            metric=metric,
+            row=row,
             unit=unit,
             published=value,
-            predicted=predicted[metric.removesuffix(" memory")],
-            role=Role.PREDICTED,
+            predicted=predicted[row.metric.removesuffix(" memory")],
+            constants=technique_constants(row.method),
         )
 
 

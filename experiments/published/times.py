@@ -11,10 +11,29 @@ from edgesim.cluster import Device, EfficiencyCurve
 from edgesim.profile import BACKWARD, FORWARD, estimated_s
 from experiments.configuration.command_line import composed
 from experiments.configuration.setup import build
-from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, Role, model, numbers
+from experiments.published.claims import (
+    FILLS_CACHE,
+    PAC,
+    SAMPLES,
+    TOKENS,
+    WITH_CACHE,
+    Claim,
+    model,
+    numbers,
+    technique_constants,
+)
+from experiments.published.constants import Constant, Origin, Row
 
 ITEM = "Fig. 8a"
 _FITTED_TO = "T5-Base"
+_CURVE = Constant(
+    name="efficiency of a Jetson Nano",
+    origin=Origin.FITTED,
+    rows=frozenset(
+        Row(PAC, ITEM, _FITTED_TO, method, "total per sample")
+        for method in ("Full", "Adapters", "LoRA", FILLS_CACHE, WITH_CACHE)
+    ),
+)
 # Where the curve bends: about the smallest and the largest block's FLOP of these models at 16 x 128 tokens.
 _KNOTS_FLOP = (3e8, 3e10)
 _RELATIVE = 0.02  # errors beyond 2 % count less than by their square: one odd row must not bend the curve
@@ -23,36 +42,27 @@ _RELATIVE = 0.02  # errors beyond 2 % count less than by their square: one odd r
 def claims() -> Iterator[Claim]:
     """Seconds per sample, forward and in total."""
     nano = fitted_nano()
-    for (title, method, metric), (value, unit) in numbers(item=ITEM).items():
-        role = Role.FITTED if title == _FITTED_TO and metric == "total per sample" else Role.PREDICTED
+    for row, (value, unit) in numbers(item=ITEM).items():
         yield Claim(
-            source=PAC,
-            item=ITEM,
-            model=title,
-            method=method,
-            metric=metric,
+            row=row,
             unit=unit,
             published=value,
-            predicted=seconds(nano, title, method, metric),
-            role=role,
+            predicted=seconds(nano, row.model, row.method, row.metric),
+            constants=(_CURVE, *technique_constants(row.method)),
         )
 
 
 def fitted_nano() -> Device:
     """The Jetson Nano with an efficiency curve of two points, fitted to T5-Base's seconds in total."""
     nano: Device = build(composed("cluster=nanos", "cluster.count=1").cluster).devices[0]
-    rows = [
-        (method, value)
-        for (title, method, metric), (value, _) in numbers(item=ITEM).items()
-        if title == _FITTED_TO and metric == "total per sample"
-    ]
+    rows = [(row, value) for row, (value, _) in numbers(item=ITEM).items() if row in _CURVE.rows]
 
     def errors(fractions: NDArray[np.float64]) -> list[float]:
         device = with_curve(nano, fractions)
-        return [seconds(device, _FITTED_TO, method, "total per sample") / value - 1 for method, value in rows]
+        return [seconds(device, row.model, row.method, row.metric) / value - 1 for row, value in rows]
 
-    found = least_squares(errors, np.full(len(_KNOTS_FLOP), 0.5), bounds=(0.01, 1.0), loss="soft_l1", f_scale=_RELATIVE)
-    return with_curve(nano, found.x)
+    fit = least_squares(errors, np.full(len(_KNOTS_FLOP), 0.5), bounds=(0.01, 1.0), loss="soft_l1", f_scale=_RELATIVE)
+    return with_curve(nano, fit.x)
 
 
 def with_curve(device: Device, fractions: NDArray[np.float64]) -> Device:
@@ -67,7 +77,7 @@ def with_curve(device: Device, fractions: NDArray[np.float64]) -> Device:
 
 
 def seconds(device: Device, title: str, method: str, metric: str) -> float:
-    """Of one sample of sixteen: the sum over all blocks, as over the stages of a pipeline."""
+    """The seconds of one sample of sixteen: the sum over all blocks, as over the stages of a pipeline."""
     ops = (FORWARD,) if metric == "forward per sample" else (FORWARD, BACKWARD)
     blocks = [block for layer in model(title, method).layers for block in layer.blocks]
     return sum(estimated_s(device, block, op, SAMPLES, TOKENS) for block in blocks for op in ops) / SAMPLES
