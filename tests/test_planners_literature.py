@@ -19,7 +19,7 @@ from edgesim.memory import Memory, held_bytes
 from edgesim.model import Layer, Model
 from edgesim.plan import Depth, Plan, Status
 from edgesim.planners.baselines.even import even
-from edgesim.planners.cost_models.asteroid_latency import Step
+from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.device_types import equal_devices, interchangeable
 from edgesim.planners.enumeration import sums
 from edgesim.planners.literature.dapple import dapple, latency_s, pivot
@@ -257,13 +257,13 @@ def cuts_of(plan: Plan) -> tuple[int, ...]:
 
 
 def test_equal_stages_without_messages_take_the_time_of_a_perfect_pipeline() -> None:
-    steps = [Step(forward_s=1, backward_s=2)] * 3
+    steps = [PipelineStep(forward_s=1, backward_s=2)] * 3
     assert pivot(steps, micro_batches=5) == 2
     assert latency_s(steps, micro_batches=5) == pytest.approx((5 + 2) * 3)
 
 
 def test_the_pivot_is_the_slow_stage_unless_what_lies_between_outweighs_it() -> None:
-    slow, fast = Step(forward_s=2, backward_s=4), Step(forward_s=1, backward_s=2)
+    slow, fast = PipelineStep(forward_s=2, backward_s=4), PipelineStep(forward_s=1, backward_s=2)
     assert pivot([slow, fast, fast], micro_batches=4) == 0  # 3 x 6 against 3 x 3 + 3
     assert pivot([slow, fast, fast], micro_batches=2) == 2  # 6 against 3 + 3: not more
     # warm-up 2, steady 3 x 6, ending 4
@@ -274,7 +274,9 @@ def test_an_all_reduce_ends_later_in_front_of_the_pivot_and_earlier_behind_it() 
     def ending_s(reduced: int) -> float:
         times = [(1.0, 2.0), (2.0, 4.0), (1.0, 2.0), (1.0, 2.0)]
         reduce_s = [10.0 if s == reduced else 0.0 for s in range(4)]
-        steps = [Step(forward_s=f, backward_s=b, all_reduce_s=a) for (f, b), a in zip(times, reduce_s, strict=True)]
+        steps = [
+            PipelineStep(forward_s=f, backward_s=b, all_reduce_s=a) for (f, b), a in zip(times, reduce_s, strict=True)
+        ]
         assert pivot(steps, micro_batches=8) == 1
         return latency_s(steps, micro_batches=8) - (1 + 2) - 7 * 6
 
@@ -283,7 +285,7 @@ def test_an_all_reduce_ends_later_in_front_of_the_pivot_and_earlier_behind_it() 
 
 def dapple_s(problem: Problem, cuts: Sequence[int], sizes: Sequence[int]) -> float:
     """L of a whole pipeline; ∞ where it does not fit."""
-    steps: list[Step] = []
+    steps: list[PipelineStep] = []
     ends = [sum(sizes[:p]) for p in range(len(sizes) + 1)]
     groups = [tuple(range(*each)) for each in pairwise(ends)]
     rate = problem.cluster.network.goodput_bytes_per_s
@@ -293,7 +295,7 @@ def dapple_s(problem: Problem, cuts: Sequence[int], sizes: Sequence[int]) -> flo
             return inf
         if p:
             each_s = max(one_way_s(problem, layers[0], a, b) for a in groups[p - 1] for b in group)
-            steps.append(Step(forward_s=each_s, backward_s=each_s))
+            steps.append(PipelineStep(forward_s=each_s, backward_s=each_s))
         there_s, back_s = (
             max(
                 sum(
@@ -309,7 +311,9 @@ def dapple_s(problem: Problem, cuts: Sequence[int], sizes: Sequence[int]) -> flo
         weights = sum(layer.parameter_bytes for layer in problem.model.layers[slice(*layers)])
         n = len(group)
         slowest = min((rate(a, b) for a in group for b in group if a != b), default=inf)
-        steps.append(Step(forward_s=there_s, backward_s=back_s, all_reduce_s=2 * (n - 1) / n * weights / slowest))
+        steps.append(
+            PipelineStep(forward_s=there_s, backward_s=back_s, all_reduce_s=2 * (n - 1) / n * weights / slowest)
+        )
     return latency_s(steps, problem.workload.micro_batches)
 
 

@@ -12,7 +12,7 @@ from edgesim.cluster import Cluster
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.model import Model
 from edgesim.plan import Plan
-from edgesim.planners.cost_models.asteroid_latency import Step, dominant, round_s
+from edgesim.planners.cost_models.asteroid_latency import PipelineStep, dominant_step, hpp_round_latency_s
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.literature.asteroid import asteroid
 from edgesim.planners.literature.asteroid_allocation import allocate
@@ -26,26 +26,34 @@ from edgesim.zoo.bert import bert
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
-# --- the round ---
+# --- Asteroid's closed form ---
 
 
 def test_equal_steps_without_messages_take_the_time_of_a_perfect_pipeline() -> None:
     """(M + P - 1) (f + b), as 1F1B takes it: every step waits for the forwards before it, and ends behind the last."""
-    steps = [Step(forward_s=1.0, backward_s=2.0)] * 3
-    assert round_s(steps, micro_batches=5) == pytest.approx((5 + 2) * 3)
+    steps = [PipelineStep(forward_s=1.0, backward_s=2.0)] * 3
+    assert hpp_round_latency_s(steps, micro_batches=5) == pytest.approx((5 + 2) * 3)
 
 
 def test_an_all_reduce_counts_where_its_stage_ends_last() -> None:
     """The first stage ends last; the last one has two stages' backward passes to reduce in."""
     for reduced, more_s in ((0, 7.0), (2, 1.0)):
-        steps = [Step(forward_s=1.0, backward_s=2.0, all_reduce_s=7.0 if s == reduced else 0.0) for s in range(3)]
-        assert round_s(steps, micro_batches=5) == pytest.approx(7 * 3 + (7.0 if reduced == 0 else more_s * 3))
+        steps = [
+            PipelineStep(forward_s=1.0, backward_s=2.0, all_reduce_s=7.0 if s == reduced else 0.0) for s in range(3)
+        ]
+        assert hpp_round_latency_s(steps, micro_batches=5) == pytest.approx(
+            7 * 3 + (7.0 if reduced == 0 else more_s * 3)
+        )
 
 
 def test_the_dominant_step_is_the_one_with_the_fewest_bubbles_after_alignment() -> None:
-    steps = [Step(forward_s=1, backward_s=1), Step(forward_s=2, backward_s=3), Step(forward_s=1, backward_s=4)]
-    assert dominant(steps, micro_batches=4) == 2  # 20 + 7 against 20 + 2
-    assert dominant(steps, micro_batches=1) == 2
+    steps = [
+        PipelineStep(forward_s=1, backward_s=1),
+        PipelineStep(forward_s=2, backward_s=3),
+        PipelineStep(forward_s=1, backward_s=4),
+    ]
+    assert dominant_step(steps, micro_batches=4) == 2  # 20 + 7 against 20 + 2
+    assert dominant_step(steps, micro_batches=1) == 2
 
 
 # --- Asteroid ---
@@ -69,7 +77,7 @@ def a_pipeline_problem(
     return Problem(model=model, cluster=cluster, profile=profile, workload=training(samples))
 
 
-def best_round_s(problem: Problem) -> float:
+def best_hpp_round_latency_s(problem: Problem) -> float:
     """Over all cuts and all contiguous groups of the devices in Asteroid's order, with its own shares."""
     costs, L, N = StageCosts(problem), len(problem.model.layers), len(problem.ranks)
     order = sorted(problem.ranks, key=lambda r: (-problem.cluster.devices[r].memory_bytes, r))
@@ -84,13 +92,13 @@ def best_round_s(problem: Problem) -> float:
             ]
             if any(share is None for share in shares):
                 continue
-            steps: list[Step] = []
+            steps: list[PipelineStep] = []
             for p, (layers, group, share) in enumerate(zip(pairwise(cuts), groups, shares, strict=True)):
                 assert share is not None
                 if p:
                     steps.append(costs.message(layers[0], groups[p - 1], group))
                 steps.append(costs.stage(layers, group, share))
-            best = min(best, round_s(steps, problem.workload.micro_batches))
+            best = min(best, hpp_round_latency_s(steps, problem.workload.micro_batches))
     return best
 
 
@@ -98,7 +106,7 @@ def best_round_s(problem: Problem) -> float:
 @given(st.lists(st.sampled_from([1.0, 2.0, 3.5]), min_size=1, max_size=4), st.sampled_from([1e5, 1e6, 1e8]))
 def test_asteroid_is_never_better_than_trying_everything_and_rarely_worse(speeds: list[float], rate: float) -> None:
     problem = a_pipeline_problem(tuple(speeds), bytes_per_s=rate)
-    plan, best_s = asteroid(problem), best_round_s(problem)
+    plan, best_s = asteroid(problem), best_hpp_round_latency_s(problem)
     assert plan.predicted_s is not None
     assert best_s <= plan.predicted_s * (1 + 1e-9)
     assert plan.predicted_s <= 1.1 * best_s  # one suffix per state is kept: seen within 10 %

@@ -10,12 +10,12 @@ from edgesim.plan import Plan, Proof, Stage, Status
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD
 
-# Who divides the blocks: everybody, the fastest rank alone (the first of equals), or these.
+# Who divides the blocks: all ranks, the fastest one alone (the first of equals), or these.
 Ranks = Literal["all", "fastest"] | Sequence[int]
 
 
 def chosen_ranks(problem: Problem, ranks: Ranks) -> tuple[int, ...]:
-    """The ranks that work. Raises PlanError for ranks that are not there."""
+    """Return the ranks that work. Raises PlanError for ranks that the cluster does not have."""
     if isinstance(ranks, str):
         return _named(problem, ranks)
     if not ranks or not set(ranks) <= set(problem.ranks):
@@ -64,9 +64,9 @@ def capacities(problem: Problem, ranks: Sequence[int]) -> list[float]:
 def plan_by_weights(
     problem: Problem, *, planner: str, ranks: tuple[int, ...], units: Sequence[float], tokens: Sequence[float]
 ) -> Plan:
-    """The checked plan of heads and columns in proportion to ``units``, tokens to ``tokens``.
+    """Return the checked plan of heads and columns in proportion to ``units``, of tokens in proportion to ``tokens``.
 
-    Both are [rank] weights, empty where that is not divided; each rank gets at least one of each. Raises PlanError.
+    Both are [rank] weights, empty for what is not divided; each rank gets at least one of each. Raises PlanError.
     """
     if not units and not tokens:
         raise PlanError(f"{planner} is told to divide neither units nor tokens (take a strategy that divides blocks)")
@@ -89,7 +89,7 @@ def divided_plan(
     columns: tuple[int, ...],
     tokens: tuple[int, ...],
 ) -> Plan:
-    """The checked plan of one stage with these shares. Raises PlanError."""
+    """Return the checked plan of one stage with these shares. Raises PlanError."""
     samples, micro_batches = problem.workload.micro_batch_samples, problem.workload.micro_batches
     stage = Stage(
         layers=(0, len(problem.model.layers)),
@@ -113,29 +113,29 @@ def divided_plan(
 
 
 def _divisible(problem: Problem) -> Iterator[tuple[str, Block]]:
-    """Attention and MLP of every layer, by name. Raises PlanError if the model lacks either."""
-    found = [
+    """Yield attention and MLP of every layer, by name. Raises PlanError if the model lacks either."""
+    blocks = [
         (f"{layer.name}/{block.name}", block)
         for layer in problem.model.layers
         for block in layer.blocks
         if block.kind in (BlockKind.ATTENTION, BlockKind.MLP)
     ]
-    if {block.kind for _, block in found} != {BlockKind.ATTENTION, BlockKind.MLP}:
+    if {block.kind for _, block in blocks} != {BlockKind.ATTENTION, BlockKind.MLP}:
         raise PlanError(
             f"blocks of transformers can be divided; {problem.model.name} lacks attention or MLP (share its samples)"
         )
-    yield from found
+    yield from blocks
 
 
 def splits(problem: Problem, kind: BlockKind) -> int:
-    """How many heads or columns there are; the plan's check finds blocks that have others."""
+    """Return how many heads or columns there are; the plan's check refuses blocks with other numbers."""
     return next(block.splits for _, block in _divisible(problem) if block.kind is kind)
 
 
 def balanced(
     problem: Problem, ranks: tuple[int, ...], name: str, total: int, weights: Sequence[float]
 ) -> tuple[int, ...]:
-    """Whole shares in proportion to the weights, at least one for each rank. Raises PlanError if there are too few."""
+    """Return whole shares in proportion to the weights, at least one each. Raises PlanError if there are too few."""
     if surplus := ranks[total:]:
         device = problem.cluster.devices[surplus[0]].name
         raise PlanError(

@@ -12,8 +12,8 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof
 from edgesim.planners.problem import Groups, Problem
 
-# Beside fixed groups. "data": one stage. "pipeline": one rank per stage, in any order. "hybrid": several stages, one of
-# them of several ranks. "any": all of these.
+# Fixed groups, or a family of them. "data": one stage. "pipeline": one rank per stage, in any order. "hybrid": several
+# stages, one of them of several ranks. "any": all of these.
 Family = Groups | Literal["hybrid", "any"]
 Partition = tuple[tuple[int, ...], ...]
 
@@ -21,7 +21,7 @@ Partition = tuple[tuple[int, ...], ...]
 def partitions(
     problem: Problem, family: Family, *, stages: Collection[int] | None, leave_out: bool
 ) -> Iterator[Partition]:
-    """The ranks of every stage in every way of the family, fewer stages first; ``stages`` restricts their number."""
+    """Yield the ranks per stage in all ways of the family, fewer stages first; ``stages`` restricts their number."""
     if not isinstance(family, str):
         yield problem.group(family)
         return
@@ -39,7 +39,7 @@ def partitions(
 
 
 def divide(ranks: tuple[int, ...], groups: int, *, largest: int, leave_out: bool) -> Iterator[Partition]:
-    """Ordered partitions into so many groups of at most ``largest``; all ranks unless some may be left out.
+    """Yield the ordered partitions into so many groups of at most ``largest``; all ranks, unless some may be left out.
 
     >>> list(divide((0, 1, 2), 2, largest=2, leave_out=False))[:3]
     [((0,), (1, 2)), ((1,), (0, 2)), ((2,), (0, 1))]
@@ -58,7 +58,7 @@ def divide(ranks: tuple[int, ...], groups: int, *, largest: int, leave_out: bool
 
 
 def sums(total: int, parts: int) -> Iterator[tuple[int, ...]]:
-    """Every way to write a whole number as so many positive ones, in order.
+    """Yield every way to write a whole number as a sum of so many positive ones, in order.
 
     >>> list(sums(4, 2))
     [(1, 3), (2, 2), (3, 1)]
@@ -68,14 +68,17 @@ def sums(total: int, parts: int) -> Iterator[tuple[int, ...]]:
 
 
 def count(problem: Problem, partition: Sequence[Sequence[int]]) -> int:
-    """Plans with these ranks per stage: ``C(L - 1, P - 1) Π_p C(B - 1, g_p - 1)``, g_p ranks share B samples."""
+    """Return how many plans have these ranks per stage: ``C(L - 1, P - 1) Π_p C(B - 1, g_p - 1)``.
+
+    L layers are cut into P stages, and the g_p ranks of stage p share B samples.
+    """
     samples = problem.workload.micro_batch_samples
     splits = prod(comb(samples - 1, len(group) - 1) for group in partition)
     return comb(len(problem.model.layers) - 1, len(partition) - 1) * splits
 
 
 def plans(problem: Problem, partition: Partition, *, depth: Depth, planner: str, proof: Proof) -> Iterator[Plan]:
-    """All of them, not checked: early cuts and small shares of the first ranks come first."""
+    """Yield all plans with these ranks per stage, unchecked; early cuts and small first shares come first."""
     L = len(problem.model.layers)
     for inner in combinations(range(1, L), len(partition) - 1):
         for samples in product(*(sums(problem.workload.micro_batch_samples, len(group)) for group in partition)):

@@ -7,7 +7,7 @@ from edgesim.planners.problem import Groups, Problem
 
 
 def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
-    """Equal numbers of layers per stage and of samples per rank, what is left to the first. Raises PlanError."""
+    """Return equal numbers of layers per stage and samples per rank, the remainder to the first. Raises PlanError."""
     formed = problem.group(groups)
     plan = problem.plan(
         planner="even",

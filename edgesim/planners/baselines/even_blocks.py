@@ -6,10 +6,10 @@ from edgesim.planners.problem import Problem
 
 
 def even_blocks(problem: Problem, *, units: bool, tokens: bool, ranks: Ranks = "all") -> Plan:
-    """Equal shares of heads and columns (``units``), of tokens, or both; what is left to the first. Raises PlanError.
+    """Return equal shares of heads and columns (``units``), of tokens, or both; the remainder goes to the first ranks.
 
-    So Megatron-LM and sequence parallelism divide, also among unequal devices (as baselines of Galaxy,
-    arXiv 2405.17245).
+    This is how Megatron-LM and sequence parallelism divide, among unequal devices too (as baselines of Galaxy,
+    arXiv 2405.17245). Raises PlanError.
     """
     chosen = chosen_ranks(problem, ranks)
     even = [1] * len(chosen)

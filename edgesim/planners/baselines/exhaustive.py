@@ -1,4 +1,4 @@
-"""Where should a model live, beyond doubt? Tries every plan of a small problem: the oracle for other planners."""
+"""Which is the best of all plans of a small problem? Every plan is tried: the oracle for other planners."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -22,10 +22,10 @@ def exhaustive(
     leave_out: bool = False,
     limit: int = 20_000,
 ) -> Plan:
-    """The plan of a family with the fewest seconds per iteration, as ``evaluate`` judges them; the first of equals.
+    """Return the plan of a family with the fewest seconds per iteration by ``evaluate``; the first of equals.
 
-    ``stages`` are the numbers of stages to try (None: all); ``leave_out`` lets ranks stay without work; ``limit`` is
-    how many plans may be tried. Raises PlanError if there are more or none, InfeasibleError if none fits in memory.
+    ``stages`` are the numbers of stages to try (None: all); ``leave_out`` allows ranks without work; ``limit`` is how
+    many plans may be tried. Raises PlanError if there are more or none, InfeasibleError if none fits in memory.
     """
     began_s = perf_counter()
     tried: list[Partition] = []
@@ -54,7 +54,7 @@ def exhaustive(
 def _best(
     problem: Problem, tried: Collection[Partition], depth: Depth, evaluate: Callable[[Plan], float]
 ) -> tuple[Plan, float]:
-    """The best plan that fits, and its seconds. Raises InfeasibleError."""
+    """Return the best plan that fits, and its seconds. Raises InfeasibleError."""
     unproven = Proof(status=Status.HEURISTIC, method="none", objective="seconds per iteration")
     best: tuple[Plan, float] | None = None
     nearest: tuple[float, str] | None = None
@@ -73,12 +73,14 @@ def _best(
 
 
 def _fullest(plan: Plan, problem: Problem) -> tuple[float, str]:
-    """Need over budget of the rank whose memory is fullest, and both in words; no budget allows tied weights apart."""
+    """Return need over budget of the fullest rank, and a description of both; weights tied apart fit in no budget."""
     if apart := plan.tied_apart(problem.model, problem.workload):
         return inf, apart
     fullest = (0.0, "")
     for rank, held in plan.memory(problem.model, problem.cluster, problem.workload).items():
         device, budget = problem.cluster.devices[rank], problem.budget_bytes(rank)
-        words = f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')}, has {show(budget, 'B')}, in {plan}"
-        fullest = max(fullest, (held.total_bytes / budget, words))
+        description = (
+            f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')}, has {show(budget, 'B')}, in {plan}"
+        )
+        fullest = max(fullest, (held.total_bytes / budget, description))
     return fullest

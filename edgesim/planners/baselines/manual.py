@@ -1,4 +1,4 @@
-"""Where did you say the model should live? The cuts and shares that are given, checked: for searches and by hand."""
+"""Does the plan that you spell out fit? Its groups, cuts and shares, checked: for plans by hand and for searches."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def manual(
     cuts: Sequence[int] | None = None,
     samples: Sequence[Sequence[int]] | None = None,
 ) -> Plan:
-    """The plan of these cuts and shares of a micro-batch, even where none are given. Raises PlanError."""
+    """Return the plan of these cuts and shares of a micro-batch; None: even ones. Raises PlanError."""
     formed = problem.group(groups)
     if cuts is not None and len(cuts) != len(formed) + 1:
         raise PlanError(f"{len(formed)} stages lie between {len(formed) + 1} cuts, got {list(cuts)}")

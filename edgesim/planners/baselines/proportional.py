@@ -10,7 +10,7 @@ from edgesim.planners.problem import Groups, Problem
 
 
 def proportional(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
-    """The cuts whose slowest stage is fastest, then samples by speed; messages are not counted. Raises PlanError.
+    """Return the cuts whose slowest stage is fastest, and samples by speed; messages are not counted. Raises PlanError.
 
     A rank's speed on a stage is micro-batches per second, v_r = 1 / seconds(stage, all samples); a group's is Σ v_r.
     """
@@ -38,7 +38,7 @@ def proportional(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
 
 
 def _speeds(problem: Problem, group: tuple[int, ...], layers: tuple[int, int]) -> list[float]:
-    """Micro-batches per second of every rank of a group."""
+    """Return the micro-batches per second of every rank of a group."""
     samples = problem.workload.micro_batch_samples
     seconds = {rank: problem.seconds(rank=rank, layers=layers, samples=samples) for rank in group}
     if free := [rank for rank in group if seconds[rank] <= 0]:
@@ -49,7 +49,7 @@ def _speeds(problem: Problem, group: tuple[int, ...], layers: tuple[int, int]) -
 
 
 def _samples(problem: Problem, group: tuple[int, ...], layers: tuple[int, int]) -> tuple[int, ...]:
-    """Whole samples by speed, then moved off stragglers."""
+    """Return whole samples by speed, then moved off stragglers."""
     shares = largest_remainder(problem.workload.micro_batch_samples, _speeds(problem, group, layers))
     for rank, share in zip(group, shares, strict=True):
         if share == 0:

@@ -16,11 +16,11 @@ def proportional_blocks(
     connective_tokens: Literal["equal", "proportional"],
     ranks: Ranks = "all",
 ) -> Plan:
-    """Heads and columns (``units``) in proportion to capacity, V_d (Galaxy, arXiv 2405.17245, step 1).
+    """Return heads and columns (``units``) in proportion to capacity, V_d (Galaxy, arXiv 2405.17245, step 1).
 
-    Tokens too, where only tokens are divided. Where both are, what is left of a layer is its connective blocks: their
-    tokens are divided as ``connective_tokens`` says, equally in Galaxy (step 3). Its second step, moving shares off
-    devices without memory, is not taken: what does not fit is refused. Raises PlanError.
+    Tokens are divided so too, where only tokens are divided. Where both are, the rest of a layer is its connective
+    blocks: their tokens are divided as ``connective_tokens`` says, equally in Galaxy (step 3). Its second step, moving
+    shares off devices without memory, is not taken: what does not fit is refused. Raises PlanError.
     """
     if connective_tokens not in ("equal", "proportional"):
         raise PlanError(f"unknown connective_tokens {connective_tokens!r} (try 'equal' or 'proportional')")

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import accumulate
 
 from edgesim.memory import held_bytes
-from edgesim.planners.cost_models.asteroid_latency import Step
+from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.partitioning import most
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
@@ -52,10 +52,10 @@ class StageCosts:
             self.seconds(rank, layers, BACKWARD, samples) if backward else 0.0
         )
 
-    def stage(self, layers: Layers, ranks: Sequence[int], samples: Sequence[int]) -> Step:
+    def stage(self, layers: Layers, ranks: Sequence[int], samples: Sequence[int]) -> PipelineStep:
         """A stage of these ranks: the slowest counts, in each direction; gradients are added up around a ring."""
         trained, n = self.trained_bytes(layers), len(ranks)
-        return Step(
+        return PipelineStep(
             forward_s=max(
                 self.seconds(rank, layers, FORWARD, share) for rank, share in zip(ranks, samples, strict=True)
             ),
@@ -71,14 +71,14 @@ class StageCosts:
 
     def message(
         self, boundary: int, senders: Sequence[int], receivers: Sequence[int], *, samples: int | None = None
-    ) -> Step:
+    ) -> PipelineStep:
         """A micro-batch over a boundary, and its gradient back, at the pace of the slowest pair of the two groups.
 
         ``samples`` of it, where not all travel between these ranks.
         """
         before, workload = self.problem.model.layers[boundary - 1], self.problem.workload
         samples, tokens = workload.micro_batch_samples if samples is None else samples, workload.tokens
-        return Step(
+        return PipelineStep(
             forward_s=before.output_bytes(samples, tokens) / self.slowest(senders, receivers),
             backward_s=before.gradient_bytes(samples, tokens) / self.slowest(receivers, senders),
         )

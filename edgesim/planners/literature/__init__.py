@@ -1,1 +1,1 @@
-"""Where would published planners put a model? One file per publication."""
+"""Where would published planners put a model? One file per publication, named by its system."""

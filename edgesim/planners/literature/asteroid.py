@@ -1,15 +1,16 @@
-"""Where should a hybrid pipeline's stages be? Asteroid's dynamic programme over suffixes (arXiv 2408.08015).
+"""Asteroid's planner (Ye et al., MobiCom 2024, arXiv 2408.08015): where should a hybrid pipeline's stages be?
 
-``Q(l, n, p)`` is the best round of the last l layers on the last n devices in p stages: a head stage and its message
-are put before every ``Q(l', n', p - 1)``, and ``asteroid_latency.py`` judges the whole. Devices stand by memory,
-largest first, because early stages keep most micro-batches in flight: the p-th from the end 2p - 1. Keeping one best
-suffix per state is what makes it a heuristic: the best round may have a head whose suffix is not the best by itself.
+A dynamic programme over suffixes. ``Q(l, n, p)`` is the lowest latency of the last l layers on the last n devices in p
+stages: a head stage and its message are put before every ``Q(l', n', p - 1)``, and ``asteroid_latency.py`` gives the
+latency of one iteration (an HPP-Round) of the whole. Devices are ordered by memory, largest first, because early stages
+keep most micro-batches in flight: the p-th from the end 2p - 1. Keeping one best suffix per state is what makes it a
+heuristic: the best pipeline may have a head whose suffix is not the best by itself.
 """
 
 from dataclasses import dataclass
 
 from edgesim.plan import Depth, Plan, Proof, Status
-from edgesim.planners.cost_models.asteroid_latency import Step, round_s
+from edgesim.planners.cost_models.asteroid_latency import PipelineStep, hpp_round_latency_s
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.literature.asteroid_allocation import allocate
@@ -18,24 +19,27 @@ from edgesim.planners.problem import Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suffix:
-    """The last stages of a pipeline: their cuts, ranks, samples and steps, first stage first."""
+    """The last stages of a pipeline, first stage first: cuts, ranks, samples, steps, and the iteration's latency."""
 
     latency_s: float
     cuts: tuple[int, ...]
     groups: tuple[tuple[int, ...], ...]
     samples: tuple[tuple[int, ...], ...]
-    steps: tuple[Step, ...]
+    steps: tuple[PipelineStep, ...]
 
 
 def asteroid(problem: Problem) -> Plan:
-    """The plan of the fastest round found, on all devices. Raises InfeasibleError naming what does not fit."""
+    """Return the fastest pipeline that the dynamic programme meets, on all devices.
+
+    Raises PlanError for inference, InfeasibleError naming what does not fit.
+    """
     problem.require_training("asteroid", instead="galaxy")
     order = tuple(sorted(problem.ranks, key=lambda r: (-problem.cluster.devices[r].memory_bytes, r)))
     costs, layers = StageCosts(problem), len(problem.model.layers)
-    found = [best for stages in _suffixes(costs, order) if (best := stages.get((layers, len(order)))) is not None]
-    if not found:
+    pipelines = [whole for states in _suffixes(costs, order) if (whole := states.get((layers, len(order)))) is not None]
+    if not pipelines:
         raise nothing_fits(costs, "pipeline with 2p - 1 micro-batches in flight")
-    best = min(found, key=lambda suffix: (suffix.latency_s, len(suffix.groups)))
+    best = min(pipelines, key=lambda suffix: (suffix.latency_s, len(suffix.groups)))
     proof = Proof(status=Status.HEURISTIC, method="asteroid", objective="seconds of a round", value=best.latency_s)
     plan = problem.plan(
         planner="asteroid",
@@ -53,7 +57,7 @@ States = dict[tuple[int, int], Suffix]  # by the number of last layers and last 
 
 
 def _suffixes(costs: StageCosts, order: tuple[int, ...]) -> list[States]:
-    """[stages - 1] the best suffix of each state."""
+    """Return the best suffix of each state, by [stages - 1]."""
     layers, devices = len(costs.problem.model.layers), len(order)
     tables: list[States] = []
     for p in range(1, min(layers, devices) + 1):
@@ -68,33 +72,31 @@ def _suffixes(costs: StageCosts, order: tuple[int, ...]) -> list[States]:
 
 
 def _with_heads(costs: StageCosts, order: tuple[int, ...], held: int, n: int, p: int, shorter: States) -> list[Suffix]:
-    """All suffixes of so many layers on n devices in p stages that have a best suffix behind their head."""
+    """Return all suffixes of ``held`` layers on n devices in p stages whose head is followed by a best suffix."""
     start, first = len(costs.problem.model.layers) - held, len(order) - n
     if p == 1:
         return _headed(costs, order[first:], (start, start + held), 1, None)
     return [
         suffix
-        for (behind_held, behind_n), behind in shorter.items()
-        if behind_held < held and behind_n < n
-        for suffix in _headed(
-            costs, order[first : len(order) - behind_n], (start, start + held - behind_held), p, behind
-        )
+        for (later_held, later_n), later in shorter.items()
+        if later_held < held and later_n < n
+        for suffix in _headed(costs, order[first : len(order) - later_n], (start, start + held - later_held), p, later)
     ]
 
 
 def _headed(
-    costs: StageCosts, ranks: tuple[int, ...], layers: tuple[int, int], p: int, behind: Suffix | None
+    costs: StageCosts, ranks: tuple[int, ...], layers: tuple[int, int], p: int, later: Suffix | None
 ) -> list[Suffix]:
-    """The head stage, its message, and what is behind; nothing where the head does not fit."""
+    """Return the head stage, its message, and what follows it; nothing where the head does not fit."""
     samples = allocate(costs, layers, ranks, in_flight=2 * p - 1)
     if samples is None:
         return []
-    rest = behind or Suffix(latency_s=0.0, cuts=layers[1:], groups=(), samples=(), steps=())
-    message = () if behind is None else (costs.message(layers[1], ranks, behind.groups[0]),)
+    rest = later or Suffix(latency_s=0.0, cuts=layers[1:], groups=(), samples=(), steps=())
+    message = () if later is None else (costs.message(layers[1], ranks, later.groups[0]),)
     steps = (costs.stage(layers, ranks, samples), *message, *rest.steps)
     return [
         Suffix(
-            latency_s=round_s(steps, costs.problem.workload.micro_batches),
+            latency_s=hpp_round_latency_s(steps, costs.problem.workload.micro_batches),
             cuts=(layers[0], *rest.cuts),
             groups=(ranks, *rest.groups),
             samples=(samples, *rest.samples),

@@ -1,4 +1,4 @@
-"""How do the devices of a group share a micro-batch? Asteroid's algorithm 1, both phases (arXiv 2408.08015)."""
+"""Asteroid's algorithm 1 (Ye et al., MobiCom 2024, arXiv 2408.08015): who of a group computes which samples?"""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from edgesim.planners.partitioning import move_from_stragglers
 
 
 def allocate(costs: StageCosts, layers: Layers, ranks: Sequence[int], in_flight: int) -> tuple[int, ...] | None:
-    """[rank] samples of a micro-batch, at least one each; None where memory does not allow it.
+    """Return [rank] samples of a micro-batch, at least one each; None where memory does not allow it.
 
     First by capacity, ``v_d = 1 / Σ (t_f(B) + t_b(B))``, and what a device cannot hold to those with room, in
     proportion again; then samples move from the slowest to the fastest with room while the slowest time falls.
@@ -26,7 +26,7 @@ def allocate(costs: StageCosts, layers: Layers, ranks: Sequence[int], in_flight:
 
 
 def _within_memory(total: int, speeds: Sequence[float], most: Sequence[int]) -> list[int]:
-    """One sample each, and the rest by speed; what is beyond a device's memory goes round again."""
+    """Give one sample to each, and the rest by speed; what a device's memory cannot take is shared out again."""
     shares = [1] * len(speeds)
     while left := total - sum(shares):
         room = [i for i in range(len(shares)) if shares[i] < most[i]]

@@ -1,18 +1,19 @@
-"""Where are stages of a synchronous pipeline, each sliced over replicas? DAPPLE (Fan et al., PPoPP 2021, 2007.01045).
+"""DAPPLE's planner (Fan et al., PPoPP 2021, arXiv 2007.01045): where are the stages of a synchronous pipeline?
 
-Steps are stages, and the messages between them. The pivot Q is the step with the fewest bubbles; around it
+Every stage is sliced over its replicas. Steps are stages, and the messages between them. The pivot Q is the step with
+the fewest bubbles; around it
 
     L = T_w + T_s + T_e,   T_w = Σ_{i<=Q} F_i,   T_s = (M - 1)(F_Q + B_Q)
-    T_e = max over s of AR_s + (Σ_{s<=i<=Q} B_i where s <= Q,  -Σ_{Q<i<s} B_i behind Q)
+    T_e = max over s of AR_s + (Σ_{s<=i<=Q} B_i where s <= Q,  -Σ_{Q<i<s} B_i after Q)
 
 Q starts at the last step; going forward, s takes its place if (M - 1) E_s > (M - 1) E_Q + Σ_{s<i<Q} E_i, E = F + B.
 
-The dynamic programme keeps, for j layers on m devices, the best planned stages; the layers behind are one stage on all
+The dynamic programme keeps, for j layers on m devices, the best planned stages; the later layers are one stage on all
 other devices, until they are planned too. So whole pipelines are compared, and keeping one per state is what makes it a
 heuristic. Replicas slice every micro-batch evenly. The three placements (fresh first, append first, scatter first) say
 which devices of which host are taken; with one device per host they are the same: the next ranks in order.
 
-The recurrence and L are recalled; the bounds of the sum behind Q are derived. Ours: a state also counts its stages, for
+The recurrence and L are recalled; the bounds of the sum after Q are derived. Ours: a state also counts its stages, for
 on slow links whatever is planned first looks better the fewer devices are left to synchronise, and long pipelines were
 never met; and of all pipelines compared, the fastest that fits in memory is taken.
 """
@@ -25,25 +26,25 @@ from math import inf
 
 from edgesim.apportion import even_shares
 from edgesim.plan import Depth, Plan, Proof, Status
-from edgesim.planners.cost_models.asteroid_latency import Step
+from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
 
 
-def pivot(steps: Sequence[Step], micro_batches: int) -> int:
-    """The step with the fewest bubbles; the last of equals."""
-    found, between_s = len(steps) - 1, 0.0
+def pivot(steps: Sequence[PipelineStep], micro_batches: int) -> int:
+    """Return the place of the step with the fewest bubbles; the last of equals."""
+    q, between_s = len(steps) - 1, 0.0
     for s in range(len(steps) - 2, -1, -1):
-        if (micro_batches - 1) * (steps[s].both_s - steps[found].both_s) > between_s:
-            found, between_s = s, 0.0
+        if (micro_batches - 1) * (steps[s].both_s - steps[q].both_s) > between_s:
+            q, between_s = s, 0.0
         else:
             between_s += steps[s].both_s
-    return found
+    return q
 
 
-def latency_s(steps: Sequence[Step], micro_batches: int) -> float:
-    """Seconds of an iteration: warm-up, steady phase and ending around the pivot."""
+def latency_s(steps: Sequence[PipelineStep], micro_batches: int) -> float:
+    """Return the seconds of an iteration: warm-up, steady phase and ending around the pivot."""
     q = pivot(steps, micro_batches)
     warm_up_s = sum(step.forward_s for step in steps[: q + 1])
     steady_s = (micro_batches - 1) * steps[q].both_s
@@ -58,43 +59,43 @@ def latency_s(steps: Sequence[Step], micro_batches: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """The first stages: of cuts, one more than groups of ranks, and with the messages between them."""
+    """The first stages of a pipeline: cuts, groups of ranks, and steps, the messages between the stages included."""
 
     cuts: tuple[int, ...] = (0,)
     groups: tuple[tuple[int, ...], ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PipelineStep, ...] = ()
 
     @property
     def devices(self) -> int:
-        """How many are taken."""
+        """How many devices the stages take."""
         return sum(len(group) for group in self.groups)
 
 
 class SlicedCosts(StageCosts):
-    """Costs of stages whose ranks slice every micro-batch evenly, remembered."""
+    """The costs of stages whose ranks slice every micro-batch evenly, each computed once."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self.sliced, self.between = cache(self._sliced), cache(self.message)
 
-    def _sliced(self, start: int, stop: int, ranks: tuple[int, ...]) -> Step:
+    def _sliced(self, start: int, stop: int, ranks: tuple[int, ...]) -> PipelineStep:
         return self.stage((start, stop), ranks, self.slices(ranks))
 
     def slices(self, ranks: Sequence[int]) -> tuple[int, ...]:
-        """[rank] samples; none for some, where replicas are more than samples."""
+        """Return [rank] samples; some ranks have none where there are more replicas than samples."""
         return even_shares(self.problem.workload.micro_batch_samples, len(ranks))
 
 
 def dapple(problem: Problem) -> Plan:
-    """The fastest pipeline compared that fits, on all devices. Raises PlanError and InfeasibleError."""
+    """Return the fastest pipeline compared that fits, on all devices. Raises PlanError and InfeasibleError."""
     problem.require_training("dapple", instead="pipeedge or prima")
     problem.let_all_work("dapple")
     costs = SlicedCosts(problem)
     compared = sorted(_compared(costs), key=lambda entry: entry[0])  # the first of equals stays first
-    found = next((entry for entry in compared if _fits(costs, entry[1])), None)
-    if found is None:
+    fastest = next((entry for entry in compared if _fits(costs, entry[1])), None)
+    if fastest is None:
         raise nothing_fits(costs, f"pipeline of all {len(problem.ranks)} devices in rank order, sliced evenly,")
-    best_s, best = found
+    best_s, best = fastest
     proof = Proof(
         status=Status.HEURISTIC, method="dapple", objective="seconds of warm-up, steady phase and ending", value=best_s
     )
@@ -111,7 +112,7 @@ def dapple(problem: Problem) -> Plan:
 
 
 def _compared(costs: SlicedCosts) -> Iterator[tuple[float, Pipeline]]:
-    """All whole pipelines that the programme compares, and their seconds; it goes on with the first of the fastest."""
+    """Yield the whole pipelines that the programme compares, and their seconds; it extends the first of the fastest."""
     L, N = len(costs.problem.model.layers), len(costs.problem.ranks)
     states = {(0, 0): Pipeline()}  # by layers and devices, of so many stages
     yield _completed(costs, Pipeline())
@@ -128,13 +129,13 @@ def _compared(costs: SlicedCosts) -> Iterator[tuple[float, Pipeline]]:
 
 
 def _completed(costs: SlicedCosts, planned: Pipeline) -> tuple[float, Pipeline]:
-    """With all that is not planned yet as one stage, and the seconds of that."""
+    """Return the pipeline whose last stage is all that is not planned yet, and its seconds."""
     whole = _with_stage(costs, planned, len(costs.problem.model.layers), len(costs.problem.ranks))
     return latency_s(whole.steps, costs.problem.workload.micro_batches), whole
 
 
 def _with_stage(costs: SlicedCosts, planned: Pipeline, stop: int, taken: int) -> Pipeline:
-    """One stage more: the layers up to ``stop``, on the ranks below ``taken``."""
+    """Return the pipeline with one stage more: the layers up to ``stop``, on the ranks below ``taken``."""
     start, ranks = planned.cuts[-1], tuple(range(planned.devices, taken))
     message = (costs.between(start, planned.groups[-1], ranks),) if planned.groups else ()
     return Pipeline(

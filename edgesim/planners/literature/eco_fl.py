@@ -1,8 +1,8 @@
-"""Where are the stages of a pipeline over unequal devices with little memory? Eco-FL (Ye et al., ICPP 2022).
+"""Eco-FL's planner (Ye et al., ICPP 2022): where are the stages of a pipeline over unequal devices with little memory?
 
-A stage per device in rank order. Layers are cut so that the slowest stage, or message behind one, is fastest; a
-micro-batch's way there and back counts in both. Then 1F1B, but no stage keeps more micro-batches in flight than its
-device's memory holds. Recalled: the partition's recurrence is PipeDream's for unequal devices.
+There is one stage per device in rank order. Layers are cut so that the slowest stage, or message after one, is fastest;
+a micro-batch's forward and backward pass count in both. Then 1F1B, but no stage keeps more micro-batches in flight than
+its device's memory holds. Recalled: the partition's recurrence is PipeDream's for unequal devices.
 
 Ours: a stage keeps no more in flight than the stage before it, because a stage cannot forward what has not been sent.
 Not modelled: federated aggregation between groups, and the re-planning while devices change.
@@ -20,18 +20,21 @@ from edgesim.planners.problem import Problem
 
 
 def eco_fl(problem: Problem) -> Plan:
-    """The pipeline of all devices whose slowest stage or message is fastest. Raises PlanError and InfeasibleError."""
+    """Return the pipeline of all devices with the fastest slowest stage or message.
+
+    Raises PlanError for inference, InfeasibleError naming what does not fit.
+    """
     problem.require_training("eco_fl", instead="pipeedge or prima")
     costs, groups = StageCosts(problem), problem.group("pipeline")
     samples = problem.workload.micro_batch_samples
 
     def slowest_s(p: int, start: int, stop: int) -> float:
-        """Of stage p and the message behind it."""
+        """Return the seconds of stage p, or of the message after it, whichever is longer."""
         message_s = costs.message_s(stop, p, p + 1) if p + 1 < len(groups) else 0.0
         return max(costs.both_s(p, (start, stop), samples), message_s)
 
     def fits(p: int, start: int, stop: int) -> bool:
-        """At least with one micro-batch in flight."""
+        """Return whether stage p fits with one micro-batch in flight."""
         return costs.fits(p, (start, stop), samples, 1, 1)
 
     cuts = fastest_cuts(len(problem.model.layers), len(groups), slowest_s, fits)
@@ -52,7 +55,7 @@ def eco_fl(problem: Problem) -> Plan:
 
 
 def _as_deep_as_fits(costs: StageCosts, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """Fewer micro-batches in flight where memory ends, and in all stages behind."""
+    """Reduce the micro-batches in flight where memory is short, and in all later stages."""
     limited: list[Stage] = []
     deepest = stages[0].in_flight
     for stage in stages:

@@ -1,4 +1,4 @@
-"""How do devices share the samples of data parallelism? EDDL, even or in proportion to speed (Hao & Zhang, 2021).
+"""EDDL's planner (Hao & Zhang, SEC 2021): how do devices share the samples of data parallelism, evenly or by speed?
 
 EDDL: A Distributed Deep Learning System for Resource-limited Edge Computing Environment, IEEE/ACM SEC. Every device
 holds the whole model. Only its division of samples is a plan: its compression of gradients, and workers that come and
@@ -15,7 +15,7 @@ from edgesim.planners.problem import Problem, in_the_name_of
 
 
 def eddl(problem: Problem, *, shares: Literal["even", "proportional"]) -> Plan:
-    """One stage of all devices, samples shared evenly or by speed; gradients accumulate. Raises PlanError."""
+    """Return one stage of all devices, samples shared evenly or by speed; gradients accumulate. Raises PlanError."""
     planners = {"even": even, "proportional": proportional}
     if shares not in planners:
         raise PlanError(f"unknown shares {shares!r} (try 'even' or 'proportional')")

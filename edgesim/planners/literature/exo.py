@@ -1,8 +1,7 @@
-"""Where does a model live if only memory counts? Layers in proportion to it, as tools for home clusters cut.
+"""exo's planner (github.com/exo-explore/exo, "memory-weighted"): where do layers live if only memory counts?
 
-exo (github.com/exo-explore/exo) cuts its ring so, "memory-weighted". Kept: a stage per device, its layers by the
-device's share of all memory. Not kept: exo orders devices by memory and leaves out who would get no whole layer; here
-they stand in rank order, and everybody gets at least one.
+Kept: one stage per device, with layers in proportion to the device's share of all memory. Not kept: exo orders devices
+by memory and leaves out those that would get no whole layer; here they are in rank order, and each gets at least one.
 """
 
 from itertools import accumulate
@@ -13,7 +12,7 @@ from edgesim.planners.problem import Problem
 
 
 def exo(problem: Problem) -> Plan:
-    """Layers by memory, the largest remainders rounded up, at least one each; 1F1B's depth. Raises PlanError."""
+    """Return layers by memory, the largest remainders rounded up, at least one each; 1F1B's depth. Raises PlanError."""
     groups = problem.group("pipeline")
     memory_bytes = [device.memory_bytes for device in problem.cluster.devices]
     layers = at_least_one(len(problem.model.layers), memory_bytes)

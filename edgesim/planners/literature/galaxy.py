@@ -1,8 +1,10 @@
-"""Where should heads, columns and tokens be for one request? Galaxy's heuristic, in its three steps (arXiv 2405.17245).
+"""Galaxy's planner (Ye et al., INFOCOM 2024, arXiv 2405.17245): which heads, columns and tokens for which device?
+
+Its heuristic for one request has three steps:
 
     1. balanced       heads and columns in proportion to capacity, V_d = 1 / (L(attention, d) + L(MLP, d))
     2. memory-aware   a device over its budget sheds what overflows, columns first, then heads, to devices with room, in
-                      proportion to their V; so on, until all fit or nobody has room
+                      proportion to their V; and again, until all fit or none has room
     3. connective     tokens equally
 
 The steps are recalled, not verified. Memory is what ``Plan.check`` counts, not the paper's weights alone.
@@ -22,7 +24,7 @@ from edgesim.units import show
 
 
 def galaxy(problem: Problem, *, ranks: Ranks = "all") -> Plan:
-    """The plan of the three steps, for ``hybrid_model``. Raises InfeasibleError naming a device and its need."""
+    """Return the plan of the three steps, for ``hybrid_model``. Raises InfeasibleError naming a device and its need."""
     chosen = chosen_ranks(problem, ranks)
     speeds = capacities(problem, chosen)
     tokens = balanced(problem, chosen, "tokens", problem.workload.tokens, [1] * len(chosen))
@@ -48,7 +50,7 @@ def galaxy(problem: Problem, *, ranks: Ranks = "all") -> Plan:
 
 @dataclass(kw_only=True)
 class Division:
-    """Shares while they move: [position among ranks] heads and columns; ``full`` are those who have shed."""
+    """The shares while they move: [position among ranks] heads and columns; ``full`` are devices that shed some."""
 
     problem: Problem
     ranks: tuple[int, ...]
@@ -59,7 +61,7 @@ class Division:
     full: set[int] = field(default_factory=set)
 
     def need_bytes(self, i: int, heads: int, columns: int) -> float:
-        """What a device holds with so many heads and columns."""
+        """Return the bytes that a device holds with so many heads and columns."""
         share = Share(heads=heads / sum(self.heads), columns=columns / sum(self.columns), tokens=self.tokens[i])
         held = held_bytes(
             self.problem.model,
@@ -75,20 +77,20 @@ class Division:
         return held.total_bytes
 
     def budget_bytes(self, i: int) -> float:
-        """What a device may hold."""
+        """Return the bytes that a device may hold."""
         return self.problem.budget_bytes(self.ranks[i])
 
     def overflow_bytes(self, i: int) -> float:
-        """How much a device is over its budget with what it has; not positive where it fits."""
+        """Return how many bytes a device is over its budget with its shares; not positive where it fits."""
         return self.need_bytes(i, self.heads[i], self.columns[i]) - self.budget_bytes(i)
 
     def largest_overflow(self) -> int | None:
-        """The device furthest over its budget; None where all fit."""
+        """Return the device furthest over its budget; None where all fit."""
         worst = max(range(len(self.ranks)), key=self.overflow_bytes)
         return worst if self.overflow_bytes(worst) > 0 else None
 
     def shed(self, i: int) -> None:
-        """Move what overflows to the others who have not shed. Raises InfeasibleError."""
+        """Move what overflows to the devices that have not shed anything yet. Raises InfeasibleError."""
         budget = self.budget_bytes(i)
         columns = most(self.columns[i], lambda n: self.need_bytes(i, self.heads[i], n) <= budget)
         heads = self.heads[i]

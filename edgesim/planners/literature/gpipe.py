@@ -1,7 +1,7 @@
-"""Where are the stages of a pipeline of equal cells? GPipe as a baseline (Huang et al., NeurIPS 2019).
+"""GPipe's planner as a baseline (Huang et al., NeurIPS 2019): where are the stages of a pipeline of equal cells?
 
-A stage per device in rank order, as many layers in each as in any other, and all micro-batches in flight. The paper
-also lets users balance by estimated cost; what others compare with is this.
+There is one stage per device in rank order, each with as many layers as any other, and all micro-batches are in flight.
+The paper also lets users balance by estimated cost; this is what others compare with.
 """
 
 from edgesim.plan import Depth, Plan
@@ -10,7 +10,7 @@ from edgesim.planners.problem import Problem, in_the_name_of
 
 
 def gpipe(problem: Problem) -> Plan:
-    """Equal numbers of layers per device, what is left to the first, GPipe's depth. Raises PlanError."""
+    """Return equal numbers of layers per device, the remainder to the first ones, GPipe's depth. Raises PlanError."""
     plan = even(problem, groups="pipeline", depth=Depth.GPIPE)
     longest = max(stage.layers[1] - stage.layers[0] for stage in plan.stages)
     return in_the_name_of("gpipe", plan, objective="layers of the longest stage", value=longest)

@@ -1,18 +1,19 @@
-"""How do virtual workers of unequal devices run one pipeline each? HetPipe (Park et al., USENIX ATC 2020, 2005.14038).
+"""HetPipe's planner (Park et al., USENIX ATC 2020, arXiv 2005.14038): which virtual workers run which pipeline?
 
-A virtual worker is a few devices that run a pipeline; several train side by side. Of the paper's three ways to form
-them, only equal distribution is kept: all workers have devices of the same types, so one set of cuts serves them all.
+A virtual worker is a few unequal devices that run one pipeline; several train side by side. Equal distribution is the
+only one of the paper's three ways to form them that is kept: all workers have devices of the same types, so that one
+set of cuts serves them all.
 In a plan, a stage's replicas are the workers: each computes an equal share of every micro-batch, on its own devices.
 
 The cuts minimise the slowest stage of a worker, its computation plus what it receives: the activation from the stage
-before, the gradient from the stage behind. Memory is that of 1F1B's micro-batches in flight, and a hard limit.
+before, the gradient from the stage after. Memory is that of 1F1B's micro-batches in flight, and a hard limit.
 
 Ours: there are as many workers as there can be equal ones that fit, because a worker has several devices where one
-cannot hold the model. With types that divide into nothing, as one TX2 and three Nanos, that is one worker of all
-devices. In a worker, devices stand by memory, largest first, because early stages keep most in flight.
+cannot hold the model. Where the types have no common divisor, as one TX2 and three Nanos, that is one worker of
+all devices. In a worker, devices are ordered by memory, largest first, because early stages keep most in flight.
 
-Not modelled: the parameter server, which becomes the replicas' all-reduce, and waves (WSP), which let workers run on
-with weights of earlier waves: here all wait for all in every iteration.
+Not modelled: the parameter server, which becomes the replicas' all-reduce, and waves (WSP), which let workers continue
+with the weights of earlier waves: here all wait for all in every iteration.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ Workers = tuple[tuple[int, ...], ...]  # [worker][stage] ranks
 
 
 def hetpipe(problem: Problem, *, workers: int | None = None) -> Plan:
-    """The plan of so many equal virtual workers, as many as fit unless told. Raises PlanError and InfeasibleError."""
+    """Return the plan of so many equal virtual workers; None: as many as fit. Raises PlanError and InfeasibleError."""
     problem.require_training("hetpipe", instead="pipeedge or prima")
     costs = StageCosts(problem)
     for formed in _formations(problem, workers):
@@ -62,17 +63,17 @@ def hetpipe(problem: Problem, *, workers: int | None = None) -> Plan:
 
 
 class WorkersCosts:
-    """What a stage costs in the worker where it is slowest."""
+    """The costs of stages in the worker where each is slowest."""
 
     def __init__(self, costs: StageCosts, workers: Workers, shares: Sequence[int]) -> None:
         self.costs, self.workers, self.shares = costs, workers, shares
 
     def slowest_s(self, p: int, start: int, stop: int) -> float:
-        """Seconds of stage p per micro-batch, receiving included."""
+        """Return the seconds of stage p per micro-batch, receiving included."""
         return max(self._worker_s(w, p, start, stop) for w in range(len(self.workers)))
 
     def fits(self, p: int, start: int, stop: int) -> bool:
-        """Whether the device of every worker can hold stage p, with 1F1B's micro-batches in flight."""
+        """Return whether every worker's device can hold stage p, with 1F1B's micro-batches in flight."""
         ranks, depth = [worker[p] for worker in self.workers], len(self.workers[0]) - p
         return self.costs.all_fit(ranks, (start, stop), self.shares, depth)
 
@@ -87,7 +88,7 @@ class WorkersCosts:
 
 
 def _formations(problem: Problem, workers: int | None) -> list[Workers]:
-    """Equal workers, most first, or so many; each has a layer and a sample for every device. Raises PlanError."""
+    """Return all ways to form equal workers, most first, with layers and samples for all devices. Raises PlanError."""
     types = equal_devices(problem.cluster)
     at_most = gcd(*map(len, types))
     counts = [count for count in range(at_most, 0, -1) if at_most % count == 0]
@@ -106,6 +107,6 @@ def _formations(problem: Problem, workers: int | None) -> list[Workers]:
 
 
 def _dealt(problem: Problem, types: Types, workers: int) -> Workers:
-    """Ranks of every type dealt in turn; in each worker the types stand by memory, largest first."""
+    """Deal the ranks of every type in turn; in each worker the types are ordered by memory, largest first."""
     order = sorted(types, key=lambda ranks: -problem.cluster.devices[ranks[0]].memory_bytes)
     return tuple(tuple(rank for ranks in order for rank in ranks[w::workers]) for w in range(workers))

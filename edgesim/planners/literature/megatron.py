@@ -1,4 +1,4 @@
-"""Where would Megatron-LM divide blocks? Heads and columns in equal shares (Shoeybi et al., arXiv 1909.08053)."""
+"""Megatron-LM's tensor parallelism (Shoeybi et al., 2019, arXiv 1909.08053): heads and columns in equal shares."""
 
 from edgesim.plan import Plan
 from edgesim.planners.baselines.even_blocks import even_blocks
@@ -7,7 +7,7 @@ from edgesim.planners.problem import Problem, in_the_name_of
 
 
 def megatron(problem: Problem, *, ranks: Ranks = "all") -> Plan:
-    """Equal shares of heads and columns, for ``tensor``, whatever the devices. Raises PlanError."""
+    """Return equal shares of heads and columns, for ``tensor``, whatever the devices. Raises PlanError."""
     plan = even_blocks(problem, units=True, tokens=False, ranks=ranks)
     most = max(plan.stages[0].columns)
     return in_the_name_of("megatron", plan, objective="columns of the rank with most", value=most)

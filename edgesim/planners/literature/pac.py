@@ -1,4 +1,4 @@
-"""Where should a fine-tuning pipeline's stages be? The planner of Pluto and Charon, PAC (arXiv 2408.10746).
+"""PAC's planner (Pluto and Charon, Ouyang et al., ICPP 2024, arXiv 2408.10746): where are the stages of fine-tuning?
 
 For every number of stages s, a recurrence balances them: the slowest stage of the first y layers on the first n devices
 
@@ -20,14 +20,14 @@ from math import inf
 from edgesim.apportion import even_shares
 from edgesim.errors import InfeasibleError
 from edgesim.plan import OUT_OF_MEMORY, Depth, Plan, Proof, Status
-from edgesim.planners.cost_models.asteroid_latency import Step
+from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
 from edgesim.planners.problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balanced:
-    """The first stages of a pipeline and the seconds per micro-batch of the slowest of them."""
+    """The first stages of a pipeline, and the seconds per micro-batch of the slowest of them."""
 
     slowest_s: float
     cuts: tuple[int, ...]
@@ -35,17 +35,17 @@ class Balanced:
 
 
 def pac(problem: Problem) -> Plan:
-    """The balanced pipeline whose three phases together are shortest. Raises InfeasibleError."""
+    """Return the balanced pipeline whose three phases together are shortest. Raises PlanError and InfeasibleError."""
     problem.require_training("pac", instead="galaxy")
     costs = StageCosts(problem)
     most = min(len(problem.model.layers), len(problem.ranks))
-    found = [(form, _three_phases_s(costs, form)) for s in range(1, most + 1) if (form := _balanced(costs, s))]
-    if not found:
+    pipelines = [(each, _three_phases_s(costs, each)) for s in range(1, most + 1) if (each := _balanced(costs, s))]
+    if not pipelines:
         raise InfeasibleError(
             f"{OUT_OF_MEMORY}: no balanced pipeline of {problem.model.name} in 1..{most} stages with equal shares fits "
             f"on {problem.cluster.name} (smaller micro-batches, or more devices)"
         )
-    best, seconds = min(found, key=lambda entry: (entry[1], len(entry[0].groups)))
+    best, seconds = min(pipelines, key=lambda entry: (entry[1], len(entry[0].groups)))
     proof = Proof(status=Status.HEURISTIC, method="pac", objective="seconds of the three phases", value=seconds)
     plan = problem.plan(
         planner="pac",
@@ -64,12 +64,12 @@ def _equal(problem: Problem, group: Sequence[int]) -> tuple[int, ...]:
 
 
 def _balanced(costs: StageCosts, stages: int) -> Balanced | None:
-    """W(all layers, all devices, stages); None where nothing fits. Ties go to the earlier cut and the larger head."""
+    """Return W(all layers, all devices, stages); None where nothing fits. Ties go to early cuts, then larger heads."""
     problem = costs.problem
 
     @cache
     def stage_s(layers: Layers, first: int, stop: int, stage: int) -> float:
-        """T: the slowest device of ranks first..stop, each with an equal share; ∞ where one does not fit."""
+        """Return T: the slowest device of ranks first..stop, each with an equal share; ∞ where one does not fit."""
         group = range(first, stop)
         if len(group) > problem.workload.micro_batch_samples:
             return inf
@@ -98,7 +98,7 @@ def _balanced(costs: StageCosts, stages: int) -> Balanced | None:
 
 
 def _three_phases_s(costs: StageCosts, plan: Balanced) -> float:
-    """Beginning, execution and ending."""
+    """Return the seconds of beginning, execution and ending."""
     layers = list(zip(plan.cuts, plan.cuts[1:], strict=False))
     stages = [
         costs.stage(held, group, _equal(costs.problem, group)) for held, group in zip(layers, plan.groups, strict=True)
@@ -107,9 +107,9 @@ def _three_phases_s(costs: StageCosts, plan: Balanced) -> float:
         costs.message(held[1], group, after)
         for held, group, after in zip(layers, plan.groups, plan.groups[1:], strict=False)
     ]
-    there = [stage.forward_s + message.forward_s for stage, message in zip(stages, messages, strict=False)]
-    back = [stage.backward_s + message.backward_s for stage, message in zip(stages, messages, strict=False)]
-    behind = (*reversed(tuple(accumulate(reversed(back)))), 0.0)  # Σ of all from i on
-    ending_s = max(stage.all_reduce_s + later for stage, later in zip(stages, behind, strict=True))
-    last: Step = stages[-1]
-    return sum(there) + costs.problem.workload.micro_batches * last.both_s + ending_s
+    forward_s = [stage.forward_s + message.forward_s for stage, message in zip(stages, messages, strict=False)]
+    backward_s = [stage.backward_s + message.backward_s for stage, message in zip(stages, messages, strict=False)]
+    from_here_s = (*reversed(tuple(accumulate(reversed(backward_s)))), 0.0)  # Σ of all from i on
+    ending_s = max(stage.all_reduce_s + rest_s for stage, rest_s in zip(stages, from_here_s, strict=True))
+    last: PipelineStep = stages[-1]
+    return sum(forward_s) + costs.problem.workload.micro_batches * last.both_s + ending_s

@@ -1,14 +1,15 @@
-"""Where are stages, and how often is each replicated, among equal devices? PipeDream (Narayanan et al., SOSP 2019).
+"""PipeDream's planner (Narayanan et al., SOSP 2019): where are stages, and how often is each of them replicated?
 
 For the first j layers on m devices, the slowest stage, or message between two, of the best pipeline:
 
     A(j, m) = min of T(0..j, m)  and  min over i, m' of max(A(i, m - m'), 2 a_i / B, T(i..j, m'))
     T(i..j, m) = max(Σ t_l / m,  2 (m - 1) / m Σ w_l / B)
 
-t_l are seconds of a micro-batch's way there and back through a layer, a_i bytes of the activation behind layer i (2 a_i
-with its gradient), w_l bytes of trained weights, B bytes per second. The paper takes devices and links for equal: here
-t_l is the mean over all devices, and B over all links. Its replicas take turns and synchronise weights per micro-batch;
-here they share every micro-batch evenly, and synchronise per iteration. Its hierarchy of links has one level here.
+t_l are the seconds of a micro-batch's forward and backward pass through a layer, a_i the bytes of the activation after
+layer i (2 a_i with its gradient), w_l the bytes of trained weights, B bytes per second. The paper takes devices and
+links to be equal: here t_l is the mean over all devices, and B over all links. Its replicas take turns and synchronise
+weights per micro-batch; here they share every micro-batch evenly, and synchronise per iteration. Its hierarchy of links
+has one level here.
 
 Memory is not counted: what does not fit is refused. All devices work, in rank order.
 """
@@ -28,7 +29,7 @@ Pipeline = tuple[float, tuple[int, ...], tuple[int, ...]]  # its slowest seconds
 
 
 def pipedream(problem: Problem) -> Plan:
-    """The pipeline of replicated stages whose slowest is fastest, 1F1B's depth. Raises PlanError."""
+    """Return the pipeline of replicated stages whose slowest is fastest, 1F1B's depth. Raises PlanError."""
     problem.require_training("pipedream", instead="pipeedge or prima")
     problem.let_all_work("pipedream")
     slowest_s, cuts, devices = best_pipeline(EqualDevices(problem), len(problem.model.layers), len(problem.ranks))
@@ -51,7 +52,7 @@ def pipedream(problem: Problem) -> Plan:
 
 
 class EqualDevices:
-    """What stages and messages cost if all devices and links were as the mean of them."""
+    """The costs of stages and messages if all devices and links were like the mean of them."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self._costs = problem, StageCosts(problem)
@@ -60,7 +61,7 @@ class EqualDevices:
         self._bytes_per_s = mean(rates) if rates else inf
 
     def stage_s(self, layers: Layers, devices: int) -> float:
-        """T: computation, or synchronisation where that takes longer."""
+        """Return T: computation, or synchronisation where that takes longer."""
         samples, ranks = self.problem.workload.micro_batch_samples, self.problem.ranks
         compute_s = mean([self._costs.both_s(rank, layers, samples) for rank in ranks]) / devices
         if devices == 1:
@@ -68,19 +69,19 @@ class EqualDevices:
         return max(compute_s, ring_traffic(devices) * self._costs.trained_bytes(layers) / self._bytes_per_s)
 
     def message_s(self, boundary: int) -> float:
-        """2 a_i / B: the activation and its gradient, where one goes back."""
+        """Return 2 a_i / B: the activation and its gradient, where there is one."""
         before, workload = self.problem.model.layers[boundary - 1], self.problem.workload
         both = (before.output_bytes, before.gradient_bytes)
         return sum(nbytes(workload.micro_batch_samples, workload.tokens) for nbytes in both) / self._bytes_per_s
 
 
 def mean(numbers: Sequence[float]) -> float:
-    """The arithmetic mean."""
+    """Return the arithmetic mean."""
     return sum(numbers) / len(numbers)
 
 
 def best_pipeline(equal: EqualDevices, layers: int, devices: int) -> Pipeline:
-    """A(layers, devices), where no stage has more devices than samples; ∞ where it cannot be.
+    """Return A(layers, devices), where no stage has more devices than samples; ∞ where it cannot be.
 
     Ties go to fewer stages, then to earlier cuts, then to fewer devices in front.
     """
@@ -96,6 +97,6 @@ def best_pipeline(equal: EqualDevices, layers: int, devices: int) -> Pipeline:
                 before = best(i, m - own)
                 slowest_s = max(before[0], message_s, stage_s((i, j), own))
                 candidates.append((slowest_s, (*before[1], j), (*before[2], own)))
-        return min(candidates, key=lambda found: (found[0], len(found[1]), *found[1:]))
+        return min(candidates, key=lambda chain: (chain[0], len(chain[1]), *chain[1:]))
 
     return best(layers, devices)

@@ -1,14 +1,14 @@
-"""Which devices form a pipeline of most throughput, in which order? PipeEdge (Hu et al., DSD 2022, arXiv 2110.14895).
+"""PipeEdge's planner (Hu et al., DSD 2022, arXiv 2110.14895): which devices form the pipeline of highest throughput?
 
-One device per stage, any order, devices may be left out. The slowest stage, or message between two, of the layers from
-i on, where ``used`` says how many devices of each type hold them, one of type t the first of them:
+One device per stage, in any order; devices may be left out. The slowest stage, or message between two, of the layers
+from i on, where ``used`` says how many devices of each type hold them, one of type t the first of them:
 
-    h(i, used, t) = min over j, u of max(stage of i..j on t, message behind j from t to u, h(j, used - t, u))
+    h(i, used, t) = min over j, u of max(stage of i..j on t, message after j from t to u, h(j, used - t, u))
 
 A state counts types, because devices of a type can be swapped: equal devices, whose links are equal too. The paper goes
-from the first layer to the last; from the last one, the number of stages behind is known, and so is how many
-micro-batches 1F1B keeps in flight, and whether they fit. The paper serves requests; in training, the way there and the
-way back count together. Exact: the plan is the best for this objective, so the bound is its value.
+from the first layer to the last; from the last one, the number of later stages is known, and so is how many
+micro-batches 1F1B keeps in flight, and whether they fit. The paper serves requests; in training, the forward and the
+backward pass count together. Exact: the plan is the best for this objective, so the bound is its value.
 """
 
 from functools import cache
@@ -27,7 +27,7 @@ _NONE: Chain = (inf, (), ())
 
 
 def pipeedge(problem: Problem) -> Plan:
-    """The pipeline whose slowest stage or message is fastest; of equals, fewest devices. Raises InfeasibleError."""
+    """Return the pipeline whose slowest stage or message is fastest, of fewest devices. Raises InfeasibleError."""
     costs, types = StageCosts(problem), interchangeable(problem.cluster)
     search = ChainSearch(costs, types)
     slowest_s, cuts, order = search.fastest()
@@ -65,39 +65,40 @@ class ChainSearch:
         self.best = cache(self._best)
 
     def fastest(self) -> Chain:
-        """The best of all layers on any devices; ties go to fewer devices, then to the first types."""
+        """Return the best of all layers on any devices; ties go to fewer devices, then to the first types."""
         uses = [used for used in product(*(range(len(ranks) + 1) for ranks in self.types)) if sum(used) <= self.layers]
         chains = (self.best(0, used, t) for used in uses for t in range(len(used)) if used[t])
         return min(chains, key=lambda chain: (chain[0], len(chain[2])))
 
     def _best(self, start: int, used: Counts, t: int) -> Chain:
-        """h; ties go to the earliest cut, then to the first type."""
-        behind = tuple(count - (u == t) for u, count in enumerate(used))
-        if not any(behind):
+        """Return h; ties go to the earliest cut, then to the first type."""
+        later = tuple(count - (u == t) for u, count in enumerate(used))
+        if not any(later):
             return self._last(start, t)
-        found = _NONE
-        for stop in range(start + 1, self.layers - sum(behind) + 1):
+        best = _NONE
+        for stop in range(start + 1, self.layers - sum(later) + 1):
             stage_s = self.stage_s(t, start, stop)
-            if stage_s >= found[0]:
+            if stage_s >= best[0]:
                 break  # longer stages are no faster
             if self.fits(t, start, stop, sum(used)):
-                followed = [self._followed(stage_s, start, stop, t, behind, u) for u in range(len(used)) if behind[u]]
-                found = min(found, *followed, key=lambda chain: chain[0])
-        return found
+                followed = [self._followed(stage_s, (start, stop), t, later, u) for u in range(len(used)) if later[u]]
+                best = min(best, *followed, key=lambda chain: chain[0])
+        return best
 
     def _last(self, start: int, t: int) -> Chain:
-        """All layers that are left, in one stage."""
+        """Return the one stage of all layers that are left."""
         fits = self.fits(t, start, self.layers, 1)
         return (self.stage_s(t, start, self.layers), (start, self.layers), (t,)) if fits else _NONE
 
-    def _followed(self, stage_s: float, start: int, stop: int, t: int, behind: Counts, u: int) -> Chain:
-        """This stage, and the best of the others behind it, of type u the first of them."""
-        rest = self.best(stop, behind, u)
+    def _followed(self, stage_s: float, layers: tuple[int, int], t: int, later: Counts, u: int) -> Chain:
+        """Return this stage, and the best of the others after it, the first of them of type u."""
+        start, stop = layers
+        rest = self.best(stop, later, u)
         slowest_s = max(stage_s, self.message_s(stop, t, u), rest[0])
         return slowest_s, (start, *rest[1]), (t, *rest[2])
 
     def stage_s(self, t: int, start: int, stop: int) -> float:
-        """Seconds of a micro-batch in these layers."""
+        """Return the seconds of a micro-batch in these layers on a device of type t."""
         return self.costs.both_s(self.types[t][0], (start, stop), self.samples)
 
     def _fits(self, t: int, start: int, stop: int, in_flight: int) -> bool:

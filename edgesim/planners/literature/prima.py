@@ -1,4 +1,4 @@
-"""Which devices should serve one request, and with how many layers? After prima.cpp's Halda (Li et al., 2504.08791).
+"""prima.cpp's planner, Halda (Li et al., 2025, arXiv 2504.08791): which devices serve a request, with how many layers?
 
 Halda gives every device of a ring a window of layers, so that a token's latency, the sum over devices of computation,
 disk and messages, is least; a device may be left out. Recalled, and of its model only this is kept:
@@ -27,7 +27,7 @@ _NONE: Chain = (inf, (), ())
 
 
 def prima(problem: Problem) -> Plan:
-    """The pipeline with the least latency of one micro-batch. Raises PlanError and InfeasibleError."""
+    """Return the pipeline with the least latency of one micro-batch. Raises PlanError and InfeasibleError."""
     if problem.workload.trains:
         raise PlanError(
             f"prima plans requests; the workload's purpose is {problem.workload.purpose} (take asteroid, or pipeedge)"
@@ -52,13 +52,13 @@ def prima(problem: Problem) -> Plan:
 
 
 def _shortest(costs: StageCosts) -> Chain:
-    """The chain of least latency; ties go to fewer devices, then to earlier cuts and lower ranks."""
+    """Return the chain of least latency; ties go to fewer devices, then to earlier cuts and lower ranks."""
     problem = costs.problem
     L, ranks, samples = len(problem.model.layers), problem.ranks, problem.workload.micro_batch_samples
 
     @cache
     def best(start: int, rank: int) -> Chain:
-        """Of the layers from ``start``, the first of them on this rank."""
+        """Return the best chain of the layers from ``start``, the first of them on this rank."""
         chains = []
         for stop in range(start + 1, L + 1):
             if costs.fits(rank, (start, stop), samples, 1, 1):
@@ -69,7 +69,7 @@ def _shortest(costs: StageCosts) -> Chain:
         return min(chains, key=_preferred, default=_NONE)
 
     def followed(here_s: float, start: int, stop: int, rank: int, peer: int) -> Chain:
-        """This stage, and the best chain behind it that begins on the peer."""
+        """Return this stage, and the best chain after it that begins on the peer."""
         rest = best(stop, peer)
         message_s = costs.message_s(stop, rank, peer) + problem.cluster.network.latency_s[rank][peer]
         return here_s + message_s + rest[0], (start, *rest[1]), (rank, *rest[2])

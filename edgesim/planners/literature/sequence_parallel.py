@@ -1,4 +1,4 @@
-"""Where would sequence parallelism divide tokens? In equal shares (Li et al., ACL 2023, arXiv 2105.13120)."""
+"""Sequence parallelism's division (Li et al., ACL 2023, arXiv 2105.13120): tokens in equal shares."""
 
 from edgesim.plan import Plan
 from edgesim.planners.baselines.even_blocks import even_blocks
@@ -7,7 +7,7 @@ from edgesim.planners.problem import Problem, in_the_name_of
 
 
 def sequence_parallel(problem: Problem, *, ranks: Ranks = "all") -> Plan:
-    """Equal shares of tokens, for ``sequence``, whatever the devices. Raises PlanError."""
+    """Return equal shares of tokens, for ``sequence``, whatever the devices. Raises PlanError."""
     plan = even_blocks(problem, units=False, tokens=True, ranks=ranks)
     most = max(plan.stages[0].tokens)
     return in_the_name_of("sequence_parallel", plan, objective="tokens of the rank with most", value=most)
