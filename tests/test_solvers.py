@@ -320,6 +320,20 @@ def test_a_cbc_that_ignores_its_limit_is_stopped(tmp_path: Path, monkeypatch: py
     assert time.perf_counter() - began_s < 3
 
 
+@pytest.mark.parametrize("claim", ["Integer infeasible - objective value 0", "Optimal - objective value 12"])
+def test_what_cbc_claims_behind_its_limit_is_no_proof(
+    claim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CBC 2.10.3 calls a problem infeasible if the limit cuts its preprocessing short; in time it is believed."""
+    for seconds, limit_s in ((0.2, 0.1), (0.0, 20.0)):
+        # The last argument is the solution's path; taking nothing is feasible, and leaves all values behind.
+        answers = f'for path; do :; done; sleep {seconds}; echo "{claim}" > "$path"'
+        monkeypatch.setattr(cbc, "executable", script(tmp_path, answers))
+        result = solve(small(), time_limit_s=limit_s, solvers=("CBC",))
+        assert result.proves is (limit_s > seconds)
+        assert result.value == (12 if claim.startswith("Optimal") else None)
+
+
 def test_the_loser_is_stopped_as_soon_as_one_proves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cbc, "executable", script(tmp_path, "exec sleep 60"))
     began_s = time.perf_counter()

@@ -1,4 +1,8 @@
-"""What does CBC find? A process that reads and writes files, and is believed only where its log proves it."""
+"""What does CBC find? A process that reads and writes files, and is believed only where its log proves it.
+
+Behind its time limit no status of CBC is a proof: version 2.10.3 calls a problem "integer infeasible" if the limit has
+cut its preprocessing short. What stands then are its values, and the bound in its log.
+"""
 
 import re
 import subprocess
@@ -58,6 +62,7 @@ class Cbc:
     def finish(self) -> MilpResult:
         """Wait, and read what it wrote. Raises SolverError if it crashed."""
         code = self.process.wait()
+        in_time = perf_counter() - self.began_s < self.milp.time_limit_s
         log = self.log.read_text(errors="replace")
         if not self.stopped and (code != 0 or not self.solution.exists()):
             last = next((line for line in reversed(log.splitlines()) if line.strip()), "nothing")
@@ -68,10 +73,11 @@ class Cbc:
         if status.startswith("Unbounded"):
             raise SolverError("found the problem unbounded")
         if status.startswith(("Infeasible", "Integer infeasible")):
-            return self._result(log, proven=True, values=None)
+            return self._result(log, proven=in_time, values=None)
         if "no integer solution" in status or not status.startswith(("Optimal", "Stopped")):
             return self._result(log, proven=False, values=None)
-        return self._result(log, proven=status.startswith("Optimal"), values=_read_values(rows, self.milp))
+        proven = in_time and status.startswith("Optimal")
+        return self._result(log, proven=proven, values=_read_values(rows, self.milp))
 
     def _result(self, log: str, *, proven: bool, values: dict[str, float] | None) -> MilpResult:
         version = match[1] if (match := _VERSION.search(log)) else ""
