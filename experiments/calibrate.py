@@ -21,18 +21,19 @@ from edgesim.cluster import Cluster, Network, Origin
 from edgesim.profile import Point, Profile, leave_one_out_error
 from edgesim.units import mbit_per_s
 from experiments.configuration.command_line import run_command
+from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
-from experiments.configuration.setup import Nouns, build, nouns
+from experiments.configuration.setup import Setup, read_setup
 from real_runtime.testbeds.testbed import Testbed, open_testbed
 
 
 def calibrate_command(cfg: DictConfig) -> None:
     """Open the testbed, measure, write, and say how well the profile predicts itself."""
-    words = nouns(cfg)
-    with open_testbed(build(cfg.testbed), words.cluster) as testbed, progress_bar() as progress:
+    setup = read_setup(cfg)
+    with open_testbed(build(cfg.testbed), setup.cluster) as testbed, progress_bar() as progress:
         progress.console.print(testbed.description, soft_wrap=True)
-        profile, network = calibrate(testbed, words, cfg.calibration, progress)
-        name = cfg.calibration.name or testbed_name(testbed, words.cluster)
+        profile, network = calibrate(testbed, setup, cfg.calibration, progress)
+        name = cfg.calibration.name or testbed_name(testbed, setup.cluster)
     folder = Path(cfg.results) / "profiles"
     paths = folder / f"{name}.profile.json", folder / f"{name}.network.json"
     save_network(paths[1], network)
@@ -45,7 +46,7 @@ def calibrate_command(cfg: DictConfig) -> None:
     print(f"Use it: python -m experiments.run {use}")
 
 
-def calibrate(testbed: Testbed, words: Nouns, settings: DictConfig, progress: Progress) -> tuple[Profile, Network]:
+def calibrate(testbed: Testbed, setup: Setup, settings: DictConfig, progress: Progress) -> tuple[Profile, Network]:
     """Blocks at every sample count, then links."""
     points: list[Point] = []
     if load := busy():
@@ -53,13 +54,13 @@ def calibrate(testbed: Testbed, words: Nouns, settings: DictConfig, progress: Pr
     task = progress.add_task("timing blocks", total=len(settings.samples) + 1)
     for count in settings.samples:
         progress.update(task, description=f"timing blocks, {count} samples")
-        points += testbed.profile_blocks(words.model, words.workload, samples=[count], repeats=settings.repeats)
+        points += testbed.profile_blocks(setup.model, setup.workload, samples=[count], repeats=settings.repeats)
         progress.advance(task)
     progress.update(task, description="timing links")
     network = testbed.measure_network()
     progress.update(task, description="calibrated", advance=1)
     source = f"{testbed.name}, {settings.repeats} repeats"
-    return Profile(model=words.model.name, origin=Origin.MEASURED, source=source, points=merged(points)), network
+    return Profile(model=setup.model.name, origin=Origin.MEASURED, source=source, points=merged(points)), network
 
 
 def progress_bar() -> Progress:

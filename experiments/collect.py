@@ -62,9 +62,10 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:
     """Columns for the overrides that differ between runs, unless other columns tell them apart already."""
-    given = [dict(word.split("=", 1) for word in json.loads(words)) for words in runs["overrides"]]
+    overrides = [dict(each.split("=", 1) for each in json.loads(text)) for text in runs["overrides"]]
     columns = {
-        name: [words.get(name) for words in given] for name in sorted({name for words in given for name in words})
+        name: [values.get(name) for values in overrides]
+        for name in sorted({name for values in overrides for name in values})
     }
     varied = {name: values for name, values in columns.items() if len(set(values)) > 1}
     kept = [name for name in varied if name not in _TOLD]
@@ -94,7 +95,7 @@ def to_csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Collect one sweep; 2 for a mistake."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.collect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -102,7 +103,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help="of the sweep or study")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder (default: results)")
     parser.add_argument("--out", type=Path, help="file to write (default: RESULTS/NAME/table.csv)")
-    asked = parser.parse_args(words)
+    asked = parser.parse_args(arguments)
     try:
         table = collect(asked.name, asked.results)
         out = asked.out or table_path(asked.results, asked.name)

@@ -25,10 +25,10 @@ from experiments.configuration.command_line import suggestion
 from experiments.tables.runs import VALUE, VERSIONS, read_run
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, print, and return the exit code."""
-    parser = arguments()
-    args = parser.parse_args(words)
+    parser = _parser()
+    args = parser.parse_args(arguments)
     try:
         if args.top < 1:
             raise ValueError(f"--top is {args.top}, and must show at least one line (--top 20)")
@@ -47,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
     return int(any(entries for part, entries in found.items() if part != VERSIONS))
 
 
-def arguments() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     """The command line; a mistake in it is one sentence, so the usage stands in ``--help`` only."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.compare",

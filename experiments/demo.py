@@ -25,9 +25,10 @@ from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
 from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
 from experiments.configuration.command_line import run_command
+from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import versions, whole_folder
-from experiments.configuration.setup import Nouns, build, nouns, refuse_to_execute
+from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
 from experiments.execution.jobs import execute, make_job
 from experiments.figures.gantt import gantt_figure
 from experiments.figures.style import save
@@ -56,18 +57,18 @@ class Contest:
 
 def demo(cfg: DictConfig) -> None:
     """Calibrate, plan, simulate, execute, compare, draw."""
-    nominal = nouns(cfg)
+    nominal = read_setup(cfg)
     refuse_to_execute(nominal.scenario)
     print(f"{nominal.model}\n{nominal.cluster}\nopening the testbed ...")
     with open_testbed(build(cfg.testbed), nominal.cluster) as testbed, progress_bar() as progress:
         progress.console.print(f"testbed: {testbed.description}", soft_wrap=True, highlight=False)
-        words = nominal.calibrated(*calibrate(testbed, nominal, cfg.calibration, progress))
-        contests = compete(cfg, words, testbed, progress)
-    print(f"calibration: leave-one-out error {leave_one_out(words.profile)}; {describe(words.cluster.network)}")
-    table = [row(contest, words) for contest in contests]
+        setup = nominal.calibrated(*calibrate(testbed, nominal, cfg.calibration, progress))
+        contests = compete(cfg, setup, testbed, progress)
+    print(f"calibration: leave-one-out error {leave_one_out(setup.profile)}; {describe(setup.cluster.network)}")
+    table = [row(contest, setup) for contest in contests]
     folder = Path(cfg.results) / "demo"
-    write(folder, cfg, words, contests, table)
-    watts = words.measure(contests[0].simulated).energy_source
+    write(folder, cfg, setup, contests, table)
+    watts = setup.measure(contests[0].simulated).energy_source
     Console().print(comparison_table(table, watts=watts))
     print(
         f"Look next at {folder / 'gantt.png'} (simulated above measured), drop {folder / 'trace.perfetto.json'}\n"
@@ -75,7 +76,7 @@ def demo(cfg: DictConfig) -> None:
     )
 
 
-def compete(cfg: DictConfig, words: Nouns, testbed: Testbed, progress: Progress) -> list[Contest]:
+def compete(cfg: DictConfig, setup: Setup, testbed: Testbed, progress: Progress) -> list[Contest]:
     """Each way's best plan in the simulator, then on the testbed; one iteration warms up and is not counted."""
     contests = []
     task = progress.add_task("playing", total=len(cfg.demo))
@@ -83,27 +84,27 @@ def compete(cfg: DictConfig, words: Nouns, testbed: Testbed, progress: Progress)
         progress.update(task, description=f"playing {name}")
         strategy = strategy_named(way.strategy)
         groups = OmegaConf.to_container(way.groups) if OmegaConf.is_config(way.groups) else way.groups
-        plan = words.plan(partial(exhaustive, groups=groups, depth=Depth(way.depth)), strategy)
-        schedule = strategy(plan, words.model, words.workload)
-        measured = execute(testbed, make_job(cfg, words, schedule, cfg.iterations)).traces
+        plan = setup.plan(partial(exhaustive, groups=groups, depth=Depth(way.depth)), strategy)
+        schedule = strategy(plan, setup.model, setup.workload)
+        measured = execute(testbed, make_job(cfg, setup, schedule, cfg.iterations)).traces
         contests.append(
-            Contest(name=str(name), plan=plan, schedule=schedule, simulated=words.simulate(schedule), measured=measured)
+            Contest(name=str(name), plan=plan, schedule=schedule, simulated=setup.simulate(schedule), measured=measured)
         )
         progress.advance(task)
     progress.update(task, description="played")
     return contests
 
 
-def row(contest: Contest, words: Nouns) -> TableRow:
+def row(contest: Contest, setup: Setup) -> TableRow:
     """The contest's figures; seconds are the median of the measured iterations."""
-    metrics = [words.measure(trace) for trace in contest.measured]
+    metrics = [setup.measure(trace) for trace in contest.measured]
     measured_s = median(m.makespan_s for m in metrics)
     return TableRow(
         strategy=contest.name,
-        plan=in_words(contest.plan, [device.name for device in words.cluster.devices]),
+        plan=in_words(contest.plan, [device.name for device in setup.cluster.devices]),
         simulated_s=contest.simulated.makespan_s,
         measured_s=measured_s,
-        samples_per_s=words.workload.batch_samples / measured_s,
+        samples_per_s=setup.workload.batch_samples / measured_s,
         energy_j=median(m.energy_j for m in metrics),
         peak_bytes=max(metrics[-1].peak_bytes),
     )
@@ -114,14 +115,14 @@ def named(trace: Trace, name: str) -> Trace:
     return replace(trace, player=f"{name}, {trace.player},")
 
 
-def write(target: Path, cfg: DictConfig, words: Nouns, contests: Sequence[Contest], table: Sequence[TableRow]) -> None:
+def write(target: Path, cfg: DictConfig, setup: Setup, contests: Sequence[Contest], table: Sequence[TableRow]) -> None:
     """Everything, whole or not at all."""
     with whole_folder(target) as folder:
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
         (folder / "versions.json").write_text(json.dumps(versions() | {"seed": cfg.seed}, indent=2) + "\n")
         (folder / "table.md").write_text(comparison_markdown(table))
-        words.profile.save(folder / "profile.json")
-        save_network(folder / "network.json", words.cluster.network)
+        setup.profile.save(folder / "profile.json")
+        save_network(folder / "network.json", setup.cluster.network)
         for contest in contests:
             place = folder / contest.name
             place.mkdir()
@@ -129,12 +130,12 @@ def write(target: Path, cfg: DictConfig, words: Nouns, contests: Sequence[Contes
             (place / "schedule.txt").write_text(contest.schedule.to_text())
             (place / "simulated.jsonl").write_text(contest.simulated.to_lines())
             (place / "measured.jsonl").write_text(contest.typical.to_lines())
-            metrics = {trace.player: words.measure(trace).to_dict() for trace in (contest.simulated, contest.typical)}
+            metrics = {trace.player: setup.measure(trace).to_dict() for trace in (contest.simulated, contest.typical)}
             (place / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         save_perfetto(
             folder / "trace.perfetto.json", [named(t, c.name) for c in contests for t in (c.simulated, c.typical)]
         )
-        names = [device.name for device in words.cluster.devices]
+        names = [device.name for device in setup.cluster.devices]
         panels = [(f"{c.name}:  {in_words(c.plan, names)}", (c.simulated, c.typical)) for c in contests]
         save(gantt_figure(panels, ranks=names), folder / "gantt")
 

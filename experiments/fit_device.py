@@ -17,26 +17,26 @@ from edgesim.calibration import Fit, fit_efficiency, held_out_error
 from edgesim.cluster import EfficiencyCurve, Origin
 from experiments.configuration.command_line import run_command
 from experiments.configuration.result_folders import write_text
-from experiments.configuration.setup import nouns
+from experiments.configuration.setup import read_setup
 
 
 def fit_device(cfg: DictConfig) -> None:
     """Fit, write, and say how well each device's curves predict what they were not fitted to."""
-    words = nouns(cfg)
-    if words.profile.origin is not Origin.MEASURED:
+    setup = read_setup(cfg)
+    if setup.profile.origin is not Origin.MEASURED:
         raise ValueError(
-            f"profile is {words.profile.origin}, and only measured seconds say how efficient a device is "
+            f"profile is {setup.profile.origin}, and only measured seconds say how efficient a device is "
             "(say profile=measured profile.path=...)"
         )
-    print(words.profile)
+    print(setup.profile)
     folder = Path(cfg.results) / "fitted"
-    for device in {device.name: device for device in words.cluster.devices}.values():
-        points = [point for point in words.profile.points if point.device == device.name]
-        fit = fit_efficiency(points, words.model, device, knots=cfg.fit.knots)
-        error = held_out_error(points, words.model, device, knots=cfg.fit.knots)
+    for device in {device.name: device for device in setup.cluster.devices}.values():
+        points = [point for point in setup.profile.points if point.device == device.name]
+        fit = fit_efficiency(points, setup.model, device, knots=cfg.fit.knots)
+        error = held_out_error(points, setup.model, device, knots=cfg.fit.knots)
         held_out = "unknown (needs two sample counts)" if error is None else f"{error:.1%} (median)"
         path = folder / "device" / f"{stem(device.name)}_fitted.yaml"
-        write_text(path, device_yaml(fit, f"{words.profile.source}, {words.profile.hash[:12]}"))
+        write_text(path, device_yaml(fit, f"{setup.profile.source}, {setup.profile.hash[:12]}"))
         print(f"{fit}\n  every second sample count, from a fit to the others: {held_out}\n  written: {path}")
     print(f"Use one: python -m experiments.run --config-dir {folder} device@devices.NAME={path.stem}")
 

@@ -101,13 +101,13 @@ def read(results: Path) -> list[Row]:
     return rows + [row for path in kept for row in records(read_table(path, needs=_NEEDS))]
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the summary and name it; 2 for a mistake."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.galaxy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the tables (default: results)")
-    asked = parser.parse_args(words)
+    asked = parser.parse_args(arguments)
     try:
         found = summary(read(asked.results))
     except USERS as error:

@@ -52,7 +52,7 @@ def reproduce(experiment: str, name: str, results: Path, *, keep: bool, console:
     return not moved or keep
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """All studies, or those named."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.reproduce",
@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("studies", nargs="*", help="names (default: all)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of the kept tables")
     parser.add_argument("--keep", action="store_true", help="keep the new numbers")
-    asked = parser.parse_args(words)
+    asked = parser.parse_args(arguments)
     known = {study.name: study.experiment for study in studies()}
     try:
         for name in asked.studies:

@@ -45,25 +45,25 @@ def run(cfg: DictConfig) -> float:
     """Plan, simulate, execute, write, and say what came out; the seconds per iteration are what a search minimises."""
     console = Console()
     prepared = prepare(cfg)
-    words, plan, schedule = prepared.words, prepared.plan, prepared.schedule
-    print(f"{words.model}\n{words.cluster}\n{words.profile}\nplan: {plan}\nscenario: {words.scenario}")
+    setup, plan, schedule = prepared.setup, prepared.plan, prepared.schedule
+    print(f"{setup.model}\n{setup.cluster}\n{setup.profile}\nplan: {plan}\nscenario: {setup.scenario}")
     execution = None
     if cfg.execute:
         with console.status("opening the testbed, executing"):
             execution = executed(cfg, prepared, print)
         if execution.rehearsed is not None:
-            words = replace(words, profile=execution.rehearsed)
-            print(words.profile)
-    simulated = words.simulate(schedule)
+            setup = replace(setup, profile=execution.rehearsed)
+            print(setup.profile)
+    simulated = setup.simulate(schedule)
     traces = (simulated, *(execution.traces if execution else ()))
-    metrics = [words.measure(trace) for trace in traces]
-    row = side_by_side(plan, prediction(prepared.words.problem, plan, prepared.strategy), metrics)
+    metrics = [setup.measure(trace) for trace in traces]
+    row = side_by_side(plan, prediction(prepared.setup.problem, plan, prepared.strategy), metrics)
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
     with whole_folder(target) as folder:
         _write(folder, cfg, prepared, traces, metrics, row, execution.losses if execution else ())
-        save_network(folder / "network.json", words.cluster.network)
+        save_network(folder / "network.json", setup.cluster.network)
         last = {trace.player: trace for trace in traces}
-        series(list(last.values()), words).to_csv(folder / "series.csv", index=False)
+        series(list(last.values()), setup).to_csv(folder / "series.csv", index=False)
     console.print(plan_table(row))
     console.print(metrics_table(metrics))
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
@@ -110,9 +110,9 @@ def folder_name(overrides: Sequence[str]) -> str:
 
 def main() -> None:
     """A single run, a sweep of ours, or whatever Hydra's own sweepers and launchers make of it."""
-    words = sys.argv[1:]
-    if {"-m", "--multirun"} & set(words) and not hydra_sweeps(words):
-        sys.exit(sweep_command(words))
+    arguments = sys.argv[1:]
+    if {"-m", "--multirun"} & set(arguments) and not hydra_sweeps(arguments):
+        sys.exit(sweep_command(arguments))
     run_command(run, about=__doc__)
 
 

@@ -26,9 +26,10 @@ from edgesim.strategies import Strategy
 from experiments.analysis.fidelity import ITERATION, Row, rows, summary, to_csv
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
 from experiments.configuration.command_line import run_command, suggestion
+from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import write_text
-from experiments.configuration.setup import Nouns, build, nouns, refuse_to_execute
+from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
 from experiments.execution.jobs import execute, make_job
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
@@ -39,9 +40,9 @@ from real_runtime.testbeds.testbed import open_testbed
 def validate(cfg: DictConfig) -> None:
     """Every plan at every rate; files are written rate by rate."""
     console = Console()
-    words = nouns(cfg)
-    refuse_to_execute(words.scenario)
-    plans_of(cfg, words)  # refuses a bad plan before anything is measured
+    setup = read_setup(cfg)
+    refuse_to_execute(setup.scenario)
+    plans_of(cfg, setup)  # refuses a bad plan before anything is measured
     folder = Path(cfg.results) / "validation"
     kinds = []
     for rate in cfg.validation.rates:
@@ -57,22 +58,22 @@ def validate(cfg: DictConfig) -> None:
 
 def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[Row], dict[str, Any]]:
     """Name of the testbed and rate, a table of all plans, and its summary."""
-    nominal, spec = nouns(cfg), build(cfg.testbed)
+    nominal, spec = read_setup(cfg), build(cfg.testbed)
     with ExitStack() as open_now, progress_bar() as progress:
         testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
         name = testbed_name(testbed, nominal.cluster)
         progress.console.print(testbed.description, soft_wrap=True)
         profile, network = calibrate(testbed, nominal, cfg.calibration, progress)
-        words = nominal.calibrated(profile, network)
+        setup = nominal.calibrated(profile, network)
         profile.save(Path(cfg.results) / "profiles" / f"{name}.profile.json")
         save_network(Path(cfg.results) / "profiles" / f"{name}.network.json", network)
         table: list[Row] = []
-        entries = plans_of(cfg, words)
+        entries = plans_of(cfg, setup)
         task = progress.add_task(name, total=len(entries))
         for label, (strategy_name, plan) in entries.items():
             progress.update(task, description=f"{name}: {label}")
             try:
-                table += play_both(words, testbed, label, strategy_name, plan, cfg, iterations)
+                table += play_both(setup, testbed, label, strategy_name, plan, cfg, iterations)
             except EdgesimError as error:
                 table.append(Row(strategy=strategy_name, plan=label, kind=ITERATION, reason=str(error)))
                 if isinstance(error, RunError):  # the testbed may be broken: the next plan gets a fresh one
@@ -85,29 +86,29 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[Row], dic
 
 
 def play_both(
-    words: Nouns, testbed: Any, label: str, strategy_name: str, plan: Plan, cfg: DictConfig, iterations: int
+    setup: Setup, testbed: Any, label: str, strategy_name: str, plan: Plan, cfg: DictConfig, iterations: int
 ) -> list[Row]:
     """The plan's schedule simulated and executed; the first executed iteration is dropped."""
-    schedule = strategy_named(strategy_name)(plan, words.model, words.workload)
-    simulated = words.simulate(schedule)
-    measured = execute(testbed, make_job(cfg, words, schedule, iterations)).traces
+    schedule = strategy_named(strategy_name)(plan, setup.model, setup.workload)
+    simulated = setup.simulate(schedule)
+    measured = execute(testbed, make_job(cfg, setup, schedule, iterations)).traces
     return rows(strategy=strategy_name, plan=label, simulated=simulated, measured=measured)
 
 
-def plans_of(cfg: DictConfig, words: Nouns) -> dict[str, tuple[str, Plan]]:
+def plans_of(cfg: DictConfig, setup: Setup) -> dict[str, tuple[str, Plan]]:
     """The configured plans by name, each with its strategy, checked."""
-    plans = {entry.name: (entry.strategy, make_plan(entry, words)) for entry in cfg.validation.plans}
+    plans = {entry.name: (entry.strategy, make_plan(entry, setup)) for entry in cfg.validation.plans}
     if len(plans) < len(cfg.validation.plans):
         raise ValueError("validation.plans: two plans have the same name (rename one)")
     for strategy_name, plan in plans.values():
         strategy_named(strategy_name)
-        plan.check(words.model, words.cluster, words.workload, head_room=words.head_room)
+        plan.check(setup.model, setup.cluster, setup.workload, head_room=setup.head_room)
     return plans
 
 
-def make_plan(entry: Mapping[str, Any], words: Nouns) -> Plan:
+def make_plan(entry: Mapping[str, Any], setup: Setup) -> Plan:
     """A plan from cuts, groups, samples and depth."""
-    micro_batches = words.workload.micro_batches
+    micro_batches = setup.workload.micro_batches
     stages = make_stages(
         cuts=entry["cuts"],
         groups=entry["groups"],
@@ -116,13 +117,13 @@ def make_plan(entry: Mapping[str, Any], words: Nouns) -> Plan:
         micro_batches=micro_batches,
     )
     return Plan(
-        model=words.model.name,
+        model=setup.model.name,
         stages=stages,
         micro_batches=micro_batches,
-        micro_batch_samples=words.workload.micro_batch_samples,
+        micro_batch_samples=setup.workload.micro_batch_samples,
         planner="by hand",
         proof=Proof(status=Status.HEURISTIC, method="by hand", objective="none"),
-        profile_hash=words.profile.hash,
+        profile_hash=setup.profile.hash,
     )
 
 

@@ -18,7 +18,8 @@ from edgesim.model import Block, BlockKind, Cost, Layer, Model
 from edgesim.profile import Point, Profile, estimate, estimated_s
 from edgesim.zoo.bert import bert
 from experiments.configuration.command_line import composed
-from experiments.configuration.setup import build, nouns
+from experiments.configuration.constructors import build
+from experiments.configuration.setup import read_setup
 from experiments.fit_device import fit_device
 
 KEPT = Path(__file__).parent.parent / "results" / "profiles" / "netns_100mbit.profile.json"
@@ -231,7 +232,7 @@ def test_fitted_devices_are_written_and_meet_what_was_measured(
         board = build(composed(f"+device@one={stem}", folders=[str(tmp_path / "fitted")]).one)
         assert board.name == f"{name}-fitted"
         points = [p for p in measured.points if p.device == name and p.op != "UPDATE" and p.block != "embedding"]
-        assert np.median(prediction_errors(points, nouns(composed()).model, board)) < 0.10
+        assert np.median(prediction_errors(points, read_setup(composed()).model, board)) < 0.10
 
 
 def test_a_fit_to_an_estimate_is_refused() -> None:

@@ -18,7 +18,8 @@ from edgesim.units import mbit_per_s as show_mbit_per_s
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from experiments.configuration.command_line import CONF, composed
-from experiments.configuration.setup import Nouns, Planner, Prepared, build, nouns, prepare
+from experiments.configuration.constructors import build
+from experiments.configuration.setup import Planner, Prepared, Setup, prepare, read_setup
 from experiments.validate import make_plan, plans_of, strategy_named
 from real_runtime.data import DataSpec
 from real_runtime.testbeds.testbed import TestbedSpec
@@ -169,7 +170,7 @@ def _mean_block_flop(hidden: int, columns: int) -> float:
 
 @pytest.mark.parametrize("name", names("cluster"))
 def test_every_cluster_builds_and_takes_a_rate_from_the_command_line(name: str) -> None:
-    cluster = nouns(composed(f"cluster={name}", "network.rate=8 Mbit/s")).cluster
+    cluster = read_setup(composed(f"cluster={name}", "network.rate=8 Mbit/s")).cluster
     assert isinstance(cluster, Cluster)
     assert set(cluster.network.bytes_per_s[0]) == {1e6}
 
@@ -200,7 +201,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_environments_of_the_papers_are_clusters_that_say_how_sure_they_are(name: str) -> None:
     boards, mbit_per_s, paper = PUBLISHED[name]
-    cluster = nouns(composed(f"cluster={name}")).cluster
+    cluster = read_setup(composed(f"cluster={name}")).cluster
     assert Counter(device.name for device in cluster.devices) == boards
     assert show_mbit_per_s(cluster.network.slowest_bytes_per_s) == pytest.approx(mbit_per_s)
     assert cluster.name == name.replace("_", "-")
@@ -223,7 +224,7 @@ def test_every_workload_builds(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("grid"))
 def test_every_grid_builds_and_says_where_its_number_comes_from(name: str) -> None:
-    grid = nouns(composed(f"grid={name}")).grid
+    grid = read_setup(composed(f"grid={name}")).grid
     assert isinstance(grid, Grid)
     assert grid.source
 
@@ -272,55 +273,55 @@ AFTER_A_LOSS = ("ilp_replan",)  # planners that are told of a plan that was runn
 @pytest.mark.parametrize("planner", [name for name in names("planner") if name not in (*OF_SYSTEMS, *AFTER_A_LOSS)])
 @pytest.mark.parametrize("strategy", names("strategy"))
 def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(planner: str, strategy: str) -> None:
-    words, plan_it, when = small_run(planner, strategy)
+    setup, plan_it, when = small_run(planner, strategy)
     if planner != "simulate_and_choose" and planner.endswith("_blocks") != divides_blocks(strategy):
         with pytest.raises(PlanError, match=r"forms no groups of ranks|neither units nor tokens"):
-            words.plan(plan_it, when)
+            setup.plan(plan_it, when)
         return
-    plan = words.plan(plan_it, when)
+    plan = setup.plan(plan_it, when)
     assert plan.planner == planner
-    assert words.seconds(plan, when) > 0
+    assert setup.seconds(plan, when) > 0
 
 
 @pytest.mark.parametrize("planner", OF_SYSTEMS)
 def test_planners_of_published_systems_plan_for_their_own_strategy_and_for_none_that_divides_otherwise(
     planner: str,
 ) -> None:
-    words, plan_it, when = small_run(planner, OF_SYSTEMS[planner])
-    plan = words.plan(plan_it, when)
+    setup, plan_it, when = small_run(planner, OF_SYSTEMS[planner])
+    plan = setup.plan(plan_it, when)
     assert plan.planner == planner
-    assert words.seconds(plan, when) > 0
+    assert setup.seconds(plan, when) > 0
     for other in names("strategy"):
         if divides_blocks(other) != divides_blocks(OF_SYSTEMS[planner]):
-            words, plan_it, when = small_run(planner, other)
+            setup, plan_it, when = small_run(planner, other)
             with pytest.raises(PlanError):
-                when(words.plan(plan_it, when), words.model, words.workload)
+                when(setup.plan(plan_it, when), setup.model, setup.workload)
 
 
 def test_both_phases_of_fine_tuning_are_planned_together() -> None:
     cache = ("finetuning=parallel_adapters", "workload.purpose=fine_tune", "+workload.epochs=9", "+workload.cache=true")
-    words, plan_it, when = small_run("ilp_two_phases", "hybrid_pipeline", *cache)
-    plan = words.plan(plan_it, when)
+    setup, plan_it, when = small_run("ilp_two_phases", "hybrid_pipeline", *cache)
+    plan = setup.plan(plan_it, when)
     assert plan.proof.objective == "seconds of 9 epochs of 459 iterations"
-    assert words.seconds(plan, when) > 0
+    assert setup.seconds(plan, when) > 0
 
 
 def test_after_a_loss_a_planner_is_told_of_the_plan_that_was_running(tmp_path: Path) -> None:
-    words, plan_it, when = small_run("ilp_hybrid_pipeline", "hybrid_pipeline")
-    old = words.plan(plan_it, when)
+    setup, plan_it, when = small_run("ilp_hybrid_pipeline", "hybrid_pipeline")
+    old = setup.plan(plan_it, when)
     (tmp_path / "plan.json").write_text(old.to_json())
     told = (f"planner.old={tmp_path}/plan.json", f"planner.lost=[{old.ranks[0]}]", "planner.coordinator=2")
-    words, plan_it, when = small_run("ilp_replan", "hybrid_pipeline", *told)
-    plan = words.plan(plan_it, when)
+    setup, plan_it, when = small_run("ilp_replan", "hybrid_pipeline", *told)
+    plan = setup.plan(plan_it, when)
     assert old.ranks[0] not in plan.ranks
-    assert words.seconds(plan, when) > 0
+    assert setup.seconds(plan, when) > 0
 
 
-def small_run(planner: str, strategy: str, *more: str) -> tuple[Nouns, Planner, Strategy]:
+def small_run(planner: str, strategy: str, *more: str) -> tuple[Setup, Planner, Strategy]:
     small = ("model=bert_tiny_bytes", "model.heads=4", "workload.batch_samples=8")
     served = ("workload.purpose=infer",) if planner == "prima" else ()
     cfg = composed(f"strategy={strategy}", f"planner={planner}", *small, *served, *more)
-    return nouns(cfg), build(cfg.planner), build(cfg.strategy)
+    return read_setup(cfg), build(cfg.planner), build(cfg.strategy)
 
 
 @pytest.mark.parametrize("name", names("strategy"))
@@ -371,7 +372,7 @@ def test_every_method_of_pipelines_is_a_planner_and_a_strategy_and_trains_or_ser
     prepared = prepare(cfg)
     assert cfg.method == name
     assert (cfg.strategy._target_.rpartition(".")[2], prepared.plan.planner) == PIPELINES[name]
-    assert prepared.words.simulate(prepared.schedule).makespan_s > 0
+    assert prepared.setup.simulate(prepared.schedule).makespan_s > 0
 
 
 def test_eddl_has_a_method_for_each_way_to_share() -> None:
@@ -389,7 +390,7 @@ def test_every_method_of_blocks_is_a_planner_and_a_strategy_and_serves_a_request
     assert (cfg.method, cfg.strategy._target_.rpartition(".")[2]) == (name, strategy)
     assert (stage.heads, stage.tokens) == (heads, tokens)
     assert stage.columns == pytest.approx(columns, abs=4)  # memory is as fast at every clock
-    assert prepared.words.simulate(prepared.schedule).makespan_s > 0
+    assert prepared.setup.simulate(prepared.schedule).makespan_s > 0
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -398,7 +399,7 @@ def test_every_method_of_blocks_writes_an_answer_token_by_token(name: str) -> No
         prepared_method(name, "workload=generate", "model=gpt2_large", f"workload.new_tokens={count}", BIG)
         for count in (2, 4)
     )
-    seconds = [prepared.words.simulate(prepared.schedule).makespan_s for prepared in (few, more)]
+    seconds = [prepared.setup.simulate(prepared.schedule).makespan_s for prepared in (few, more)]
     assert 0 < seconds[0] < seconds[1]
 
 
@@ -408,12 +409,12 @@ BIG = "cluster=detransformer"  # whose devices have memory for a model of 774 M 
 def test_only_the_overlap_tells_galaxy_from_itself_without_it() -> None:
     with_overlap, without = (prepared_method(name) for name in ("galaxy", "galaxy_without_overlap"))
     assert with_overlap.plan == without.plan
-    slower = [prepared.words.simulate(prepared.schedule).makespan_s for prepared in (with_overlap, without)]
+    slower = [prepared.setup.simulate(prepared.schedule).makespan_s for prepared in (with_overlap, without)]
     assert slower[0] < slower[1]
 
 
 def test_the_estimated_profile_is_marked_as_such() -> None:
-    assert nouns(composed("profile=estimated")).profile.origin is Origin.ESTIMATED
+    assert read_setup(composed("profile=estimated")).profile.origin is Origin.ESTIMATED
 
 
 def test_a_measured_profile_must_be_told_its_file() -> None:
@@ -422,7 +423,7 @@ def test_a_measured_profile_must_be_told_its_file() -> None:
 
 @pytest.mark.parametrize("name", names("finetuning"))
 def test_every_technique_builds_and_names_what_it_made(name: str) -> None:
-    model = nouns(composed(f"finetuning={name}")).model
+    model = read_setup(composed(f"finetuning={name}")).model
     assert model.name == "bert-small-bytes" + {"full": "", "houlsby": "+adapters"}.get(name, f"+{name}")
 
 
@@ -434,8 +435,8 @@ def test_a_mixed_profile_must_be_told_its_file_and_what_is_estimated() -> None:
 
 
 def test_a_mixed_profile_measures_some_devices_and_estimates_those_that_are_named() -> None:
-    mixed = nouns(composed("profile=mixed", KEPT, "profile.estimate=[demo-slow]")).profile
-    parts = [nouns(composed("profile=measured", KEPT)).profile, nouns(composed("profile=estimated")).profile]
+    mixed = read_setup(composed("profile=mixed", KEPT, "profile.estimate=[demo-slow]")).profile
+    parts = [read_setup(composed("profile=measured", KEPT)).profile, read_setup(composed("profile=estimated")).profile]
     assert mixed.origin is Origin.MIXED
     for profile, devices in zip(parts, ({"demo-fast", "demo-medium"}, {"demo-slow"}), strict=True):
         own = {point for point in profile.points if point.device in devices}
@@ -450,14 +451,14 @@ def test_a_mixed_profile_measures_some_devices_and_estimates_those_that_are_name
 @pytest.mark.parametrize("named", ["[]", "[demo-sloe]", "[demo-fast,demo-medium,demo-slow]"])
 def test_a_mixture_of_nothing_or_of_strangers_is_refused(named: str) -> None:
     with pytest.raises(ProfileError, match=r"must name some, not all, of demo-fast, demo-medium, demo-slow, got \["):
-        nouns(composed("profile=mixed", KEPT, f"profile.estimate={named}"))
+        read_setup(composed("profile=mixed", KEPT, f"profile.estimate={named}"))
 
 
 def test_a_measured_profile_is_never_filled_with_estimates_unasked() -> None:
     with pytest.raises(ProfileError, match=r"asked for \['jetson-nano'.*\(calibrate these, or say profile=mixed"):
-        nouns(composed("profile=measured", KEPT, "cluster=tx2_nano_pi"))
+        read_setup(composed("profile=measured", KEPT, "cluster=tx2_nano_pi"))
     with pytest.raises(ProfileError, match=r"measured for tokens \[32\], asked for 64"):
-        nouns(composed("profile=measured", KEPT, "workload.tokens=64"))
+        read_setup(composed("profile=measured", KEPT, "workload.tokens=64"))
 
 
 @pytest.mark.parametrize("name", names("launcher"))
@@ -466,25 +467,25 @@ def test_every_launcher_builds(name: str) -> None:
 
 
 def test_a_cluster_of_equal_devices_takes_their_number() -> None:
-    cluster = nouns(composed("cluster=nanos", "cluster.count=5")).cluster
+    cluster = read_setup(composed("cluster=nanos", "cluster.count=5")).cluster
     assert all(device == cluster.devices[0] for device in cluster.devices)
     assert len(cluster.devices) == cluster.network.ranks == 5
     with pytest.raises(InstantiationException, match="count must be at least 1, got 0"):
-        nouns(composed("cluster=nanos", "cluster.count=0"))
+        read_setup(composed("cluster=nanos", "cluster.count=0"))
 
 
 @pytest.mark.parametrize("name", names("scenario"))
 def test_every_scenario_builds_and_changes_what_it_should(name: str) -> None:
     plain, changed = (prepare(composed(f"scenario={wanted}")) for wanted in ("none", name))
-    assert isinstance(changed.words.scenario, Scenario)
-    assert all(event.source for event in changed.words.scenario.events)
-    traces = [prepared.words.simulate(prepared.schedule).to_lines() for prepared in (plain, changed)]
+    assert isinstance(changed.setup.scenario, Scenario)
+    assert all(event.source for event in changed.setup.scenario.events)
+    traces = [prepared.setup.simulate(prepared.schedule).to_lines() for prepared in (plain, changed)]
     assert (traces[0] == traces[1]) == (name == "none")
 
 
 def test_scenarios_combine_and_an_override_names_a_value_of_an_event() -> None:
     words = ("scenario=[wifi_walk,jitter,throttled]", "scenario.events.walk.together=true", "scenario.seed=3")
-    scenario = nouns(composed(*words)).scenario
+    scenario = read_setup(composed(*words)).scenario
     assert [type(event) for event in scenario.events] == [Walk, Jitter, Slowdown]
     assert scenario.seed == 3
     assert scenario.events[0].together
@@ -492,21 +493,21 @@ def test_scenarios_combine_and_an_override_names_a_value_of_an_event() -> None:
 
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_composes(name: str) -> None:
-    nouns(composed(f"experiment={name}"))
+    read_setup(composed(f"experiment={name}"))
 
 
 def test_the_validation_holds_a_dozen_plans_of_all_three_strategies() -> None:
     cfg = composed("experiment=validation")
-    plans = plans_of(cfg, nouns(cfg))
+    plans = plans_of(cfg, read_setup(cfg))
     assert len(plans) >= 12
     assert {strategy for strategy, _ in plans.values()} == {"data", "pipeline", "hybrid_pipeline"}
 
 
 def test_every_validation_plan_can_be_scheduled() -> None:
     cfg = composed("experiment=validation")
-    words = nouns(cfg)
+    setup = read_setup(cfg)
     for entry in cfg.validation.plans:
-        assert words.seconds(make_plan(entry, words), strategy_named(entry.strategy)) > 0
+        assert setup.seconds(make_plan(entry, setup), strategy_named(entry.strategy)) > 0
 
 
 def test_no_group_is_missing_from_these_tests() -> None:

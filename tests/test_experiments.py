@@ -22,7 +22,7 @@ from experiments.analysis.fidelity import ITERATION, Row, from_csv, row, summary
 from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.network_file import network_from_json, network_to_json, save_network
 from experiments.configuration.result_folders import whole_folder
-from experiments.configuration.setup import nouns
+from experiments.configuration.setup import read_setup
 from experiments.execution import jobs
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.parity import draw, parity_figure
@@ -202,7 +202,7 @@ def test_a_run_with_calibrated_links_is_executed_at_the_line_rate_and_not_at_wha
         return open_fake(spec, cluster)
 
     monkeypatch.setattr(jobs, "open_testbed", opened)
-    network = nouns(composed(*TINY)).cluster.network
+    network = read_setup(composed(*TINY)).cluster.network
     slower = tuple(tuple(0.9 * rate for rate in row) for row in network.bytes_per_s)
     save_network(tmp_path / "network.json", replace(network, bytes_per_s=slower))
     assert command(run, *TINY, "execute=true", f"network.calibrated={tmp_path / 'network.json'}") == 0
@@ -212,7 +212,7 @@ def test_a_run_with_calibrated_links_is_executed_at_the_line_rate_and_not_at_wha
 def test_links_that_were_calibrated_at_another_rate_are_refused(
     command: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    save_network(tmp_path / "network.json", nouns(composed(*TINY, "network.rate=20 Mbit/s")).cluster.network)
+    save_network(tmp_path / "network.json", read_setup(composed(*TINY, "network.rate=20 Mbit/s")).cluster.network)
     assert command(run, *TINY, f"network.calibrated={tmp_path / 'network.json'}") == 2
     assert "was measured at 20 Mbit/s, and network.rate is 100 Mbit/s" in capfd.readouterr().err
 

@@ -28,7 +28,7 @@ from edgesim.workload import Purpose
 from edgesim.zoo.bert import bert
 from edgesim.zoo.t5 import t5
 from experiments.configuration.command_line import composed
-from experiments.configuration.setup import nouns
+from experiments.configuration.setup import read_setup
 
 repeatable = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 TOKENS, HIDDEN = 8, 64
@@ -345,8 +345,8 @@ def test_on_eight_nanos_it_groups_devices_as_published_and_redistributes_for_les
     """MRPC, three epochs, as many samples in a batch as devices; about 8 % for BART-Large (arXiv 2408.10746)."""
     sizes = ("workload.batch_samples=8", "workload.micro_batch_samples=8", "workload.tokens=128")
     cache = ("workload.purpose=fine_tune", "+workload.epochs=3", "+workload.cache=true")
-    words = nouns(composed(f"model={model}", "finetuning=parallel_adapters", "cluster=pac", *sizes, *cache))
-    problem = Problem(model=words.model, cluster=words.cluster, profile=words.profile, workload=words.workload)
+    setup = read_setup(composed(f"model={model}", "finetuning=parallel_adapters", "cluster=pac", *sizes, *cache))
+    problem = Problem(model=setup.model, cluster=setup.cluster, profile=setup.profile, workload=setup.workload)
     answer = two_phases(problem, samples=3668)
     assert [len(stage.ranks) for stage in answer.first.stages] == groups
     assert answer.second is not None

@@ -14,7 +14,8 @@ from own_modules import CNN, TRANSFORMER, written
 from edgesim.model import Model
 from edgesim.workload import Workload
 from experiments.configuration.command_line import ROOT, composed
-from experiments.configuration.setup import build, nominal_cluster, prepare
+from experiments.configuration.constructors import build
+from experiments.configuration.setup import nominal_cluster, prepare
 from experiments.execution.jobs import make_job
 from real_runtime.data import DataSpec, Source, refuse_other_data
 from real_runtime.job import Job
@@ -56,8 +57,8 @@ def traced(folder: Path, text: str, *words: str) -> str:
 def executed(cfg: DictConfig, folder: Path) -> tuple[Job, dict[str, torch.Tensor]]:
     """Plays the configured job in both players, holds them to be one, and returns what all ranks have learnt."""
     prepared = prepare(cfg)
-    simulated = prepared.words.simulate(prepared.schedule)
-    job = replace(make_job(cfg, prepared.words, prepared.schedule, iterations=0), results_folder=str(folder))
+    simulated = prepared.setup.simulate(prepared.schedule)
+    job = replace(make_job(cfg, prepared.setup, prepared.schedule, iterations=0), results_folder=str(folder))
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         (measured,) = testbed.execute(job).traces
     assert measured.order() == simulated.order()

@@ -17,7 +17,7 @@ from edgesim.planners.exact.pipelines.search import OBJECTIVE
 from edgesim.units import mbit_per_s, si
 from experiments.analysis.tidy import read_table
 from experiments.configuration.command_line import composed
-from experiments.configuration.setup import nouns
+from experiments.configuration.setup import read_setup
 from experiments.figures.__main__ import main as figures
 from experiments.figures.catalogue import load_figure
 from experiments.figures.panels import figure_of
@@ -177,7 +177,7 @@ def test_a_seed_draws_the_same_pools_however_many_and_another_seed_others() -> N
 
 def test_a_pool_is_the_cluster_that_was_drawn() -> None:
     (*_, pool) = pools(0, 4)
-    cluster = nouns(composed(*pool.overrides)).cluster
+    cluster = read_setup(composed(*pool.overrides)).cluster
     assert [device.name.replace("-", "_") for device in cluster.devices] == list(pool.boards)
     for a, b in ((0, 1), (1, 0)):
         slower = min(pool.rates_mbit_per_s[a], pool.rates_mbit_per_s[b])
@@ -188,9 +188,9 @@ def test_cases_are_those_of_the_papers_and_the_pools() -> None:
     found = cases(seed=0)
     assert len(found) == len({(case.environment, case.model) for case in found}) == (4 + POOLS) * 4 + 2 + 6 * 4
     for case in (found[0], found[-1], *(case for case in found if case.environment == "pac_8")):
-        words = nouns(composed(*case.overrides))
-        assert words.cluster.name.replace("-", "_") == case.environment.removesuffix("_8")
-        assert words.workload.micro_batches > 1 or case.plans is Plans.BLOCKS
+        setup = read_setup(composed(*case.overrides))
+        assert setup.cluster.name.replace("-", "_") == case.environment.removesuffix("_8")
+        assert setup.workload.micro_batches > 1 or case.plans is Plans.BLOCKS
 
 
 @pytest.mark.parametrize("competitor", COMPETITORS, ids=lambda competitor: competitor.name)
@@ -297,9 +297,9 @@ def named(name: str) -> Attempt:
 def test_an_attempt_is_judged_by_the_simulator_and_says_what_planning_took() -> None:
     posed = pose(named("asteroid"))
     row = tried(posed)
-    plan = posed.words.plan(posed.planner, posed.strategy)
+    plan = posed.setup.plan(posed.planner, posed.strategy)
     assert row["status"] == "done"
-    assert row["simulated_s"] == posed.words.seconds(plan, posed.strategy)
+    assert row["simulated_s"] == posed.setup.seconds(plan, posed.strategy)
     assert row["objective_value"] == row["predicted_s"] == plan.predicted_s
     assert 0 < row["planning_s"] < 60
     assert 0 <= row["planning_bytes"] < 1e9

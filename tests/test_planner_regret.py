@@ -22,7 +22,7 @@ from edgesim.profile import Profile, estimate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from experiments.analysis.tidy import read_table
 from experiments.configuration.command_line import composed, run_command
-from experiments.configuration.setup import Nouns, nouns
+from experiments.configuration.setup import Setup, read_setup
 from experiments.figures.__main__ import main as draw
 from experiments.figures.catalogue import load_figure
 from experiments.figures.panels import figure_of
@@ -70,11 +70,11 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     return call
 
 
-def tiny(*more: str) -> tuple[DictConfig, Nouns]:
+def tiny(*more: str) -> tuple[DictConfig, Setup]:
     """A small problem, as estimated."""
     words = ("workload.batch_samples=8", "workload.micro_batch_samples=4")
     cfg = composed(*TINY, *words, *more)
-    return cfg, nouns(cfg)
+    return cfg, read_setup(cfg)
 
 
 def plan(planners: str, measured_s: float | None = None, **changes: object) -> dict[str, object]:
@@ -122,23 +122,23 @@ THREE = table(
 
 
 def test_contenders_are_distinct_plans_and_each_has_all_who_proposed_it() -> None:
-    _, words = tiny()
-    found = contenders(words, hybrid_pipeline, keep=2)
+    _, setup = tiny()
+    found = contenders(setup, hybrid_pipeline, keep=2)
     assert len({each.plan.stages for each in found}) == len(found) > 3
     names = [name for each in found for name in each.planners]
     assert len(set(names)) == len(names)
     assert {"asteroid", "pipedream", "eddl", "ilp_hybrid_pipeline, asteroid", CHOICE} <= set(names)
-    assert all(each.simulated_s == words.seconds(each.plan, hybrid_pipeline) for each in found)
+    assert all(each.simulated_s == setup.seconds(each.plan, hybrid_pipeline) for each in found)
 
 
 @pytest.mark.parametrize("rate", ["20 Mbit/s", "500 Mbit/s"])
 def test_the_choice_is_the_planners_own_answer_and_the_fastest_simulated(rate: str) -> None:
-    _, words = tiny(f"network.rate={rate}")
-    found = contenders(words, hybrid_pipeline, keep=2)
+    _, setup = tiny(f"network.rate={rate}")
+    found = contenders(setup, hybrid_pipeline, keep=2)
     (chosen,) = (each for each in found if CHOICE in each.planners)
     assert chosen.simulated_s == min(each.simulated_s for each in found)
     assert len(chosen.planners) > 1  # it never has a plan of its own
-    theirs = simulate_and_choose(words.problem, evaluate=lambda plan: words.seconds(plan, hybrid_pipeline), keep=2)
+    theirs = simulate_and_choose(setup.problem, evaluate=lambda plan: setup.seconds(plan, hybrid_pipeline), keep=2)
     assert theirs.stages == chosen.plan.stages
 
 
@@ -189,14 +189,14 @@ def test_a_plan_that_breaks_the_testbed_is_not_run_again_and_the_next_has_a_fres
         closed.append(spec.fractions)
 
     monkeypatch.setattr(trials_module, "open_testbed", of_two)
-    cfg, words = tiny("planner_regret.skip_above=99", "planner_regret.once_above=99", "testbed.slow_motion=2")
-    found = contenders(words, hybrid_pipeline, keep=2)
+    cfg, setup = tiny("planner_regret.skip_above=99", "planner_regret.once_above=99", "testbed.slow_motion=2")
+    found = contenders(setup, hybrid_pipeline, keep=2)
     told: list[str] = []
-    with FreshTestbeds(TestbedSpec(slow_motion=2.0), words.cluster) as testbeds:
+    with FreshTestbeds(TestbedSpec(slow_motion=2.0), setup.cluster) as testbeds:
         tried = trials(
             found,
             testbeds,
-            words,
+            setup,
             hybrid_pipeline,
             cfg,
             tell=lambda each: told.append(each.planners[0]),
@@ -327,7 +327,7 @@ def test_an_interruption_leaves_the_rates_that_were_done_and_nothing_of_the_othe
 def test_the_configured_study_has_ten_settings_that_can_be_measured() -> None:
     cfg = composed("experiment=planner_regret")
     check(cfg)
-    found = [nouns(own).workload for rate in cfg.planner_regret.rates for own in configurations(cfg, rate)]
+    found = [read_setup(own).workload for rate in cfg.planner_regret.rates for own in configurations(cfg, rate)]
     assert len(found) >= 10
     assert len({(each.batch_samples, each.micro_batch_samples) for each in found}) >= 2
 
@@ -402,10 +402,10 @@ def test_the_figure_draws_a_dot_per_setting_and_has_no_mistake_in_its_layout() -
 def test_plans_are_measured_on_real_processes_and_a_fresh_testbed_goes_on() -> None:
     cluster = three_hosts()
     cfg = composed(*TINY, "workload.batch_samples=8", "workload.micro_batch_samples=4", "workload.tokens=16")
-    words = nouns(cfg)
+    setup = read_setup(cfg)
     profile = estimate(BERT, cluster.devices, samples=range(1, 5), tokens=16)
-    words = Nouns(cluster=cluster, model=BERT, workload=words.workload, profile=profile, scenario=words.scenario)
-    found = contenders(words, hybrid_pipeline, keep=1)[:2]
+    setup = Setup(cluster=cluster, model=BERT, workload=setup.workload, profile=profile, scenario=setup.scenario)
+    found = contenders(setup, hybrid_pipeline, keep=1)[:2]
     cfg.planner_regret.skip_above = cfg.planner_regret.once_above = 1e3
     with FreshTestbeds(TestbedSpec(kind="loopback"), cluster) as testbeds:
         first, fractions = testbeds.testbed, testbeds.testbed.fractions
@@ -413,7 +413,7 @@ def test_plans_are_measured_on_real_processes_and_a_fresh_testbed_goes_on() -> N
         assert testbeds.testbed is not first
         assert testbeds.testbed.fractions == pytest.approx(fractions)
         assert all(rank.pid is not None and not alive(rank.pid) for rank in first.coordinator.ranks)
-        tried = trials(found, testbeds, words, hybrid_pipeline, cfg, tell=lambda _: None, advance=lambda: None)
+        tried = trials(found, testbeds, setup, hybrid_pipeline, cfg, tell=lambda _: None, advance=lambda: None)
     assert [trial.reason for trial in tried] == ["", ""]
     assert [len(trial.runs) for trial in tried] == [2, 2]
     assert all(0 < (trial.measured_s or 0) < 60 for trial in tried)

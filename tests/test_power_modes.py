@@ -10,7 +10,8 @@ from edgesim.cluster import Cluster
 from edgesim.errors import PlanError, ProfileError
 from edgesim.plan import Plan, Stage
 from experiments.configuration.command_line import composed
-from experiments.configuration.setup import measured, nouns, prepare
+from experiments.configuration.constructors import measured
+from experiments.configuration.setup import prepare, read_setup
 
 MODEL = builders.chain(2)
 BOARD = builders.device("board")
@@ -73,15 +74,15 @@ def test_a_command_line_names_modes_and_the_run_is_played_in_those_that_the_plan
     plain = prepare(composed(*STUDY))
     assert slow.plan.modes
     for rank, mode in slow.plan.modes.items():
-        assert slow.words.cluster.devices[rank].name == mode
-    joules = [each.words.measure(each.words.simulate(each.schedule)).energy_j for each in (slow, plain)]
+        assert slow.setup.cluster.devices[rank].name == mode
+    joules = [each.setup.measure(each.setup.simulate(each.schedule)).energy_j for each in (slow, plain)]
     assert joules[0] < joules[1]
     assert slow.plan.proof.value == pytest.approx(joules[0], rel=0.1)
 
 
 def test_modes_of_a_device_that_is_not_there_are_refused() -> None:
     with pytest.raises(ValueError, match=r"modes are given for 'jetson-nano', cluster .* has"):
-        nouns(composed("cluster=demo", LOW_NANO))
+        read_setup(composed("cluster=demo", LOW_NANO))
 
 
 def test_a_testbed_refuses_a_plan_in_other_modes() -> None:

@@ -35,11 +35,11 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "analytic_s", lambda problem, plan, strategy: None)
 
 
-def promised(*words: str, **changes: object) -> predictions.Prediction:
+def promised(*overrides: str, **changes: object) -> predictions.Prediction:
     """Of the plan of these overrides, with changes to its proof."""
-    made = prepare(composed(*words))
+    made = prepare(composed(*overrides))
     plan = replace(made.plan, proof=replace(made.plan.proof, **changes))
-    return prediction(made.words.problem, plan, made.strategy)
+    return prediction(made.setup.problem, plan, made.strategy)
 
 
 @pytest.mark.usefixtures("known")
@@ -51,10 +51,10 @@ def test_pipelines_and_blocks_have_evaluators_of_their_own() -> None:
 
 
 def test_evaluators_are_near_the_simulator() -> None:
-    for words in (TINY, BLOCKS):
-        made = prepare(composed(*words))
-        seconds = prediction(made.words.problem, made.plan, made.strategy).analytic_s
-        assert seconds == pytest.approx(made.words.simulate(made.schedule).makespan_s, rel=0.2)
+    for overrides in (TINY, BLOCKS):
+        made = prepare(composed(*overrides))
+        seconds = prediction(made.setup.problem, made.plan, made.strategy).analytic_s
+        assert seconds == pytest.approx(made.setup.simulate(made.schedule).makespan_s, rel=0.2)
 
 
 @pytest.mark.usefixtures("unknown")
@@ -79,12 +79,12 @@ def row() -> SideBySide:
         status=Status.FEASIBLE, method="m", objective="seconds per iteration", value=2.0, bound=1.6, seconds=0.1
     )
     plan: Plan = replace(made.plan, planner="ilp", proof=proof, predicted_s=2.0)
-    simulated = made.words.measure(made.words.simulate(made.schedule))
+    simulated = made.setup.measure(made.setup.simulate(made.schedule))
     metrics = [
         replace(simulated, makespan_s=2.5),
         *(replace(simulated, player="measured", makespan_s=seconds) for seconds in (2.6, 2.4, 9.0)),
     ]
-    return side_by_side(plan, prediction(made.words.problem, plan, made.strategy), metrics)
+    return side_by_side(plan, prediction(made.setup.problem, plan, made.strategy), metrics)
 
 
 @pytest.mark.usefixtures("unknown")
@@ -120,7 +120,7 @@ def shown(row: SideBySide) -> list[str]:
 
 def test_a_plan_that_promises_nothing_has_dashes() -> None:
     made = prepare(composed(*TINY))
-    metrics = [made.words.measure(made.words.simulate(made.schedule))]
+    metrics = [made.setup.measure(made.setup.simulate(made.schedule))]
     nothing = predictions.Prediction(predicted_s=None, analytic_s=None, bound_s=None, gap=None)
     cells = shown(side_by_side(made.plan, nothing, metrics))
     assert [cells[place] for place in (2, 3, 4, 6)] == ["–"] * 4

@@ -31,8 +31,9 @@ from edgesim.schedule import Op, Task
 from edgesim.simulator import simulate
 from edgesim.strategies.data import data
 from edgesim.trace import Trace
+from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import ROOT, composed
-from experiments.configuration.setup import Shelf, prepare
+from experiments.configuration.setup import prepare
 
 repeatable = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 about = pytest.approx
@@ -568,22 +569,22 @@ def test_what_makes_no_sense_is_refused(make, said: str) -> None:
 
 
 def test_a_plan_does_not_know_the_scenario_and_is_made_once_for_all() -> None:
-    shelf = Shelf()
+    cache = Cache()
     tiny = ("model=bert_tiny_bytes", "planner=exhaustive", "strategy=data")
     hot = ("scenario=throttled", "scenario.events.throttled.start_s=0", "scenario.events.throttled.factor=0.01")
-    plain, throttled = (prepare(composed(*tiny, *words), shelf) for words in ((), hot))
+    plain, throttled = (prepare(composed(*tiny, *more), cache) for more in ((), hot))
     assert throttled.plan is plain.plan
-    assert throttled.words.seconds(plain.plan, data) == plain.words.seconds(plain.plan, data)
-    first, second = (prepared.words.simulate(prepared.schedule).makespan_s for prepared in (plain, throttled))
+    assert throttled.setup.seconds(plain.plan, data) == plain.setup.seconds(plain.plan, data)
+    first, second = (prepared.setup.simulate(prepared.schedule).makespan_s for prepared in (plain, throttled))
     assert second > 10 * first
 
 
 def test_a_recording_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
-    path, shelf = tmp_path / "rates.csv", Shelf()
+    path, cache = tmp_path / "rates.csv", Cache()
     wanted = composed("model=bert_tiny_bytes", "scenario=trace", f"scenario.events.trace.path={path}")
     seconds = []
     for factor in (1, 0.1):
         path.write_text(f"time_s,factor\n0,{factor}\n")
-        prepared = prepare(wanted, shelf)
-        seconds.append(prepared.words.simulate(prepared.schedule).makespan_s)
+        prepared = prepare(wanted, cache)
+        seconds.append(prepared.setup.simulate(prepared.schedule).makespan_s)
     assert seconds[1] > seconds[0]

@@ -69,7 +69,7 @@ def test_a_sweep_says_the_same_as_single_runs(sweep: Callable[..., int], tmp_pat
     for _, row in rows(tmp_path).iterrows():
         cfg = composed(*TINY, *json.loads(row["overrides"]))
         prepared = run.prepare(cfg)
-        assert row["makespan_s"] == prepared.words.simulate(prepared.schedule).makespan_s
+        assert row["makespan_s"] == prepared.setup.simulate(prepared.schedule).makespan_s
         assert row["schedule"] == prepared.schedule.hash
 
 

@@ -20,7 +20,7 @@ from edgesim.zoo.parts import always, pairs
 from edgesim.zoo.t5 import t5
 from edgesim.zoo.vit import vit
 from experiments.configuration.command_line import CONF, composed
-from experiments.configuration.setup import build
+from experiments.configuration.constructors import build
 from real_runtime.models import build_layers
 
 SAMPLES, LENGTHS = 3, (32, 80)

@@ -11,28 +11,28 @@ import pandas as pd
 from edgesim.energy import power_over_time
 from edgesim.metrics import memory_over_time
 from edgesim.trace import Trace
-from experiments.configuration.setup import Nouns
+from experiments.configuration.setup import Setup
 
 Steps = Sequence[tuple[float, float]]
 
 
-def series(traces: Sequence[Trace], words: Nouns) -> pd.DataFrame:
+def series(traces: Sequence[Trace], setup: Setup) -> pd.DataFrame:
     """The steps of every device in every trace, zero at the trace's first task."""
     return pd.DataFrame(
         [
             {"player": trace.player, "device": f"{rank} {device.name}", **row}
             for trace in traces
-            for rank, device in enumerate(words.cluster.devices)
-            for row in _rows(trace, words, rank)
+            for rank, device in enumerate(setup.cluster.devices)
+            for row in _rows(trace, setup, rank)
         ]
     )
 
 
-def _rows(trace: Trace, words: Nouns, rank: int) -> list[dict[str, float]]:
+def _rows(trace: Trace, setup: Setup, rank: int) -> list[dict[str, float]]:
     zero_s = min(trace.start_s)
     spans = [span for span in trace if span.task.rank == rank]
-    memory = memory_over_time(spans, words.model, words.workload, words.cluster.devices[rank])
-    power = power_over_time(trace, words.cluster, rank)
+    memory = memory_over_time(spans, setup.model, setup.workload, setup.cluster.devices[rank])
+    power = power_over_time(trace, setup.cluster, rank)
     first_bytes = memory[0][1] if memory else 0.0  # parameters are there before the first task; a free rank holds none
     return [
         {

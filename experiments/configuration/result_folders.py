@@ -55,10 +55,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*words: str) -> str | None:
+def _git(*arguments: str) -> str | None:
     """What git says; None outside a repository."""
     try:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -7,25 +7,26 @@ from omegaconf import DictConfig
 
 from edgesim.profile import Profile
 from edgesim.schedule import Schedule
-from experiments.configuration.setup import Nouns, Prepared, build, nominal_cluster, refuse_to_execute
+from experiments.configuration.constructors import build
+from experiments.configuration.setup import Prepared, Setup, nominal_cluster, refuse_to_execute
 from real_runtime.data import DataSpec, refuse_other_data
 from real_runtime.job import Execution, Job
 from real_runtime.testbeds.testbed import Testbed, open_testbed
 
 
-def make_job(cfg: DictConfig, words: Nouns, schedule: Schedule, iterations: int) -> Job:
+def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int) -> Job:
     """A job of one iteration more than is counted. Raises ValueError if the model cannot read the data."""
-    if "technique" in words.model.hyper:
+    if "technique" in setup.model.hyper:
         raise ValueError(
-            f"the runtime trains whole models only, not {words.model.name} (execute=false, or finetuning=full)"
+            f"the runtime trains whole models only, not {setup.model.name} (execute=false, or finetuning=full)"
         )
     data: DataSpec = build(cfg.data)
-    refuse_other_data(words.model, data)
-    refuse_to_execute(words.scenario)
+    refuse_other_data(setup.model, data)
+    refuse_to_execute(setup.scenario)
     return Job(
         schedule=schedule,
-        model=words.model,
-        workload=words.workload,
+        model=setup.model,
+        workload=setup.workload,
         data=data,
         iterations=iterations + 1,
         seed=cfg.seed,
@@ -41,7 +42,7 @@ def execute(testbed: Testbed, job: Job, rehearsed: Profile | None = None) -> Exe
 
 def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], object]) -> Execution:
     """The iterations of one run that count, on a testbed that opens for it; ``tell`` hears which."""
-    job = make_job(cfg, prepared.words, prepared.schedule, cfg.iterations)
+    job = make_job(cfg, prepared.setup, prepared.schedule, cfg.iterations)
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         tell(testbed.description)
         rehearsed = testbed.rehearse(job, repeats=cfg.rehearsals) if cfg.rehearsals else None

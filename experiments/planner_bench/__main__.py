@@ -45,9 +45,9 @@ NAME = "planner_bench"
 _PAGE = 110  # columns of the tables where there is no terminal
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run, write, and say what came out; 2 for a mistake in the command."""
-    asked = _parser().parse_args(words)
+    asked = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else _PAGE)
     try:
         _check(asked)

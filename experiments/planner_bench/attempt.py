@@ -18,7 +18,8 @@ from edgesim.strategies import Strategy
 from edgesim.units import bit_per_s
 from experiments.analysis.predictions import prediction
 from experiments.configuration.command_line import composed, sentence
-from experiments.configuration.setup import Nouns, Planner, build, nouns
+from experiments.configuration.constructors import build
+from experiments.configuration.setup import Planner, Setup, read_setup
 from experiments.planner_bench.cases import Case
 from experiments.planner_bench.competitors import Competitor
 from experiments.tables.plans import in_words
@@ -61,7 +62,7 @@ class Attempt:
 class Posed:
     """The case and its competitor, built."""
 
-    words: Nouns
+    setup: Setup
     planner: Planner
     strategy: Strategy
 
@@ -69,18 +70,18 @@ class Posed:
 def pose(attempt: Attempt) -> Posed:
     """Build what the configuration names; nothing is planned."""
     cfg = composed(*attempt.case.overrides, *attempt.competitor.overrides)
-    return Posed(words=nouns(cfg), planner=build(cfg.planner), strategy=build(cfg.strategy))
+    return Posed(setup=read_setup(cfg), planner=build(cfg.planner), strategy=build(cfg.strategy))
 
 
 def size(posed: Posed) -> Row:
     """How large the problem is."""
-    words = posed.words
+    setup = posed.setup
     return {
-        "devices": len(words.cluster.devices),
-        "layers": len(words.model.layers),
-        "bandwidth_bit_per_s": bit_per_s(words.cluster.network.slowest_bytes_per_s),
-        "batch_samples": words.workload.batch_samples,
-        "micro_batch_samples": words.workload.micro_batch_samples,
+        "devices": len(setup.cluster.devices),
+        "layers": len(setup.model.layers),
+        "bandwidth_bit_per_s": bit_per_s(setup.cluster.network.slowest_bytes_per_s),
+        "batch_samples": setup.workload.batch_samples,
+        "micro_batch_samples": setup.workload.micro_batch_samples,
     }
 
 
@@ -88,7 +89,7 @@ def tried(posed: Posed) -> Row:
     """What came of it; a planner's refusal or mistake is a row too."""
     before_bytes, began_s = _peak_bytes(), time.perf_counter()
     try:
-        plan = posed.words.plan(posed.planner, posed.strategy)
+        plan = posed.setup.plan(posed.planner, posed.strategy)
         taken: Row = {"planning_s": time.perf_counter() - began_s, "planning_bytes": _peak_bytes() - before_bytes}
         return taken | judged(posed, plan) | {"status": str(Status.DONE), "reason": ""}
     except EdgesimError as error:
@@ -102,7 +103,7 @@ def tried(posed: Posed) -> Row:
 
 def judged(posed: Posed, plan: Plan) -> Row:
     """What the plan promises, and its seconds in the simulator."""
-    known = prediction(posed.words.problem, plan, posed.strategy)
+    known = prediction(posed.setup.problem, plan, posed.strategy)
     return {
         "proof": str(plan.proof.status),
         "objective": plan.proof.objective,
@@ -112,9 +113,9 @@ def judged(posed: Posed, plan: Plan) -> Row:
         "analytic_s": known.analytic_s,
         "bound_s": known.bound_s,
         "gap": known.gap,
-        "simulated_s": posed.words.seconds(plan, posed.strategy),
+        "simulated_s": posed.setup.seconds(plan, posed.strategy),
         "family": family(plan),
-        "placement": in_words(plan, [device.name for device in posed.words.cluster.devices]),
+        "placement": in_words(plan, [device.name for device in posed.setup.cluster.devices]),
         "profile_hash": plan.profile_hash,
     }
 

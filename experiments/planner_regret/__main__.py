@@ -27,9 +27,10 @@ from experiments.analysis.tidy import read_table
 from experiments.calibrate import calibrate, progress_bar, testbed_name
 from experiments.collect import to_csv
 from experiments.configuration.command_line import run_command
+from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import write_text
-from experiments.configuration.setup import Nouns, build, nouns
+from experiments.configuration.setup import Setup, read_setup
 from experiments.planner_regret.contenders import Contender, contenders
 from experiments.planner_regret.report import setting_table, standings_table, verdict
 from experiments.planner_regret.rows import COLUMNS, SETTING, by_planner, rows, table, updated
@@ -65,16 +66,16 @@ def planner_regret(cfg: DictConfig) -> None:
 def measured_at(cfg: DictConfig, rate: str) -> DataFrame:
     """The table of one rate; its calibration is kept."""
     own = configurations(cfg, rate)
-    nominal = nouns(own[0])
+    nominal = read_setup(own[0])
     with FreshTestbeds(build(cfg.testbed), nominal.cluster) as testbeds, progress_bar() as progress:
         name = testbed_name(testbeds.testbed, nominal.cluster)
         progress.console.print(testbeds.testbed.description, soft_wrap=True)
         profile, network = calibrate(testbeds.testbed, nominal, cfg.calibration, progress)
         found: list[dict[str, Any]] = []
         for each in own:
-            words = nouns(each)
-            which = setting(testbeds.testbed.name, words)
-            found += played(each, which, words.calibrated(profile, network), testbeds, progress)
+            setup = read_setup(each)
+            which = setting(testbeds.testbed.name, setup)
+            found += played(each, which, setup.calibrated(profile, network), testbeds, progress)
     stem = f"{cfg.results}/profiles/planner_regret_{name}"
     profile.save(Path(f"{stem}.profile.json"))
     save_network(Path(f"{stem}.network.json"), network)
@@ -82,21 +83,21 @@ def measured_at(cfg: DictConfig, rate: str) -> DataFrame:
 
 
 def played(
-    cfg: DictConfig, which: dict[str, Any], words: Nouns, testbeds: FreshTestbeds, progress: Progress
+    cfg: DictConfig, which: dict[str, Any], setup: Setup, testbeds: FreshTestbeds, progress: Progress
 ) -> list[dict[str, Any]]:
     """The rows of one setting: planned, simulated and executed with what was calibrated."""
     name = f"{which['batch_samples']} samples by {which['micro_batch_samples']}"
     task = progress.add_task(f"{name}: planning", total=None)
     strategy: Strategy = build(cfg.strategy)
-    found = contenders(words, strategy, keep=cfg.planner_regret.keep)
+    found = contenders(setup, strategy, keep=cfg.planner_regret.keep)
     progress.update(task, total=sum(map(len, rounds(found, cfg.planner_regret))))
 
     def tell(contender: Contender) -> None:
         progress.update(task, description=f"{name}: {contender.planners[0]}")
 
-    tried = trials(found, testbeds, words, strategy, cfg, tell=tell, advance=lambda: progress.advance(task))
+    tried = trials(found, testbeds, setup, strategy, cfg, tell=tell, advance=lambda: progress.advance(task))
     progress.update(task, description=name)
-    return rows(which, words, found, tried)
+    return rows(which, setup, found, tried)
 
 
 def keep(folder: Path, found: DataFrame) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from edgesim.plan import Plan
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.simulate_and_choose import Candidate, pipelines, simulate_and_choose
 from edgesim.strategies import Strategy
-from experiments.configuration.setup import Nouns
+from experiments.configuration.setup import Setup
 
 CHOICE = "simulate_and_choose"
 _TIME_LIMIT_S = 60.0  # of the integer programmes, which take about one
@@ -33,14 +33,14 @@ class Contender:
     simulated_s: float
 
 
-def contenders(words: Nouns, strategy: Strategy, *, keep: int) -> list[Contender]:
+def contenders(setup: Setup, strategy: Strategy, *, keep: int) -> list[Contender]:
     """All plans of a setting, in the order in which planners are asked; ``keep`` are the best of each programme.
 
     Raises InfeasibleError if no planner has a plan.
     """
-    problem = words.problem
+    problem = setup.problem
     proposals = list(pipelines(problem, keep=keep, time_limit_s=_TIME_LIMIT_S))
-    chosen = words.plan(
+    chosen = setup.plan(
         lambda problem, evaluate: simulate_and_choose(
             problem, evaluate=evaluate, keep=keep, time_limit_s=_TIME_LIMIT_S
         ),
@@ -55,7 +55,7 @@ def contenders(words: Nouns, strategy: Strategy, *, keep: int) -> list[Contender
             planners=(name,),
             plan=plan,
             analytic_s=iteration_s(problem, plan),
-            simulated_s=words.seconds(plan, strategy),
+            simulated_s=setup.seconds(plan, strategy),
         )
     return list(found.values())
 

@@ -65,9 +65,9 @@ def verdict(found: dict[str, Any]) -> str:
     )
 
 
-def _table(title: str, words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+def _table(title: str, texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     out = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    for head in words:
+    for head in texts:
         out.add_column(head, overflow="fold")
     for head in numbers:
         out.add_column(head, justify="right", no_wrap=True)

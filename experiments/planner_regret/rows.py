@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from experiments.configuration.setup import Nouns
+from experiments.configuration.setup import Setup
 from experiments.planner_regret.contenders import Contender
 from experiments.planner_regret.trials import Trial
 from experiments.tables.plans import in_words
@@ -28,21 +28,21 @@ _FURTHER = " #"  # what marks a planner's second answer and those after it
 
 
 def rows(
-    setting: Mapping[str, Any], words: Nouns, found: Sequence[Contender], tried: Sequence[Trial]
+    setting: Mapping[str, Any], setup: Setup, found: Sequence[Contender], tried: Sequence[Trial]
 ) -> list[dict[str, Any]]:
     """One for each plan of a setting; regrets are reckoned by :func:`table`."""
     best_s = min(contender.simulated_s for contender in found)
     return [
-        dict(setting) | _known(contender, words) | _came_of(contender, trial, best_s)
+        dict(setting) | _known(contender, setup) | _came_of(contender, trial, best_s)
         for contender, trial in zip(found, tried, strict=True)
     ]
 
 
-def _known(contender: Contender, words: Nouns) -> dict[str, Any]:
+def _known(contender: Contender, setup: Setup) -> dict[str, Any]:
     """Before the plan is played."""
     plan = contender.plan
     in_flight = ", ".join(str(stage.in_flight) for stage in plan.stages)
-    placement = in_words(plan, [device.name for device in words.cluster.devices])
+    placement = in_words(plan, [device.name for device in setup.cluster.devices])
     return {
         "planners": _BETWEEN.join(contender.planners),
         "placement": f"{placement} (in flight: {in_flight})",
@@ -50,7 +50,7 @@ def _known(contender: Contender, words: Nouns) -> dict[str, Any]:
         "bound_s": plan.proof.bound,
         "gap": plan.proof.gap,
         "simulated_s": contender.simulated_s,
-        "profile_hash": words.profile.hash,
+        "profile_hash": setup.profile.hash,
     }
 
 

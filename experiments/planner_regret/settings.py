@@ -6,7 +6,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from edgesim.units import bit_per_s
-from experiments.configuration.setup import Nouns, build, nouns, refuse_to_execute
+from experiments.configuration.constructors import build
+from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
 from experiments.planner_regret.contenders import contenders
 from experiments.planner_regret.trials import planned_s, rounds
 
@@ -18,7 +19,7 @@ _WORKLOAD = {"batch_samples", "micro_batch_samples"}
 def check(cfg: DictConfig) -> None:
     """Raise ValueError for what could not be measured, before anything starts."""
     asked, counts = cfg.planner_regret, sorted(cfg.calibration.samples)
-    refuse_to_execute(nouns(cfg).scenario)
+    refuse_to_execute(read_setup(cfg).scenario)
     if not asked.rates or not asked.workloads:
         raise ValueError("planner_regret needs at least one of the rates and one of the workloads")
     for name in ("rounds", "iterations", "keep"):
@@ -51,15 +52,15 @@ def configurations(cfg: DictConfig, rate: str) -> list[DictConfig]:
     return found
 
 
-def setting(testbed: str, words: Nouns) -> dict[str, Any]:
+def setting(testbed: str, setup: Setup) -> dict[str, Any]:
     """The columns that tell which one it is; the rate is that of the line, not what was measured of it."""
     return {
         "testbed": testbed,
-        "cluster": words.cluster.name,
-        "model": words.model.name,
-        "bandwidth_bit_per_s": bit_per_s(words.cluster.network.slowest_bytes_per_s),
-        "batch_samples": words.workload.batch_samples,
-        "micro_batch_samples": words.workload.micro_batch_samples,
+        "cluster": setup.cluster.name,
+        "model": setup.model.name,
+        "bandwidth_bit_per_s": bit_per_s(setup.cluster.network.slowest_bytes_per_s),
+        "batch_samples": setup.workload.batch_samples,
+        "micro_batch_samples": setup.workload.micro_batch_samples,
     }
 
 
@@ -70,11 +71,11 @@ def expected_s(cfg: DictConfig) -> float:
 
 def _of_rate_s(cfg: DictConfig, rate: str) -> float:
     """Opening, calibration and all runs."""
-    strategy, every = build(cfg.strategy), [nouns(own) for own in configurations(cfg, rate)]
-    found = [contenders(words, strategy, keep=cfg.planner_regret.keep) for words in every]
+    strategy, setups = build(cfg.strategy), [read_setup(own) for own in configurations(cfg, rate)]
+    found = [contenders(setup, strategy, keep=cfg.planner_regret.keep) for setup in setups]
     runs_s = sum(planned_s(each, cfg.planner_regret) for each in found)
     runs = sum(len(order) for each in found for order in rounds(each, cfg.planner_regret))
-    problem, layers = every[0].problem, (0, len(every[0].model.layers))
+    problem, layers = setups[0].problem, (0, len(setups[0].model.layers))
     # One host after the other times all layers; one repeat warms up. Seconds are about proportional to samples.
     one_s = sum(problem.seconds(rank=rank, layers=layers, samples=1) for rank in problem.ranks)
     blocks_s = (cfg.calibration.repeats + 1) * sum(cfg.calibration.samples) * one_s

@@ -18,7 +18,7 @@ from edgesim.errors import EdgesimError, RunError
 from edgesim.plan import Plan
 from edgesim.strategies import Strategy
 from experiments.configuration.command_line import sentence
-from experiments.configuration.setup import Nouns
+from experiments.configuration.setup import Setup
 from experiments.execution.jobs import execute, make_job
 from experiments.planner_regret.contenders import Contender
 from real_runtime.testbeds.testbed import Testbed, TestbedSpec, open_testbed
@@ -90,7 +90,7 @@ def planned_s(found: Sequence[Contender], settings: DictConfig) -> float:
 def trials(
     found: Sequence[Contender],
     testbeds: FreshTestbeds,
-    words: Nouns,
+    setup: Setup,
     strategy: Strategy,
     cfg: DictConfig,
     *,
@@ -108,7 +108,7 @@ def trials(
             tell(found[place])
             if place not in reasons:
                 try:
-                    runs[place].append(_run(found[place].plan, testbeds.testbed, words, strategy, cfg))
+                    runs[place].append(_run(found[place].plan, testbeds.testbed, setup, strategy, cfg))
                 except EdgesimError as error:
                     reasons[place] = sentence(error)
                     if isinstance(error, RunError):  # the testbed may be broken
@@ -119,8 +119,8 @@ def trials(
     ]
 
 
-def _run(plan: Plan, testbed: Testbed, words: Nouns, strategy: Strategy, cfg: DictConfig) -> tuple[float, ...]:
+def _run(plan: Plan, testbed: Testbed, setup: Setup, strategy: Strategy, cfg: DictConfig) -> tuple[float, ...]:
     """Seconds of the iterations that count."""
-    schedule = strategy(plan, words.model, words.workload)
-    job = make_job(cfg, words, schedule, cfg.planner_regret.iterations)
+    schedule = strategy(plan, setup.model, setup.workload)
+    job = make_job(cfg, setup, schedule, cfg.planner_regret.iterations)
     return tuple(trace.makespan_s for trace in execute(testbed, job).traces)

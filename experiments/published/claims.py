@@ -11,7 +11,7 @@ from pandas import DataFrame
 from edgesim.finetuning import cached, full, houlsby, lora, parallel_adapters
 from edgesim.model import Model
 from experiments.configuration.command_line import ROOT, composed
-from experiments.configuration.setup import build
+from experiments.configuration.constructors import build
 from experiments.published.constants import Constant, Origin, Role, Row, role_of
 
 PUBLISHED = ROOT / "results" / "published" / "published.csv"

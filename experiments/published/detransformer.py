@@ -21,7 +21,8 @@ from edgesim.model import Model
 from edgesim.profile import estimate
 from edgesim.units import BYTES_PER_FLOAT32, si
 from experiments.configuration.command_line import composed
-from experiments.configuration.setup import Nouns, build, nouns
+from experiments.configuration.constructors import build
+from experiments.configuration.setup import Setup, read_setup
 from experiments.published.claims import Claim, published
 from experiments.published.constants import Constant, Origin, Row
 
@@ -90,11 +91,11 @@ def _simulated_s(method: str, bit_per_s: float, flop_per_s: float) -> float:
         f"network.goodput={_GOODPUT}",
         f"method={method}",
     )
-    encoder, strategy = _at_speed(nouns(cfg), flop_per_s), build(cfg.strategy)
+    encoder, strategy = _at_speed(read_setup(cfg), flop_per_s), build(cfg.strategy)
     return encoder.seconds(encoder.plan(build(cfg.planner), strategy), strategy)
 
 
-def _at_speed(whole: Nouns, flop_per_s: float) -> Nouns:
+def _at_speed(whole: Setup, flop_per_s: float) -> Setup:
     """Boards of this speed at any size of work; the model without its head, as the theory has it."""
     flat = EfficiencyCurve(kind="any", work_flop=(1.0,), fraction=(1.0,), source=f"fitted to {SOURCE}, TP")
     boards = tuple(replace(board, flop_per_s=flop_per_s, efficiency=(flat,)) for board in whole.cluster.devices)

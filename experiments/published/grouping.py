@@ -20,7 +20,7 @@ from edgesim.planners.literature.pac import pac
 from edgesim.planners.problem import Planner, Problem
 from edgesim.units import si
 from experiments.configuration.command_line import composed
-from experiments.configuration.setup import nouns
+from experiments.configuration.setup import read_setup
 from experiments.published.claims import FILLS_CACHE, MODELS, PAC, TOKENS, Claim, published, technique_constants
 from experiments.published.constants import Constant, Origin, Row
 
@@ -119,4 +119,4 @@ def scaling_problem(title: str, nanos: int) -> Problem:
         f"workload.micro_batch_samples={nanos}",
         f"workload.tokens={TOKENS}",
     )
-    return nouns(cfg).problem
+    return read_setup(cfg).problem

@@ -10,7 +10,7 @@ from scipy.optimize import least_squares
 from edgesim.cluster import Device, EfficiencyCurve
 from edgesim.profile import BACKWARD, FORWARD, estimated_s
 from experiments.configuration.command_line import composed
-from experiments.configuration.setup import build
+from experiments.configuration.constructors import build
 from experiments.published.claims import (
     FILLS_CACHE,
     PAC,

@@ -23,8 +23,8 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from experiments.configuration.cache import files_of
 from experiments.configuration.command_line import CONF, check_complete, composed
-from experiments.configuration.setup import files_of
 
 Overrides = tuple[str, ...]
 # What says where and how a run is made or shown, not what it is.
@@ -51,12 +51,12 @@ class Sweep:
         return Sweep(self.fixed, tuple(choices[:1] for choices in self.dimensions), self.folders)
 
 
-def parse(words: Sequence[str], folders: Sequence[str] = ()) -> Sweep:
+def parse(arguments: Sequence[str], folders: Sequence[str] = ()) -> Sweep:
     """A command line's overrides and the study's as a sweep. Raises what Hydra raises for words it cannot read.
 
     What the command line gives takes the place of the study's dimension of that name.
     """
-    overrides = [OverridesParser.create().parse_override(word) for word in words]
+    overrides = [OverridesParser.create().parse_override(word) for word in arguments]
     fixed = tuple(str(override.input_line) for override in overrides if not override.is_sweep_override())
     dimensions = {
         override.get_key_element(): tuple(

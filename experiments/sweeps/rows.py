@@ -14,9 +14,10 @@ from omegaconf import OmegaConf
 from edgesim.metrics import Metrics
 from edgesim.units import bit_per_s, si
 from experiments.analysis.predictions import prediction
+from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.result_folders import versions
-from experiments.configuration.setup import Nouns, Prepared, Shelf, nouns, prepare
+from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
 from experiments.execution.lazily import executed
 from experiments.sweeps.grid import Composer, Overrides, flat, key
 from experiments.sweeps.run_table import Row
@@ -43,7 +44,7 @@ class Runner:
     """Makes runs one after the other, and remembers what they share."""
 
     def __init__(self, composer: Composer, study: str, code: str) -> None:
-        self.composer, self.shelf = composer, Shelf()
+        self.composer, self.cache = composer, Cache()
         self.made_by = {"study": study, "code": code, "host": platform.node()} | versions()
 
     def key(self, overrides: Overrides) -> tuple[str, dict[str, Any] | None, str]:
@@ -72,7 +73,7 @@ class Runner:
         """The row of a run that could not be made; it tells which one as far as that can be known."""
         row = self._said(overrides, name, config) | {"status": "failed", "reason": reason}
         try:
-            return row | (which(config, nouns(config, self.shelf)) if config else {})
+            return row | (which(config, read_setup(config, self.cache)) if config else {})
         except Exception:  # what is wrong with the nouns is the reason already
             return row
 
@@ -81,40 +82,40 @@ class Runner:
         return row | self.made_by | dict(flat(config or {}))
 
     def _facts(self, config: Mapping[str, Any]) -> Row:
-        prepared = prepare(config, self.shelf)
-        words, measured = prepared.words, {}
+        prepared = prepare(config, self.cache)
+        setup, measured = prepared.setup, {}
         if config["execute"]:
             execution = executed(OmegaConf.create(dict(config)), prepared, lambda description: None)
-            measured = figures([words.measure(trace) for trace in execution.traces])
+            measured = figures([setup.measure(trace) for trace in execution.traces])
             if execution.rehearsed is not None:
-                words = replace(words, profile=execution.rehearsed)
-        row = which(config, words) | made_of(prepared)
-        row |= figures([words.measure(words.simulate(prepared.schedule))])
+                setup = replace(setup, profile=execution.rehearsed)
+        row = which(config, setup) | made_of(prepared)
+        row |= figures([setup.measure(setup.simulate(prepared.schedule))])
         return row | {f"measured.{name}": value for name, value in measured.items()}
 
 
-def which(config: Mapping[str, Any], words: Nouns) -> Row:
+def which(config: Mapping[str, Any], setup: Setup) -> Row:
     """Which run it is, in columns of the tidy table."""
     strategy, planner = (str(config[noun]["_target_"]).rpartition(".")[2] for noun in ("strategy", "planner"))
     return {
-        "cluster": words.cluster.name,
-        "model": words.model.name,
+        "cluster": setup.cluster.name,
+        "model": setup.model.name,
         "strategy": strategy,
         "planner": planner,
         "method": config.get("method") or strategy,
-        "devices": len(words.cluster.devices),
-        "bandwidth_bit_per_s": bit_per_s(line_rate_bytes_per_s(config, words)),
-        "batch_samples": words.workload.batch_samples,
+        "devices": len(setup.cluster.devices),
+        "bandwidth_bit_per_s": bit_per_s(line_rate_bytes_per_s(config, setup)),
+        "batch_samples": setup.workload.batch_samples,
         "iterations": config["iterations"],
-        "profile_hash": words.profile.hash,
-        "profile_origin": str(words.profile.origin),
+        "profile_hash": setup.profile.hash,
+        "profile_origin": str(setup.profile.origin),
     }
 
 
 def made_of(prepared: Prepared) -> Row:
     """The plan, what is known of it before it is played, and the schedule."""
-    words, plan = prepared.words, prepared.plan
-    promised = prediction(words.problem, plan, prepared.strategy)
+    setup, plan = prepared.setup, prepared.plan
+    promised = prediction(setup.problem, plan, prepared.strategy)
     known = {
         "predicted_s": promised.seconds,
         "bound_s": promised.bound_s,
@@ -123,16 +124,16 @@ def made_of(prepared: Prepared) -> Row:
         "planning_s": plan.proof.seconds,
     }
     return {
-        "placement": in_words(plan, [device.name for device in words.cluster.devices]),
+        "placement": in_words(plan, [device.name for device in setup.cluster.devices]),
         "schedule": prepared.schedule.hash,
         **{name: value for name, value in known.items() if value is not None},
     }
 
 
-def line_rate_bytes_per_s(config: Mapping[str, Any], words: Nouns) -> float:
+def line_rate_bytes_per_s(config: Mapping[str, Any], setup: Setup) -> float:
     """Of the slowest NIC or link; where the links were measured, what they were meant to be."""
     network = config["network"]
-    return words.cluster.network.slowest_bytes_per_s if network["calibrated"] is None else si(network["rate"])
+    return setup.cluster.network.slowest_bytes_per_s if network["calibrated"] is None else si(network["rate"])
 
 
 def figures(iterations: Sequence[Metrics]) -> Row:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments.configuration.command_line import USERS, check_complete, composed, hydra_choice, sentence
-from experiments.configuration.setup import build
+from experiments.configuration.constructors import build
 from experiments.sweeps.grid import Composer, Sweep, parse
 from experiments.sweeps.launchers import Launcher
 from experiments.sweeps.run_table import RunTable, Writer, code_hash
@@ -27,21 +27,21 @@ from experiments.sweeps.workers import Batch, Work
 _REASONS = 5  # failures told on the screen; the table holds all
 
 
-def hydra_sweeps(words: Sequence[str]) -> bool:
+def hydra_sweeps(arguments: Sequence[str]) -> bool:
     """Whether Hydra's own sweeper or launcher was asked for: Optuna's, or the plain one that runs in turn."""
-    _, overrides, folders = _arguments(words)
-    if any(word.lstrip("+~").startswith(("hydra/", "hydra.")) for word in overrides):
+    _, overrides, folders = _arguments(arguments)
+    if any(override.lstrip("+~").startswith(("hydra/", "hydra.")) for override in overrides):
         return True
-    chosen = [word for word in overrides if word.startswith("experiment=") and "," not in word]
+    chosen = [each for each in overrides if each.startswith("experiment=") and "," not in each]
     try:
         return bool(chosen) and hydra_choice("hydra/sweeper", *chosen, folders=folders) != "basic"
     except USERS:
         return False  # the sweep will say what is wrong
 
 
-def sweep_command(words: Sequence[str]) -> int:
+def sweep_command(arguments: Sequence[str]) -> int:
     """The sweep of a command line; its exit code: 1 if a run failed, 2 for a mistake in the command."""
-    help_wanted, overrides, folders = _arguments(words)
+    help_wanted, overrides, folders = _arguments(arguments)
     if help_wanted:
         print(__doc__)
         return 0
@@ -55,12 +55,12 @@ def sweep_command(words: Sequence[str]) -> int:
         return 130
 
 
-def _arguments(words: Sequence[str]) -> tuple[bool, list[str], list[str]]:
+def _arguments(arguments: Sequence[str]) -> tuple[bool, list[str], list[str]]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-cd", "--config-dir", action="append", default=[])
-    known, overrides = parser.parse_known_args(words)
+    known, overrides = parser.parse_known_args(arguments)
     return known.help, overrides, known.config_dir
 
 
@@ -90,9 +90,9 @@ def checked(wanted: Sweep) -> DictConfig:
     first = tuple(choices[0] for choices in wanted.dimensions)
     for i, choices in enumerate(wanted.dimensions):
         for choice in choices:
-            composer(tuple(word for words in (*first[:i], choice, *first[i + 1 :]) for word in words))
-    words = [word for choice in first for word in choice]
-    cfg = composed(*wanted.fixed, *words, folders=wanted.folders)
+            composer(tuple(override for chosen in (*first[:i], choice, *first[i + 1 :]) for override in chosen))
+    overrides = [override for choice in first for override in choice]
+    cfg = composed(*wanted.fixed, *overrides, folders=wanted.folders)
     check_complete(cfg)
     return cfg
 

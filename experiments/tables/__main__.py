@@ -18,7 +18,7 @@ from experiments.tables.methods import NEEDED, VALUES, methods_table, quantity_o
 from experiments.tables.paper import FORMATS
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table; a mistake ends in one sentence and exit code 2, so the usage stands in ``--help`` only."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.tables",
@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("table", type=Path, help="a tidy table, .parquet or .csv")
     parser.add_argument("--value", default="samples_per_s", help=f"one of {', '.join(VALUES)} (default: samples_per_s)")
     parser.add_argument("--format", default="markdown", help=f"one of {', '.join(FORMATS)} (default: markdown)")
-    args = parser.parse_args(words)
+    args = parser.parse_args(arguments)
     try:
         if args.format not in FORMATS:
             raise ValueError(f"unknown format {args.format!r}{suggestion(args.format, FORMATS)}")

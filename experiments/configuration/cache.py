@@ -1,0 +1,65 @@
+"""What is built already? Nouns, plans and schedules that runs share, by the text of what they were built from."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+
+from experiments.configuration.constructors import Config
+
+T = TypeVar("T")
+_CAPACITY = 256  # of each kind a sweep needs a few at a time; schedules are the largest
+
+
+class Cache:
+    """What has been built, by what it was built from; of too many, the one not used for longest goes."""
+
+    def __init__(self) -> None:
+        self.things: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The thing of this key, made at its first use."""
+        if key not in self.things:
+            self.things[key] = make()
+            if len(self.things) > _CAPACITY:
+                self.things.popitem(last=False)
+        self.things.move_to_end(key)
+        thing: T = self.things[key]
+        return thing
+
+
+def texts_of(cfg: Config) -> dict[str, str]:
+    """What each noun is built from, as texts that differ where anything differs; a file by when it was written."""
+    files = files_of(cfg)
+    texts = {
+        noun: f"{noun}: {text(cfg[noun])}" + "".join(f" {_written_ns(file)}" for file in files.get(noun, ()))
+        for noun in ("model", "workload", "cluster", "profile", "planner", "strategy", "scenario")
+    }
+    return texts | {"model": f"{texts['model']} {text(cfg['finetuning'])}", "modes": f"modes: {text(cfg['modes'])}"}
+
+
+def files_of(cfg: Config) -> dict[str, list[str]]:
+    """Files that a configuration names, by the noun that is read from them."""
+    table = cfg["model"].get("table")
+    paths = {
+        "model": [table if str(table).endswith(".json") else None],  # a user's own; kept ones change with the library
+        "cluster": [cfg["network"]["calibrated"]],
+        "profile": [cfg["profile"].get("path")],
+        "scenario": [event.get("path") for event in cfg["scenario"]["events"].values()],
+    }
+    if old := cfg["planner"].get("old"):  # the plan that was running before a loss
+        paths["planner"] = [old]
+    return {noun: [path for path in found if path] for noun, found in paths.items()}
+
+
+def _written_ns(path: str) -> tuple[str, int]:
+    return path, Path(path).stat().st_mtime_ns
+
+
+def text(cfg: Any) -> str:
+    """A part of a configuration as text that is equal where it is."""
+    plain = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
+    return json.dumps(plain, sort_keys=True, default=str)

@@ -1,0 +1,99 @@
+"""What do configuration files name? Constructors of nouns that take what a person writes, and the call of any other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from edgesim.cluster import Cluster, Device, Network
+from edgesim.errors import ProfileError
+from edgesim.model import Model
+from edgesim.profile import Profile, estimate, mix
+from edgesim.scenario import Event, Scenario
+from edgesim.workload import Workload
+
+Config = DictConfig | Mapping[str, Any]
+
+
+def build(cfg: Config) -> Any:
+    """Call the constructor that the configuration names, with plain Python values."""
+    return instantiate(cfg, _convert_="all")
+
+
+def estimated(*, model: Model, cluster: Cluster, workload: Workload, modes: Sequence[Device] = ()) -> Profile:
+    """An estimated profile for every sample count that a micro-batch can be cut into, also in other power modes."""
+    return _estimated(model, (*cluster.devices, *modes), workload)
+
+
+def _estimated(model: Model, devices: Sequence[Device], workload: Workload) -> Profile:
+    return estimate(model, devices, samples=range(1, workload.micro_batch_samples + 1), tokens=workload.tokens)
+
+
+def alike(*, name: str, device: Device, count: int, network: Callable[..., Network], bytes_per_s: float) -> Cluster:
+    """A cluster of ``count`` equal devices; ``network`` is handed a rate for each."""
+    if count < 1:
+        raise ValueError(f"cluster {name}: count must be at least 1, got {count}")
+    return joined(name=name, devices=[device] * count, network=network, bytes_per_s=bytes_per_s)
+
+
+def joined(*, name: str, devices: Sequence[Device], network: Callable[..., Network], bytes_per_s: float) -> Cluster:
+    """A cluster of these devices whose NICs all have one rate; ``network`` is handed a rate for each."""
+    rates = [bytes_per_s] * len(devices)
+    return Cluster(name=name, devices=tuple(devices), network=network(transmit_bytes_per_s=rates))
+
+
+def scenario(*, seed: int, iteration: int, events: Mapping[str, Event]) -> Scenario:
+    """A scenario of named events, so that an override can name a value of one: ``scenario.events.walk.low=0.5``."""
+    return Scenario(seed=seed, iteration=iteration, events=tuple(events.values()))
+
+
+def measured(*, path: str, model: Model, cluster: Cluster, workload: Workload, modes: Sequence[Device] = ()) -> Profile:
+    """A profile file of :mod:`experiments.calibrate`. Raises ProfileError if it is of another model, device or mode."""
+    return _measured(path, model, {device.name for device in (*cluster.devices, *modes)}, workload)
+
+
+def mixed(
+    *,
+    path: str,
+    estimate: Sequence[str],
+    model: Model,
+    cluster: Cluster,
+    workload: Workload,
+    modes: Sequence[Device] = (),
+) -> Profile:
+    """Estimates for the devices that ``estimate`` names, and a profile file for all others.
+
+    Raises ProfileError if a name is no device of the cluster, or if there is nothing to mix.
+    """
+    devices = {device.name: device for device in (*cluster.devices, *modes)}
+    if not set(estimate) < set(devices) or not estimate:
+        raise ProfileError(
+            f"profile.estimate must name some, not all, of {', '.join(devices)}, got {list(estimate)} "
+            f"(for one origin say profile=measured or profile=estimated)"
+        )
+    known = _measured(path, model, set(devices) - set(estimate), workload)
+    guess = _estimated(model, [devices[name] for name in estimate], workload)
+    return mix({name: guess if name in estimate else known for name in devices})
+
+
+def _measured(path: str, model: Model, devices: set[str], workload: Workload) -> Profile:
+    """The file's profile, if it has all that is wanted."""
+    profile = Profile.load(Path(path))
+    if profile.model != model.name:
+        raise ProfileError(
+            f"{path} is a profile of {profile.model}, the model is {model.name} (calibrate it, or take another)"
+        )
+    known = {point.device for point in profile.points}
+    if missing := devices - known:
+        raise ProfileError(
+            f"{path} was measured for devices {sorted(known)}, asked for {sorted(missing)} (calibrate these, or say "
+            f"profile=mixed to estimate them)"
+        )
+    tokens = {point.tokens for point in profile.points}
+    if not min(tokens) <= workload.tokens <= max(tokens):
+        raise ProfileError(
+            f"{path} was measured for tokens {sorted(tokens)}, asked for {workload.tokens} (calibrate these)"
+        )
+    return profile
