@@ -17,6 +17,7 @@ from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan, Status, make_stages
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
+from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.certify import certify, depth_of
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.exact.pipelines.search import PipelineSearch
@@ -187,7 +188,7 @@ def test_a_device_that_would_only_slow_the_others_stays_out() -> None:
 
 def test_stopped_early_it_says_how_far_it_can_be_from_the_best_and_nobody_calls_it_optimal() -> None:
     problem = a_problem(5, layers=24, devices=8, samples=8, micro_batches=16, memory=100.0)
-    search = PipelineSearch(problem, planner="test", depth=Depth.ASTEROID, replicas=4)
+    search = PipelineSearch(problem, PipelineFamily(depth=Depth.ASTEROID, replicas=4), planner="test")
     for limit_s in (0.0, 0.2):
         search.began_s = perf_counter()
         found = search.run(time_limit_s=limit_s)
@@ -228,7 +229,7 @@ def test_the_best_few_are_the_best_few(seed: int) -> None:
     """On two devices that cannot be swapped; plans of equal time in any order."""
     problem = a_problem(seed, layers=4, devices=2, samples=2, memory=100.0)
     everything = sorted(iteration_s(problem, plan) for plan in every_plan(problem, Depth.ASTEROID, 1))
-    search = PipelineSearch(problem, planner="test", depth=Depth.ASTEROID, replicas=1)
+    search = PipelineSearch(problem, PipelineFamily(depth=Depth.ASTEROID, replicas=1), planner="test")
     found = search.run(time_limit_s=30, keep=4)
     assert len(search.candidates.kinds) == 2
     assert [seconds for seconds, _ in found.pool[:4]] == pytest.approx(everything[:4])

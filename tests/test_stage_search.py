@@ -11,6 +11,7 @@ from test_ilp_hybrid_pipeline import a_problem
 
 from edgesim.plan import Depth
 from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound
+from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.label_setting import Choice, LabelSetting
 from edgesim.planners.exact.pipelines.lagrangian import Relaxation
 from edgesim.planners.exact.pipelines.milp import StageMilp
@@ -27,7 +28,7 @@ def search_of(
     seed: int, *, layers: int = 4, devices: int = 3, depth: Depth = Depth.ASTEROID, **more: object
 ) -> PipelineSearch:
     problem = a_problem(seed, layers=layers, devices=devices, **more)  # type: ignore[arg-type]
-    return PipelineSearch(problem, planner="test", depth=depth, replicas=2)
+    return PipelineSearch(problem, PipelineFamily(depth=depth, replicas=2), planner="test")
 
 
 def every_choice(milp: StageMilp) -> list[Choice]:

@@ -18,6 +18,7 @@ from edgesim.planners.baselines.proportional_blocks import proportional_blocks
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
+from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.certify import depth_of
 from edgesim.planners.exact.pipelines.search import OBJECTIVE, OPTIMAL_GAP, PipelineSearch, most_replicas
 from edgesim.planners.literature.asteroid import asteroid
@@ -107,7 +108,7 @@ def pipelines(problem: Problem, *, keep: int, time_limit_s: float) -> Iterator[C
     most, bounds = most_replicas(problem, None, interchangeable(problem.cluster)), dict[Depth, Proof]()
     depths = (Depth.ASTEROID, Depth.ONE_F_ONE_B)
     for depth in depths:
-        search = PipelineSearch(problem, planner="ilp_hybrid_pipeline", depth=depth, replicas=most)
+        search = PipelineSearch(problem, PipelineFamily(depth=depth, replicas=most), planner="ilp_hybrid_pipeline")
         found = search.run(time_limit_s=time_limit_s / len(depths), keep=keep)
         for _, choice in found.pool[:keep]:
             plan = search.plan(choice, found)

@@ -19,7 +19,7 @@ from edgesim.planners.enumeration import sums
 from edgesim.planners.exact.energy.candidate_energy import StageEnergy
 from edgesim.planners.exact.energy.power_modes import InModes
 from edgesim.planners.exact.pipelines.candidate_links import Loads
-from edgesim.planners.exact.pipelines.candidates import Candidates, Columns, Floats, Group, Ints
+from edgesim.planners.exact.pipelines.candidates import Candidates, Columns, Floats, Group, Ints, PipelineFamily
 from edgesim.profile import BACKWARD, FORWARD
 
 Boards = tuple[int, ...]  # [type] how many
@@ -53,7 +53,9 @@ class PowerCandidates(Candidates):
         """``idle_w`` is [kind] what a working device adds to watts that all plans draw."""
         self.modes, self.depth, self.replicas, self.stages = modes, depth, replicas, stages
         self.totals: dict[tuple[int, ...], Ints] = {}
-        super().__init__(modes.problem, depth=depth, replicas=replicas, stages=stages, kinds=modes.kinds)
+        super().__init__(
+            modes.problem, PipelineFamily(depth=depth, replicas=replicas, stages=stages), kinds=modes.kinds
+        )
         self.energy, self.idle_w = StageEnergy(self, budget_j), idle_w
 
     def _devices(self) -> tuple[int, ...]:

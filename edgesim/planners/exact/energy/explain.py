@@ -29,9 +29,7 @@ def why_nothing_fits(search: EnergySearch, limit_s: float, result: EnergyResult,
 
 def _memory(search: EnergySearch, time_limit_s: float) -> str:
     c = search.candidates
-    plain = PipelineSearch(
-        search.modes.boards, planner=search.planner, depth=c.depth, replicas=c.replicas, stages=c.stages
-    )
+    plain = PipelineSearch(search.modes.boards, c.family, planner=search.planner)
     return why_no_pipeline(plain.candidates, plain.run(time_limit_s=time_limit_s))
 
 

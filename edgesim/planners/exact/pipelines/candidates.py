@@ -84,31 +84,42 @@ class Columns(Loads):
         return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineFamily:
+    """Which pipelines are asked for: the depth of their schedule, and how many replicas and stages they may have.
+
+    Without a depth they are those of any depth. Without a number of stages they have as many as there is room for.
+    """
+
+    depth: Depth | None
+    replicas: int
+    stages: int | None = None
+
+
 class Candidates:
     """The candidates of a problem, and how to make a stage of one; without a depth, one micro-batch is in flight."""
 
     def __init__(
         self,
         problem: Problem,
+        family: PipelineFamily,
         *,
-        depth: Depth | None,
-        replicas: int,
-        stages: int | None = None,
         kinds: Sequence[tuple[int, ...]] | None = None,
         like: "Candidates | None" = None,
     ) -> None:
         """``like`` are candidates of the same problem with other kinds, whose costs need not be counted again."""
-        self.problem = problem
-        self.asked: dict[str, Any] = {"depth": depth, "replicas": replicas, "stages": stages}
+        self.problem, self.family = problem, family
         self.costs: StageCosts = like.costs if like else StageCosts(problem)
         self.kinds = tuple(kinds) if kinds is not None else interchangeable(problem.cluster)
         self.devices = self._devices()
         self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
-        self.most = min(self.layers, sum(self.devices), stages or self.layers)
-        self.groups = list(self._groups(min(replicas, self.samples)))
+        self.most = min(self.layers, sum(self.devices), family.stages or self.layers)
+        self.groups = list(self._groups(min(family.replicas, self.samples)))
         self.splits: list[Ints] = [self.ways_to_share(group) for group in self.groups]
         self.depths = [
-            in_flight(depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches) if depth else 1
+            in_flight(family.depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches)
+            if family.depth
+            else 1
             for q in range(1, self.most + 1)
         ]
         self.ranges = np.array([(i, j) for i in range(self.layers) for j in range(i + 1, self.layers + 1)])
@@ -125,7 +136,7 @@ class Candidates:
 
     def of(self, problem: Problem) -> "Candidates":
         """Those of another problem with the same kinds of devices, asked for in the same way."""
-        return Candidates(problem, kinds=self.kinds, **self.asked)
+        return Candidates(problem, self.family, kinds=self.kinds)
 
     def _groups(self, replicas: int) -> Iterator[Group]:
         for size in range(1, replicas + 1):

@@ -10,6 +10,7 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, Proof, Status, in_flight
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.search import OBJECTIVE, OPTIMAL_GAP, PipelineSearch, most_replicas
 from edgesim.planners.problem import Problem
 
@@ -25,7 +26,7 @@ def certify(problem: Problem, plan: Plan, *, time_limit_s: float = 60.0) -> Plan
     value = iteration_s(problem, plan)
     most = most_replicas(problem, None, interchangeable(problem.cluster))
     replicas = max(most, *(len(stage.ranks) for stage in plan.stages))
-    search = PipelineSearch(problem, planner=plan.planner, depth=depth_of(plan), replicas=replicas)
+    search = PipelineSearch(problem, PipelineFamily(depth=depth_of(plan), replicas=replicas), planner=plan.planner)
     found = search.run(time_limit_s=time_limit_s, to_beat_s=value * (1 + 1e-9))
     bound = min(found.bound_s, value)
     proof = Proof(

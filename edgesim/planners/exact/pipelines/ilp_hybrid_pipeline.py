@@ -8,6 +8,7 @@ the rows. Their structure, a shortest path that counts devices, is what ``branch
 from edgesim.errors import InfeasibleError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.problem import Problem
@@ -27,7 +28,8 @@ def ilp_hybrid_pipeline(
     Raises InfeasibleError naming a device and what it lacks, or saying that the time was too short.
     """
     most = most_replicas(problem, replicas, interchangeable(problem.cluster))
-    search = PipelineSearch(problem, planner="ilp_hybrid_pipeline", depth=depth, replicas=most, stages=stages)
+    family = PipelineFamily(depth=depth, replicas=most, stages=stages)
+    search = PipelineSearch(problem, family, planner="ilp_hybrid_pipeline")
     found = search.run(time_limit_s=time_limit_s, gap=gap)
     if not found.choice:
         raise InfeasibleError(why_no_pipeline(search.candidates, found))

@@ -6,10 +6,10 @@ from time import perf_counter
 import numpy as np
 
 from edgesim.errors import PlanError
-from edgesim.plan import Depth, Plan, Proof, Stage, Status
+from edgesim.plan import Plan, Proof, Stage, Status
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchResult
-from edgesim.planners.exact.pipelines.candidates import Candidates
+from edgesim.planners.exact.pipelines.candidates import Candidates, PipelineFamily
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.milp import OneTimeCosts, Shape, StageMilp
 from edgesim.planners.problem import Problem
@@ -19,7 +19,7 @@ OBJECTIVE = "seconds per iteration, in steady state"
 
 
 class PipelineSearch:
-    """All hybrid pipelines of a problem with at most so many replicas a stage; devices may be left out.
+    """The search of a problem's pipelines of a family; devices may be left out.
 
     Without a depth the bound is one of all depths: memory counts one micro-batch in flight, time as many as it likes.
     """
@@ -27,26 +27,24 @@ class PipelineSearch:
     def __init__(
         self,
         problem: Problem,
+        family: PipelineFamily,
         *,
         planner: str,
-        depth: Depth | None,
-        replicas: int,
-        stages: int | None = None,
         candidates: Candidates | None = None,
         one_time: OneTimeCosts | None = None,
     ) -> None:
         """``candidates`` instead of all; ``one_time`` is what moves beside the iterations (``milp.py``)."""
         self.began_s = perf_counter()
         self.problem, self.planner = problem, planner
-        self.candidates = candidates or Candidates(problem, depth=depth, replicas=replicas, stages=stages)
+        self.candidates = candidates or Candidates(problem, family)
         workload, depths = problem.workload, self.candidates.depths
         shape = Shape(
             layers=self.candidates.layers,
             positions=self.candidates.most,
             devices=self.candidates.devices,
             micro_batches=workload.micro_batches,
-            depths=tuple(depths) if depth is not None else (workload.micro_batches,) * len(depths),
-            phases=not workload.trains or (depth is not None and depths[0] >= workload.micro_batches),
+            depths=tuple(depths) if family.depth is not None else (workload.micro_batches,) * len(depths),
+            phases=not workload.trains or (family.depth is not None and depths[0] >= workload.micro_batches),
             one_time=one_time,
         )
         self.milp = StageMilp(self.candidates.columns, shape)

@@ -12,7 +12,7 @@ import numpy as np
 from edgesim.plan import Depth
 from edgesim.planners.cost_models.migration import Holdings, carried_bytes, tied
 from edgesim.planners.device_types import Types, interchangeable, split
-from edgesim.planners.exact.pipelines.candidates import Candidates, Floats
+from edgesim.planners.exact.pipelines.candidates import Candidates, Floats, PipelineFamily
 
 
 class MigrationColumns(Candidates):
@@ -33,7 +33,8 @@ class MigrationColumns(Candidates):
         self.senders = sorted({rank for ranks in where.senders for rank in ranks})
         self._amounts = cache(self._bytes)
         kinds = kinds_of_survivors(where)
-        super().__init__(where.problem, depth=depth, replicas=replicas, stages=stages, kinds=kinds, like=like)
+        family = PipelineFamily(depth=depth, replicas=replicas, stages=stages)
+        super().__init__(where.problem, family, kinds=kinds, like=like)
 
     def one_time(self, g: int) -> tuple[Floats, Floats]:
         """[split, range] and [split, range, resource]; how samples are shared makes no difference."""

@@ -100,9 +100,8 @@ class _ReplanSearch(PipelineSearch):
         candidates = MigrationColumns(where, depth=Depth(depth), replicas=replicas, stages=stages, rounds=rounds)
         super().__init__(
             where.problem,
+            candidates.family,
             planner="ilp_replan",
-            depth=depth,
-            replicas=replicas,
             candidates=candidates,
             one_time=OneTimeCosts(most_s=budget_s / rounds),
         )

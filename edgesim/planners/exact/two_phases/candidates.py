@@ -20,7 +20,7 @@ class CachingColumns(Candidates):
         self.to, self._totals = to, dict[Group, Ints]()
         self._written: dict[tuple[int, int], Floats] = {}
         kinds = split(interchangeable(to.phase.problem.cluster), lambda rank: to.shares[rank])
-        super().__init__(to.phase.problem, **like.asked, kinds=kinds, like=like)
+        super().__init__(to.phase.problem, like.family, kinds=kinds, like=like)
 
     def ways_to_share(self, group: Group) -> Ints:
         """[way, kind] largest shares; in ``_totals`` what all replicas of each kind compute together."""

@@ -14,6 +14,7 @@ from time import perf_counter
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan, Proof, Status
 from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.milp import INF
 from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP, PipelineSearch, most_replicas
@@ -96,9 +97,8 @@ def two_phases(
     began_s = perf_counter()
     workload, iterations = problem.workload, _iterations(problem, samples)
     kinds = interchangeable(problem.cluster)
-    search = PipelineSearch(
-        problem, planner=NAME, depth=depth, replicas=most_replicas(problem, replicas, kinds), stages=stages
-    )
+    family = PipelineFamily(depth=depth, replicas=most_replicas(problem, replicas, kinds), stages=stages)
+    search = PipelineSearch(problem, family, planner=NAME)
     found = search.run(time_limit_s=time_limit_s, gap=gap)
     if not found.choice:
         raise InfeasibleError(why_no_pipeline(search.candidates, found))

@@ -47,12 +47,10 @@ class CachingSearch(PipelineSearch):
 
     def __init__(self, candidates: CachingColumns, one_time: OneTimeCosts, *, planner: str) -> None:
         self.to = candidates.to
-        asked = candidates.asked
         super().__init__(
             candidates.problem,
+            candidates.family,
             planner=planner,
-            depth=asked["depth"],
-            replicas=asked["replicas"],
             candidates=candidates,
             one_time=one_time,
         )
