@@ -13,11 +13,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from experiments.analysis.tidy import IDENTITY, records, telling
 from experiments.configuration.command_line import USERS, sentence, suggestion
+from experiments.configuration.provenance import Tree, command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.studies import table_path
 from experiments.sweeps.rows import FIGURES, OPTIONAL_FIGURES
@@ -80,6 +82,11 @@ def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:
 
 def collect(name: str, results: Path) -> pd.DataFrame:
     """The tidy table of the sweep ``name``. Raises ValueError if there is none."""
+    return tidy(finished_runs(name, results))
+
+
+def finished_runs(name: str, results: Path) -> pd.DataFrame:
+    """The rows of the sweep ``name``. Raises ValueError if there is none."""
     folder = results / "sweeps" / name
     if not folder.exists():
         known = [path.name for path in (results / "sweeps").glob("*")]
@@ -87,7 +94,19 @@ def collect(name: str, results: Path) -> pd.DataFrame:
     runs = RunTable(folder).rows()
     if runs.empty:
         raise ValueError(f"the sweep {name!r} in {folder} has no finished run yet")
-    return tidy(runs)
+    return runs
+
+
+def made_by_runs(runs: pd.DataFrame, name: str) -> dict[str, Any]:
+    """The provenance of a table collected from these runs: the code that matters is that which made them."""
+    commits = sorted(set(runs["git_commit"].dropna()))
+    known = len(commits) > 0 and runs["git_commit"].notna().all()
+    dirty = runs["git_dirty"].astype(bool).any()
+    return made(command("experiments.collect", [name])) | {
+        "commit": ", ".join(commits) or None,
+        "tree": str(Tree.NOT_RECORDED if not known else Tree.DIRTY if dirty else Tree.CLEAN),
+        "date": str(runs["finished"].max())[:10],
+    }
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -105,9 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="file to write (default: RESULTS/NAME/table.csv)")
     asked = parser.parse_args(arguments)
     try:
-        table = collect(asked.name, asked.results)
+        runs = finished_runs(asked.name, asked.results)
+        table = tidy(runs)
         out = asked.out or table_path(asked.results, asked.name)
         write_text(out, to_csv(table))
+        record(out.parent, [out.name], made_by_runs(runs, asked.name))
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2

@@ -20,6 +20,7 @@ from scipy.stats import kendalltau
 
 from experiments.analysis.tidy import RESULTS, Value, in_words, read_table, records
 from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.studies import table_path
 
@@ -115,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     path = asked.results / "galaxy" / "summary.json"
     write_text(path, json.dumps(found, indent=2) + "\n")
+    record(path.parent, [path.name], made(command("experiments.galaxy")))
     print(f"{path}: {len(found['overlap_gain_simulated'])} environments, {found['validation']['runs']} runs validated")
     return 0
 

@@ -3,7 +3,8 @@
     python -m experiments.reproduce                    # or: make reproduce; all studies that have a kept table
     python -m experiments.reproduce parallelisms --keep  # take the new numbers as the kept ones
 
-Exit code 1 if a number moved. Studies that execute on a testbed are measurements: they are named and left alone.
+Exit code 1 if a number moved. A kept table says which commit made it (made.json), so ``--keep`` needs a tree without
+changes outside results/. Studies that execute on a testbed are measurements: they are named and left alone.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from experiments.analysis.differences import differences, read_table
 from experiments.collect import collect, to_csv
 from experiments.compare import differences_table
 from experiments.configuration.command_line import ROOT, USERS, composed, sentence, suggestion
+from experiments.configuration.provenance import command, made, record, refuse_a_dirty_tree
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.studies import studies, table_path
 from experiments.sweeps.grid import parse
@@ -48,6 +50,7 @@ def reproduce(experiment: str, name: str, results: Path, *, keep: bool, console:
         console.print(f"{name}: {len(moved)} numbers moved" if moved else f"{name}: nothing moved")
         if keep:
             write_text(kept, now.read_text())
+            record(kept.parent, [kept.name], made(command("experiments.reproduce", [name, "--keep"])))
             console.print(f"{name}: kept in {kept}")
     return not moved or keep
 
@@ -68,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in asked.studies:
             if name not in known:
                 raise ValueError(f"unknown study {name!r}{suggestion(name, known)}")
+        if asked.keep:
+            refuse_a_dirty_tree()
         console = Console()
         same = [
             reproduce(known[name], name, asked.results, keep=asked.keep, console=console)

@@ -28,6 +28,7 @@ from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbe
 from experiments.configuration.command_line import run_command, suggestion
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
+from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
 from experiments.execution.jobs import execute, make_job
@@ -50,6 +51,8 @@ def validate(cfg: DictConfig) -> None:
         name, table, figures = validate_rate(cfg, rate.iterations)
         write_text(folder / f"{name}.csv", to_csv(table))
         merge_summary(folder / "summary.json", name, figures)
+        by = command("experiments.validate", [f"testbed={name.partition('_')[0]}"])
+        record(folder, [f"{name}.csv", "summary.json"], made(by))
         console.print(fidelity_table(name, table, figures))
         kinds.append(name.partition("_")[0])
     for kind in dict.fromkeys(kinds):

@@ -358,6 +358,11 @@ PIPELINES = {
     "eddl_even": ("data", "eddl"),
     "eddl_proportional": ("data", "eddl"),
     "prima": ("pipeline", "prima"),
+    "one_device": ("pipeline", "exhaustive"),
+    "data_parallel": ("data", "exhaustive"),
+    "pipeline_exhaustive": ("pipeline", "exhaustive"),
+    "pipeline_ilp": ("pipeline", "ilp_hybrid_pipeline"),
+    "hybrid_parallel": ("hybrid_pipeline", "simulate_and_choose"),
 }
 
 
@@ -373,6 +378,23 @@ def test_every_method_of_pipelines_is_a_planner_and_a_strategy_and_trains_or_ser
     assert cfg.method == name
     assert (cfg.strategy._target_.rpartition(".")[2], prepared.plan.planner) == PIPELINES[name]
     assert prepared.setup.simulate(prepared.schedule).makespan_s > 0
+
+
+def test_the_best_of_each_way_to_share_holds_to_what_its_name_says() -> None:
+    """On three devices: one, all with one stage, and stages of one device each; the hybrid is no slower than any."""
+    plans = {
+        name: prepare(composed(f"method={name}", "network.rate=1000 Mbit/s"))
+        for name in ("one_device", "data_parallel", "pipeline_exhaustive", "pipeline_ilp", "hybrid_parallel")
+    }
+    ranks = {name: [len(stage.ranks) for stage in each.plan.stages] for name, each in plans.items()}
+    assert ranks["one_device"] == [1]
+    assert ranks["data_parallel"] == [3]
+    for name in ("pipeline_exhaustive", "pipeline_ilp"):
+        assert set(ranks[name]) == {1}
+        in_flight = [stage.in_flight for stage in plans[name].plan.stages]
+        assert in_flight == list(range(len(in_flight), 0, -1))  # 1F1B
+    seconds = {name: each.words.simulate(each.schedule).makespan_s for name, each in plans.items()}
+    assert min(seconds, key=seconds.__getitem__) == "hybrid_parallel"
 
 
 def test_eddl_has_a_method_for_each_way_to_share() -> None:

@@ -370,7 +370,7 @@ def test_a_quick_bench_writes_its_tables_and_its_figures_can_be_drawn(
         "table.csv",
         "summary.md",
         "summary.json",
-        "versions.json",
+        "made.json",
     }
     found, stored = read_table(folder / "table.csv"), read_table(STORED)
     same = ["plans", "cluster", "model", "planner", "kind", "layers", "devices", "profile_hash"]

@@ -38,13 +38,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def versions() -> dict[str, str | bool | None]:
-    """What made a result: Python, packages, machine, and the state of the repository."""
+    """What made a result: Python, packages, machine, and the state of the repository; results are no part of that."""
+    changes = _git("status", "--porcelain", "--", ":/", ":!/results")
     return {
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": None if (changes := _git("status", "--porcelain")) is None else bool(changes),
+        "git_dirty": None
+        if (changes := _git("status", "--porcelain", "--", ":/", ":!/results")) is None
+        else bool(changes),
     }
 
 

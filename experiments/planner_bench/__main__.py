@@ -9,7 +9,7 @@ Names of --only are of planners, of environments (asteroid_a ... asteroid_d, poo
 or of models; those of one sort are alternatives, sorts combine. Each attempt runs in a process of its own; a planner
 that declines, finds nothing, takes too long or dies is a row with its reason.
 
-Writes RESULTS/planner_bench/: table.csv (a row per case and planner), summary.md, summary.json, versions.json. A run of
+Writes RESULTS/planner_bench/: table.csv (a row per case and planner), summary.md, summary.json, made.json. A run of
 a part (--only, --quick) replaces its rows of a table that is there and keeps the others. These files are written at the
 end, all or none; a command that was interrupted or killed goes on where it ended (RESULTS/sweeps/planner_bench/).
 """
@@ -29,7 +29,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from experiments.analysis.tidy import read_table
 from experiments.collect import to_csv
 from experiments.configuration.command_line import USERS, sentence
-from experiments.configuration.result_folders import versions, whole_folder
+from experiments.configuration.provenance import MADE, command, made, record
+from experiments.configuration.result_folders import whole_folder
 from experiments.configuration.studies import table_path
 from experiments.planner_bench import report
 from experiments.planner_bench.attempt import Attempt, Row
@@ -122,18 +123,25 @@ def _driven(wanted: Sequence[Attempt], journal: Journal, workers: int, limit_s: 
     return rows
 
 
+def _words(asked: argparse.Namespace) -> list[str]:
+    """What selects attempts, as it was typed."""
+    return [*(["--quick"] if asked.quick else []), *(["--only", *asked.only] if asked.only else [])]
+
+
 def _write(target: Path, whole: pd.DataFrame, asked: argparse.Namespace) -> None:
     """All files at once, or none; what was measured stays."""
     measured = measured_study.kept(target)
     with whole_folder(target) as folder:
-        for path in (target / name for name in measured_study.FILES):
+        for path in (target / name for name in (*measured_study.FILES, MADE)):
             if path.exists():
                 shutil.copy(path, folder)
         (folder / "table.csv").write_text(to_csv(whole))
         (folder / "summary.md").write_text(report.page(standings(whole)))
         (folder / "summary.json").write_text(json.dumps(summary(whole, measured_regret=measured), indent=2) + "\n")
         how = {"seed": asked.seed, "workers": asked.workers, "limit_s": asked.time_limit}
-        (folder / "versions.json").write_text(json.dumps(versions() | how, indent=2) + "\n")
+        by = command("experiments.planner_bench", _words(asked))
+        names = ["table.csv", "summary.md", "summary.json"]
+        record(folder, names, made(by, settings=how), in_part=bool(asked.only or asked.quick))
 
 
 if __name__ == "__main__":

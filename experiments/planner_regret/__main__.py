@@ -29,6 +29,7 @@ from experiments.collect import to_csv
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
+from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.setup import Setup, read_setup
 from experiments.planner_regret.contenders import Contender, contenders
@@ -108,6 +109,7 @@ def keep(folder: Path, found: DataFrame) -> dict[str, Any]:
     write_text(path, to_csv(whole))
     write_text(folder / REGRET, to_csv(by_planner(whole)))
     merge(folder / "summary.json", figures)
+    record(folder, [MEASURED, REGRET], made(command("experiments.planner_regret")), in_part=True)
     return figures
 
 

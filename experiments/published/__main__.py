@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.configuration.command_line import USERS, sentence, suggestion
+from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.published import detransformer, flops, grouping, memory, times
 from experiments.published.claims import PUBLISHED, Claim
@@ -176,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 ("grouping", groupings_frame(planned)),
             ):
                 write_text(options.out / f"{name}.csv", to_csv(frame))
+                record(options.out, [f"{name}.csv"], made(command("experiments.published")))
             console.print(f"{len(claims)} claims and {len(planned)} groupings in {options.out}")
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)

@@ -18,6 +18,7 @@ from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from edgesim.workload import Purpose, Workload
 from edgesim.zoo.gpt2 import gpt2
+from experiments.configuration.provenance import command, made, record
 
 DEVICES, HEADS, VOCABULARY = 16, 64, 50257
 TARGET_S, LIMIT_S = 2.0, 40.0  # what the suite aims at; then the plan so far, with its gap
@@ -122,3 +123,4 @@ def test_a_division_is_proven(benchmark: Any, model: str, way: str, types: int) 
             writer = csv.DictWriter(file, fieldnames=list(_rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(_rows)
+        record(TABLE.parent, [TABLE.name], made(command("pytest", ["tests/benchmarks/test_block_planner_speed.py"])))

@@ -14,6 +14,7 @@ from planner_problems import low_modes, pool
 from edgesim.plan import Plan, Status
 from edgesim.planners.exact.energy.ilp_energy import energy_front
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from experiments.configuration.provenance import command, made, record
 
 LIMIT_S = 60.0  # then the plan so far, with its gap
 # Layers, devices, replicas, and the seconds on two cores that the suite aims at.
@@ -77,3 +78,4 @@ def _write() -> None:
         writer = csv.DictWriter(file, fieldnames=list(_rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(_rows)
+    record(TABLE.parent, [TABLE.name], made(command("pytest", ["tests/benchmarks/test_planner_speed.py"])))
