@@ -6,7 +6,7 @@ from math import exp, inf, log, nan
 import pytest
 from builders import device, homogeneous, pairs, power, radio, switched
 
-from edgesim.cluster import Cluster, EfficiencyCurve, Network
+from edgesim.cluster import Cluster, EfficiencyCurve, Network, Resource, ResourceKind
 
 
 def curve(work_flop: tuple[float, ...], fraction: tuple[float, ...], kind: str = "any") -> EfficiencyCurve:
@@ -143,7 +143,13 @@ def test_a_nic_receives_as_fast_as_it_transmits_unless_told_otherwise() -> None:
 def test_flows_of_a_pair_network_share_nothing_and_those_of_a_radio_the_air() -> None:
     ways = [(0, 1), (1, 0), (0, 2)]
     assert len({name for way in ways for name, _ in pairs(3, bytes_per_s=1).hops(*way)}) == 3
-    assert {name for way in ways for name, _ in radio(3, bytes_per_s=1).hops(*way)} == {"air"}
+    assert {name for way in ways for name, _ in radio(3, bytes_per_s=1).hops(*way)} == {Resource(ResourceKind.AIR)}
+
+
+def test_resources_say_what_they_are_and_whose() -> None:
+    assert [str(resource) for resource, _ in switched(3, bytes_per_s=1).hops(0, 2)] == ["transmit 0", "receive 2"]
+    assert [str(resource) for resource, _ in pairs(3, bytes_per_s=1).hops(0, 2)] == ["link 0>2"]
+    assert [str(resource) for resource, _ in radio(3, bytes_per_s=1).hops(0, 2)] == ["air"]
 
 
 def test_an_infinite_network_is_infinitely_fast() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import simpy
 
-from edgesim.cluster import Network
+from edgesim.cluster import Network, Resource
 from edgesim.simulator.clock import after
 
 Pairs = tuple[tuple[int, int], ...]
@@ -42,7 +42,7 @@ class Fabric:
 
     def __init__(self, env: simpy.Environment, network: Network, flown: Callable[[int], None]) -> None:
         self.env, self.network, self.flown = env, network, flown
-        self.numbers: dict[str, int] = {}
+        self.numbers: dict[Resource, int] = {}
         self.active: list[dict[Flow, None]] = []
         self.senders: list[int] = []  # flows whose bytes, not just acknowledgements, use a resource
         self.routes: dict[Pairs, Route] = {}
@@ -54,26 +54,26 @@ class Fabric:
         if pairs not in self.routes:
             there, both = defaultdict[int, float](float), defaultdict[int, float](float)
             for source, destination in pairs:
-                for name, seconds_per_byte in self.network.hops(source, destination):
+                for shared, seconds_per_byte in self.network.hops(source, destination):
                     if seconds_per_byte > 0:
-                        there[self._number(name)] += seconds_per_byte
-                        both[self._number(name)] += seconds_per_byte
+                        there[self._number(shared)] += seconds_per_byte
+                        both[self._number(shared)] += seconds_per_byte
             if share := self.network.acknowledgement:
                 for source, destination in pairs:
-                    for name, seconds_per_byte in self.network.hops(destination, source):
+                    for shared, seconds_per_byte in self.network.hops(destination, source):
                         if seconds_per_byte > 0:
-                            both[self._number(name)] += share * seconds_per_byte
+                            both[self._number(shared)] += share * seconds_per_byte
             self.routes[pairs] = Route(pairs, tuple(there.items()), tuple(both.items()))
         return self.routes[pairs]
 
-    def _number(self, name: str) -> int:
-        if name not in self.numbers:
-            self.numbers[name] = len(self.numbers)
+    def _number(self, resource: Resource) -> int:
+        if resource not in self.numbers:
+            self.numbers[resource] = len(self.numbers)
             self.active.append({})
             self.senders.append(0)
             self.credit_bytes.append(self.network.burst_bytes)
             self.idle_since_s.append(0.0)
-        return self.numbers[name]
+        return self.numbers[resource]
 
     def send(self, route: Route, nbytes: float, name: int) -> bool:
         """Move bytes along a route; False if they have left at once, and nothing will be called."""

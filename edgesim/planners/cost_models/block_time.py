@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edgesim.apportion import even_shares
-from edgesim.cluster import Network, Topology
+from edgesim.cluster import Network, Resource, Topology
 from edgesim.errors import PlanError
 from edgesim.model import SplitBy
 from edgesim.plan import Plan
@@ -51,12 +51,12 @@ class Ring:
 def ring(network: Network, ranks: Sequence[int]) -> Ring:
     """The ring of these ranks, in this order: every hop moves a byte while the fullest NIC, link or air allows it."""
     hops = list(pairwise((*ranks, ranks[0]))) if len(ranks) > 1 else []
-    load: defaultdict[str, float] = defaultdict(float)
+    load: defaultdict[Resource, float] = defaultdict(float)
     for source, destination in hops:
-        for name, seconds in network.hops(source, destination):
-            load[name] += seconds
-        for name, seconds in network.hops(destination, source) if network.acknowledgement else ():
-            load[name] += network.acknowledgement * seconds
+        for resource, seconds in network.hops(source, destination):
+            load[resource] += seconds
+        for resource, seconds in network.hops(destination, source) if network.acknowledgement else ():
+            load[resource] += network.acknowledgement * seconds
     return Ring(
         ranks=len(ranks),
         seconds_per_byte=max(load.values(), default=0.0),

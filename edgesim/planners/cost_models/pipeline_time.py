@@ -20,14 +20,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, zip_longest
 
-from edgesim.cluster import Network
+from edgesim.cluster import Network, Resource
 from edgesim.plan import Plan, Stage
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
 from edgesim.ring import all_reduce_s
 
-Loads = Mapping[str, float]  # by resource of the network: seconds per micro-batch
+Loads = Mapping[Resource, float]  # seconds of a micro-batch for which each is busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,7 @@ class MessageTimes:
         return self.forward_s + self.backward_s
 
 
-def iteration_s(
-    problem: Problem, plan: Plan, costs: StageCosts | None = None, also: Mapping[str, float] | None = None
-) -> float:
+def iteration_s(problem: Problem, plan: Plan, costs: StageCosts | None = None, also: Loads | None = None) -> float:
     """Seconds of one iteration of a plan whose ranks share samples, by the profile and the network.
 
     ``also`` are loads beside messages, such as of disks that write what forward passes make.
@@ -119,15 +117,15 @@ def message_times(problem: Problem, before: Stage, after: Stage) -> MessageTimes
     return MessageTimes(forward_s=forward_s, backward_s=backward_s, forward_loads=there, backward_loads=back)
 
 
-def link_loads(network: Network, messages: Iterable[tuple[tuple[int, int], float]]) -> dict[str, float]:
+def link_loads(network: Network, messages: Iterable[tuple[tuple[int, int], float]]) -> dict[Resource, float]:
     """Seconds for which each resource is busy: with bytes, and with acknowledgements of those that go the other way."""
-    loads: dict[str, float] = defaultdict(float)
+    loads: dict[Resource, float] = defaultdict(float)
     for (source, destination), nbytes in messages:
-        for name, seconds_per_byte in network.hops(source, destination):
-            loads[name] += seconds_per_byte * nbytes
-        for name, seconds_per_byte in network.hops(destination, source):
+        for resource, seconds_per_byte in network.hops(source, destination):
+            loads[resource] += seconds_per_byte * nbytes
+        for resource, seconds_per_byte in network.hops(destination, source):
             if network.acknowledgement:
-                loads[name] += seconds_per_byte * nbytes * network.acknowledgement
+                loads[resource] += seconds_per_byte * nbytes * network.acknowledgement
     return loads
 
 
@@ -136,7 +134,7 @@ def steady_s(
     messages: Sequence[MessageTimes],
     *,
     micro_batches: int,
-    also: Mapping[str, float] | None = None,
+    also: Loads | None = None,
 ) -> float:
     """Once through everything, the repeats, and the tail; ``also`` are loads of forward passes beside messages."""
     returned = accumulate(
@@ -167,9 +165,9 @@ def in_phases(stages: Sequence[StageTimes], micro_batches: int) -> bool:
     return stages[-1].in_flight >= micro_batches or not any(stage.backward_s for stage in stages)
 
 
-def _sum(loads: Iterable[Loads]) -> dict[str, float]:
-    total: dict[str, float] = defaultdict(float)
+def _sum(loads: Iterable[Loads]) -> dict[Resource, float]:
+    total: dict[Resource, float] = defaultdict(float)
     for each in loads:
-        for name, seconds in each.items():
-            total[name] += seconds
+        for resource, seconds in each.items():
+            total[resource] += seconds
     return total

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.cluster import Topology
+from edgesim.cluster import ResourceKind, Topology
 from edgesim.planners.problem import Problem
 
 Floats = NDArray[np.float64]
@@ -76,11 +76,9 @@ class Links:
         def best(kind: tuple[int, ...], sends: bool) -> tuple[float, float]:
             """Seconds per byte at the device's own end, and latency."""
             pairs = [(a, b) if sends else (b, a) for a in kind for b in ranks if a != b]
-            ways = [dict(network.hops(a, b)) for a, b in pairs]
-            if self.topology is Topology.SWITCHED:
-                own = "transmit" if sends else "receive"
-                ways = [{name: s for name, s in way.items() if name.startswith(own)} for way in ways]
-            per_byte = min((max(way.values()) for way in ways), default=0.0)
+            other_end = ResourceKind.RECEIVE if sends else ResourceKind.TRANSMIT
+            ways = [[s for resource, s in network.hops(a, b) if resource.kind is not other_end] for a, b in pairs]
+            per_byte = min(map(max, ways), default=0.0)
             return per_byte, min((network.latency_s[a][b] for a, b in pairs), default=0.0)
 
         self.send = [best(kind, sends=True) for kind in kinds]

@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.cluster import Resource, ResourceKind
 from edgesim.plan import Plan
 from edgesim.planners.cost_models.migration import carried_bytes, tied
 from edgesim.planners.cost_models.transfers import Transfers
@@ -121,11 +122,11 @@ class Redistribution:
         own_s = max(float(self.own_s(rank, of)) for rank, of in moved.items())
         return max(own_s, sum(float(self.air_s(rank, of)) for rank, of in moved.items()))
 
-    def written_s(self, first: Plan) -> dict[str, float]:
-        """Of each disk, per micro-batch of the first phase."""
+    def written_s(self, first: Plan) -> dict[Resource, float]:
+        """The seconds for which each disk writes, per micro-batch of the first phase."""
         devices = self.phase.problem.cluster.devices
         return {
-            f"disk {rank}": share
+            Resource(ResourceKind.DISK, (rank,)): share
             * float(self.outputs[stage.layers[1]] - self.outputs[stage.layers[0]])
             / devices[rank].disk_bytes_per_s
             for stage in first.stages

@@ -1,0 +1,190 @@
+"""What joins the devices? Who shares which links, their rates and latencies, and what a byte occupies on its way."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import inf, isfinite
+from typing import NamedTuple
+
+from edgesim.cluster.origin import Origin
+
+
+class Topology(StrEnum):
+    """How ranks share the network."""
+
+    SWITCHED = "switched"  # a full-duplex NIC per rank, a switch that never blocks
+    RADIO = "radio"  # one channel: every byte of every flow takes air time
+    PAIRS = "pairs"  # an independent link per ordered pair
+
+
+class ResourceKind(StrEnum):
+    """What a message, or work at a disk, occupies."""
+
+    TRANSMIT = "transmit"  # a rank's NIC, outwards
+    RECEIVE = "receive"  # a rank's NIC, inwards
+    LINK = "link"  # from one rank to another
+    AIR = "air"  # the channel that all share
+    DISK = "disk"  # of a rank
+
+
+class Resource(NamedTuple):
+    """Something that can be busy: its kind, and the rank or the two ranks that it belongs to."""
+
+    kind: ResourceKind
+    ranks: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {'>'.join(map(str, self.ranks))}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What joins the devices.
+
+    Attributes:
+        topology: who shares what.
+        bytes_per_s: [rank][peer] line rate. Switched: row 0 holds each rank's transmit rate, row 1 its receive rate.
+            Radio and pairs: the rate from rank to peer (the diagonal is not read).
+        latency_s: [rank][peer] seconds that a message needs beside its bytes.
+        goodput: application bytes per byte of line rate (0.956 for TCP over Ethernet: 1448/1514).
+        burst_bytes: what an idle, shaped link lets through at once (token bucket); 0 on a real wire.
+        acknowledgement: bytes that flow back per byte sent (TCP's acknowledgements: 66 for every 2 x 1448, 0.023); they
+            take from traffic the other way, where directions are apart. A radio's goodput already holds them.
+        origin, source: where the numbers come from.
+
+    Use :meth:`switched`, :meth:`radio` or :meth:`pairs`.
+    """
+
+    topology: Topology
+    bytes_per_s: tuple[tuple[float, ...], ...]
+    latency_s: tuple[tuple[float, ...], ...]
+    goodput: float
+    origin: Origin
+    source: str
+    burst_bytes: float = 0.0
+    acknowledgement: float = 0.0
+    ranks: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        ranks = len(self.latency_s)
+        object.__setattr__(self, "ranks", ranks)
+        switched = self.topology is Topology.SWITCHED
+        rows = 2 if switched else ranks
+        if len(self.bytes_per_s) != rows or any(len(row) != ranks for row in (*self.bytes_per_s, *self.latency_s)):
+            raise ValueError(f"network: {self.topology} needs {rows} x {ranks} rates and {ranks} x {ranks} latencies")
+        for i, row in enumerate(self.bytes_per_s):
+            for j, rate in enumerate(row):
+                if (switched or i != j) and not rate > 0:
+                    raise ValueError(
+                        f"network: bandwidth must be positive, got {rate:g} B/s for rank {j if switched else i}"
+                    )
+        if not all(isfinite(s) and s >= 0 for row in self.latency_s for s in row):
+            raise ValueError(f"network: latencies must be finite and >= 0, got {self.latency_s}")
+        if not 0 < self.goodput <= 1:
+            raise ValueError(f"network: goodput must lie in (0, 1], got {self.goodput}")
+        if not 0 <= self.burst_bytes < inf:
+            raise ValueError(f"network: burst_bytes must be finite and >= 0, got {self.burst_bytes}")
+        if not 0 <= self.acknowledgement < 1:
+            raise ValueError(f"network: acknowledgement must lie in [0, 1), got {self.acknowledgement}")
+        if self.acknowledgement and self.topology is Topology.RADIO:
+            raise ValueError("network: a radio's goodput already holds its acknowledgements (set acknowledgement: 0)")
+
+    @classmethod
+    def switched(
+        cls,
+        *,
+        transmit_bytes_per_s: Sequence[float],
+        receive_bytes_per_s: Sequence[float] | None = None,
+        latency_s: float | Sequence[Sequence[float]],
+        goodput: float,
+        origin: Origin | str,
+        source: str,
+        burst_bytes: float = 0.0,
+        acknowledgement: float = 0.0,
+    ) -> "Network":
+        """Full-duplex NICs on a switch; a NIC receives as fast as it transmits unless told otherwise."""
+        up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
+        return cls(
+            topology=Topology.SWITCHED,
+            bytes_per_s=(up, down),
+            latency_s=_square(latency_s, len(up)),
+            goodput=goodput,
+            origin=Origin(origin),
+            source=source,
+            burst_bytes=burst_bytes,
+            acknowledgement=acknowledgement,
+        )
+
+    @classmethod
+    def radio(
+        cls,
+        *,
+        bytes_per_s: Sequence[Sequence[float]],
+        latency_s: float | Sequence[Sequence[float]],
+        goodput: float,
+        origin: Origin | str,
+        source: str,
+    ) -> "Network":
+        """One shared channel; ``bytes_per_s[i][j]`` is the rate of station i towards j when it has the air alone."""
+        return cls(
+            topology=Topology.RADIO,
+            bytes_per_s=_rows(bytes_per_s),
+            latency_s=_square(latency_s, len(bytes_per_s)),
+            goodput=goodput,
+            origin=Origin(origin),
+            source=source,
+        )
+
+    @classmethod
+    def pairs(
+        cls,
+        *,
+        bytes_per_s: Sequence[Sequence[float]],
+        latency_s: float | Sequence[Sequence[float]],
+        goodput: float,
+        origin: Origin | str,
+        source: str,
+        acknowledgement: float = 0.0,
+    ) -> "Network":
+        """An independent link for every ordered pair of ranks."""
+        return cls(
+            topology=Topology.PAIRS,
+            bytes_per_s=_rows(bytes_per_s),
+            latency_s=_square(latency_s, len(bytes_per_s)),
+            goodput=goodput,
+            origin=Origin(origin),
+            source=source,
+            acknowledgement=acknowledgement,
+        )
+
+    def hops(self, source: int, destination: int) -> Iterator[tuple[Resource, float]]:
+        """The shared resources that a byte from source to destination uses, and for how many seconds each."""
+        if self.topology is Topology.SWITCHED:
+            yield Resource(ResourceKind.TRANSMIT, (source,)), 1 / (self.bytes_per_s[0][source] * self.goodput)
+            yield Resource(ResourceKind.RECEIVE, (destination,)), 1 / (self.bytes_per_s[1][destination] * self.goodput)
+        else:
+            link = Resource(ResourceKind.LINK, (source, destination))
+            shared = Resource(ResourceKind.AIR) if self.topology is Topology.RADIO else link
+            yield shared, 1 / (self.bytes_per_s[source][destination] * self.goodput)
+
+    @property
+    def slowest_bytes_per_s(self) -> float:
+        """Line rate of the slowest NIC or link; infinite for one rank without a NIC."""
+        switched = self.topology is Topology.SWITCHED
+        rates = [rate for i, row in enumerate(self.bytes_per_s) for j, rate in enumerate(row) if switched or i != j]
+        return min(rates, default=inf)
+
+    def goodput_bytes_per_s(self, source: int, destination: int) -> float:
+        """What one flow alone reaches from source to destination."""
+        slowest = max(seconds_per_byte for _, seconds_per_byte in self.hops(source, destination))
+        return 1 / slowest if slowest > 0 else inf
+
+
+def _rows(matrix: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in row) for row in matrix)
+
+
+def _square(latency_s: float | Sequence[Sequence[float]], ranks: int) -> tuple[tuple[float, ...], ...]:
+    if isinstance(latency_s, int | float):
+        return ((float(latency_s),) * ranks,) * ranks
+    return _rows(latency_s)
