@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgesim.schedule import Schedule, Task
+from edgesim.schedule import Schedule, Stream, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +68,9 @@ class Trace:
         """From the start of the first task to the end of the last; 0 where nothing was to be done."""
         return max(self.end_s, default=0.0) - min(self.start_s, default=0.0)
 
-    def order(self) -> dict[tuple[int, str], list[str]]:
+    def order(self) -> dict[tuple[int, Stream], list[str]]:
         """Names of tasks by rank and stream, in order of their start: equal for both players of one schedule."""
-        queues: dict[tuple[int, str], list[tuple[float, int, str]]] = {}
+        queues: dict[tuple[int, Stream], list[tuple[float, int, str]]] = {}
         for i, span in enumerate(self):
             queues.setdefault((span.task.rank, span.task.stream), []).append((span.start_s, i, span.task.name))
         return {queue: [name for *_, name in sorted(entries)] for queue, entries in queues.items()}
@@ -107,13 +107,13 @@ def to_perfetto(traces: Iterable[Trace]) -> str:
     for number, trace in enumerate(traces):
         zero_s = min(trace.start_s, default=0.0)
         offset = 1000 * number
-        lanes: dict[tuple[int, str], int] = {}
+        lanes: dict[tuple[int, Stream], int] = {}
         for span in trace:
             rank, stream = span.task.rank, span.task.stream
             if (rank, stream) not in lanes:
                 lanes[rank, stream] = len(lanes)
                 events.append(_label("process_name", offset + rank, 0, f"{trace.player} rank {rank}"))
-                events.append(_label("thread_name", offset + rank, lanes[rank, stream], stream))
+                events.append(_label("thread_name", offset + rank, lanes[rank, stream], str(stream)))
             events.append(
                 {
                     "name": span.task.name,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from edgesim.model import Block
-from edgesim.schedule import CHANNEL, COMPUTE, Op, Task
+from edgesim.schedule import COMPUTE, COMPUTE_STREAM, Op, Stream, Task
 from edgesim.work import Work, work_of
 from real_runtime.blocks.executor import BlockPart
 from real_runtime.job import Job
@@ -160,7 +160,7 @@ class Player:
 
     def __init__(self, worker: Worker, part: Part | BlockPart, program: Iterable[Task]) -> None:
         self.worker, self.part, self.transport = worker, part, worker.transport
-        self.streams: dict[str, list[Task]] = defaultdict(list)
+        self.streams: dict[Stream, list[Task]] = defaultdict(list)
         for task in program:
             self.streams[task.stream].append(task)
         self.done = {task.name: threading.Event() for task in program}
@@ -176,16 +176,16 @@ class Player:
     def play(self) -> dict[str, tuple[float, float]]:
         """Play all streams; return (ready, end) of every task. Raises TaskError."""
         threads = [
-            threading.Thread(target=self.run, args=(queue,), name=stream, daemon=True)
+            threading.Thread(target=self.run, args=(queue,), name=str(stream), daemon=True)
             for stream, queue in self.streams.items()
-            if stream != "compute"
+            if stream != COMPUTE_STREAM
         ]
         begin_s = time.monotonic()
         for task in (task for queue in self.streams.values() for task in queue if task.name in self.posted):
             self.times[task.name] = Times(begin_s, begin_s)
         for thread in threads:
             thread.start()
-        self.run(self.streams["compute"])
+        self.run(self.streams[COMPUTE_STREAM])
         for thread in threads:
             while thread.is_alive() and self.failed is None:
                 self.worker.now = f"waiting to {thread.name}"
@@ -227,8 +227,8 @@ class Player:
             case Op.SEND:
                 tensor = self.part.outgoing(task)
                 check_bytes(task, tensor)
-                assert task.payload is not None
-                self.transport.send(tensor, task.peers[0], CHANNEL[task.payload], self.tags[task.name])
+                assert task.channel is not None
+                self.transport.send(tensor, task.peers[0], task.channel, self.tags[task.name])
             case Op.RECV:
                 if task.name not in self.posted:
                     self.post(task)
@@ -247,10 +247,8 @@ class Player:
         """Announce a receive."""
         tensor = self.part.incoming(task)
         check_bytes(task, tensor)
-        assert task.payload is not None
-        self.posted[task.name] = self.transport.post_receive(
-            tensor, task.peers[0], CHANNEL[task.payload], self.tags[task.name]
-        )
+        assert task.channel is not None
+        self.posted[task.name] = self.transport.post_receive(tensor, task.peers[0], task.channel, self.tags[task.name])
 
 
 def check_bytes(task: Task, tensor: Tensor) -> None:

@@ -305,7 +305,9 @@ def test_one_rank_alone_sends_nothing(strategy: str, purpose: str) -> None:
 
 
 def test_messages_of_activations_and_of_gradients_never_wait_for_each_other() -> None:
-    streams = {task.payload: task.stream for task in train(BERT, "hybrid_model", 2).programs[0] if task.op is Op.SEND}
+    streams = {
+        task.payload: str(task.stream) for task in train(BERT, "hybrid_model", 2).programs[0] if task.op is Op.SEND
+    }
     assert streams[Payload.TILE] == streams[Payload.PARTIAL] == "send to 1/forward"
     assert streams[Payload.GRADIENT] == "send to 1/backward"
 

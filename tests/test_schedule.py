@@ -6,7 +6,7 @@ import pytest
 from builders import chain, collective, compute, hybrid_plan, receive, schedule_of, send, workload
 
 from edgesim.errors import ScheduleError
-from edgesim.schedule import Op, Payload, Schedule, Task
+from edgesim.schedule import Channel, Op, Payload, Schedule, Stream, StreamKind, Task, task_from_text, task_to_text
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 
 
@@ -38,7 +38,7 @@ def test_a_schedule_survives_its_text_and_keeps_its_hash() -> None:
     ids=str,
 )
 def test_every_kind_of_task_survives_its_line(task: Task) -> None:
-    assert Task.parse(task.line()) == task
+    assert task_from_text(task_to_text(task)) == task
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_every_kind_of_task_survives_its_line(task: Task) -> None:
 )
 def test_a_line_that_is_no_task_is_refused(line: str) -> None:
     with pytest.raises(ScheduleError, match="not a task"):
-        Task.parse(line)
+        task_from_text(line)
 
 
 def test_a_text_that_starts_with_no_rank_is_refused() -> None:
@@ -170,7 +170,7 @@ def test_different_channels_need_no_common_order() -> None:
 
 
 def test_streams_are_one_per_kind_of_work_peer_direction_and_channel() -> None:
-    assert sorted({task.stream for task in small()}) == [
+    assert sorted({str(task.stream) for task in small()}) == [
         "collective/weights",
         "compute",
         "receive from 0/forward",
@@ -180,8 +180,15 @@ def test_streams_are_one_per_kind_of_work_peer_direction_and_channel() -> None:
         "send to 1/backward",
         "send to 2/forward",
     ]
-    assert replace(compute(Op.F, 0), op=Op.CACHE_READ).stream == "disk"
+    assert replace(compute(Op.F, 0), op=Op.CACHE_READ).stream == Stream(StreamKind.DISK)
 
 
 def test_a_schedule_prints_its_size() -> None:
     assert str(small()) == f"schedule of {len(small())} tasks on 3 ranks, {small().hash[:12]}"
+
+
+def test_a_task_knows_the_channel_of_its_bytes() -> None:
+    assert send(0, 1, 10).channel is Channel.FORWARD
+    assert send(0, 1, 10, payload=Payload.GRADIENT).channel is Channel.BACKWARD
+    assert {task.channel for task in small() if task.op is Op.ALL_REDUCE} == {Channel.WEIGHTS}
+    assert compute(Op.F, 0).channel is None

@@ -7,6 +7,7 @@ import pytest
 from block_builders import BERT, boards, infer, played
 from builders import chain, constant_profile, homogeneous, hybrid_plan, pipeline_plan, play, switched
 
+from edgesim.schedule import COMPUTE_STREAM, Channel, Stream, StreamKind
 from edgesim.trace import Reading, Trace, save_perfetto, to_perfetto
 
 
@@ -29,9 +30,9 @@ def test_the_makespan_does_not_depend_on_where_the_clock_starts() -> None:
 
 def test_tasks_of_a_stream_are_listed_in_the_order_of_their_start() -> None:
     order = small().order()
-    assert order[0, "compute"] == ["0F0@0", "0F1@0", "0B0@0", "0B1@0", "0UPDATE@0"]
-    assert order[1, "compute"] == ["1F0@1", "1B0@1", "1F1@1", "1B1@1", "1UPDATE@1"]
-    assert order[0, "receive from 1/backward"] == ["0RECV_gradient0@0<1", "0RECV_gradient1@0<1"]
+    assert order[0, COMPUTE_STREAM] == ["0F0@0", "0F1@0", "0B0@0", "0B1@0", "0UPDATE@0"]
+    assert order[1, COMPUTE_STREAM] == ["1F0@1", "1B0@1", "1F1@1", "1B1@1", "1UPDATE@1"]
+    assert order[0, Stream(StreamKind.RECEIVE, 1, Channel.BACKWARD)] == ["0RECV_gradient0@0<1", "0RECV_gradient1@0<1"]
 
 
 def test_a_trace_survives_its_lines() -> None:

@@ -1,6 +1,6 @@
 """How do all ranks' times become one trace? A message needs both of its ends to say when it really started."""
 
-from edgesim.schedule import MESSAGE, Schedule
+from edgesim.schedule import MESSAGE, Channel, Schedule
 from edgesim.trace import Trace
 
 
@@ -13,7 +13,7 @@ def merge(schedule: Schedule, times: dict[str, tuple[float, float]], slow_motion
     graph = schedule.graph
     start_s = [times[task.name][0] for task in graph.tasks]
     end_s = [times[task.name][1] for task in graph.tasks]
-    last_s: dict[tuple[int, int, str], float] = {}
+    last_s: dict[tuple[int, int, Channel | None], float] = {}
     order = sorted(range(len(graph.members)), key=lambda node: max(end_s[task] for task in graph.members[node]))
     for node in order:
         members = graph.members[node]
@@ -22,7 +22,7 @@ def merge(schedule: Schedule, times: dict[str, tuple[float, float]], slow_motion
             continue
         ready_s = max(start_s[task] for task in members)
         if first.op in MESSAGE:
-            connection = (first.rank, first.peers[0], first.stream.split("/")[1])
+            connection = (first.rank, first.peers[0], first.channel)
             ended_s = end_s[members[1]]
             ready_s = min(max(ready_s, last_s.get(connection, 0.0)), ended_s)
             last_s[connection] = ended_s

@@ -1,0 +1,67 @@
+"""How is a task written in a schedule's text? One line: its name, its ranges, and what it needs."""
+
+import re
+
+from edgesim.errors import ScheduleError
+from edgesim.schedule.task import COLLECTIVE, Op, Payload, Task
+
+_NAME = re.compile(
+    r"(?P<stage>\d+)(?P<op>" + "|".join(sorted(Op, key=len, reverse=True)) + r")(?:_(?P<payload>[a-z]+))?"
+    r"(?P<micro_batch>\d+)?(?:\.(?P<block>[\w./-]+))?(?:#(?P<tile>\d+))?@(?P<rank>\d+)(?:[<>](?P<peer>\d+))?"
+)
+
+
+def task_to_text(task: Task) -> str:
+    """One line for a task, without its end; :func:`task_from_text` reads it back."""
+    fields = [task.name, f"layers={task.layers[0]}:{task.layers[1]}", f"samples={task.samples[0]}:{task.samples[1]}"]
+    for name, (start, stop) in (("tokens", task.tokens), ("units", task.units)):
+        if stop:
+            fields.append(f"{name}={start}:{stop}")
+    if task.op in COLLECTIVE:
+        fields.append(f"peers={','.join(map(str, task.peers))}")
+    if task.nbytes:
+        fields.append(f"bytes={task.nbytes}")
+    if task.needs:
+        fields.append(f"needs={','.join(task.needs)}")
+    return " ".join(fields)
+
+
+def task_from_text(line: str) -> Task:
+    """Read a line of :func:`task_to_text`. Raises ScheduleError."""
+    try:
+        return _task(*line.split())
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "expected something like '1F3@2 layers=0:2 samples=0:4'"
+        raise ScheduleError(f"not a task: {line.strip()!r} ({expected}; {error})") from None
+
+
+def _task(name: str, *fields: str) -> Task:
+    if (parts := _NAME.fullmatch(name)) is None:
+        raise ValueError(f"{name} is not the name of a task")
+    value = dict(field.split("=", 1) for field in fields)
+    peers = parts["peer"] or value.get("peers", "")
+    return Task(
+        op=Op(parts["op"]),
+        rank=int(parts["rank"]),
+        stage=int(parts["stage"]),
+        layers=_pair(value["layers"]),
+        block=parts["block"] or "",
+        micro_batch=_int(parts["micro_batch"]),
+        tile=_int(parts["tile"]),
+        samples=_pair(value["samples"]),
+        tokens=_pair(value.get("tokens", "0:0")),
+        units=_pair(value.get("units", "0:0")),
+        payload=Payload(parts["payload"]) if parts["payload"] else None,
+        peers=tuple(int(peer) for peer in peers.split(",") if peer),
+        nbytes=int(value.get("bytes", 0)),
+        needs=tuple(value["needs"].split(",")) if "needs" in value else (),
+    )
+
+
+def _pair(text: str) -> tuple[int, int]:
+    start, stop = text.split(":")
+    return int(start), int(stop)
+
+
+def _int(text: str | None) -> int | None:
+    return None if text is None else int(text)
