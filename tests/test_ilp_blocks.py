@@ -27,7 +27,7 @@ from edgesim.planners.exact.blocks import search as block_search
 from edgesim.planners.exact.blocks.explain import lacking_bytes
 from edgesim.planners.exact.blocks.feasibility import Feasibility
 from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
-from edgesim.planners.exact.blocks.memory_rows import held_at, memory_rows, rounding_bytes, share_of
+from edgesim.planners.exact.blocks.memory_rows import Divisible, held_at, memory_rows, rounding_bytes, share_of
 from edgesim.planners.exact.blocks.milp import BlockMilp
 from edgesim.planners.exact.blocks.tables import PhaseSeconds, Tables
 from edgesim.planners.exact.blocks.teams import teams
@@ -270,18 +270,19 @@ def test_no_plan_is_below_the_bound_of_its_largest_tile_or_outside_the_windows_o
     )
     units, tokens = WAYS[way]
     totals = {by: total for by, total in TOTALS.items() if (tokens if by is SplitBy.TOKENS else units)}
-    found, ones = phases(problem, units=units, tokens=tokens, overlap=overlap), dict.fromkeys(totals, 1)
-    phase_seconds = PhaseSeconds(BlockCosts(problem, heads=HEADS, columns=COLUMNS), totals, ones)
+    counts = phases(problem, units=units, tokens=tokens, overlap=overlap)
+    division = Divisible(totals=totals, multiples=dict.fromkeys(totals, 1))
+    phase_seconds = PhaseSeconds(BlockCosts(problem, heads=HEADS, columns=COLUMNS), division)
     seconds = BlockLatency(problem, units=units, tokens=tokens, overlap=overlap)
-    reached = {
-        team.size: Feasibility(Tables(problem, phase_seconds, found, team, totals=totals, units=ones))
+    by_size = {
+        team.size: Feasibility(Tables(phase_seconds, counts, team))
         for team in teams(problem, tuple(problem.ranks), leave_out=leave_out, most=3)
     }
     for plan in all_plans(problem, way, leave_out=leave_out):
-        (stage,), value_s, feasibility = plan.stages, seconds(plan), reached[len(plan.ranks)]
+        (stage,), value_s, feasibility = plan.stages, seconds(plan), by_size[len(plan.ranks)]
         largest = max(stage.tokens, default=0)
         assert feasibility.tiles.bound_s(largest, largest) <= value_s * (1 + 1e-9)
-        assert feasibility.alone_s <= feasibility.bound_s * (1 + 1e-9) <= value_s * (1 + 2e-9)
+        assert feasibility.separate_bound_s <= feasibility.bound_s * (1 + 1e-9) <= value_s * (1 + 2e-9)
         windows = feasibility.within(value_s * (1 + 1e-7))
         shares = {SplitBy.HEADS: stage.heads, SplitBy.COLUMNS: stage.columns, SplitBy.TOKENS: stage.tokens}
         for by, windows_of in windows.items():
@@ -491,7 +492,8 @@ def test_with_what_is_lacking_added_there_is_a_plan() -> None:
 
 def _lacking(problem: Problem) -> list[float]:
     totals = {SplitBy.HEADS: HEADS, SplitBy.COLUMNS: COLUMNS}
-    return list(lacking_bytes(problem, tuple(problem.ranks), totals, dict.fromkeys(totals, 1)).values())
+    division = Divisible(totals=totals, multiples=dict.fromkeys(totals, 1))
+    return list(lacking_bytes(problem, tuple(problem.ranks), division).values())
 
 
 def test_dividing_nothing_is_refused() -> None:

@@ -1,11 +1,11 @@
-"""Who lacks how much memory, if no division fits? The least memory that would have to be added, and where."""
+"""Why does no division of blocks fit? Which device lacks how much memory, if as little as possible is added in all."""
 
 from collections.abc import Sequence
 
 import pulp
 
 from edgesim.plan import OUT_OF_MEMORY
-from edgesim.planners.exact.blocks.memory_rows import Amounts, budget_bytes, held_at, memory_rows, share_of
+from edgesim.planners.exact.blocks.memory_rows import Divisible, budget_bytes, held_at, memory_rows, share_of
 from edgesim.planners.problem import Problem
 from edgesim.planners.solvers.race import solve
 from edgesim.units import show
@@ -14,15 +14,14 @@ _MEGA = 1e6
 _TIME_LIMIT_S = 10.0
 
 
-def shortage(problem: Problem, members: Sequence[int], totals: Amounts, units: Amounts) -> str:
-    """What an InfeasibleError says: a device, how much it lacks, and what would do.
+def shortage(problem: Problem, members: Sequence[int], division: Divisible) -> str:
+    """Return what an InfeasibleError says: a device, how much it lacks, and what would be enough.
 
-    Rows of memory are made elastic, and what is added to all devices in all is minimised, for all members at work.
+    Rows of memory are made elastic, and the sum of what is added to the devices is minimised, all members working.
     """
-    most = min(total // units[by] for by, total in totals.items())
     roomy = sorted(members, key=lambda rank: (-budget_bytes(problem, rank), rank))
-    members = tuple(sorted(roomy[:most]))  # of more than can have one of everything, those with most room
-    lacking = lacking_bytes(problem, members, totals, units)
+    members = tuple(sorted(roomy[: division.most_ranks]))  # where some would get nothing: those with most room
+    lacking = lacking_bytes(problem, members, division)
     rank = max(lacking, key=lambda r: (lacking[r], -r))
     device, room = problem.cluster.devices[rank], budget_bytes(problem, rank)
     rest = sorted(((lacks, r) for r, lacks in lacking.items() if r != rank and lacks > 0), reverse=True)
@@ -35,18 +34,18 @@ def shortage(problem: Problem, members: Sequence[int], totals: Amounts, units: A
     )
 
 
-def lacking_bytes(problem: Problem, members: Sequence[int], totals: Amounts, units: Amounts) -> dict[int, float]:
-    """[rank] bytes to be added, so that all members together can hold everything; the least in all.
+def lacking_bytes(problem: Problem, members: Sequence[int], division: Divisible) -> dict[int, float]:
+    """Return by rank the bytes to add, so that all members together can hold everything; their sum is the least.
 
-    Rows choose the division, to a few bytes; what it lacks is exact.
+    Rows choose the division, to a few bytes; what each rank lacks for it is exact.
     """
-    n = len(members)
+    n, totals, multiples = len(members), division.totals, division.multiples
     elastic = pulp.LpProblem("shortage", pulp.LpMinimize)
     added = {rank: elastic.add_variable(f"added_{rank:03d}", lowBound=0) for rank in members}
     amounts = {
         rank: {
             by: elastic.add_variable(
-                f"{by}_{rank:03d}", lowBound=1, upBound=total // units[by] - n + 1, cat=pulp.LpInteger
+                f"{by}_{rank:03d}", lowBound=1, upBound=total // multiples[by] - n + 1, cat=pulp.LpInteger
             )
             for by, total in totals.items()
         }
@@ -54,15 +53,15 @@ def lacking_bytes(problem: Problem, members: Sequence[int], totals: Amounts, uni
     }
     elastic += pulp.lpSum(added.values())
     for by, total in totals.items():
-        elastic += pulp.lpSum(amounts[rank][by] for rank in members) == total // units[by]
+        elastic += pulp.lpSum(amounts[rank][by] for rank in members) == total // multiples[by]
     for rank in members:
         for row in memory_rows(problem, totals, ranks=n):
-            need = pulp.lpSum(each * units[by] / _MEGA * amounts[rank][by] for by, each in row.each_bytes)
+            need = pulp.lpSum(each * multiples[by] / _MEGA * amounts[rank][by] for by, each in row.each_bytes)
             elastic += need + row.base_bytes / _MEGA - added[rank] <= budget_bytes(problem, rank) / _MEGA
     result = solve(elastic, time_limit_s=_TIME_LIMIT_S, gap=1e-4)
     lacking: dict[int, float] = {}
     for rank in members:
-        share = {by: units[by] * round(result.values[variable.name]) for by, variable in amounts[rank].items()}
+        share = {by: multiples[by] * round(result.values[variable.name]) for by, variable in amounts[rank].items()}
         held = held_at(problem, share_of(totals, share), ranks=n, context_bytes=0.0)
         lacking[rank] = max(held.total_bytes - budget_bytes(problem, rank), 0.0)
     return lacking

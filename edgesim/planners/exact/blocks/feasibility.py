@@ -1,11 +1,12 @@
-"""Can all be shared out within limits? An exact answer for heads and columns, and the bounds on seconds that follow.
+"""Can everything be shared out within limits? Exactly for heads and columns, with the bounds on seconds that follow.
 
 A dynamic programme over the ranks, for limits on what each may take:
 
-    most(k, h) = the most columns that k of the ranks so far can hold beside h heads in all
+    most(k, h) = the most columns that k of the ranks so far can hold together with h heads
 
-With tokens divided as well, the memory of one token each is counted here, and that they suffice is asked apart: what
-is refused is impossible, what is allowed may still be. Thresholds on one phase alone bound it from below.
+With tokens divided as well, the memory of one token each is counted here, and whether tokens suffice is checked
+separately: what is refused is impossible, what is allowed may still be. The lowest limit on one phase alone with which
+everything can be shared out bounds the phase from below.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 from edgesim.model import SplitBy
 from edgesim.planners.exact.blocks.memory_rows import Amounts, held_at, room_bytes, share_of
 from edgesim.planners.exact.blocks.tables import Array, Tables
-from edgesim.planners.exact.blocks.tile_bounds import Tiles
+from edgesim.planners.exact.blocks.tile_bounds import TileBounds
 
 _HALVINGS = 20
 
@@ -25,14 +26,14 @@ Windows = Mapping[SplitBy, Mapping[int, Array]]
 
 
 class Feasibility:
-    """What a team can reach."""
+    """Which limits on seconds leave a team enough choices to share everything out."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables, self.team = tables, tables.team
         self._held: dict[tuple[float, tuple[int, ...]], float] = {}
 
     def holds(self, rank: int, share: Amounts) -> bool:
-        """Whether the rank can hold the share: to the byte, and exactly what Plan.check asks."""
+        """Return whether the rank can hold the share: to the byte, exactly as Plan.check counts."""
         tables, device = self.tables, self.tables.problem.cluster.devices[rank]
         key = device.context_bytes, tuple(share.values())
         if key not in self._held:
@@ -42,13 +43,13 @@ class Feasibility:
         return self._held[key] <= tables.problem.budget_bytes(rank)
 
     def possible(self, windows: Windows) -> bool:
-        """Whether all can be shared out within the windows."""
+        """Return whether everything can be shared out within the windows."""
         if not self._each_enough(windows):
             return False
         return SplitBy.HEADS not in windows or self._most_columns(windows) >= self.tables.totals[SplitBy.COLUMNS]
 
     def _enough(self, by: SplitBy, windows: Mapping[int, Array]) -> bool:
-        """Of one kind for itself: the ranks that can have most."""
+        """Return whether one kind can be shared out, ignoring the others, by the ranks that can have most."""
         amounts = np.asarray(self.tables.amounts[by])
         most = sorted(int(np.max(amounts, where=window, initial=0)) for window in windows.values())
         return most[-self.team.size] > 0 and sum(most[-self.team.size :]) >= self.tables.totals[by]
@@ -68,7 +69,7 @@ class Feasibility:
         return float(most[size, heads])
 
     def _columns_beside(self, rank: int, window: Array) -> Array:
-        """[heads choice] the most columns of the window that fit beside these heads; 0 where none do."""
+        """Return, [heads choice], the most columns of the window that fit beside these heads; 0 where none do."""
         amounts = np.asarray(self.tables.amounts[SplitBy.COLUMNS])
         allowed = np.where(window[None, :], amounts[None, :], 0)
         most: Array = np.max(np.where(self._together[rank], allowed, 0), axis=1)
@@ -76,7 +77,7 @@ class Feasibility:
 
     @cached_property
     def _together(self) -> Mapping[int, Array]:
-        """[rank][heads choice, columns choice] whether memory allows both, beside one token."""
+        """[rank][heads choice, columns choice] whether memory allows both, and one token."""
         amounts = {by: np.asarray(of) for by, of in self.tables.amounts.items()}
         needs = []
         for row in self.tables.memory:
@@ -91,38 +92,38 @@ class Feasibility:
 
     @cached_property
     def unlimited(self) -> bool:
-        """Whether anything is possible, whatever it takes."""
+        """Whether any division fits, however long it takes."""
         return self.possible(self._windows({}))
 
     @cached_property
     def least_s(self) -> list[float]:
-        """[phase] seconds below which no shares that fit in memory get it."""
+        """[phase] seconds that every division that fits in memory takes at least."""
         return [self._least_s(p) for p in range(len(self.tables.phases))]
 
     @cached_property
     def bound_s(self) -> float:
-        """Seconds below which no plan of the team gets, whatever its largest tile; inf if there is no plan."""
+        """Seconds that every plan of the team takes at least, whatever its largest tile; inf if there is no plan."""
         return self.tiles.best[0] if self.unlimited else inf
 
     @cached_property
-    def alone_s(self) -> float:
-        """The same with every phase, and all exchanges, for themselves."""
+    def separate_bound_s(self) -> float:
+        """The weaker bound that adds up the bounds of every phase and of all exchanges, each on its own."""
         phases = sum(count * least for least, (_, count) in zip(self.least_s, self.tables.phases, strict=True))
         return phases + self.tables.exchanges_s(self.tables.fewest)
 
     @cached_property
-    def tiles(self) -> Tiles:
+    def tiles(self) -> TileBounds:
         """Bounds for every size of the largest tile."""
-        return Tiles(self.tables, self.least_s)
+        return TileBounds(self.tables, self.least_s)
 
     def _least_s(self, p: int) -> float:
-        """The least limit with which the phase leaves enough to share out; among what its choices take."""
+        """Return the least limit of the phase, among its choices' seconds, with which everything can be shared out."""
         taken = [of[rank][p] for of in self.tables.taken_s.values() for rank in self.team.members]
         times = np.unique(np.concatenate(taken))
 
         def first(low: int, enough: Callable[[Windows], bool]) -> int:
             high = len(times) - 1
-            step = 1  # from the last place, doubling: it is often the first that is asked
+            step = 1  # from the last place, doubling: it is often the first that is tried
             while low < high:
                 middle = min(low + step - 1, (low + high) // 2)
                 if enough(self._windows({p: float(times[middle])})):
@@ -134,11 +135,11 @@ class Feasibility:
         return float(times[first(first(0, self._each_enough), self.possible)])
 
     def _each_enough(self, windows: Windows) -> bool:
-        """Whether there is enough of every kind for itself: quick, and necessary."""
+        """Return whether every kind can be shared out, ignoring the others: quick, and necessary."""
         return all(self._enough(by, of) for by, of in windows.items())
 
     def stretch(self) -> float:
-        """The least factor by which all phases at once may outlast their least seconds, so that all is shared out."""
+        """Return by what part all phases must exceed their least seconds, so that everything can be shared out."""
         low, high = 0.0, 0.01
         while not self.possible(self.stretched(high)):
             low, high = high, 2 * high
@@ -150,22 +151,22 @@ class Feasibility:
         return high
 
     def stretched(self, more: float) -> Windows:
-        """The windows in which all phases, and the exchanges, take up to so much more than with the best tile."""
+        """Return the windows in which all phases, and exchanges, take up to so much more than with the best tile."""
         _, size = self.tiles.best
         return self.tables.windows([least * (1 + more) for least in self.tiles.phases_s(size, size)], size * (1 + more))
 
     def within(self, value_s: float) -> Windows:
-        """The windows of every plan that takes no longer than so many seconds, at least the bound."""
+        """Return the windows that hold every plan of at most so many seconds, which are at least the bound."""
         first, last = self.tiles.within(value_s)
-        # Whatever the tile in this range: all that is not of a phase takes no less than the bound, less this of it.
+        # Whatever the tile in this range: all else than the phase takes at least the bound less the phase's part of it.
         most_s = self.tiles.phases_s(last, first)
         limits_s = [
-            min(least + (value_s - self.alone_s) / count, most + (value_s - self.bound_s) / count)
+            min(least + (value_s - self.separate_bound_s) / count, most + (value_s - self.bound_s) / count)
             for least, most, (_, count) in zip(self.least_s, most_s, self.tables.phases, strict=True)
         ]
         return self.tables.windows(limits_s, last)
 
     def _windows(self, limits_s: Mapping[int, float]) -> Windows:
-        """The windows with limits on some phases only."""
+        """Return the windows with limits on some phases only."""
         limits = [limits_s.get(p, inf) for p in range(len(self.tables.phases))]
         return self.tables.windows(limits, self.tables.tokens)

@@ -1,11 +1,12 @@
-"""Which heads, columns and tokens should each rank have, beyond doubt? An integer programme, proven optimal.
+"""Which heads, columns and tokens should each rank have, provably? An integer programme for Galaxy's problem.
 
-Galaxy's problem (arXiv 2405.17245) for its hybrid, and for tensor and sequence parallelism: the seconds of one request,
-or iteration, as block_latency_s adds them up, over all shares that fit in memory; and, if devices may stay out, over
-all choices of devices. Among equally fast plans it takes one with little work in all.
+Galaxy (Ye et al., INFOCOM 2024, arXiv 2405.17245) divides blocks by a heuristic. Here its hybrid, and tensor and
+sequence parallelism, are optimised exactly: the seconds of one request, or iteration, as block_latency_s adds them up,
+over all shares that fit in memory; and, if devices may stay out, over all choices of devices. Among equally fast plans
+it takes one with little work in all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from math import inf
@@ -19,9 +20,9 @@ from edgesim.planners.cost_models.block_time import BlockCosts, block_latency_s
 from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.exact.blocks.explain import shortage
 from edgesim.planners.exact.blocks.feasibility import Feasibility
-from edgesim.planners.exact.blocks.memory_rows import Amounts
+from edgesim.planners.exact.blocks.memory_rows import Amounts, Divisible
 from edgesim.planners.exact.blocks.search import TeamResult, TeamSearch
-from edgesim.planners.exact.blocks.tables import PhaseSeconds, Tables, exchanges_alone_s
+from edgesim.planners.exact.blocks.tables import PhaseSeconds, Tables, Team, exchanges_alone_s
 from edgesim.planners.exact.blocks.teams import equal_pairs, teams
 from edgesim.planners.problem import Problem
 
@@ -41,12 +42,13 @@ def ilp_blocks(
     column_unit: int | None = None,
     time_limit_s: float = 60.0,
 ) -> Plan:
-    """The fastest division of heads and columns (``units``), of ``tokens``, or of all three.
+    """Return the fastest division of heads and columns (``units``), of ``tokens``, or of all three.
 
     ``overlap`` and ``exchange`` are the strategy's; only rings are counted. ``leave_out`` lets ranks stay out, else
-    each has at least one of everything. Columns are given in tiles of ``column_unit``; None: the fewest that make at
-    most 64 tiles. At the time limit the plan is the best so far, and its proof says what gap is left. Raises PlanError;
-    ProfileError for shares that the profile does not know; InfeasibleError naming who lacks how much memory.
+    each has at least one of everything. Columns are given in multiples of ``column_unit``; None: the smallest that
+    leaves at most 64 multiples. At the time limit the plan is the best so far, and its proof says what gap is left.
+    Raises PlanError; ProfileError for shares that the profile does not know; InfeasibleError naming who lacks how much
+    memory.
     """
     if not units and not tokens:
         raise PlanError("ilp_blocks is told to divide neither units nor tokens (take a strategy that divides blocks)")
@@ -55,94 +57,76 @@ def ilp_blocks(
             f"ilp_blocks counts exchanges around a ring, not over a {exchange} (say strategy.exchange=ring, or take "
             "planner proportional_blocks)"
         )
-    planner = _BlockSearch(problem, units, tokens, overlap and units and tokens, ranks, column_unit, time_limit_s)
-    best, bound_s, search = planner.search(leave_out)
-    if best is not None:
-        return planner.plan(best, bound_s, search)
-    if bound_s < inf:
-        raise PlanError(f"ilp_blocks found no plan within {time_limit_s:g} s (raise time_limit_s)")
-    raise InfeasibleError(shortage(problem, planner.members, planner.totals, planner.given))
+    members = chosen_ranks(problem, ranks)
+    division = _divisible(problem, units=units, tokens=tokens, column_unit=column_unit)
+    search = _BlockSearch(problem, division, overlap=overlap and units and tokens, time_limit_s=time_limit_s)
+    return search.plan(members, leave_out=leave_out)
 
 
 class _BlockSearch:
-    """What is divided, and the phases that this makes."""
+    """The search over all teams of ranks that may divide the blocks."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        units: bool,
-        tokens: bool,
-        overlap: bool,
-        ranks: Ranks,
-        column_unit: int | None,
-        time_limit_s: float,
-    ) -> None:
+    def __init__(self, problem: Problem, division: Divisible, *, overlap: bool, time_limit_s: float) -> None:
         self.began_s, self.time_limit_s = perf_counter(), time_limit_s
-        self.problem, self.overlap = problem, overlap
-        self.members = chosen_ranks(problem, ranks)
+        self.problem, self.division, self.overlap = problem, division, overlap
+        units, tokens = SplitBy.HEADS in division.totals, SplitBy.TOKENS in division.totals
+        self.counts = phases(problem, units=units, tokens=tokens, overlap=overlap)
         heads, columns = (splits(problem, kind) for kind in (BlockKind.ATTENTION, BlockKind.MLP))
-        divided = {SplitBy.HEADS: heads, SplitBy.COLUMNS: columns} if units else {}
-        self.totals: Amounts = divided | ({SplitBy.TOKENS: problem.workload.tokens} if tokens else {})
-        self.given: Amounts = dict.fromkeys(self.totals, 1)
-        if units:
-            self.given[SplitBy.COLUMNS] = _column_unit(columns, column_unit)
-        self.found = phases(problem, units=units, tokens=tokens, overlap=overlap)
-        self.costs = BlockCosts(problem, heads=heads, columns=columns)
+        self.phase_seconds = PhaseSeconds(BlockCosts(problem, heads=heads, columns=columns), division)
 
-    @property
-    def most(self) -> int:
-        """How many ranks can have one of everything."""
-        return min(total // self.given[by] for by, total in self.totals.items())
-
-    def search(self, leave_out: bool) -> tuple[TeamResult | None, float, TeamSearch | None]:
-        """The best of all teams, what none can beat, and the search that found it."""
-        if not leave_out and len(self.members) > self.most:
+    def plan(self, ranks: tuple[int, ...], *, leave_out: bool) -> Plan:
+        """Return the checked plan of the best team, with its proof. Raises PlanError and InfeasibleError."""
+        if not leave_out and len(ranks) > self.division.most_ranks:
             raise PlanError(
-                f"ilp_blocks: {len(self.members)} ranks divide {self._parts()}, and each needs one of everything "
+                f"ilp_blocks: {len(ranks)} ranks divide {self.division}, and each needs one of everything "
                 "(say leave_out=true, name fewer ranks, or take a smaller column_unit)"
             )
-        found = teams(self.problem, self.members, leave_out=leave_out, most=self.most)
-        phase_seconds = PhaseSeconds(self.costs, self.totals, self.given)
+        best, bound_s, search = self._best_of(
+            teams(self.problem, ranks, leave_out=leave_out, most=self.division.most_ranks)
+        )
+        if best is not None and search is not None:
+            return self._proven(best, bound_s, search)
+        if bound_s < inf:
+            raise PlanError(f"ilp_blocks found no plan within {self.time_limit_s:g} s (raise time_limit_s)")
+        raise InfeasibleError(shortage(self.problem, ranks, self.division))
+
+    def _best_of(self, candidates: Sequence[Team]) -> tuple[TeamResult | None, float, TeamSearch | None]:
+        """Return the best of all teams, a bound that none can beat, and the search that reached it."""
         best: TeamResult | None = None
-        by: TeamSearch | None = None
+        best_search: TeamSearch | None = None
         bound_s = inf
         # The most promising first: teams by what their exchanges take, until their tables say what all takes.
         queue: list[tuple[float, int, int, Feasibility | None]] = [
-            (exchanges_alone_s(self.found, team, self.totals, self.problem.workload.tokens), team.size, i, None)
-            for i, team in enumerate(found)
+            (exchanges_alone_s(self.counts, team, self.division, self.problem.workload.tokens), team.size, i, None)
+            for i, team in enumerate(candidates)
         ]
         heapify(queue)
         while queue:
-            least_s, size, i, of = heappop(queue)
+            least_s, size, i, feasibility = heappop(queue)
             value_s = inf if best is None else best.value_s
             late = perf_counter() - self.began_s > self.time_limit_s
             if least_s >= value_s or late:  # what is not tried is bounded by what is known of it
                 bound_s = min(bound_s, least_s)
                 continue
-            if of is None:
-                of = Feasibility(
-                    Tables(self.problem, phase_seconds, self.found, found[i], totals=self.totals, units=self.given)
-                )
-                heappush(queue, (of.bound_s, size, i, of))
+            if feasibility is None:
+                feasibility = Feasibility(Tables(self.phase_seconds, self.counts, candidates[i]))
+                heappush(queue, (feasibility.bound_s, size, i, feasibility))
                 continue
-            search = TeamSearch(of, equal_pairs(self.problem, of.team), deadline_s=self.began_s + self.time_limit_s)
+            pairs = equal_pairs(self.problem, feasibility.team)
+            search = TeamSearch(feasibility, pairs, deadline_s=self.began_s + self.time_limit_s)
             result = search.best(value_s)
             bound_s = min(bound_s, result.bound_s)
             if result.chosen is not None and result.value_s < value_s:
-                best, by = result, search
-        return best, bound_s if best is None else min(bound_s, best.value_s), by
+                best, best_search = result, search
+        return best, bound_s if best is None else min(bound_s, best.value_s), best_search
 
-    def _parts(self) -> str:
-        return ", ".join(f"{total // self.given[by]} {by}" for by, total in self.totals.items())
-
-    def plan(self, best: TeamResult, bound_s: float, search: TeamSearch | None) -> Plan:
-        """The checked plan, with its proof. Raises PlanError."""
-        assert search is not None
+    def _proven(self, best: TeamResult, bound_s: float, search: TeamSearch) -> Plan:
+        """Return the checked plan, with its proof. Raises PlanError."""
         assert best.chosen is not None
         plan = self._divided(best.chosen)
         value_s = block_latency_s(self.problem, plan, overlap=self.overlap)
-        if (again := search.second(value_s)) is not None:
-            other = self._divided(again)
+        if (shares := search.least_work(value_s)) is not None:
+            other = self._divided(shares)
             other_s = block_latency_s(self.problem, other, overlap=self.overlap)
             if other_s <= value_s * (1 + _PROVEN / 2):
                 plan, value_s = other, other_s
@@ -159,12 +143,12 @@ class _BlockSearch:
         return replace(plan, proof=proof, predicted_s=value_s)
 
     def _grid(self) -> str:
-        unit = self.given.get(SplitBy.COLUMNS, 1)
+        unit = self.division.multiples.get(SplitBy.COLUMNS, 1)
         return f", columns in tiles of {unit}" if unit > 1 else ""
 
     def _divided(self, chosen: Mapping[int, Amounts]) -> Plan:
         def shares(by: SplitBy) -> tuple[int, ...]:
-            return tuple(amounts[by] for amounts in chosen.values()) if by in self.totals else ()
+            return tuple(amounts[by] for amounts in chosen.values()) if by in self.division.totals else ()
 
         return divided_plan(
             self.problem,
@@ -176,12 +160,23 @@ class _BlockSearch:
         )
 
 
-def _column_unit(columns: int, asked: int | None) -> int:
-    """Columns of a tile. Raises PlanError for tiles that do not add up."""
-    if asked is None:
+def _divisible(problem: Problem, *, units: bool, tokens: bool, column_unit: int | None) -> Divisible:
+    """Return what is divided. Raises PlanError for a ``column_unit`` that does not divide the columns."""
+    heads, columns = (splits(problem, kind) for kind in (BlockKind.ATTENTION, BlockKind.MLP))
+    totals: Amounts = {SplitBy.HEADS: heads, SplitBy.COLUMNS: columns} if units else {}
+    totals |= {SplitBy.TOKENS: problem.workload.tokens} if tokens else {}
+    multiples: Amounts = dict.fromkeys(totals, 1)
+    if units:
+        multiples[SplitBy.COLUMNS] = _column_unit(columns, column_unit)
+    return Divisible(totals=totals, multiples=multiples)
+
+
+def _column_unit(columns: int, wanted: int | None) -> int:
+    """Return of how many columns every share is a multiple. Raises PlanError for a number that is no divisor."""
+    if wanted is None:
         fits = [unit for unit in range(1, columns + 1) if columns % unit == 0 and columns // unit <= _TILES]
-        # Columns with no divisor of use stay as they are: the windows keep the programme small.
+        # Columns without a useful divisor stay as they are: the windows keep the programme small.
         return fits[0] if 2 * (columns // fits[0]) >= min(columns, _TILES) else 1
-    if asked < 1 or columns % asked:
-        raise PlanError(f"column_unit={asked} does not divide the {columns} columns (take a divisor)")
-    return asked
+    if wanted < 1 or columns % wanted:
+        raise PlanError(f"column_unit={wanted} does not divide the {columns} columns (take a divisor)")
+    return wanted

@@ -1,8 +1,8 @@
 """How does memory grow with heads, columns and tokens? Rows that a plan of divided blocks must keep on every device.
 
-Bytes held are linear in each share, but for the largest of several needs (edgesim.memory): a row for each of these; and
-but for parameters, which are rounded where a share has no whole number of them. Rows are lowered by what rounding may
-add, so that no plan that fits breaks one; what keeps them may still be a few bytes too large.
+The bytes held are linear in each share, with two exceptions. They are the largest of several needs (edgesim.memory):
+there is a row for each of these. And parameters are rounded where a share has no whole number of them: rows are lowered
+by what rounding may add, so that no plan that fits breaks one; what keeps them may still be a few bytes too large.
 """
 
 from collections.abc import Sequence
@@ -21,29 +21,45 @@ Amounts = dict[SplitBy, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Divisible:
+    """What the ranks divide among them: how much there is of each kind, and of what every share is a multiple."""
+
+    totals: Amounts
+    multiples: Amounts
+
+    def __str__(self) -> str:
+        return ", ".join(f"{total // self.multiples[by]} {by}" for by, total in self.totals.items())
+
+    @property
+    def most_ranks(self) -> int:
+        """How many ranks can have one multiple of everything."""
+        return min(total // self.multiples[by] for by, total in self.totals.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryRow:
-    """``base_bytes + Σ each_bytes[by] · amount``, beside a device's context: never above what is held."""
+    """``base_bytes + Σ each_bytes[by] · amount``, the context of the device not included: never above what is held."""
 
     base_bytes: float
     each_bytes: tuple[tuple[SplitBy, float], ...]
 
     def at(self, amounts: Amounts) -> float:
-        """Bytes at these shares."""
+        """Return the bytes at these shares."""
         return self.base_bytes + sum(each * amounts[by] for by, each in self.each_bytes)
 
 
 def budget_bytes(problem: Problem, rank: int) -> float:
-    """What a device may hold beside its context."""
+    """Return the bytes that a device may hold in addition to its context."""
     return problem.budget_bytes(rank) - problem.cluster.devices[rank].context_bytes
 
 
 def room_bytes(problem: Problem, rank: int) -> float:
-    """The budget as rows are compared with it: what floating point may have added to them does not count."""
+    """Return the budget that rows are compared with: what floating point may have added to them does not count."""
     return budget_bytes(problem, rank) * (1 + _FLOATING)
 
 
 def memory_rows(problem: Problem, totals: Amounts, *, ranks: int) -> tuple[MemoryRow, ...]:
-    """Of any of so many ranks that divide these totals: found from the bytes at a few shares."""
+    """Return the rows of any of so many ranks that divide these totals, fitted to the bytes at a few shares."""
     if ranks == 1:
         held = held_at(problem, share_of(totals, totals), ranks=1, context_bytes=0.0)
         return (MemoryRow(base_bytes=held.total_bytes, each_bytes=()),)
@@ -66,7 +82,7 @@ def memory_rows(problem: Problem, totals: Amounts, *, ranks: int) -> tuple[Memor
 
 
 def rounding_bytes(problem: Problem, totals: Amounts) -> float:
-    """How far a line through the bytes at a few shares may lie from those at another; 0 if all shares are whole.
+    """Return how far a line through the bytes at a few shares may be from those at another; 0 if all shares are whole.
 
     A block's parameters are rounded to the next byte, half a byte at most for the line and as much for the share. All
     of them together are counted in whole weights: less than one for the share, and less than one for the line.
@@ -83,7 +99,7 @@ def rounding_bytes(problem: Problem, totals: Amounts) -> float:
 
 
 def _needs(problem: Problem, totals: Amounts, amounts: Amounts, ranks: int) -> list[float]:
-    """All that the total is the largest of, without the context."""
+    """Return the needs whose largest is the total, without the context."""
     share = share_of(totals, amounts)
     held = held_at(problem, share, ranks=ranks, context_bytes=0.0)
     if not infers(problem):
@@ -94,13 +110,13 @@ def _needs(problem: Problem, totals: Amounts, amounts: Amounts, ranks: int) -> l
 
 
 def share_of(totals: Amounts, amounts: Amounts) -> Share:
-    """The amounts as shares of what there is."""
+    """Return the amounts as shares of the totals."""
     heads, columns = (amounts[by] / totals[by] if by in totals else 1.0 for by in (SplitBy.HEADS, SplitBy.COLUMNS))
     return Share(heads=heads, columns=columns, tokens=amounts.get(SplitBy.TOKENS))
 
 
 def held_at(problem: Problem, share: Share, *, ranks: int, context_bytes: float) -> Memory:
-    """What a rank holds of the whole model at a share."""
+    """Return what a rank holds of the whole model at a share."""
     workload = problem.workload
     return held_bytes(
         problem.model,

@@ -13,9 +13,9 @@ Subject to  (1) Σ_a x[k,d,a] = z_d                              one amount of e
             (8) T_p >= what it takes for itself                 from the tables
             (9) Σ_k,a>=share_k x[k,d,a] <= kinds - 1            shares that d cannot hold, once they were chosen
 
-Rows (6) are no tighter than memory is, and solvers keep them to a byte, for tolerances are absolute. Where an answer
-needs a few bytes too many, rows (9) forbid that share, and all that are nowhere smaller. Seconds are scaled so that the
-objective is about 1000.
+Rows (6) are no tighter than memory is, and solvers keep them to a byte, because tolerances are absolute. Where a
+solution needs a few bytes too many, rows (9) forbid that share, and all that are at least as large in everything.
+Seconds are scaled so that the objective is about 1000.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,14 +35,14 @@ Term = tuple[pulp.LpVariable, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a programme may choose from: windows of choices, and seconds in all."""
+    """What an integer programme may choose from: windows of choices, and seconds in all."""
 
     windows: Windows
     cutoff_s: float | None = None
 
 
 class BlockMilp:
-    """The programme of a team; with ``least_work`` it minimises the seconds of all ranks within the cutoff instead."""
+    """The integer programme of a team; with ``least_work`` it minimises the sum of all ranks' seconds instead."""
 
     def __init__(
         self, feasibility: Feasibility, limits: Limits, *, equals: Sequence[tuple[int, int]], least_work: bool = False
@@ -71,7 +71,7 @@ class BlockMilp:
         self.problem += row
 
     def _choices(self, by: SplitBy, rank: int) -> dict[int, pulp.LpVariable]:
-        """By the amount's place in the tables."""
+        """Add the variables of a rank's choices, by the amount's place in the tables."""
         name = f"{by}_{rank:03d}"
         return {
             i: self.problem.add_variable(f"{name}_{self.tables.amounts[by][i]:06d}", cat=pulp.LpBinary)
@@ -83,7 +83,7 @@ class BlockMilp:
         return pulp.LpAffineExpression([(x, amounts[i]) for i, x in self.x[by][rank].items()])
 
     def _step(self, p: int) -> tuple[float, float]:
-        """Scaled seconds of a step: without tokens, and for each of the largest tile's."""
+        """Return the scaled seconds of a step: without tokens, and for each token of the largest tile."""
         none = self.tables.step_s(p, 0)
         return none * self.scale, (self.tables.step_s(p, 1) - none) * self.scale
 
@@ -91,12 +91,12 @@ class BlockMilp:
         fixed = each = 0.0
         for p, (_, count) in enumerate(self.tables.phases):
             none, one = self._step(p)
-            fixed += count * self.tables.behind(p) * none
-            each += count * self.tables.behind(p) * one
+            fixed += count * self.tables.exposed_steps(p) * none
+            each += count * self.tables.exposed_steps(p) * one
         return each * self.largest + fixed
 
     def _work(self) -> pulp.LpAffineExpression:
-        """Scaled seconds of all computations on all ranks."""
+        """Return the scaled seconds of all computations on all ranks."""
         terms: list[Term] = []
         for p, (_, count) in enumerate(self.tables.phases):
             for rank, rows in self.tables.rows[p].items():
@@ -106,7 +106,7 @@ class BlockMilp:
         return _summed(terms)
 
     def _seconds(self, rank: int, constant_s: float, seconds: Mapping[SplitBy, Sequence[float]]) -> Iterator[Term]:
-        """A row's seconds, variable by variable; the constant goes with whatever amount is chosen."""
+        """Yield a row's seconds, variable by variable; the constant is counted with whatever amount is chosen."""
         first = next(iter(self.x))
         yield from ((x, constant_s) for x in self.x[first][rank].values())
         for by, of in seconds.items():
@@ -150,7 +150,7 @@ class BlockMilp:
                 self._add(need + row.base_bytes / _MEGA * self.works[rank] <= room / _MEGA)
 
     def forbid(self, rank: int, share: Amounts) -> None:
-        """The rank cannot hold such a share, nor one with as much of everything: memory grows with each."""
+        """Forbid the rank such a share, and those with at least as much of everything: memory grows with each."""
         larger = [
             [x for i, x in self.x[by][rank].items() if self.tables.amounts[by][i] >= amount]
             for by, amount in share.items()
@@ -159,18 +159,18 @@ class BlockMilp:
             self._add(pulp.lpSum(x for choices in larger for x in choices) <= len(larger) - 1)
 
     def chosen(self, values: Mapping[str, float]) -> dict[int, Amounts]:
-        """[rank that works] what it has."""
-        found: dict[int, Amounts] = {}
+        """Return the amounts of each rank that works."""
+        amounts: dict[int, Amounts] = {}
         for by, of in self.x.items():
             for rank, choices in of.items():
                 for i, x in choices.items():
                     if values[x.name] > 0.5:
-                        found.setdefault(rank, {})[by] = self.tables.amounts[by][i]
-        return dict(sorted(found.items()))
+                        amounts.setdefault(rank, {})[by] = self.tables.amounts[by][i]
+        return dict(sorted(amounts.items()))
 
 
 def _summed(terms: Iterable[Term]) -> pulp.LpAffineExpression:
-    """Much quicker than adding products one by one."""
+    """Return the sum of products, much quicker than by adding them one by one."""
     factors: dict[pulp.LpVariable, float] = {}
     for x, factor in terms:
         factors[x] = factors.get(x, 0.0) + factor

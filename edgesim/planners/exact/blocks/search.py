@@ -1,8 +1,8 @@
-"""How is a team's programme solved in seconds? In windows: choices that cannot be part of a better plan are left out.
+"""How is a team's integer programme solved fast? In windows: choices that no better plan can have are left out.
 
-A plan of S seconds and a bound of B leave every phase of count n at most (S - B) / n beyond its own least, and the
-largest tile few sizes (block_tiles). A narrow guess gives a plan, and this the windows that a better one must lie in;
-where they lie in the guess, it is proven.
+Given a plan of S seconds and a bound of B, a phase that happens n times exceeds its own least by (S - B) / n at most,
+and the largest tile has few possible sizes (``tile_bounds.py``). A narrow guess gives a plan, and the plan gives the
+windows that every better one lies in; where these are inside the guess, the plan is proven.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ _GAP = 1e-6
 _SECOND_GAP = 1e-3  # of the second objective, which needs no proof
 _SAME = 1 + 2e-6  # what counts as the same latency when the second objective chooses
 
-_STEADY = ("HiGHS",) if find_spec("highspy") else ("CBC",)  # the one that is asked where a race would choose by chance
+_STEADY = ("HiGHS",) if find_spec("highspy") else ("CBC",)  # one solver, where a race would choose by chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamResult:
-    """Of one team: its best shares, if any, what no plan of it can beat, and who says so; inf where none exists."""
+    """A team's best shares, if any, a bound that no plan of it can beat, and the solver; inf where no plan exists."""
 
     chosen: Mapping[int, Amounts] | None
     value_s: float
@@ -40,16 +40,12 @@ class TeamSearch:
     """The search for the best plan of one team."""
 
     def __init__(self, feasibility: Feasibility, equals: Sequence[tuple[int, int]], *, deadline_s: float) -> None:
-        self.feasibility, self.tables, self.equals, self.deadline_s = (
-            feasibility,
-            feasibility.tables,
-            equals,
-            deadline_s,
-        )
-        self.refused: list[tuple[int, Amounts]] = []  # rank, and a share that it cannot hold: the race came upon it
+        self.feasibility, self.tables = feasibility, feasibility.tables
+        self.equals, self.deadline_s = equals, deadline_s
+        self.refused: list[tuple[int, Amounts]] = []  # rank, and a share that it cannot hold, which a solver took
 
     def best(self, cutoff_s: float) -> TeamResult:
-        """The team's best plan, if it takes less than the cutoff."""
+        """Return the team's best plan, if it takes less than the cutoff."""
         if not self.feasibility.unlimited:
             return TeamResult(chosen=None, value_s=inf, bound_s=inf, solver="")
         if cutoff_s < inf:
@@ -64,14 +60,14 @@ class TeamSearch:
                 return TeamResult(chosen=None, value_s=inf, bound_s=inf, solver=result.solver)
             if result.value is None:
                 return self._unproven(result)
-            found = self._found(milp, result)
-            if more == inf or _inside(self._within(found.value_s), limits):
-                return found if result.proves else self._unproven(result, found)
-            return self._better(found.value_s, found, result.values)
+            incumbent = self._incumbent(milp, result)
+            if more == inf or _inside(self._within(incumbent.value_s), limits):
+                return incumbent if result.proves else self._unproven(result, incumbent)
+            return self._better(incumbent.value_s, incumbent, result.values)
         raise AssertionError("the last guess holds everything")
 
     def _better(self, value_s: float, known: TeamResult | None, start: Mapping[str, float]) -> TeamResult:
-        """The best within the windows that every plan lies in that takes no longer than ``value_s``."""
+        """Return the best plan within the windows of all plans that take no longer than ``value_s``."""
         milp, result = self._solve(self._within(value_s), start)
         if result.status is SolveStatus.INFEASIBLE:
             return replace(
@@ -79,14 +75,14 @@ class TeamSearch:
             )
         if result.value is None:
             return self._unproven(result, known)
-        found = self._found(milp, result)
+        incumbent = self._incumbent(milp, result)
         # These windows hold every better plan, so that the solver's bound holds for all, proven optimal or not.
-        return self._unproven(result, found) if result.bound is None else found
+        return self._unproven(result, incumbent) if result.bound is None else incumbent
 
-    def second(self, value_s: float) -> Mapping[int, Amounts] | None:
-        """Of all plans as fast as this one, the one with the least work in all; None if there is no time to choose.
+    def least_work(self, value_s: float) -> Mapping[int, Amounts] | None:
+        """Return, of all plans as fast as this one, the one with the least work in all; None if time is over.
 
-        By one solver that is told nothing else, so that the same problem has the same plan, whoever won the races.
+        One solver alone decides, without a start, so that the same problem has the same plan, whichever won the races.
         """
         cutoff_s = float(f"{value_s * _SAME:.7g}")
         milp = BlockMilp(self.feasibility, self._within(cutoff_s), equals=self.equals, least_work=True)
@@ -94,7 +90,7 @@ class TeamSearch:
             return None
         try:
             result = self._fitting(milp, [], gap=_SECOND_GAP, solvers=_STEADY)
-        except SolverError:  # there is a plan, and it is proven; the race has found it
+        except SolverError:  # there is a plan, and it is proven; the race has it
             return None
         return None if result.value is None else milp.chosen(result.values)
 
@@ -107,28 +103,28 @@ class TeamSearch:
         return milp, self._fitting(milp, self.refused, gap=_GAP, start=hint)
 
     def _fitting(self, milp: BlockMilp, refused: list[tuple[int, Amounts]], **how: Any) -> MilpResult:
-        """The solver's answer that fits to the byte: others are refused, noted, and it is asked again."""
+        """Solve until the solution fits to the byte: shares that do not fit are forbidden and noted in ``refused``."""
         for rank, share in refused:
             milp.forbid(rank, share)
         while True:
             left_s = max(self.deadline_s - perf_counter(), 0.05)
             result = solve(milp.problem, time_limit_s=left_s, **how)
-            found = self._too_large(milp.chosen(result.values)) if result.values else []
-            if not found:
+            too_large = self._too_large(milp.chosen(result.values)) if result.values else []
+            if not too_large:
                 return result
             if perf_counter() >= self.deadline_s:  # the bound is that of a relaxation, and holds
                 return replace(result, status=SolveStatus.UNKNOWN, value=None, values={})
-            for rank, share in found:
+            for rank, share in too_large:
                 milp.forbid(rank, share)
-            refused += found
+            refused += too_large
 
     def _too_large(self, chosen: Mapping[int, Amounts]) -> list[tuple[int, Amounts]]:
-        """Shares that their ranks cannot hold, and all ranks of the team that cannot."""
+        """Return the shares that their ranks cannot hold, each with all ranks of the team that cannot hold it."""
         holds = self.feasibility.holds
         refused = [share for rank, share in chosen.items() if not holds(rank, share)]
         return [(rank, share) for share in refused for rank in self.feasibility.team.members if not holds(rank, share)]
 
-    def _found(self, milp: BlockMilp, result: MilpResult) -> TeamResult:
+    def _incumbent(self, milp: BlockMilp, result: MilpResult) -> TeamResult:
         assert result.value is not None, "there is an incumbent"
         bound = result.value if result.bound is None else result.bound
         return TeamResult(
@@ -138,11 +134,11 @@ class TeamSearch:
             solver=result.solver,
         )
 
-    def _unproven(self, result: MilpResult, found: TeamResult | None = None) -> TeamResult:
-        """Out of time: only what the tables prove holds for all choices."""
-        if found is None:
+    def _unproven(self, result: MilpResult, incumbent: TeamResult | None = None) -> TeamResult:
+        """Return the incumbent with the tables' bound, which holds when the solver has proven nothing in time."""
+        if incumbent is None:
             return TeamResult(chosen=None, value_s=inf, bound_s=self.feasibility.bound_s, solver=result.solver)
-        return replace(found, bound_s=self.feasibility.bound_s)
+        return replace(incumbent, bound_s=self.feasibility.bound_s)
 
     def _guessed(self, more: float) -> Limits:
         windows = (
@@ -153,7 +149,7 @@ class TeamSearch:
         return Limits(windows=windows)
 
     def _within(self, value_s: float) -> Limits:
-        """The limits of every plan that takes no longer than so many seconds in all."""
+        """Return the limits that hold every plan of at most so many seconds in all."""
         windows = self.feasibility.within(max(value_s, self.feasibility.bound_s) + 1e-7 * value_s)
         return Limits(windows=windows, cutoff_s=value_s * (1 + 1e-9))
 

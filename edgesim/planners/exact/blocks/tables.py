@@ -1,7 +1,7 @@
 """What does each choice of heads, columns or tokens cost each rank? Tables of seconds, and windows of choices.
 
-A team is who may work, and how many of them do, around a ring that is known. Of every phase the tables hold rows: the
-phase takes the longest, and a row is a constant, seconds for each amount, and steps of the ring on top.
+A team is the ranks that may work, and how many of them do, around a known ring. The tables hold rows for every phase:
+the phase takes as long as the longest of them. A row is a constant, seconds for each amount, and steps of the ring.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ import numpy as np
 from edgesim.model import SplitBy
 from edgesim.planners.cost_models.block_time import BlockCosts, Ring
 from edgesim.planners.cost_models.phases import Phase
-from edgesim.planners.exact.blocks.memory_rows import Amounts, MemoryRow, memory_rows, room_bytes
+from edgesim.planners.exact.blocks.memory_rows import Divisible, MemoryRow, memory_rows, room_bytes
 from edgesim.planners.problem import Problem
 
 Seconds = Mapping[SplitBy, Sequence[float]]
@@ -24,20 +24,20 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """``size`` of the members work; all of them where there are no more."""
+    """The ranks that may work, of which ``size`` do, around a ring; all of them where there are no more."""
 
     members: tuple[int, ...]
     size: int
-    around: Ring
+    ring: Ring
 
 
-def exchanges_alone_s(found: Mapping[Phase, float], team: Team, totals: Amounts, tokens: int) -> float:
-    """Seconds of all exchanges of a team with equal tiles, as if nothing were computed: no plan of it takes less."""
-    largest, total_s = -(-tokens // team.size) if SplitBy.TOKENS in totals else 0, 0.0
-    for phase, count in found.items():
+def exchanges_alone_s(counts: Mapping[Phase, float], team: Team, division: Divisible, tokens: int) -> float:
+    """Return the seconds of all exchanges of a team with equal tiles and no computation: no plan of it takes less."""
+    largest, total_s = -(-tokens // team.size) if SplitBy.TOKENS in division.totals else 0, 0.0
+    for phase, count in counts.items():
         if phase.exchange:
             rounds = phase.exchange.rounds if phase.entering is None else 1 + (phase.leaving is not None)
-            step_s = team.around.step_s(phase.exchange, largest=largest, tokens=tokens)
+            step_s = team.ring.step_s(phase.exchange, largest=largest, tokens=tokens)
             total_s += count * rounds * (team.size - 1) * step_s
     return total_s
 
@@ -51,19 +51,19 @@ class TableRow:
     steps: int
 
     def least_s(self, without: SplitBy | None = None) -> float:
-        """At the cheapest choices, but for one kind."""
+        """Return the seconds at the cheapest choices, not counting the kind ``without``."""
         return self.constant_s + sum(min(of) for by, of in self.seconds.items() if by is not without)
 
 
 class PhaseSeconds:
-    """Seconds of phases without overlap at all amounts, for all teams; by device, phase and kind."""
+    """The seconds of phases without overlap at all amounts, computed once for all teams; by device, phase and kind."""
 
-    def __init__(self, costs: BlockCosts, totals: Amounts, units: Amounts) -> None:
-        self.costs, self.totals, self.units = costs, totals, units
+    def __init__(self, costs: BlockCosts, division: Divisible) -> None:
+        self.costs, self.division = costs, division
         self._known: dict[tuple[str, Phase], tuple[float, dict[SplitBy, list[float]]]] = {}
 
     def __call__(self, phase: Phase, rank: int) -> tuple[float, dict[SplitBy, list[float]]]:
-        """What takes the same whatever the share, and the seconds of every amount."""
+        """Return the seconds that do not depend on the share, and those of every amount."""
         key = self.costs.problem.cluster.devices[rank].name, phase
         if key not in self._known:
             self._known[key] = self._summed(phase, rank)
@@ -72,41 +72,34 @@ class PhaseSeconds:
     def _summed(self, phase: Phase, rank: int) -> tuple[float, dict[SplitBy, list[float]]]:
         constant_s, seconds = 0.0, dict[SplitBy, list[float]]()
         for work, times in Counter(phase.works).items():
-            if work.by not in self.totals:
+            if work.by not in self.division.totals:
                 constant_s += times * self.costs.work_s(rank, work, 0)
                 continue
-            unit, total = self.units[work.by], self.totals[work.by]
-            column = seconds.setdefault(work.by, [0.0] * (total // unit))
-            for i, each_s in enumerate(self.costs.all_s(rank, work, range(unit, total + 1, unit))):
+            multiple, total = self.division.multiples[work.by], self.division.totals[work.by]
+            column = seconds.setdefault(work.by, [0.0] * (total // multiple))
+            for i, each_s in enumerate(self.costs.all_s(rank, work, range(multiple, total + 1, multiple))):
                 column[i] += times * each_s
         return constant_s, seconds
 
 
 class Tables:
-    """All that a team's programme needs; ``totals`` is what is divided, ``units`` in how many each kind is given."""
+    """All that a team's integer programme needs; ``counts`` is how often each phase happens."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        phase_seconds: PhaseSeconds,
-        found: Mapping[Phase, float],
-        team: Team,
-        *,
-        totals: Amounts,
-        units: Amounts,
-    ) -> None:
-        self.problem, self.phase_seconds, self.costs, self.team = problem, phase_seconds, phase_seconds.costs, team
-        self.totals, self.units = totals, units
-        self.phases = list(found.items())
-        self.tokens = problem.workload.tokens
+    def __init__(self, phase_seconds: PhaseSeconds, counts: Mapping[Phase, float], team: Team) -> None:
+        self.phase_seconds, self.costs, self.team = phase_seconds, phase_seconds.costs, team
+        self.problem: Problem = self.costs.problem
+        totals, multiples = phase_seconds.division.totals, phase_seconds.division.multiples
+        self.totals = totals
+        self.phases = list(counts.items())
+        self.tokens = self.problem.workload.tokens
         self.amounts: dict[SplitBy, list[int]] = {
             by: [total]
             if team.size == 1
-            else list(range(units[by], total - units[by] * (team.size - 1) + 1, units[by]))
+            else list(range(multiples[by], total - multiples[by] * (team.size - 1) + 1, multiples[by]))
             for by, total in totals.items()
         }
         self.fewest = -(-self.tokens // team.size) if SplitBy.TOKENS in totals else 0
-        self.memory: tuple[MemoryRow, ...] = memory_rows(problem, totals, ranks=team.size)
+        self.memory: tuple[MemoryRow, ...] = memory_rows(self.problem, totals, ranks=team.size)
         self.rows = [{rank: self._rows(phase, rank) for rank in team.members} for phase, _ in self.phases]
 
     def _rows(self, phase: Phase, rank: int) -> list[TableRow]:
@@ -127,21 +120,21 @@ class Tables:
     # --- exchanges ---
 
     def step_s(self, p: int, largest: float) -> float:
-        """Of the phase's exchange, with a largest tile of so many tokens."""
+        """Return the seconds of a step of the phase's exchange, the largest tile having so many tokens."""
         exchange = self.phases[p][0].exchange
-        return self.team.around.step_s(exchange, largest=largest, tokens=self.tokens) if exchange else 0.0
+        return self.team.ring.step_s(exchange, largest=largest, tokens=self.tokens) if exchange else 0.0
 
-    def behind(self, p: int) -> int:
-        """How many steps stand behind the phase's computations."""
+    def exposed_steps(self, p: int) -> int:
+        """Return how many steps of the ring follow the phase's computations, overlapped with nothing."""
         phase = self.phases[p][0]
         return 0 if phase.entering or not phase.exchange else phase.exchange.rounds * (self.team.size - 1)
 
     def exchanges_s(self, largest: float) -> float:
-        """Of all exchanges that stand behind computations."""
-        return sum(count * self.behind(p) * self.step_s(p, largest) for p, (_, count) in enumerate(self.phases))
+        """Return the seconds of all exchanges that follow computations, overlapped with nothing."""
+        return sum(count * self.exposed_steps(p) * self.step_s(p, largest) for p, (_, count) in enumerate(self.phases))
 
     def overlapped_s(self, p: int, largest: float) -> float:
-        """Of an overlapped phase, with such a largest tile and all else at its cheapest; 0 for others."""
+        """Return the seconds of an overlapped phase with such a largest tile, else at its cheapest; 0 for others."""
         if self.phases[p][0].entering is None:
             return 0.0
         step_s = self.step_s(p, largest)
@@ -150,12 +143,12 @@ class Tables:
     # --- what each choice takes ---
 
     def depends(self, p: int, by: SplitBy) -> bool:
-        """Whether the phase takes longer with more of this kind."""
+        """Return whether the phase takes longer with more of this kind."""
         return any(by in row.seconds for rows in self.rows[p].values() for row in rows)
 
     @cached_property
     def taken_s(self) -> Mapping[SplitBy, Mapping[int, Array]]:
-        """By kind and rank, [phase, choice] the least seconds of a phase with that choice: all else at its cheapest."""
+        """By kind and rank, [phase, choice] the least seconds of a phase with that choice, all else at its cheapest."""
         pairs = [(of, self.step_s(p, self.fewest)) for p, of in enumerate(self.rows)]
         return {
             by: {
@@ -175,7 +168,7 @@ class Tables:
 
     @cached_property
     def fits(self) -> Mapping[SplitBy, Mapping[int, Array]]:
-        """By kind and rank, [choice] whether memory allows it beside the least of all else."""
+        """By kind and rank, [choice] whether memory allows it together with the least of all else."""
         least = {by: amounts[0] for by, amounts in self.amounts.items()}
         rooms = {rank: room_bytes(self.problem, rank) for rank in self.team.members}
         needs = {
@@ -185,9 +178,9 @@ class Tables:
         return {by: {rank: needs[by] <= room for rank, room in rooms.items()} for by in self.totals}
 
     def windows(self, limits_s: Sequence[float], largest: float) -> dict[SplitBy, dict[int, Array]]:
-        """By kind and rank, [choice] whether it may be taken: no phase beyond its limit, no tile beyond ``largest``.
+        """Return by kind and rank, [choice], whether it may be taken: no phase exceeds its limit, no tile ``largest``.
 
-        What memory forbids even beside the least of all else is left out too.
+        What memory forbids even together with the least of all else is left out too.
         """
         limits = np.asarray(limits_s)[:, None]
         allowed = {
@@ -200,7 +193,7 @@ class Tables:
         return {by: self._enough_left(by, of) for by, of in allowed.items()}
 
     def _enough_left(self, by: SplitBy, allowed: Mapping[int, Array]) -> dict[int, Array]:
-        """Less is no choice than what is left when the others who work take the most that they may."""
+        """Leave out amounts that are too small even if the others that work take the most that they may."""
         amounts = np.asarray(self.amounts[by])
         most = {rank: int(np.max(amounts, where=choices, initial=0)) for rank, choices in allowed.items()}
         by_most = sorted(most, key=lambda rank: -most[rank])[: self.team.size]

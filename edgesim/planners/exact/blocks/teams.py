@@ -9,21 +9,21 @@ from edgesim.planners.cost_models.block_time import ring
 from edgesim.planners.exact.blocks.tables import Team
 from edgesim.planners.problem import Problem
 
-_MOST_RANKS = 10  # of which all subsets are tried, where no two links need be alike
+_MOST_RANKS = 10  # whose subsets are all tried, where links may all differ
 
 
 def teams(problem: Problem, ranks: Sequence[int], *, leave_out: bool, most: int) -> list[Team]:
-    """Teams among which is the best one, of at most ``most`` ranks. Raises PlanError if there are too many subsets.
+    """Return teams of at most ``most`` ranks that include the best one. Raises PlanError if there are too many subsets.
 
     Where links are alike it does not matter who works, only how many. Behind a switch the slowest NIC sets the pace:
-    one team for each pace and number. Else all subsets are tried.
+    one team for each pace and number. Otherwise all subsets are tried.
     """
     network = problem.cluster.network
     if not leave_out:
-        return [Team(members=tuple(ranks), size=len(ranks), around=ring(network, ranks))]
+        return [Team(members=tuple(ranks), size=len(ranks), ring=ring(network, ranks))]
     if alike(network, ranks):
         return [
-            Team(members=tuple(ranks), size=size, around=ring(network, ranks[:size]))
+            Team(members=tuple(ranks), size=size, ring=ring(network, ranks[:size]))
             for size in range(1, min(most, len(ranks)) + 1)
         ]
     if network.topology is Topology.SWITCHED and _even_latency(network, ranks):
@@ -34,20 +34,20 @@ def teams(problem: Problem, ranks: Sequence[int], *, leave_out: bool, most: int)
             f"{_MOST_RANKS} (name fewer ranks, or say leave_out=false)"
         )
     return [
-        Team(members=chosen, size=size, around=ring(network, chosen))
+        Team(members=chosen, size=size, ring=ring(network, chosen))
         for size in range(1, min(most, len(ranks)) + 1)
         for chosen in combinations(ranks, size)
     ]
 
 
 def _by_pace(network: Network, ranks: Sequence[int], most: int) -> Iterator[Team]:
-    """For every rate that the slowest NIC can set, the ranks that keep it."""
+    """Yield, for every rate that the slowest NIC can have, teams of the ranks that are at least as fast."""
     rate = {rank: min(rates[rank] for rates in network.bytes_per_s) for rank in ranks}
     for slowest in sorted(set(rate.values()), reverse=True):
         members = tuple(rank for rank in ranks if rate[rank] >= slowest)
         slow_first = sorted(members, key=lambda rank: (rate[rank], rank))
         for size in range(1, min(most, len(members)) + 1):
-            yield Team(members=members, size=size, around=ring(network, slow_first[:size]))
+            yield Team(members=members, size=size, ring=ring(network, slow_first[:size]))
 
 
 def _even_latency(network: Network, ranks: Sequence[int]) -> bool:
@@ -55,13 +55,13 @@ def _even_latency(network: Network, ranks: Sequence[int]) -> bool:
 
 
 def alike(network: Network, ranks: Sequence[int]) -> bool:
-    """Whether all links among the ranks have the same rates and latencies."""
+    """Return whether all links among the ranks have the same rates and latencies."""
     rates = {tuple(s for _, s in network.hops(a, b)) for a in ranks for b in ranks if a != b}
     return len(rates) <= 1 and _even_latency(network, ranks)
 
 
 def equal_pairs(problem: Problem, team: Team) -> list[tuple[int, int]]:
-    """Neighbours among the members that could change places: equal devices on equal links."""
+    """Return pairs of members that could change places, each with the one before it: equal devices on equal links."""
     network, devices = problem.cluster.network, problem.cluster.devices
     all_alike = alike(network, team.members)
     pairs: list[tuple[int, int]] = []
@@ -74,6 +74,6 @@ def equal_pairs(problem: Problem, team: Team) -> list[tuple[int, int]]:
 
 
 def _same_card(network: Network, ranks: Sequence[int], a: int, b: int) -> bool:
-    """Whether two ranks see the same network behind a switch."""
+    """Return whether two ranks have equal network cards behind a switch."""
     switched = network.topology is Topology.SWITCHED and _even_latency(network, ranks)
     return switched and all(rates[a] == rates[b] for rates in network.bytes_per_s)

@@ -1,12 +1,12 @@
 """How large is the largest tile of tokens? Bounds on a team's seconds for every size.
 
-The larger it may be, the longer exchanges take, and the sooner the ranks are through with tokens, if the fast ones take
-more. Bounds that see both are much tighter than those of each phase for itself:
+The larger it may be, the longer exchanges take, and the sooner the ranks finish their tokens, if the fast ones take
+more. Bounds that count both are much tighter than those of each phase on its own:
 
     bound(m) = exchanges(m) + Σ over phases of count · least(m)
 
-Sizes are looked through by ranges, whose bound is exchanges of the first and phases of the last: only those that may
-hold what is asked for are halved.
+Sizes are searched by ranges, whose bound is the exchanges of the first size and the phases of the last one: only ranges
+that may hold what is looked for are halved.
 """
 
 from functools import cached_property
@@ -22,8 +22,8 @@ from edgesim.planners.exact.blocks.tables import Tables
 Array = np.ndarray[Any, Any]
 
 
-class Tiles:
-    """Of a team; ``least_s`` is [phase] seconds below which none gets, whatever the tiles."""
+class TileBounds:
+    """Bounds on a team's seconds; ``least_s`` is [phase] the seconds that it takes at least, whatever the tiles."""
 
     def __init__(self, tables: Tables, least_s: list[float]) -> None:
         self.tables, self.least_s = tables, least_s
@@ -32,14 +32,14 @@ class Tiles:
         self._known: dict[tuple[int, int], float] = {}
 
     def phases_s(self, first: int, last: int) -> list[float]:
-        """[phase] seconds below which no plan gets whose largest tile has ``first`` to ``last`` tokens."""
+        """Return, [phase], the least seconds of any plan whose largest tile has ``first`` to ``last`` tokens."""
         return [
             max(least, self._shared_s(p, last), self.tables.overlapped_s(p, first))
             for p, least in enumerate(self.least_s)
         ]
 
     def bound_s(self, first: int, last: int) -> float:
-        """Seconds of all below which no such plan gets."""
+        """Return the least seconds of all phases and exchanges of any such plan."""
         phases_s = zip(self.phases_s(first, last), self.tables.phases, strict=True)
         return sum(count * least for least, (_, count) in phases_s) + self.tables.exchanges_s(first)
 
@@ -56,26 +56,26 @@ class Tiles:
                 heappush(queue, (self.bound_s(*half), *half))
 
     def within(self, value_s: float) -> tuple[int, int]:
-        """The smallest and the largest size whose bounds are no more seconds; ``best`` must be among them."""
+        """Return the smallest and the largest size whose bound is at most ``value_s``; ``best`` must be among them."""
         first, last = (self._end(value_s, self.first, self.last, way) for way in (1, -1))
         assert first is not None
         assert last is not None
         return first, last
 
     def _end(self, value_s: float, first: int, last: int, way: int) -> int | None:
-        """The first such size in the range; the last one if ``way`` is -1."""
+        """Return the first such size in the range; the last one if ``way`` is -1."""
         if self.bound_s(first, last) > value_s:
             return None
         if first == last:
             return first
         middle = (first + last) // 2
         for half in ((first, middle), (middle + 1, last))[::way]:
-            if (found := self._end(value_s, *half, way)) is not None:
-                return found
+            if (size := self._end(value_s, *half, way)) is not None:
+                return size
         return None
 
     def _shared_s(self, p: int, largest: int) -> float:
-        """Seconds after which the ranks can have taken all tokens in a phase, if none takes more than ``largest``."""
+        """Return after how many seconds of a phase the ranks can have taken all tokens, none more than ``largest``."""
         if (p, largest) not in self._known:
             self._known[p, largest] = self._least_s(p, largest) if self.tables.depends(p, SplitBy.TOKENS) else 0.0
         return self._known[p, largest]
@@ -93,11 +93,11 @@ class Tiles:
 
     @cached_property
     def _taken(self) -> list[tuple[Array, Array]]:
-        """[phase] the least seconds of every rank and choice of tokens, ∞ where memory forbids it; and all of them."""
+        """[phase] the least seconds of every rank and choice of tokens, ∞ where memory forbids it; and all values."""
         by_rank, fits = self.tables.taken_s[SplitBy.TOKENS], self.tables.fits[SplitBy.TOKENS]
-        found: list[tuple[Array, Array]] = []
+        tables: list[tuple[Array, Array]] = []
         for p in range(len(self.tables.phases)):
             taken = np.stack([np.where(fits[rank], of[p], inf) for rank, of in by_rank.items()])
             times = np.unique(taken)
-            found.append((taken, times[times < inf]))
-        return found
+            tables.append((taken, times[times < inf]))
+        return tables
