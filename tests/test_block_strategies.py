@@ -454,7 +454,7 @@ def test_plans_of_another_shape_are_refused() -> None:
     half = Stage(layers=(0, 2), ranks=(0,), samples=(SAMPLES,), in_flight=1, tokens=(TOKENS,))
     rest = Stage(layers=(2, 4), ranks=(1,), samples=(SAMPLES,), in_flight=1, tokens=(TOKENS,))
     two = plan_of(BERT, [half, rest], micro_batches=1)
-    assert refused(two, BERT, sequence).match("sequence: the plan has 2 stages, blocks are divided in one")
+    assert refused(two, BERT, sequence).match("sequence: the plan has 2 stages, but blocks are divided in one stage")
     short = plan_of(BERT, [half], micro_batches=1)
     assert refused(short, BERT, sequence).match("plan covers 2 layers, bert has 4")
     for strategy, divides, given in (
@@ -501,7 +501,7 @@ def test_encoders_generate_nothing(model: Model) -> None:
 def test_several_micro_batches_generate_nothing() -> None:
     plan = block_plan(GPT2, "tensor", micro_batches=3)
     error = refused(plan, GPT2, tensor, purpose=Purpose.INFER, new_tokens=2)
-    assert error.match(r"generated for one micro-batch, the plan has 3 \(say workload\.micro_batch_samples=6\)")
+    assert error.match(r"generated for one micro-batch, the plan has 3 \(set workload\.micro_batch_samples=6\)")
 
 
 # --- on record --------------------------------------------------------------------------------------------------------

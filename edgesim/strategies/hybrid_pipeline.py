@@ -28,14 +28,14 @@ def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
         raise PlanError("a pipeline generates no tokens (take tensor, sequence or hybrid_model, or new_tokens=0)")
     if plan.stages[-1].layers[1] != len(model.layers):
         raise PlanError(f"plan covers {plan.stages[-1].layers[1]} layers, {model.name} has {len(model.layers)}")
-    writer = _Writer(plan, model, workload)
+    writer = _PipelineWriter(plan, model, workload)
     programs = {rank: tuple(writer.program(s, rank)) for s, stage in enumerate(plan.stages) for rank in stage.ranks}
     schedule = Schedule(tuple(programs.get(rank, ()) for rank in range(max(programs) + 1)))
     schedule.check()
     return schedule
 
 
-class _Writer:
+class _PipelineWriter:
     """Writes the program of one rank at a time."""
 
     def __init__(self, plan: Plan, model: Model, workload: Workload) -> None:

@@ -3,11 +3,14 @@
 from edgesim.model import Model
 from edgesim.plan import Plan
 from edgesim.schedule import Schedule
-from edgesim.strategies.blocks import divide_blocks
-from edgesim.strategies.collectives import Exchange
+from edgesim.strategies.block_programs.collectives import CollectiveAlgorithm
+from edgesim.strategies.block_programs.divide_blocks import BlockStrategy, divide_blocks
 from edgesim.workload import Workload
 
 
-def tensor(plan: Plan, model: Model, workload: Workload, *, exchange: Exchange = Exchange.RING) -> Schedule:
+def tensor(
+    plan: Plan, model: Model, workload: Workload, *, exchange: CollectiveAlgorithm = CollectiveAlgorithm.RING
+) -> Schedule:
     """Every rank holds the whole sequence between blocks, and the whole embedding and norms. Raises PlanError."""
-    return divide_blocks(plan, model, workload, strategy="tensor", units=True, tokens=False, exchange=exchange)
+    strategy = BlockStrategy(name="tensor", units=True, tokens=False, exchange=exchange)
+    return divide_blocks(strategy, plan, model, workload)

@@ -25,7 +25,7 @@ from edgesim.errors import PlanError
 from edgesim.model import SplitBy
 from edgesim.plan import Plan
 from edgesim.planners.cost_models.phase_counts import phases
-from edgesim.planners.cost_models.phases import Exchange, Phase, Work
+from edgesim.planners.cost_models.phases import Computation, Phase, RingRounds
 from edgesim.planners.problem import Problem
 from edgesim.profile import UPDATE
 
@@ -41,7 +41,7 @@ class Ring:
     latency_s: float
     on_air: bool
 
-    def step_s(self, exchange: Exchange, *, largest: float, tokens: int) -> float:
+    def step_s(self, exchange: RingRounds, *, largest: float, tokens: int) -> float:
         """Seconds of a step, where the largest tile has so many of all tokens."""
         tile = tokens / self.ranks if self.on_air else largest
         nbytes = exchange.fixed_bytes + exchange.shared_bytes / self.ranks + exchange.token_bytes * tile
@@ -78,30 +78,30 @@ class BlockCosts:
             shares.add(p.share)
             tokens.add(p.tokens)
 
-    def work_s(self, rank: int, work: Work, amount: int, *, tokens: int | None = None) -> float:
+    def work_s(self, rank: int, work: Computation, amount: int, *, tokens: int | None = None) -> float:
         """Seconds of a computation for so many heads, columns or tokens; of a tile of ``tokens`` where it is by tiles.
 
         Raises ProfileError where the profile does not know such a share.
         """
         return self.all_s(rank, work, (amount,), tokens=tokens)[0]
 
-    def all_s(self, rank: int, work: Work, amounts: Iterable[int], *, tokens: int | None = None) -> list[float]:
+    def all_s(self, rank: int, work: Computation, amounts: Iterable[int], *, tokens: int | None = None) -> list[float]:
         """The same for many amounts."""
         device = self.problem.cluster.devices[rank].name
         known = self._known.setdefault((device, work, tokens), {})  # the long key is looked up once for all amounts
         own, total = work.by is SplitBy.TOKENS, self.totals.get(work.by, 1)
         counted = work.tokens if tokens is None else tokens
         samples = 0 if work.op == UPDATE else self.problem.workload.micro_batch_samples
-        found = list(amounts)
-        for amount in found:
+        amounts = list(amounts)
+        for amount in amounts:
             if amount not in known:
                 count = amount if own else counted
                 assert count is not None, "a tile has tokens"
                 share = amount / total if work.by in (SplitBy.HEADS, SplitBy.COLUMNS) else 1.0
                 known[amount] = self._asked_s(device, work, samples, count, share)
-        return [known[amount] for amount in found]
+        return [known[amount] for amount in amounts]
 
-    def _asked_s(self, device: str, work: Work, samples: int, tokens: int, share: float) -> float:
+    def _asked_s(self, device: str, work: Computation, samples: int, tokens: int, share: float) -> float:
         """The profile's answer; straight from its formula where its table cannot tell: so it is quick."""
         profile = self.problem.profile
         estimates = profile.estimates
@@ -111,7 +111,7 @@ class BlockCosts:
             device=device, block=work.block, op=work.op, samples=samples, tokens=tokens, share=share, keys=work.keys
         )
 
-    def _may_tell(self, device: str, work: Work, tokens: int, share: float) -> bool:
+    def _may_tell(self, device: str, work: Computation, tokens: int, share: float) -> bool:
         """Whether the table has such a point, or several to look between."""
         shares, counts = self._measured.get((device, work.block, work.op), ((), ()))
         return (share in shares or len(shares) > 1) and (tokens in counts or len(counts) > 1)
@@ -127,7 +127,7 @@ class BlockCosts:
             before, behind = before[:1], behind[:1]
         return [(a + between + b, i + j) for a, i in before for b, j in behind]
 
-    def _by_tiles(self, rank: int, work: Work | None, amount: int, ranks: int) -> tuple[float, float]:
+    def _by_tiles(self, rank: int, work: Computation | None, amount: int, ranks: int) -> tuple[float, float]:
         """Seconds of a product over all tiles, and over one, the largest."""
         if work is None:
             return 0.0, 0.0

@@ -6,15 +6,14 @@ A phase is what all ranks compute until they must hear of each other, and the ex
 from dataclasses import dataclass
 
 from edgesim.model import SplitBy
-from edgesim.planners.problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """A computation that every rank makes for its share.
+class Computation:
+    """What every rank computes for its share.
 
     Attributes:
-        block: by its name in the profile; of equal blocks the first one's.
+        block: the block's name in the profile; the first one's name where several blocks are equal.
         by: which share its seconds depend on; NOTHING: all ranks do all of it.
         tokens: how many; None: the rank's own, or one tile of an overlapped phase.
         keys: how many tokens attention looks at; None: as many.
@@ -28,7 +27,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class RingRounds:
     """Rounds of a ring of n ranks, each of n - 1 steps: one to gather or scatter, two to reduce for all.
 
     A step moves ``fixed_bytes + shared_bytes / n + token_bytes · tokens of the largest tile``.
@@ -48,12 +47,7 @@ class Phase:
     is scattered, and ``works`` is what lies between.
     """
 
-    works: tuple[Work, ...]
-    exchange: Exchange | None = None
-    entering: Work | None = None
-    leaving: Work | None = None
-
-
-def infers(problem: Problem) -> bool:
-    """Whether nothing goes back."""
-    return not problem.workload.trains
+    works: tuple[Computation, ...]
+    exchange: RingRounds | None = None
+    entering: Computation | None = None
+    leaving: Computation | None = None

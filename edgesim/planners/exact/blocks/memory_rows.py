@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from edgesim.memory import Memory, Share, block_bytes, held_bytes
 from edgesim.model import SplitBy
-from edgesim.planners.cost_models.phases import infers
 from edgesim.planners.problem import Problem
 from edgesim.units import BYTES_PER_FLOAT32
 
@@ -93,7 +92,7 @@ def rounding_bytes(problem: Problem, totals: Amounts) -> float:
         for block in layer.blocks:
             split = block.parameter_bytes - block.unsplit.parameter_bytes
             if block.split_by in totals and split % (BYTES_PER_FLOAT32 * totals[block.split_by]):
-                trained = 0 if infers(problem) or not block.trainable else 1 + workload.optimiser.state_per_parameter
+                trained = 1 + workload.optimiser.state_per_parameter if workload.trains and block.trainable else 0
                 apart_bytes += weight_bytes / BYTES_PER_FLOAT32 + trained
     return apart_bytes + 2 * weight_bytes if apart_bytes else 0.0
 
@@ -102,7 +101,7 @@ def _needs(problem: Problem, totals: Amounts, amounts: Amounts, ranks: int) -> l
     """Return the needs whose largest is the total, without the context."""
     share = share_of(totals, amounts)
     held = held_at(problem, share, ranks=ranks, context_bytes=0.0)
-    if not infers(problem):
+    if problem.workload.trains:
         return [held.resting_bytes + held.stash_bytes, held.resting_bytes + held.ring_bytes]
     layers, workload = (0, len(problem.model.layers)), problem.workload
     needs = block_bytes(problem.model, layers, samples=workload.micro_batch_samples, workload=workload, share=share)

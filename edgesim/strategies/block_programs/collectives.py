@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Exchange(StrEnum):
-    """By which way ranks exchange."""
+class CollectiveAlgorithm(StrEnum):
+    """By which way a collective moves its messages."""
 
     RING = "ring"
     STAR = "star"
@@ -25,15 +25,15 @@ class Hop(NamedTuple):
     destination: int
 
 
-def gather(ranks: int, exchange: Exchange) -> Iterator[Hop]:
+def gather(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
     """Every tile to everyone: an all-gather.
 
     Ring: in step i position d passes on tile d - i (Galaxy, arXiv 2405.17245: what entering products wait for).
 
-    >>> [tuple(hop) for hop in gather(2, Exchange.STAR)]
+    >>> [tuple(hop) for hop in gather(2, CollectiveAlgorithm.STAR)]
     [(1, 1, 0), (0, 0, 1)]
     """
-    if exchange is Exchange.RING:
+    if algorithm is CollectiveAlgorithm.RING:
         for step in range(ranks - 1):
             for d in range(ranks):
                 yield Hop((d - step) % ranks, d, (d + 1) % ranks)
@@ -46,15 +46,15 @@ def gather(ranks: int, exchange: Exchange) -> Iterator[Hop]:
                 yield Hop(tile, 0, d)
 
 
-def scatter(ranks: int, exchange: Exchange) -> Iterator[Hop]:
+def scatter(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
     """Partial sums of every tile, each adding its own on the way, to the tile's owner: a reduce-scatter.
 
     Ring: in step i position d passes on the sum for owner d - 1 - i (Galaxy: what exiting products feed).
 
-    >>> [tuple(hop) for hop in scatter(2, Exchange.STAR)]
+    >>> [tuple(hop) for hop in scatter(2, CollectiveAlgorithm.STAR)]
     [(0, 1, 0), (1, 0, 1)]
     """
-    if exchange is Exchange.RING:
+    if algorithm is CollectiveAlgorithm.RING:
         for step in range(ranks - 1):
             for d in range(ranks):
                 yield Hop((d - 1 - step) % ranks, d, (d + 1) % ranks)
