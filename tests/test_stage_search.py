@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from test_ilp_hybrid_pipeline import a_problem
 
 from edgesim.plan import Depth
-from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound
+from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.label_setting import Choice, LabelSetting
-from edgesim.planners.exact.pipelines.lagrangian import Relaxation
+from edgesim.planners.exact.pipelines.lagrangian import DualPrices, Relaxation, WindowCosts
 from edgesim.planners.exact.pipelines.milp import StageMilp
 from edgesim.planners.exact.pipelines.milp_in_pulp import in_pulp
 from edgesim.planners.exact.pipelines.search import PipelineSearch
@@ -22,6 +22,7 @@ from edgesim.workload import Purpose
 
 repeatable = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 depths = st.sampled_from(Depth)
+HALF_A_MINUTE = SearchLimits(time_limit_s=30, gap=1e-6)
 
 
 def search_of(
@@ -63,9 +64,9 @@ def test_no_pipeline_costs_less_than_the_bound_at_any_prices(seed: int, depth: D
         return
     seconds = [search.seconds(choice) for choice in choices]
     stages = Stages(search.milp)
-    relaxation = Relaxation(stages, np.arange(len(stages)), least_u_s=0.0, below_s=2 * max(seconds), counts_beside=True)
-    bound = relaxation.bound_at(np.array(prices[: len(stages.shape.devices)]), 0.0)
-    through = relaxation.through(bound)
+    relaxation = Relaxation(stages, np.arange(len(stages)), WindowCosts(least_u_s=0.0, below_s=2 * max(seconds)))
+    bound = relaxation.bound_at(DualPrices(devices_s=np.array(prices[: len(stages.shape.devices)])))
+    through = bound.through_s()
     for choice, value_s in zip(choices, seconds, strict=True):
         assert bound.bound_s <= value_s * (1 + 1e-9)
         assert through[rows_of(stages, choice)].max() <= value_s * (1 + 1e-9)
@@ -77,9 +78,9 @@ def test_best_prices_are_at_least_as_good_as_none_and_still_a_bound(seed: int, d
     search = search_of(seed, depth=depth, memory=100.0)
     best_s = min(search.seconds(choice) for choice in every_choice(search.milp))
     stages = Stages(search.milp)
-    relaxation = Relaxation(stages, np.arange(len(stages)), least_u_s=0.0, below_s=10 * best_s, counts_beside=True)
-    nothing = np.zeros(len(stages.shape.devices))
-    assert relaxation.bound_at(nothing, 0.0).bound_s <= relaxation.ascend(nothing, 0.0).bound_s <= best_s * (1 + 1e-9)
+    relaxation = Relaxation(stages, np.arange(len(stages)), WindowCosts(least_u_s=0.0, below_s=10 * best_s))
+    nothing = DualPrices.zero(len(stages.shape.devices))
+    assert relaxation.bound_at(nothing).bound_s <= relaxation.ascend(nothing).bound_s <= best_s * (1 + 1e-9)
 
 
 @repeatable
@@ -106,14 +107,10 @@ def test_labels_find_the_best_few_of_all(seed: int, depth: Depth, enough: int) -
     search = search_of(seed, depth=depth, memory=100.0, samples=2)
     everything = sorted(search.seconds(choice) for choice in every_choice(search.milp))
     stages = Stages(search.milp)
-    relaxation = Relaxation(
-        stages, np.arange(len(stages)), least_u_s=0.0, below_s=everything[-1] * 1.01, counts_beside=True
-    )
-    bound = relaxation.bound_at(np.zeros(len(stages.shape.devices)), 0.0)
-    enumeration = LabelSetting(
-        relaxation, bound, most_u_s=np.inf, below_s=everything[-1] * 1.01, time_only=None, enough=enough
-    )
-    best = enumeration.run(most=100_000, late=lambda: False)
+    relaxation = Relaxation(stages, np.arange(len(stages)), WindowCosts(least_u_s=0.0, below_s=everything[-1] * 1.01))
+    bound = relaxation.bound_at(DualPrices.zero(len(stages.shape.devices)))
+    labels = LabelSetting(bound, most_u_s=np.inf, enough=enough)
+    best = labels.run(most=100_000, late=lambda: False)
     assert best.complete
     assert [value_s for value_s, _ in best.choices] == pytest.approx(everything[:enough])
     assert [search.seconds(choice) for _, choice in best.choices] == pytest.approx(everything[:enough])
@@ -122,11 +119,11 @@ def test_labels_find_the_best_few_of_all(seed: int, depth: Depth, enough: int) -
 def test_a_beam_is_not_called_complete() -> None:
     search = search_of(1, memory=100.0)
     stages = Stages(search.milp)
-    relaxation = Relaxation(stages, np.arange(len(stages)), least_u_s=0.0, below_s=1e3, counts_beside=True)
-    bound = relaxation.bound_at(np.zeros(len(stages.shape.devices)), 0.0)
-    enumeration = LabelSetting(relaxation, bound, most_u_s=np.inf, below_s=1e3, time_only=None)
-    assert not enumeration.run(most=100_000, beam=1, late=lambda: False).complete
-    assert not enumeration.run(most=1, late=lambda: False).complete
+    relaxation = Relaxation(stages, np.arange(len(stages)), WindowCosts(least_u_s=0.0, below_s=1e3))
+    bound = relaxation.bound_at(DualPrices.zero(len(stages.shape.devices)))
+    labels = LabelSetting(bound, most_u_s=np.inf)
+    assert not labels.run(most=100_000, beam=1, late=lambda: False).complete
+    assert not labels.run(most=1, late=lambda: False).complete
 
 
 @repeatable
@@ -153,16 +150,16 @@ def test_within_a_limit_it_finds_the_cheapest_choice_that_keeps_it(seed: int, sh
         if seconds[choice] <= limit_s * (1 + 1e-9)
     }
     milp = StageMilp(replace(columns, beside_s=beside_s), replace(search.milp.shape, limit_s=limit_s * (1 + 1e-6)))
-    found = BranchAndBound(milp, seconds=lambda choice: costs.get(choice, np.inf), time_limit_s=30, gap=1e-6).run()
+    found = BranchAndBound(milp, HALF_A_MINUTE, seconds=lambda choice: costs.get(choice, np.inf)).run()
     assert found.value_s == pytest.approx(min(costs.values()), rel=1e-6)
     assert found.bound_s == pytest.approx(found.value_s, rel=1e-6)
 
 
 def test_a_warm_start_changes_nothing() -> None:
     one = search_of(3, layers=6, devices=4)
-    first = BranchAndBound(one.milp, seconds=one.seconds, time_limit_s=30, gap=1e-6)
+    first = BranchAndBound(one.milp, HALF_A_MINUTE, seconds=one.seconds)
     alone = first.run()
-    again = BranchAndBound(one.milp, seconds=one.seconds, time_limit_s=30, gap=1e-6, warm_start=first.warm_start).run()
+    again = BranchAndBound(one.milp, HALF_A_MINUTE, seconds=one.seconds, warm_start=first.warm_start).run()
     assert again.value_s == alone.value_s
 
 
@@ -181,6 +178,6 @@ def test_a_search_without_time_does_not_take_what_it_knows_for_the_best(seed: in
     search = search_of(seed, memory=100.0)
     choices = every_choice(search.milp)
     best_s, worst = min(map(search.seconds, choices)), max(choices, key=search.seconds)
-    stopped = BranchAndBound(search.milp, seconds=search.seconds, time_limit_s=0.0, gap=1e-6).run([worst])
+    stopped = BranchAndBound(search.milp, SearchLimits(time_limit_s=0.0, gap=1e-6), seconds=search.seconds).run([worst])
     assert stopped.bound_s <= best_s * (1 + 1e-9)
     assert not stopped.proven

@@ -11,7 +11,8 @@ from functools import cache
 import numpy as np
 
 from edgesim.cluster import PowerModel
-from edgesim.planners.exact.pipelines.candidates import Candidates, Floats, Group, Ints
+from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints
+from edgesim.planners.exact.pipelines.candidates import Candidates, Group
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
 from edgesim.ring import ring_steps
 

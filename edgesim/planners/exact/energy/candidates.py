@@ -18,8 +18,9 @@ from edgesim.plan import Depth
 from edgesim.planners.enumeration import sums
 from edgesim.planners.exact.energy.candidate_energy import StageEnergy
 from edgesim.planners.exact.energy.power_modes import InModes
-from edgesim.planners.exact.pipelines.candidate_links import Loads
-from edgesim.planners.exact.pipelines.candidates import Candidates, Columns, Floats, Group, Ints, PipelineFamily
+from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Loads
+from edgesim.planners.exact.pipelines.candidates import Candidates, Group, PipelineFamily
+from edgesim.planners.exact.pipelines.columns import Columns
 from edgesim.profile import BACKWARD, FORWARD
 
 Boards = tuple[int, ...]  # [type] how many
@@ -101,10 +102,7 @@ class PowerCandidates(Candidates):
         for g, group in enumerate(self.groups):
             alike[self.boards(group)].append(g)
         parts = [part for boards, members in alike.items() for part in self._of_boards(boards, members)]
-        if not parts:
-            return self._none()
-        joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Columns)}
-        return Columns(**joined)
+        return Columns.joined(parts, kinds=len(self.devices))
 
     def _of_boards(self, boards: Boards, members: Sequence[int]) -> Iterator[Columns]:
         """The candidates of some boards in any modes, position by position."""

@@ -23,11 +23,12 @@ from edgesim.planners.exact.energy.candidates import PowerCandidates
 from edgesim.planners.exact.energy.evaluation import Choices, Judged
 from edgesim.planners.exact.energy.idle_watts import IdleWatts
 from edgesim.planners.exact.energy.power_modes import InModes
-from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, WarmStart
-from edgesim.planners.exact.pipelines.candidates import Floats
+from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits
+from edgesim.planners.exact.pipelines.candidate_links import Floats
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.milp import Shape, StageMilp
 from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP
+from edgesim.planners.exact.pipelines.windows import WarmStart
 
 SLACK = 1e-9  # relative: by how much a limit may be exceeded
 ROOM = (
@@ -195,10 +196,8 @@ class EnergySearch:
         to_beat_s = min((each for each, _ in known), default=inf)
         search = BranchAndBound(
             StageMilp(replace(self.columns, beside_s=beside_s), replace(self.shape, limit_s=limit_s * (1 + ROOM))),
-            gap=gap,
-            time_limit_s=time_limit_s,
+            SearchLimits(time_limit_s=time_limit_s, gap=gap, to_beat_s=to_beat_s),
             seconds=seconds,
-            to_beat_s=to_beat_s,
             warm_start=self.warm_start,
         )
         found = search.run(choice for each, choice in known if each < inf)

@@ -11,10 +11,9 @@ that load no link more, unless what they save on links is less than what they lo
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import combinations_with_replacement, product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,66 +21,14 @@ from numpy.typing import NDArray
 from edgesim.plan import Depth, in_flight, trained_ties
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.pipelines.candidate_links import Links, Loads
+from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Links, Loads
 from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
+from edgesim.planners.exact.pipelines.columns import Columns
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
 from edgesim.ring import all_reduce_s
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Group = tuple[tuple[int, int], ...]  # (kind, how many of it), by kind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns(Loads):
-    """[candidate] what each is and costs; seconds per micro-batch, but ``ending_s`` once per iteration.
-
-    Its messages and links are ``Loads``, [candidate] here. ``replicas`` is [candidate, kind]. What moves
-    once beside the iterations (``OneTimeCosts`` of ``milp.py``) lasts as long as its longest ``one_time_s``, and as the
-    sum of every resource's ``one_time_shared_s`` [candidate, resource].
-
-    Per iteration: ``beside_s`` is what the objective counts beside time, ``latest_s`` the longest iteration of a plan
-    that has the candidate, ``channel_s`` what it takes of a shared channel in all; 0, infinite and 0 unless asked.
-    """
-
-    start: Ints
-    stop: Ints
-    position: Ints
-    group: Ints
-    split: Ints
-    depth: Ints
-    forward_s: Floats
-    backward_s: Floats
-    ending_s: Floats
-    replicas: Ints
-    one_time_s: Floats
-    one_time_shared_s: Floats
-    beside_s: Floats
-    latest_s: Floats
-    channel_s: Floats
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    @property
-    def both_s(self) -> Floats:
-        """There and back."""
-        return self.forward_s + self.backward_s
-
-    @property
-    def cost_s(self) -> Floats:
-        """What the objective counts of each."""
-        return self.both_s + self.beside_s
-
-    @property
-    def way_s(self) -> Floats:
-        """The same, and the messages over the boundary behind it at their least."""
-        return self.cost_s + self.sent_s + self.taken_back_s
-
-    def take(self, which: Ints | NDArray[np.bool_]) -> "Columns":
-        """Some of them."""
-        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,15 +96,7 @@ class Candidates:
     def columns(self) -> Columns:
         """All that fit in memory, and that a pipeline has a place for."""
         parts = [part for g in range(len(self.groups)) for part in self._of_group(g)]
-        if not parts:
-            return self._none()
-        joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Columns)}
-        return Columns(**joined)
-
-    def _none(self) -> Columns:
-        empty: dict[str, Any] = {field.name: np.zeros(0, dtype=np.int64) for field in fields(Columns)}
-        tables = {"replicas": np.zeros((0, len(self.devices)), dtype=np.int64), "one_time_shared_s": np.zeros((0, 0))}
-        return Columns(**empty | tables)
+        return Columns.joined(parts, kinds=len(self.devices))
 
     def _tied_together(self) -> NDArray[np.bool_]:
         """[range] whether it holds all or none of the layers that share trained weights (``Plan.tied_apart``)."""

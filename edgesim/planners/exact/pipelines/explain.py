@@ -6,7 +6,7 @@ import numpy as np
 
 from edgesim.cluster import Cluster
 from edgesim.plan import OUT_OF_MEMORY
-from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchResult
+from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits, SearchResult
 from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
 from edgesim.planners.exact.pipelines.candidates import Candidates
 from edgesim.planners.exact.pipelines.milp import Shape, StageMilp
@@ -95,9 +95,7 @@ def _fits(candidates: Candidates, factor: float) -> bool:
         depths=tuple(candidates.depths),
         phases=False,
     )
-    found = (
-        BranchAndBound(StageMilp(columns, shape), seconds=lambda choice: 1.0, time_limit_s=_LIMIT_S, gap=1.0).run()
-        if len(columns)
-        else None
-    )  # any choice ends it
-    return found is not None and bool(found.choice)
+    if not len(columns):
+        return False
+    limits = SearchLimits(time_limit_s=_LIMIT_S, gap=1.0)  # any choice ends it
+    return bool(BranchAndBound(StageMilp(columns, shape), limits, seconds=lambda choice: 1.0).run().choice)

@@ -30,7 +30,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgesim.planners.exact.pipelines.candidates import Columns, Floats, Ints
+from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints
+from edgesim.planners.exact.pipelines.columns import Columns
 
 INF = float("inf")
 Entries = tuple[Ints, Ints, Floats]  # rows, which of the asked columns, values

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pulp
 
-from edgesim.planners.exact.pipelines.candidates import Ints
+from edgesim.planners.exact.pipelines.candidate_links import Ints
 from edgesim.planners.exact.pipelines.milp import StageMilp
 from edgesim.planners.solvers.race import SolveStatus, solve
 

@@ -8,7 +8,7 @@ import numpy as np
 from edgesim.errors import PlanError
 from edgesim.plan import Plan, Proof, Stage, Status
 from edgesim.planners.cost_models.pipeline_time import iteration_s
-from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchResult
+from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits, SearchResult
 from edgesim.planners.exact.pipelines.candidates import Candidates, PipelineFamily
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.milp import OneTimeCosts, Shape, StageMilp
@@ -52,14 +52,8 @@ class PipelineSearch:
     def run(self, *, time_limit_s: float, gap: float = 1e-6, keep: int = 1, to_beat_s: float = np.inf) -> SearchResult:
         """Search for the best few; what is not below ``to_beat_s`` is not looked for."""
         left_s = time_limit_s - (perf_counter() - self.began_s)
-        return BranchAndBound(
-            self.milp,
-            seconds=self.seconds,
-            time_limit_s=left_s,
-            gap=gap,
-            keep=keep,
-            to_beat_s=to_beat_s,
-        ).run()
+        limits = SearchLimits(time_limit_s=left_s, gap=gap, keep=keep, to_beat_s=to_beat_s)
+        return BranchAndBound(self.milp, limits, seconds=self.seconds).run()
 
     def seconds(self, choice: Choice) -> float:
         """Of an iteration of the plan, exactly."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgesim.planners.exact.pipelines.candidates import Floats, Ints
+from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints
 from edgesim.planners.exact.pipelines.milp import StageMilp
 
 
@@ -111,7 +111,7 @@ class Stages:
         return float(found[-1])
 
     @property
-    def dear_s(self) -> float:
+    def above_all_s(self) -> float:
         """More than any choice costs, but for what moves once: every micro-batch through the slowest, one by one."""
         c, shape = self.columns, self.shape
         messages_s = np.max(c.sent_s + c.received_s + c.returned_s + c.taken_back_s)

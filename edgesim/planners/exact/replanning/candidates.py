@@ -12,7 +12,8 @@ import numpy as np
 from edgesim.plan import Depth
 from edgesim.planners.cost_models.migration import Holdings, carried_bytes, tied
 from edgesim.planners.device_types import Types, interchangeable, split
-from edgesim.planners.exact.pipelines.candidates import Candidates, Floats, PipelineFamily
+from edgesim.planners.exact.pipelines.candidate_links import Floats
+from edgesim.planners.exact.pipelines.candidates import Candidates, PipelineFamily
 
 
 class MigrationColumns(Candidates):

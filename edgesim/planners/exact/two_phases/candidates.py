@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.planners.device_types import interchangeable, split
-from edgesim.planners.exact.pipelines.candidate_links import Loads
-from edgesim.planners.exact.pipelines.candidates import Candidates, Floats, Group, Ints
+from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Loads
+from edgesim.planners.exact.pipelines.candidates import Candidates, Group
 from edgesim.planners.exact.two_phases.redistribution import Redistribution
 
 
