@@ -7,8 +7,9 @@ from edgesim.cluster import Cluster, Device, EfficiencyCurve, Grid, Network, Ori
 from edgesim.errors import EdgesimError, InfeasibleError, PlanError, ProfileError, RunError, ScheduleError
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
-from edgesim.plan import Depth, Plan, Proof, Stage, Status
+from edgesim.plan import Depth, Plan, Stage
 from edgesim.profile import Point, Profile, estimate
+from edgesim.proof import Objective, Proof, Status
 from edgesim.recording import Recording, read_recording
 from edgesim.scenario import Jitter, Scenario, Slowdown, Walk
 from edgesim.schedule import Op, Payload, Schedule, Task
@@ -32,6 +33,7 @@ __all__ = [
     "Metrics",
     "Model",
     "Network",
+    "Objective",
     "Op",
     "Optimiser",
     "Origin",

@@ -11,43 +11,13 @@ from edgesim.cluster import Cluster, Device
 from edgesim.errors import PlanError
 from edgesim.memory import WHOLE, Memory, Share, held_bytes
 from edgesim.model import Block, BlockKind, Model, SplitBy
+from edgesim.proof import Proof
 from edgesim.units import show
 from edgesim.workload import Workload
 
 OUT_OF_MEMORY = (
     "out of memory"  # how the refusal of a plan that does not fit begins; tables and figures know it by that
 )
-
-
-class Status(StrEnum):
-    """How good a plan is known to be."""
-
-    OPTIMAL = "optimal"  # proven: value equals bound
-    FEASIBLE = "feasible"  # a bound is known, and the gap is open
-    HEURISTIC = "heuristic"  # no bound is known
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """How far a plan can be from the best for its planner's objective; ``bound`` is None where none is known.
-
-    ``solver`` is who proved the bound, ``seconds`` how long planning took; the plan beside it has its profile's hash.
-    """
-
-    status: Status
-    method: str
-    objective: str
-    value: float | None = None
-    bound: float | None = None
-    seconds: float | None = None
-    solver: str | None = None
-
-    @property
-    def gap(self) -> float | None:
-        """``(value - bound) / bound``; None where either is unknown."""
-        if self.value is None or self.bound is None or self.bound <= 0:
-            return None
-        return (self.value - self.bound) / self.bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +121,7 @@ class Plan:
     micro_batches: int
     micro_batch_samples: int
     planner: str
-    proof: Proof
+    proof: Proof | None = None
     predicted_s: float | None = None
     profile_hash: str | None = None
 
@@ -302,7 +272,7 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan as JSON text."""
-        data = asdict(self)
+        data = asdict(self) | {"proof": self.proof and self.proof.to_dict()}
         for stage in data["stages"]:
             if not stage["modes"]:
                 del stage["modes"]  # most plans know none
@@ -312,9 +282,8 @@ class Plan:
     def from_json(cls, text: str) -> "Plan":
         """Read what :meth:`to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
-        proof = Proof(**{**data["proof"], "status": Status(data["proof"]["status"])})
         stages = tuple(_read_stage(stage) for stage in data["stages"])
-        return cls(**{**data, "stages": stages, "proof": proof})
+        return cls(**{**data, "stages": stages, "proof": Proof.from_dict(data["proof"])})
 
 
 def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 import edgesim.strategies
 from edgesim.errors import EdgesimError, RunError
-from edgesim.plan import Depth, Plan, Proof, Status, make_stages
+from edgesim.plan import Depth, Plan, make_stages
 from edgesim.strategies import Strategy
 from experiments.analysis.fidelity import ITERATION, Row, rows, summary, to_csv
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
@@ -125,7 +125,6 @@ def make_plan(entry: Mapping[str, Any], setup: Setup) -> Plan:
         micro_batches=micro_batches,
         micro_batch_samples=setup.workload.micro_batch_samples,
         planner="by hand",
-        proof=Proof(status=Status.HEURISTIC, method="by hand", objective="none"),
         profile_hash=setup.profile.hash,
     )
 

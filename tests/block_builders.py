@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import inf
 
-from builders import device, proof, switched, workload
+from builders import device, switched, workload
 
 from edgesim.cluster import Cluster, Network
 from edgesim.model import BlockKind, Model
@@ -80,7 +80,6 @@ def block_plan(
         micro_batches=micro_batches,
         micro_batch_samples=SAMPLES,
         planner="by hand",
-        proof=proof(),
     )
 
 

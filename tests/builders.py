@@ -5,7 +5,7 @@ from math import inf
 
 from edgesim.cluster import Cluster, Device, Network, Origin, PowerModel
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
-from edgesim.plan import Depth, Plan, Proof, Stage, Status, make_stages
+from edgesim.plan import Depth, Plan, Stage, make_stages
 from edgesim.profile import Point, Profile
 from edgesim.schedule import Op, Payload, Schedule, Task
 from edgesim.simulator import simulate
@@ -163,11 +163,6 @@ def workload(
     )
 
 
-def proof() -> Proof:
-    """A plan made by hand."""
-    return Proof(status=Status.HEURISTIC, method="by hand", objective="none")
-
-
 def plan_of(model: Model, stages: Sequence[Stage], *, micro_batches: int) -> Plan:
     """A plan of stages."""
     return Plan(
@@ -176,7 +171,6 @@ def plan_of(model: Model, stages: Sequence[Stage], *, micro_batches: int) -> Pla
         micro_batches=micro_batches,
         micro_batch_samples=sum(stages[0].samples),
         planner="by hand",
-        proof=proof(),
     )
 
 

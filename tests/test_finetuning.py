@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from builders import block, chain, homogeneous, proof
+from builders import block, chain, homogeneous
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +52,7 @@ def two_stages(model: Model) -> Plan:
         depth=Depth.ONE_F_ONE_B,
         micro_batches=2,
     )
-    return Plan(model=model.name, stages=stages, micro_batches=2, micro_batch_samples=4, planner="test", proof=proof())
+    return Plan(model=model.name, stages=stages, micro_batches=2, micro_batch_samples=4, planner="test")
 
 
 def total(model: Model, cost: str) -> float:

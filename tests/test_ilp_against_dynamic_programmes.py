@@ -21,7 +21,7 @@ from test_planners_literature import OUTPUT, RATE, SPEED, TO_TRAIN, WEIGHT, WORK
 
 from edgesim.errors import InfeasibleError
 from edgesim.model import BlockKind, Model, SplitBy
-from edgesim.plan import Depth, Plan, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.block_time import BlockCosts, block_latency_s, ring
 from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.cost_models.pipeline_time import iteration_s
@@ -38,6 +38,7 @@ from edgesim.planners.literature.pipedream import pipedream
 from edgesim.planners.literature.pipeedge import pipeedge
 from edgesim.planners.literature.prima import prima
 from edgesim.planners.problem import Problem
+from edgesim.proof import Status
 from edgesim.workload import Purpose
 from edgesim.zoo.bert import bert
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgesim.cluster import Cluster, Device, Network, PowerModel
 from edgesim.errors import InfeasibleError, PlanError, ProfileError
 from edgesim.model import Model
-from edgesim.plan import Depth, Plan, Status, make_stages
+from edgesim.plan import Depth, Plan, make_stages
 from edgesim.planners.cost_models.pipeline_energy import device_j, iteration_j
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
@@ -22,6 +22,7 @@ from edgesim.planners.exact.energy.ilp_energy import energy_front, ilp_energy
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.problem import Problem
 from edgesim.profile import Profile
+from edgesim.proof import Status
 from edgesim.workload import Purpose
 
 repeatable = settings(max_examples=30, deadline=None, derandomize=True, database=None)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgesim.cluster import Cluster, Device, Network
 from edgesim.errors import InfeasibleError, PlanError
-from edgesim.plan import Depth, Plan, Status, make_stages
+from edgesim.plan import Depth, Plan, make_stages
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
@@ -24,6 +24,7 @@ from edgesim.planners.exact.pipelines.search import PipelineSearch
 from edgesim.planners.literature.asteroid import asteroid
 from edgesim.planners.literature.pac import pac
 from edgesim.planners.problem import Problem
+from edgesim.proof import Status
 from edgesim.workload import Purpose
 
 repeatable = settings(max_examples=30, deadline=None, derandomize=True, database=None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgesim.cluster import Cluster, Network
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.finetuning import parallel_adapters
-from edgesim.plan import Depth, Plan, Stage, Status, make_stages
+from edgesim.plan import Depth, Plan, Stage, make_stages
 from edgesim.planners.cost_models.migration import carried_bytes, migrated_bytes, migration_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
@@ -21,6 +21,7 @@ from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipe
 from edgesim.planners.exact.replanning.ilp_replan import ilp_replan
 from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
+from edgesim.proof import Status
 from edgesim.workload import Optimiser, Purpose
 from edgesim.zoo.t5 import t5
 

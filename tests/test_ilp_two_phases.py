@@ -15,7 +15,7 @@ from edgesim.errors import InfeasibleError, PlanError
 from edgesim.finetuning import cached, parallel_adapters
 from edgesim.memory import cache_bytes, held_bytes
 from edgesim.model import Model
-from edgesim.plan import Depth, Plan, Status, make_stages
+from edgesim.plan import Depth, Plan, make_stages
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
@@ -24,6 +24,7 @@ from edgesim.planners.exact.two_phases.ilp_two_phases import TwoPhases, ilp_two_
 from edgesim.planners.exact.two_phases.redistribution import Redistribution
 from edgesim.planners.problem import Problem
 from edgesim.profile import Point, estimate
+from edgesim.proof import Status
 from edgesim.workload import Purpose
 from edgesim.zoo.bert import bert
 from edgesim.zoo.t5 import t5

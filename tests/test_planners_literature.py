@@ -17,7 +17,7 @@ from edgesim.cluster import Cluster, Device, Network
 from edgesim.errors import EdgesimError, InfeasibleError, PlanError
 from edgesim.memory import Memory, held_bytes
 from edgesim.model import Layer, Model
-from edgesim.plan import Depth, Plan, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.even import even
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.device_types import equal_devices, interchangeable
@@ -35,6 +35,7 @@ from edgesim.planners.literature.prima import prima
 from edgesim.planners.literature.sequence_parallel import sequence_parallel
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, estimate
+from edgesim.proof import Status
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Purpose
 from edgesim.zoo.bert import bert
@@ -597,8 +598,7 @@ def test_the_same_problem_has_the_same_plan(name: str) -> None:
     assert first == second
     assert first.planner == name.partition(" ")[0]
     assert first.profile_hash == a_problem((1, 1, 2), work=(1, 2, 1, 1)).profile.hash
-    assert first.proof.value is not None
-    assert first.proof.objective != "none"
+    assert first.proof is not None
 
 
 @pytest.mark.parametrize("name", PIPELINES)

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from edgesim.plan import Plan, Proof, Status
+from edgesim.plan import Plan
+from edgesim.proof import Objective, Proof
 from experiments import run
 from experiments.analysis import predictions
 from experiments.analysis.predictions import prediction
@@ -35,10 +37,10 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "analytic_s", lambda problem, plan, strategy: None)
 
 
-def promised(*overrides: str, **changes: object) -> predictions.Prediction:
-    """Of the plan of these overrides, with changes to its proof."""
+def promised(*overrides: str, **fields: object) -> predictions.Prediction:
+    """Of the plan of these overrides, with a proof of these fields if there are any."""
     made = prepare(composed(*overrides))
-    plan = replace(made.plan, proof=replace(made.plan.proof, **changes))
+    plan = replace(made.plan, proof=Proof(method="m", **fields)) if fields else made.plan  # type: ignore[arg-type]
     return prediction(made.setup.problem, plan, made.strategy)
 
 
@@ -58,72 +60,108 @@ def test_evaluators_are_near_the_simulator() -> None:
 
 
 @pytest.mark.usefixtures("unknown")
-def test_where_no_evaluator_exists_only_the_planners_own_words_count() -> None:
-    nothing = promised(*TINY)
-    assert (nothing.analytic_s, nothing.bound_s, nothing.gap, nothing.seconds) == (None,) * 4
-    own = promised(*TINY, objective="seconds of a round", value=6.0, bound=5.0)
-    assert (own.analytic_s, own.bound_s) == (None, 5.0)
-    assert own.gap == pytest.approx(0.2)
+def test_where_no_evaluator_exists_there_is_no_bound_of_the_iteration_time() -> None:
+    nothing = promised(*TINY, "planner=even")
+    assert (nothing.analytic_s, nothing.bound_s, nothing.gap, nothing.seconds, nothing.own) == (None,) * 5
+    own = promised(*TINY, objective=Objective.ITERATION_TIME, value=6.0, bound=5.0)
+    assert (own.analytic_s, own.bound_s, own.gap) == (None,) * 3
+    assert own.own is not None
+    assert own.own.gap == pytest.approx(0.2)
 
 
-@pytest.mark.usefixtures("unknown")
-def test_a_bound_of_joules_is_no_bound_of_seconds() -> None:
-    assert promised(*TINY, objective="joules per iteration", value=6.0, bound=5.0).bound_s is None
+@pytest.mark.usefixtures("known")
+def test_a_bound_counts_for_the_iteration_time_if_it_is_one_of_it() -> None:
+    common = promised(*TINY, objective=Objective.ITERATION_TIME, value=3.0, bound=2.5)
+    assert (common.bound_s, common.gap, common.own) == (2.5, pytest.approx(0.2), None)
 
 
-@pytest.fixture
-def row() -> SideBySide:
-    """A plan that promised 2.0 s and took 2.5 in the simulator."""
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("objective", "value"),
+    [
+        (Objective.SLOWEST_STAGE, 1.0),
+        (Objective.SLOWEST_STAGE, 3.0),  # seconds as well, and as many
+        (Objective.ITERATION_ENERGY, 3.0),
+        (Objective.MIGRATION_AND_ITERATIONS, 3000.0),
+        (Objective.ITERATION_TIME, 4.0),  # of another plan: the evaluator says 3 s
+    ],
+)
+def test_a_bound_of_anything_else_is_no_bound_of_the_iteration_time(objective: Objective, value: float) -> None:
+    other = promised(*TINY, objective=objective, value=value, bound=value)
+    assert (other.analytic_s, other.bound_s, other.gap) == (3.0, None, None)
+    assert other.own is not None
+    assert (other.own.objective, other.own.gap) == (objective, 0)
+
+
+def a_row(proof: Proof | None, **promises: float | None) -> SideBySide:
+    """A plan that took 2.5 s in the simulator and 2.6 s on the testbed."""
     made = prepare(composed(*TINY))
-    proof = Proof(
-        status=Status.FEASIBLE, method="m", objective="seconds per iteration", value=2.0, bound=1.6, seconds=0.1
-    )
-    plan: Plan = replace(made.plan, planner="ilp", proof=proof, predicted_s=2.0)
+    plan: Plan = replace(made.plan, planner="ilp", proof=proof)
     simulated = made.setup.measure(made.setup.simulate(made.schedule))
     metrics = [
         replace(simulated, makespan_s=2.5),
         *(replace(simulated, player="measured", makespan_s=seconds) for seconds in (2.6, 2.4, 9.0)),
     ]
-    return side_by_side(plan, prediction(made.setup.problem, plan, made.strategy), metrics)
+    nothing: dict[str, Any] = dict.fromkeys(("predicted_s", "analytic_s", "bound_s", "gap"))
+    own = None if proof is None or proof.objective.is_common else proof
+    return side_by_side(plan, predictions.Prediction(**(nothing | promises), own=own), metrics)
 
 
-@pytest.mark.usefixtures("unknown")
-def test_one_row_has_what_was_promised_simulated_and_measured(row: SideBySide) -> None:
+COMMON = Proof(method="m", objective=Objective.ITERATION_TIME, value=2.0, bound=1.6, seconds=0.1)
+OWN = Proof(method="m", objective=Objective.ITERATION_ENERGY, details="of at most 3 s", value=1500.0, bound=1000.0)
+
+
+def test_a_plan_proven_for_the_iteration_time_has_one_line() -> None:
+    row = a_row(COMMON, predicted_s=2.0, analytic_s=2.0, bound_s=1.6, gap=0.25)
     assert (row.simulated_s, row.measured_s) == (2.5, 2.6)
     assert row.error == pytest.approx(0.25)
-    assert shown(row) == ["ilp", "feasible", "2 s", "1.6 s", "25.0%", "2.5 s (+25.0%)", "2.6 s"]
-    assert row.to_dict() == {
+    assert shown(row) == [
+        ["iteration time, analytic", "2 s", "1.6 s", "25.0%", "feasible", "2.5 s (+25.0%)", "2.6 s"],
+    ]
+    written = row.to_dict()
+    assert written.pop("proof") == COMMON.to_dict()
+    assert written == {
         "planner": "ilp",
-        "status": "feasible",
-        "solver": None,
-        "planning_s": 0.1,
         "predicted_s": 2.0,
-        "analytic_s": None,
+        "analytic_s": 2.0,
         "bound_s": 1.6,
-        "gap": pytest.approx(0.25),
+        "gap": 0.25,
         "simulated_s": 2.5,
         "measured_s": 2.6,
         "error": pytest.approx(0.25),
+        "modes": {},
     }
 
 
-@pytest.mark.usefixtures("known")
-def test_what_all_planners_evaluator_says_goes_before_what_the_planner_says(row: SideBySide) -> None:
-    assert shown(row)[2] == "3 s"
-    assert str(plan_table(row).columns[2].header) == "analytic"
+def test_a_plan_proven_for_something_else_has_a_line_of_it_in_its_unit() -> None:
+    row = a_row(OWN, predicted_s=2.0, analytic_s=2.0)
+    assert shown(row) == [
+        ["iteration time, analytic", "2 s", "–", "–", "heuristic", "2.5 s (+25.0%)", "2.6 s"],
+        ["energy of an iteration, of at most 3 s", "1.5 kJ", "1 kJ", "50.0%", "feasible", "–", "–"],
+    ]
+    assert row.to_dict()["bound_s"] is None
+    assert row.to_dict()["proof"]["unit"] == "J"
 
 
-def shown(row: SideBySide) -> list[str]:
-    """The cells of the row's table."""
-    return [str(cell) for column in plan_table(row).columns for cell in column.cells]
+def test_the_power_modes_that_a_plan_chose_stand_below() -> None:
+    row = replace(a_row(OWN), modes={1: "board-low"})
+    assert plan_table(row).caption == "power modes: rank 1 in board-low"
+    assert row.to_dict()["modes"] == {"1": "board-low"}
+    assert plan_table(a_row(OWN)).caption is None
+
+
+def test_what_all_planners_evaluator_says_goes_before_what_the_planner_says() -> None:
+    assert shown(a_row(None, predicted_s=2.0, analytic_s=3.0))[0][:2] == ["iteration time, analytic", "3 s"]
+    assert shown(a_row(None, predicted_s=2.0))[0][:2] == ["iteration time, predicted", "2 s"]
+
+
+def shown(row: SideBySide) -> list[list[str]]:
+    """The cells of the row's table, line by line."""
+    return [[str(cell) for cell in line] for line in zip(*(c.cells for c in plan_table(row).columns), strict=True)]
 
 
 def test_a_plan_that_promises_nothing_has_dashes() -> None:
-    made = prepare(composed(*TINY))
-    metrics = [made.setup.measure(made.setup.simulate(made.schedule))]
-    nothing = predictions.Prediction(predicted_s=None, analytic_s=None, bound_s=None, gap=None)
-    cells = shown(side_by_side(made.plan, nothing, metrics))
-    assert [cells[place] for place in (2, 3, 4, 6)] == ["–"] * 4
+    assert shown(a_row(None)) == [["iteration time", "–", "–", "–", "heuristic", "2.5 s", "2.6 s"]]
 
 
 @pytest.fixture
@@ -133,29 +171,50 @@ def _clean() -> Iterator[None]:
     GlobalHydra.instance().clear()
 
 
-@pytest.mark.usefixtures("_clean", "unknown")
+@pytest.mark.usefixtures("_clean")
 def test_a_run_prints_and_writes_the_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*TINY, "strategy=data", "planner=exhaustive"]
-    monkeypatch.setattr(sys, "argv", ["run", f"results={tmp_path}", *words])
+    overrides = [*TINY, "strategy=data", "planner=exhaustive"]
+    monkeypatch.setattr(sys, "argv", ["run", f"results={tmp_path}", *overrides])
     run_command(run.run, about="about")
-    assert "exhaustive │ optimal" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "the plan of exhaustive" in out
+    assert "heuristic" in out  # its iteration time by the closed form, and below what it proved
+    assert "optimal" in out
     (path,) = tmp_path.rglob("metrics.json")
     figures = json.loads(path.read_text())
-    assert figures["plan"]["planner"] == "exhaustive"
-    assert figures["plan"]["gap"] == 0
-    assert figures["plan"]["bound_s"] == figures["plan"]["simulated_s"] == figures["iterations"][0]["makespan_s"]
+    plan = figures["plan"]
+    assert (plan["planner"], plan["bound_s"], plan["gap"]) == ("exhaustive", None, None)
+    assert (plan["proof"]["objective"], plan["proof"]["status"]) == (Objective.JUDGED_TIME, "optimal")
+    assert plan["proof"]["bound"] == plan["simulated_s"] == figures["iterations"][0]["makespan_s"]
 
 
-@pytest.mark.usefixtures("unknown")
+@pytest.mark.usefixtures("_clean")
+def test_a_run_prints_what_pipeedge_proved_beside_the_iteration_time_and_not_as_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = [*TINY, "strategy=hybrid_pipeline", "planner=pipeedge"]
+    monkeypatch.setattr(sys, "argv", ["run", f"results={tmp_path}", *overrides])
+    run_command(run.run, about="about")
+    (path,) = tmp_path.rglob("metrics.json")
+    plan = json.loads(path.read_text())["plan"]
+    assert (plan["bound_s"], plan["gap"]) == (None, None)
+    assert plan["proof"]["objective"] == Objective.SLOWEST_STAGE
+    assert plan["proof"]["value"] == plan["proof"]["bound"] < plan["analytic_s"]
+
+
+@pytest.mark.usefixtures("_clean")
 def test_a_row_of_a_sweep_has_what_its_plan_promised_and_only_that() -> None:
     runner = Runner(Composer(Sweep(TINY, ())), study="s", code="c")
     rows = {}
-    for planner in ("exhaustive", "even"):
-        overrides = ("strategy=data", f"planner={planner}")
+    for planner in ("exhaustive", "even", "ilp_hybrid_pipeline"):
+        overrides = ("strategy=hybrid_pipeline", "groups=data", f"planner={planner}")
         rows[planner] = runner.row(overrides, *runner.key(overrides))
-    told = {"predicted_s", "bound_s", "gap", "solver", "planning_s"}
-    assert told & rows["exhaustive"].keys() == {"predicted_s", "bound_s", "gap", "planning_s"}
-    assert rows["exhaustive"]["bound_s"] == rows["exhaustive"]["makespan_s"]
-    assert not told & rows["even"].keys()
+        assert rows[planner]["status"] == "done", rows[planner]["reason"]
+    proven = {*predictions.PROOF_COLUMNS, "bound_s", "gap", "planning_s"}
+    assert proven & rows["even"].keys() == set()
+    oracle, ours = rows["exhaustive"], rows["ilp_hybrid_pipeline"]
+    assert "bound_s" not in oracle
+    assert oracle["objective_value"] == oracle["objective_bound"] == oracle["makespan_s"]
+    assert ours["objective_bound"] == ours["bound_s"] <= ours["objective_value"] == ours["predicted_s"]

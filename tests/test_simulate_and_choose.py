@@ -7,11 +7,12 @@ from test_ilp_hybrid_pipeline import a_problem
 from test_steady_state import simulated_s
 
 from edgesim.errors import InfeasibleError, PlanError
-from edgesim.plan import Plan, Status
+from edgesim.plan import Plan
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.problem import Problem
 from edgesim.planners.simulate_and_choose import PIPELINES, pipelines, simulate_and_choose
+from edgesim.proof import Status
 
 
 def chosen(problem: Problem) -> Plan:

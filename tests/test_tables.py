@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-import builders
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -310,7 +309,6 @@ def test_a_plan_in_words_tells_what_ranks_share() -> None:
             stages=(stage,),
             micro_batches=1,
             planner="by hand",
-            proof=builders.proof(),
             micro_batch_samples=4 if len(shares) > 1 or "tokens" in shares else sum(stage.samples),
         )
         return in_words(plan, ["fast", "slow"])

@@ -6,7 +6,7 @@ from typing import Literal
 from edgesim.apportion import at_least_one
 from edgesim.errors import PlanError
 from edgesim.model import Block, BlockKind
-from edgesim.plan import Plan, Proof, Stage, Status
+from edgesim.plan import Plan, Stage
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD
 
@@ -106,7 +106,6 @@ def divided_plan(
         micro_batches=micro_batches,
         micro_batch_samples=samples,
         planner=planner,
-        proof=Proof(status=Status.HEURISTIC, method=planner, objective="none"),
         profile_hash=problem.profile.hash,
     )
     return problem.check(plan)

@@ -9,7 +9,7 @@ from math import comb, prod
 from typing import Literal
 
 from edgesim.errors import PlanError
-from edgesim.plan import Depth, Plan, Proof
+from edgesim.plan import Depth, Plan
 from edgesim.planners.problem import Groups, Problem
 
 # Fixed groups, or a family of them. "data": one stage. "pipeline": one rank per stage, in any order. "hybrid": several
@@ -77,11 +77,9 @@ def count(problem: Problem, partition: Sequence[Sequence[int]]) -> int:
     return comb(len(problem.model.layers) - 1, len(partition) - 1) * splits
 
 
-def plans(problem: Problem, partition: Partition, *, depth: Depth, planner: str, proof: Proof) -> Iterator[Plan]:
+def plans(problem: Problem, partition: Partition, *, depth: Depth, planner: str) -> Iterator[Plan]:
     """Yield all plans with these ranks per stage, unchecked; early cuts and small first shares come first."""
     L = len(problem.model.layers)
     for inner in combinations(range(1, L), len(partition) - 1):
         for samples in product(*(sums(problem.workload.micro_batch_samples, len(group)) for group in partition)):
-            yield problem.plan(
-                planner=planner, cuts=(0, *inner, L), groups=partition, samples=samples, depth=depth, proof=proof
-            )
+            yield problem.plan(planner=planner, cuts=(0, *inner, L), groups=partition, samples=samples, depth=depth)

@@ -10,8 +10,9 @@ from typing import Literal, Protocol
 from edgesim.cluster import Cluster
 from edgesim.errors import PlanError
 from edgesim.model import Model
-from edgesim.plan import Depth, Plan, Proof, make_stages
+from edgesim.plan import Depth, Plan, make_stages
 from edgesim.profile import BACKWARD, FORWARD, Profile
+from edgesim.proof import Objective, Proof
 from edgesim.workload import Workload
 
 # Which ranks form each stage: one stage of all ranks, a stage per rank in rank order, two stages of half the ranks each
@@ -119,7 +120,7 @@ class Problem:
         groups: Sequence[Sequence[int]],
         samples: Sequence[Sequence[int]],
         depth: Depth,
-        proof: Proof,
+        proof: Proof | None = None,
         predicted_s: float | None = None,
     ) -> Plan:
         """The plan of these stages, not yet checked."""
@@ -141,9 +142,9 @@ class Problem:
         return plan
 
 
-def in_the_name_of(planner: str, plan: Plan, *, objective: str, value: float) -> Plan:
+def in_the_name_of(planner: str, plan: Plan, *, objective: Objective, value: float) -> Plan:
     """The same plan as an answer of this planner, which is another one with its options chosen."""
-    return replace(plan, planner=planner, proof=replace(plan.proof, method=planner, objective=objective, value=value))
+    return replace(plan, planner=planner, proof=Proof(method=planner, objective=objective, value=value))
 
 
 class Planner(Protocol):

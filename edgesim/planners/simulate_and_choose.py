@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
-from edgesim.errors import InfeasibleError, PlanError
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.errors import InfeasibleError, PlanError, ProfileError
+from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.even import even
 from edgesim.planners.baselines.even_blocks import even_blocks
 from edgesim.planners.baselines.proportional import proportional
 from edgesim.planners.baselines.proportional_blocks import proportional_blocks
+from edgesim.planners.cost_models.block_time import block_latency_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.certify import depth_of
-from edgesim.planners.exact.pipelines.search import OBJECTIVE, OPTIMAL_GAP, PipelineSearch, most_replicas
+from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.literature.asteroid import asteroid
 from edgesim.planners.literature.dapple import dapple
 from edgesim.planners.literature.eco_fl import eco_fl
@@ -34,6 +35,7 @@ from edgesim.planners.literature.pipedream import pipedream
 from edgesim.planners.literature.pipeedge import pipeedge
 from edgesim.planners.literature.prima import prima
 from edgesim.planners.problem import Planner, Problem
+from edgesim.proof import Objective, Proof, bound_or_none
 
 PIPELINES: tuple[Planner, ...] = (
     asteroid,
@@ -95,7 +97,7 @@ def simulate_and_choose(
             "the strategy plays none of the plans that planners have (take hybrid_pipeline or hybrid_model)"
         )
     _, best = min(judged, key=lambda entry: entry[0])
-    proof = replace(
+    proof = best.plan.proof and replace(
         best.plan.proof,
         method=f"{best.name}, fastest of {len(judged)} when simulated",
         seconds=perf_counter() - began_s,
@@ -105,28 +107,33 @@ def simulate_and_choose(
 
 def pipelines(problem: Problem, *, keep: int, time_limit_s: float) -> Iterator[Candidate]:
     """The best few of each depth, then what other planners say; with the bound of their depth."""
-    most, bounds = most_replicas(problem, None, interchangeable(problem.cluster)), dict[Depth, Proof]()
+    most, proofs = most_replicas(problem, None, interchangeable(problem.cluster)), dict[Depth, Proof]()
     depths = (Depth.ASTEROID, Depth.ONE_F_ONE_B)
     for depth in depths:
         search = PipelineSearch(problem, PipelineFamily(depth=depth, replicas=most), planner="ilp_hybrid_pipeline")
         found = search.run(time_limit_s=time_limit_s / len(depths), keep=keep)
         for _, choice in found.pool[:keep]:
             plan = search.plan(choice, found)
-            bounds.setdefault(depth, plan.proof)
+            if plan.proof is not None:
+                proofs.setdefault(depth, plan.proof)
             yield Candidate(name=f"ilp_hybrid_pipeline, {depth}", plan=plan)
     for planner in PIPELINES:
         if (theirs := _asked(planner, problem)) is not None:
-            yield Candidate(name=theirs.planner, plan=_judged(problem, theirs, bounds, most))
+            yield Candidate(name=theirs.planner, plan=_judged(problem, theirs, proofs, most))
 
 
-def _judged(problem: Problem, plan: Plan, bounds: dict[Depth, Proof], most: int) -> Plan:
+def _judged(problem: Problem, plan: Plan, proofs: dict[Depth, Proof], most: int) -> Plan:
     """With the formula's value, and the bound of its depth where there is one for its numbers of replicas."""
     value, depth = iteration_s(problem, plan), depth_of(plan)
-    proof = replace(plan.proof, status=Status.HEURISTIC, objective=OBJECTIVE, value=value, bound=None)
     within = all(len(stage.ranks) <= most for stage in plan.stages)
-    if depth in bounds and within and (bound := bounds[depth].bound) is not None:
-        status = Status.OPTIMAL if value - bound <= OPTIMAL_GAP * bound else Status.FEASIBLE
-        proof = replace(proof, status=status, bound=min(bound, value), solver=bounds[depth].solver)
+    proven = proofs.get(depth) if depth is not None and within else None
+    proof = Proof(
+        method=plan.planner,
+        objective=Objective.ITERATION_TIME,
+        value=value,
+        bound=None if proven is None or proven.bound is None else bound_or_none(proven.bound, value),
+        solver=None if proven is None else proven.solver,
+    )
     return replace(plan, proof=proof, predicted_s=value)
 
 
@@ -145,7 +152,17 @@ def _divisions(problem: Problem, units: bool, tokens: bool, overlap: bool, time_
     ]
     for planner in [*planners, galaxy] if units and tokens else planners:
         if (plan := _asked(planner, problem)) is not None:
-            yield Candidate(name=plan.planner, plan=plan)
+            yield Candidate(name=plan.planner, plan=plan if plan.proof else _reckoned(problem, plan, overlap))
+
+
+def _reckoned(problem: Problem, plan: Plan, overlap: bool) -> Plan:
+    """With the formula's value, where the profile knows the plan's shares; nobody has a bound for all divisions."""
+    try:
+        value = block_latency_s(problem, plan, overlap=overlap)
+    except (PlanError, ProfileError):
+        return plan
+    proof = Proof(method=plan.planner, objective=Objective.BLOCK_ITERATION_TIME, value=value)
+    return replace(plan, proof=proof, predicted_s=value)
 
 
 def _asked(planner: Planner, problem: Problem) -> Plan | None:

@@ -56,6 +56,8 @@ METRICS = frozenset(
         "bound_s",
         "gap",
         "objective_value",
+        "objective_bound",
+        "objective_gap",
         "planning_s",
         "planning_bytes",
     }
@@ -72,6 +74,9 @@ PROVENANCE = frozenset(
         "reason",
         "proof",
         "objective",
+        "objective_details",
+        "objective_unit",
+        "objective_proof",
         "solver",
     }
 )

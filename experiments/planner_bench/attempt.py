@@ -13,10 +13,13 @@ from typing import Any
 
 from edgesim.errors import EdgesimError, InfeasibleError
 from edgesim.plan import OUT_OF_MEMORY, Plan
+from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.certify import depth_of
+from edgesim.planners.exact.pipelines.search import most_replicas
+from edgesim.planners.problem import Problem
 from edgesim.strategies import Strategy
 from edgesim.units import bit_per_s
-from experiments.analysis.predictions import prediction
+from experiments.analysis.predictions import prediction, proof_columns
 from experiments.configuration.command_line import composed, sentence
 from experiments.configuration.constructors import build
 from experiments.configuration.setup import Planner, Setup, read_setup
@@ -103,28 +106,28 @@ def tried(posed: Posed) -> Row:
 
 def judged(posed: Posed, plan: Plan) -> Row:
     """What the plan promises, and its seconds in the simulator."""
-    known = prediction(posed.setup.problem, plan, posed.strategy)
-    return {
-        "proof": str(plan.proof.status),
-        "objective": plan.proof.objective,
-        "objective_value": plan.proof.value,
-        "solver": plan.proof.solver,
+    setup = posed.setup.in_modes_of(plan)
+    known = prediction(setup.problem, plan, posed.strategy)
+    return proof_columns(plan.proof) | {
         "predicted_s": known.predicted_s,
         "analytic_s": known.analytic_s,
         "bound_s": known.bound_s,
         "gap": known.gap,
-        "simulated_s": posed.setup.seconds(plan, posed.strategy),
-        "family": family(plan),
-        "placement": in_words(plan, [device.name for device in posed.setup.cluster.devices]),
+        "simulated_s": setup.seconds(plan, posed.strategy),
+        "family": family(setup.problem, plan),
+        "placement": in_words(plan, [device.name for device in setup.cluster.devices]),
         "profile_hash": plan.profile_hash,
     }
 
 
-def family(plan: Plan) -> str | None:
-    """Plans that one bound holds for: pipelines of one depth; None for a depth of nobody's rule, and for blocks."""
-    if any(stage.divides_blocks for stage in plan.stages):
+def family(problem: Problem, plan: Plan) -> str | None:
+    """Plans that one bound holds for: pipelines of one depth, with as many replicas a stage as the planners that prove
+    allow; None for a depth of nobody's rule, for more replicas, for other power modes, and for blocks.
+    """
+    if plan.modes or any(stage.divides_blocks for stage in plan.stages):
         return None
-    depth = depth_of(plan)
+    most = most_replicas(problem, None, interchangeable(problem.cluster))
+    depth = depth_of(plan) if all(len(stage.ranks) <= most for stage in plan.stages) else None
     return None if depth is None else str(depth)
 
 

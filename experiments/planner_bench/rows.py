@@ -1,8 +1,11 @@
 """What stands in the bench's table? A row per case and planner, with its regret over the best plan of the case.
 
 ``regret = simulated_s / least simulated_s of the case - 1``, over all planners of the table: one that is added can
-raise the others'. Rows without a plan have none. A pipeline whose planner proves nothing gets the bound that an integer
-programme proved for its case and depth: ``gap = analytic_s / bound_s - 1``.
+raise the others'. Rows without a plan have none.
+
+``bound_s``, ``gap`` and ``proof`` are of the iteration time, ``gap = analytic_s / bound_s - 1``: as its planner proved
+it, else by what another one proved for the case and the family of pipelines. What a planner itself minimises has its
+value, bound, gap and proof in ``objective_*``, in its own unit.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from edgesim.planners.exact.pipelines.search import OBJECTIVE
+from edgesim.proof import Objective, gap, status
+from experiments.analysis.predictions import PROOF_COLUMNS
 from experiments.planner_bench.competitors import COMPETITORS, Plans
 
 Row = Mapping[str, Any]
@@ -32,9 +36,7 @@ COLUMNS = (
     "bound_s",
     "gap",
     "proof",
-    "solver",
-    "objective",
-    "objective_value",
+    *PROOF_COLUMNS,
     "planning_s",
     "planning_bytes",
     "limit_s",
@@ -62,11 +64,14 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
 
 def _bounded(found: pd.DataFrame) -> pd.DataFrame:
     """The highest bound of each case and family, for those of its rows that have none."""
-    proven = found["objective"] == OBJECTIVE
+    proven = found["objective"] == Objective.ITERATION_TIME
     bounds = found["bound_s"].where(proven).groupby([found[name] for name in (*CASE, "family")]).transform("max")
     mine = found["bound_s"].isna() & bounds.notna() & found["analytic_s"].notna()
     found.loc[mine, "bound_s"] = bounds[mine]
-    found.loc[mine, "gap"] = found["analytic_s"][mine] / bounds[mine] - 1
+    known, done = found["bound_s"].notna(), found["simulated_s"].notna()
+    values = zip(found["analytic_s"][known], found["bound_s"][known], strict=True)
+    found.loc[known, "gap"] = [gap(value, bound) for value, bound in values]
+    found["proof"] = found["gap"].map(lambda each: str(status(None if pd.isna(each) else each))).where(done)
     return found
 
 

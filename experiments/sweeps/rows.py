@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from edgesim.metrics import Metrics
 from edgesim.units import bit_per_s, si
-from experiments.analysis.predictions import prediction
+from experiments.analysis.predictions import prediction, proof_columns
 from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.result_folders import versions
@@ -120,9 +120,8 @@ def made_of(prepared: Prepared) -> Row:
         "predicted_s": promised.seconds,
         "bound_s": promised.bound_s,
         "gap": promised.gap,
-        "solver": plan.proof.solver,
-        "planning_s": plan.proof.seconds,
-    }
+        "planning_s": plan.proof and plan.proof.seconds,
+    } | proof_columns(plan.proof)
     return {
         "placement": in_words(plan, [device.name for device in setup.cluster.devices]),
         "schedule": prepared.schedule.hash,

@@ -1,6 +1,6 @@
 """How good is a plan said to be, and how good is it? What was promised beside what was simulated and measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from edgesim.metrics import Metrics
 from edgesim.plan import Plan
+from edgesim.proof import Proof, status
 from edgesim.units import show
 from experiments.analysis.predictions import Prediction
 
@@ -21,18 +22,16 @@ class SideBySide:
 
     Attributes:
         planner: whose plan it is.
-        status: how good it is known to be.
-        solver: who proved that.
-        planning_s: what the planner says it took.
+        proof: how good its planner knows it to be, for what that planner minimises.
+        modes: by rank, the power mode that the plan chose.
         promised: before it was played.
         simulated_s: in the simulator, under the run's scenario.
         measured_s: on the testbed, the median.
     """
 
     planner: str
-    status: str
-    solver: str | None
-    planning_s: float | None
+    proof: Proof | None
+    modes: Mapping[int, str]
     promised: Prediction
     simulated_s: float
     measured_s: float | None
@@ -44,9 +43,18 @@ class SideBySide:
         return None if not promised_s else self.simulated_s / promised_s - 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat, for JSON."""
-        facts = asdict(self)
-        return facts.pop("promised") | facts | {"error": self.error}
+        """For JSON: seconds per iteration with their bound, and beside them the proof of the planner's objective."""
+        promised = asdict(self.promised)
+        del promised["own"]  # stands in the proof
+        return {
+            "planner": self.planner,
+            **promised,
+            "simulated_s": self.simulated_s,
+            "measured_s": self.measured_s,
+            "error": self.error,
+            "proof": self.proof and self.proof.to_dict(),
+            "modes": {str(rank): mode for rank, mode in self.modes.items()},
+        }
 
 
 def side_by_side(plan: Plan, promised: Prediction, metrics: Sequence[Metrics]) -> SideBySide:
@@ -57,9 +65,8 @@ def side_by_side(plan: Plan, promised: Prediction, metrics: Sequence[Metrics]) -
     }
     return SideBySide(
         planner=plan.planner,
-        status=str(plan.proof.status),
-        solver=plan.proof.solver,
-        planning_s=plan.proof.seconds,
+        proof=plan.proof,
+        modes=plan.modes,
         promised=promised,
         simulated_s=seconds["simulated"],
         measured_s=seconds.get("measured"),
@@ -67,24 +74,51 @@ def side_by_side(plan: Plan, promised: Prediction, metrics: Sequence[Metrics]) -
 
 
 def plan_table(row: SideBySide) -> Table:
-    """One row; the head says whether all planners' evaluator or this planner promised the seconds."""
-    promised, known = row.promised, row.promised.analytic_s is not None
-    table = Table(title="the plan", title_justify="left")
-    table.add_column("planner")
-    table.add_column("proof")
-    for head in ("analytic" if known else "predicted", "bound", "gap", "simulated", "measured"):
+    """A line of the iteration time; and one of what the planner minimised, where that is something else.
+
+    Each has a bound and a gap of its own. Power modes that the plan chose stand below.
+    """
+    modes = ", ".join(f"rank {rank} in {mode}" for rank, mode in row.modes.items())
+    table = Table(
+        title=f"the plan of {row.planner}",
+        caption=f"power modes: {modes}" if modes else None,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("objective")
+    for head in ("value", "bound", "gap"):
         table.add_column(head, justify="right")
+    table.add_column("proof")
+    for head in ("simulated", "measured"):
+        table.add_column(head, justify="right")
+    table.add_row(*_iteration_time(row))
+    if row.promised.own is not None:
+        table.add_row(*_own(row.promised.own), _NONE, _NONE)
+    return table
+
+
+def _iteration_time(row: SideBySide) -> tuple[str, ...]:
+    promised = row.promised
+    by = "" if promised.seconds is None else ", predicted" if promised.analytic_s is None else ", analytic"
     error = "" if row.error is None else f" ({row.error:+.1%})"
-    table.add_row(
-        row.planner,
-        row.status,
+    return (
+        f"iteration time{by}",
         _seconds(promised.seconds),
         _seconds(promised.bound_s),
-        _NONE if promised.gap is None else f"{promised.gap:.1%}",
+        _share(promised.gap),
+        str(status(promised.gap)),
         _seconds(row.simulated_s) + error,
         _seconds(row.measured_s),
     )
-    return table
+
+
+def _own(proof: Proof) -> tuple[str, ...]:
+    bound = _NONE if proof.bound is None else proof.objective.show(proof.bound)
+    return proof.minimised, proof.objective.show(proof.value), bound, _share(proof.gap), str(proof.status)
+
+
+def _share(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.1%}"
 
 
 def _seconds(value: float | None) -> str:

@@ -9,8 +9,10 @@ def in_words(plan: Plan, ranks: Sequence[str]) -> str:
     """``layers 0-2 on fast | layers 3-5 on medium (5), slow (3)``: samples of a micro-batch where ranks share it.
 
     Where they divide blocks, ``layers 0-5 on fast (8 heads, 300 columns), slow (4 heads, 100 columns)``.
+    A rank in another power mode has that mode's name.
     """
-    return "  |  ".join(_stage_in_words(stage, ranks) for stage in plan.stages)
+    names = [plan.modes.get(rank, name) for rank, name in enumerate(ranks)]
+    return "  |  ".join(_stage_in_words(stage, names) for stage in plan.stages)
 
 
 def _stage_in_words(stage: Stage, ranks: Sequence[str]) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from planner_problems import low_modes, pool
 
-from edgesim.plan import Plan, Status
+from edgesim.plan import Plan
 from edgesim.planners.exact.energy.ilp_energy import energy_front
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.proof import Status
 from experiments.configuration.provenance import command, made, record
 
 LIMIT_S = 60.0  # then the plan so far, with its gap

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from builders import homogeneous, proof, switched
+from builders import homogeneous, switched
 
 from edgesim.plan import Plan, Stage
 from edgesim.strategies.tensor import tensor
@@ -58,7 +58,6 @@ def our_job() -> Job:
         micro_batches=1,
         micro_batch_samples=SAMPLES,
         planner="by hand",
-        proof=proof(),
     )
     work = Workload(
         purpose="infer",

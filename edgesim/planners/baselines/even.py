@@ -1,7 +1,7 @@
 """Where should a model live if all devices were equal? Layers and samples shared evenly: the baseline to beat."""
 
 from edgesim.apportion import even_shares
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.partitioning import even_cuts
 from edgesim.planners.problem import Groups, Problem
 
@@ -15,6 +15,5 @@ def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
         groups=formed,
         samples=[even_shares(problem.workload.micro_batch_samples, len(group)) for group in formed],
         depth=depth,
-        proof=Proof(status=Status.HEURISTIC, method="even", objective="none"),
     )
     return problem.check(plan)

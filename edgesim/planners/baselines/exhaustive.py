@@ -6,9 +6,10 @@ from math import inf
 from time import perf_counter
 
 from edgesim.errors import InfeasibleError, PlanError
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.enumeration import Family, Partition, count, partitions, plans
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 from edgesim.units import show
 
 
@@ -41,9 +42,8 @@ def exhaustive(
         raise PlanError(f"exhaustive: no plan has groups {groups!r} and stages {stages} here (allow more)")
     best, value = _best(problem, tried, depth, evaluate)
     proof = Proof(
-        status=Status.OPTIMAL,
         method=f"all {total} plans",
-        objective="seconds per iteration",
+        objective=Objective.JUDGED_TIME,
         value=value,
         bound=value,
         seconds=perf_counter() - began_s,
@@ -55,11 +55,10 @@ def _best(
     problem: Problem, tried: Collection[Partition], depth: Depth, evaluate: Callable[[Plan], float]
 ) -> tuple[Plan, float]:
     """Return the best plan that fits, and its seconds. Raises InfeasibleError."""
-    unproven = Proof(status=Status.HEURISTIC, method="none", objective="seconds per iteration")
     best: tuple[Plan, float] | None = None
     nearest: tuple[float, str] | None = None
     for partition in tried:
-        for plan in plans(problem, partition, depth=depth, planner="exhaustive", proof=unproven):
+        for plan in plans(problem, partition, depth=depth, planner="exhaustive"):
             fullest = _fullest(plan, problem)
             nearest = min(nearest or fullest, fullest)
             if fullest[0] <= 1:

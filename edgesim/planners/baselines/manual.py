@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edgesim.apportion import even_shares
 from edgesim.errors import PlanError
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.partitioning import even_cuts
 from edgesim.planners.problem import Groups, Problem
 
@@ -30,6 +30,5 @@ def manual(
         groups=formed,
         samples=samples or [even_shares(micro_batch_samples, len(group)) for group in formed],
         depth=depth,
-        proof=Proof(status=Status.HEURISTIC, method="manual", objective="none"),
     )
     return problem.check(plan)

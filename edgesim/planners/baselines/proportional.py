@@ -4,9 +4,10 @@ from itertools import pairwise
 
 from edgesim.apportion import largest_remainder
 from edgesim.errors import PlanError
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.partitioning import fastest_cuts, move_from_stragglers
 from edgesim.planners.problem import Groups, Problem
+from edgesim.proof import Objective, Proof
 
 
 def proportional(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
@@ -28,9 +29,8 @@ def proportional(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
         for rank, share in zip(group, shares, strict=True)
     )
     proof = Proof(
-        status=Status.HEURISTIC,
         method="proportional",
-        objective="compute seconds of the slowest stage",
+        objective=Objective.SLOWEST_COMPUTATION,
         value=slowest_s,
     )
     plan = problem.plan(planner="proportional", cuts=cuts, groups=formed, samples=samples, depth=depth, proof=proof)

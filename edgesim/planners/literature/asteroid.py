@@ -9,12 +9,13 @@ heuristic: the best pipeline may have a head whose suffix is not the best by its
 
 from dataclasses import dataclass
 
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep, hpp_round_latency_s
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.literature.asteroid_allocation import allocate
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ def asteroid(problem: Problem) -> Plan:
     if not pipelines:
         raise nothing_fits(costs, "pipeline with 2p - 1 micro-batches in flight")
     best = min(pipelines, key=lambda suffix: (suffix.latency_s, len(suffix.groups)))
-    proof = Proof(status=Status.HEURISTIC, method="asteroid", objective="seconds of a round", value=best.latency_s)
+    proof = Proof(method="asteroid", objective=Objective.HPP_ROUND, value=best.latency_s)
     plan = problem.plan(
         planner="asteroid",
         cuts=best.cuts,

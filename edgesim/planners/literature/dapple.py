@@ -25,11 +25,12 @@ from itertools import pairwise, product
 from math import inf
 
 from edgesim.apportion import even_shares
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 
 
 def pivot(steps: Sequence[PipelineStep], micro_batches: int) -> int:
@@ -96,9 +97,7 @@ def dapple(problem: Problem) -> Plan:
     if fastest is None:
         raise nothing_fits(costs, f"pipeline of all {len(problem.ranks)} devices in rank order, sliced evenly,")
     best_s, best = fastest
-    proof = Proof(
-        status=Status.HEURISTIC, method="dapple", objective="seconds of warm-up, steady phase and ending", value=best_s
-    )
+    proof = Proof(method="dapple", objective=Objective.PIPELINE_LATENCY, value=best_s)
     plan = problem.plan(
         planner="dapple",
         cuts=best.cuts,

@@ -12,11 +12,12 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
-from edgesim.plan import Depth, Plan, Proof, Stage, Status
+from edgesim.plan import Depth, Plan, Stage
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.partitioning import fastest_cuts, most
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 
 
 def eco_fl(problem: Problem) -> Plan:
@@ -47,9 +48,7 @@ def eco_fl(problem: Problem) -> Plan:
         groups=groups,
         samples=[[samples]] * len(groups),
         depth=Depth.ONE_F_ONE_B,
-        proof=Proof(
-            status=Status.HEURISTIC, method="eco_fl", objective="seconds of the slowest stage or message", value=value
-        ),
+        proof=Proof(method="eco_fl", objective=Objective.SLOWEST_STAGE, value=value),
     )
     return problem.check(replace(plan, stages=_as_deep_as_fits(costs, plan.stages)))
 

@@ -12,6 +12,7 @@ from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.even import even
 from edgesim.planners.baselines.proportional import proportional
 from edgesim.planners.problem import Problem, in_the_name_of
+from edgesim.proof import Objective
 
 
 def eddl(problem: Problem, *, shares: Literal["even", "proportional"]) -> Plan:
@@ -25,4 +26,4 @@ def eddl(problem: Problem, *, shares: Literal["even", "proportional"]) -> Plan:
         problem.seconds(rank=rank, layers=stage.layers, samples=share)
         for rank, share in zip(stage.ranks, stage.samples, strict=True)
     )
-    return in_the_name_of("eddl", plan, objective="compute seconds of the slowest device", value=slowest_s)
+    return in_the_name_of("eddl", plan, objective=Objective.SLOWEST_DEVICE, value=slowest_s)

@@ -7,8 +7,9 @@ by memory and leaves out those that would get no whole layer; here they are in r
 from itertools import accumulate
 
 from edgesim.apportion import at_least_one
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 
 
 def exo(problem: Problem) -> Plan:
@@ -18,9 +19,8 @@ def exo(problem: Problem) -> Plan:
     layers = at_least_one(len(problem.model.layers), memory_bytes)
     fullest = max(held / memory for held, memory in zip(layers, memory_bytes, strict=True))
     proof = Proof(
-        status=Status.HEURISTIC,
         method="exo",
-        objective="layers per byte of the device with most",
+        objective=Objective.LAYERS_PER_BYTE,
         value=fullest,
     )
     plan = problem.plan(

@@ -7,10 +7,11 @@ The paper also lets users balance by estimated cost; this is what others compare
 from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.even import even
 from edgesim.planners.problem import Problem, in_the_name_of
+from edgesim.proof import Objective
 
 
 def gpipe(problem: Problem) -> Plan:
     """Return equal numbers of layers per device, the remainder to the first ones, GPipe's depth. Raises PlanError."""
     plan = even(problem, groups="pipeline", depth=Depth.GPIPE)
     longest = max(stage.layers[1] - stage.layers[0] for stage in plan.stages)
-    return in_the_name_of("gpipe", plan, objective="layers of the longest stage", value=longest)
+    return in_the_name_of("gpipe", plan, objective=Objective.LAYERS_OF_A_STAGE, value=longest)

@@ -22,12 +22,13 @@ from math import gcd
 
 from edgesim.apportion import even_shares
 from edgesim.errors import PlanError
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.device_types import Types, equal_devices
 from edgesim.planners.partitioning import fastest_cuts
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 
 Workers = tuple[tuple[int, ...], ...]  # [worker][stage] ranks
 
@@ -45,9 +46,8 @@ def hetpipe(problem: Problem, *, workers: int | None = None) -> Plan:
         raise nothing_fits(costs, "pipeline of equal virtual workers")
     slowest_s = max(pipeline.slowest_s(p, *layers) for p, layers in enumerate(pairwise(cuts)))
     proof = Proof(
-        status=Status.HEURISTIC,
         method="hetpipe",
-        objective="seconds of a worker's slowest stage, receiving included",
+        objective=Objective.SLOWEST_STAGE_OF_A_WORKER,
         value=slowest_s,
     )
     groups = list(zip(*formed, strict=True))

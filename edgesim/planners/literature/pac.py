@@ -19,10 +19,11 @@ from math import inf
 
 from edgesim.apportion import even_shares
 from edgesim.errors import InfeasibleError
-from edgesim.plan import OUT_OF_MEMORY, Depth, Plan, Proof, Status
+from edgesim.plan import OUT_OF_MEMORY, Depth, Plan
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ def pac(problem: Problem) -> Plan:
             f"on {problem.cluster.name} (smaller micro-batches, or more devices)"
         )
     best, seconds = min(pipelines, key=lambda entry: (entry[1], len(entry[0].groups)))
-    proof = Proof(status=Status.HEURISTIC, method="pac", objective="seconds of the three phases", value=seconds)
+    proof = Proof(method="pac", objective=Objective.THREE_PHASES, value=seconds)
     plan = problem.plan(
         planner="pac",
         cuts=best.cuts,

@@ -20,9 +20,10 @@ from itertools import accumulate, pairwise
 from math import inf
 
 from edgesim.apportion import even_shares
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 from edgesim.ring import ring_traffic
 
 Pipeline = tuple[float, tuple[int, ...], tuple[int, ...]]  # its slowest seconds, its cuts, and the devices per stage
@@ -35,9 +36,8 @@ def pipedream(problem: Problem) -> Plan:
     slowest_s, cuts, devices = best_pipeline(EqualDevices(problem), len(problem.model.layers), len(problem.ranks))
     groups = [range(first, stop) for first, stop in pairwise(accumulate(devices, initial=0))]
     proof = Proof(
-        status=Status.HEURISTIC,
         method="pipedream",
-        objective="seconds of the slowest stage or message, equal devices",
+        objective=Objective.SLOWEST_STAGE_OF_EQUAL_DEVICES,
         value=slowest_s,
     )
     plan = problem.plan(

@@ -15,11 +15,12 @@ from functools import cache
 from itertools import product
 from math import inf
 
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.device_types import Types, interchangeable
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 
 Counts = tuple[int, ...]  # [type] devices
 Chain = tuple[float, tuple[int, ...], tuple[int, ...]]  # its slowest seconds, its cuts, and a type per stage
@@ -36,9 +37,8 @@ def pipeedge(problem: Problem) -> Plan:
         raise nothing_fits(costs, "pipeline of any devices in any order", samples=samples)
     left = [list(ranks) for ranks in types]
     proof = Proof(
-        status=Status.OPTIMAL,
         method="pipeedge",
-        objective="seconds of the slowest stage or message",
+        objective=Objective.SLOWEST_STAGE,
         value=slowest_s,
         bound=slowest_s,
     )

@@ -17,10 +17,11 @@ from functools import cache
 from math import inf
 
 from edgesim.errors import PlanError
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 
 Chain = tuple[float, tuple[int, ...], tuple[int, ...]]  # its latency, its cuts, and a rank per stage
 _NONE: Chain = (inf, (), ())
@@ -43,9 +44,7 @@ def prima(problem: Problem) -> Plan:
         groups=[(rank,) for rank in ranks],
         samples=[(samples,)] * len(ranks),
         depth=Depth.ONE_F_ONE_B,
-        proof=Proof(
-            status=Status.HEURISTIC, method="prima", objective="seconds of one micro-batch, in to out", value=latency_s
-        ),
+        proof=Proof(method="prima", objective=Objective.REQUEST_LATENCY, value=latency_s),
         predicted_s=latency_s if problem.workload.micro_batches == 1 else None,
     )
     return problem.check(plan)

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edgesim.cluster import Topology
-from edgesim.plan import Plan, Proof, Stage, Status
+from edgesim.plan import Plan, Stage
 from edgesim.planners.cost_models.pipeline_energy import above_idle_j, air_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.exact.energy.candidates import PowerCandidates
 from edgesim.planners.exact.energy.power_modes import InModes
 from edgesim.planners.exact.pipelines.label_setting import Choice
+from edgesim.proof import Proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,6 @@ class Choices:
             micro_batches=problem.workload.micro_batches,
             micro_batch_samples=problem.workload.micro_batch_samples,
             planner=self.planner,
-            proof=Proof(status=Status.HEURISTIC, method="none", objective="none"),
             profile_hash=problem.profile.hash,
         )
 

@@ -18,7 +18,7 @@ from time import perf_counter
 
 import numpy as np
 
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.exact.energy.candidates import PowerCandidates
 from edgesim.planners.exact.energy.evaluation import Choices, Judged
 from edgesim.planners.exact.energy.idle_watts import IdleWatts
@@ -27,8 +27,8 @@ from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, Se
 from edgesim.planners.exact.pipelines.candidate_links import Floats
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.milp import Shape, StageMilp
-from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP
 from edgesim.planners.exact.pipelines.windows import WarmStart
+from edgesim.proof import Objective, Proof, bound_or_none
 
 SLACK = 1e-9  # relative: by how much a limit may be exceeded
 ROOM = (
@@ -231,14 +231,12 @@ class EnergySearch:
 
     def plan(self, result: EnergyResult, *, limit_s: float, seconds: float) -> Plan:
         """The checked plan of an answer in joules, with its proof; planning took so many seconds."""
-        within = f" within {limit_s:.6g} s" if limit_s < inf else ""
-        gap = (result.value - result.bound) / result.bound if result.bound > 0 else inf
         proof = Proof(
-            status=Status.OPTIMAL if gap <= OPTIMAL_GAP else Status.FEASIBLE,
             method=METHOD,
-            objective=f"joules per iteration{within}",
+            objective=Objective.ITERATION_ENERGY,
+            details=f"of at most {limit_s:.6g} s" if limit_s < inf else "",
             value=result.value,
-            bound=result.bound if result.bound > 0 else None,
+            bound=bound_or_none(result.bound, result.value),
             seconds=seconds,
             solver=result.solver,
         )

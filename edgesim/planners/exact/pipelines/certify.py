@@ -7,12 +7,13 @@ stage as the plan has and those that ``ilp_hybrid_pipeline`` allows.
 from dataclasses import replace
 
 from edgesim.errors import PlanError
-from edgesim.plan import Depth, Plan, Proof, Status, in_flight
+from edgesim.plan import Depth, Plan, in_flight
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
-from edgesim.planners.exact.pipelines.search import OBJECTIVE, OPTIMAL_GAP, PipelineSearch, most_replicas
+from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof, bound_or_none
 
 
 def certify(problem: Problem, plan: Plan, *, time_limit_s: float = 60.0) -> Plan:
@@ -28,14 +29,12 @@ def certify(problem: Problem, plan: Plan, *, time_limit_s: float = 60.0) -> Plan
     replicas = max(most, *(len(stage.ranks) for stage in plan.stages))
     search = PipelineSearch(problem, PipelineFamily(depth=depth_of(plan), replicas=replicas), planner=plan.planner)
     found = search.run(time_limit_s=time_limit_s, to_beat_s=value * (1 + 1e-9))
-    bound = min(found.bound_s, value)
     proof = Proof(
-        status=Status.OPTIMAL if value - bound <= OPTIMAL_GAP * bound else Status.FEASIBLE,
-        method=plan.proof.method,
-        objective=OBJECTIVE,
+        method=plan.proof.method if plan.proof else plan.planner,
+        objective=Objective.ITERATION_TIME,
         value=value,
-        bound=bound,
-        seconds=plan.proof.seconds,
+        bound=bound_or_none(found.bound_s, value),
+        seconds=plan.proof.seconds if plan.proof else None,
         solver=found.solver,
     )
     return replace(plan, proof=proof, predicted_s=value)

@@ -6,16 +6,14 @@ from time import perf_counter
 import numpy as np
 
 from edgesim.errors import PlanError
-from edgesim.plan import Plan, Proof, Stage, Status
+from edgesim.plan import Plan, Stage
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits, SearchResult
 from edgesim.planners.exact.pipelines.candidates import Candidates, PipelineFamily
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.milp import OneTimeCosts, Shape, StageMilp
 from edgesim.planners.problem import Problem
-
-OPTIMAL_GAP = 1e-4  # below which a plan is called optimal
-OBJECTIVE = "seconds per iteration, in steady state"
+from edgesim.proof import Objective, Proof, bound_or_none
 
 
 class PipelineSearch:
@@ -62,17 +60,19 @@ class PipelineSearch:
     def plan(self, choice: Choice, found: SearchResult) -> Plan:
         """The checked plan of a choice with the search's proof."""
         seconds = self.seconds(choice)
-        gap = (seconds - found.bound_s) / found.bound_s if found.bound_s > 0 else np.inf
-        proof = Proof(
-            status=Status.OPTIMAL if gap <= OPTIMAL_GAP else Status.FEASIBLE,
+        proof = self.proof(seconds, found)
+        return self.problem.check(self.draft(choice, proof=proof, predicted_s=seconds))
+
+    def proof(self, seconds: float, found: SearchResult) -> Proof:
+        """How far a choice of so many seconds can be from the best."""
+        return Proof(
             method="branch and bound over stages",
-            objective=OBJECTIVE,
+            objective=Objective.ITERATION_TIME,
             value=seconds,
-            bound=found.bound_s if found.bound_s > 0 else None,
+            bound=bound_or_none(found.bound_s, seconds),
             seconds=perf_counter() - self.began_s,
             solver=found.solver,
         )
-        return self.problem.check(self.draft(choice, proof=proof, predicted_s=seconds))
 
     def draft(self, choice: Choice, proof: Proof | None = None, predicted_s: float | None = None) -> Plan:
         """The plan of a choice, not yet checked: ranks of a kind go to its stages in their order."""
@@ -96,7 +96,7 @@ class PipelineSearch:
             micro_batch_samples=workload.micro_batch_samples,
             planner=self.planner,
             predicted_s=predicted_s,
-            proof=proof or Proof(status=Status.HEURISTIC, method="none", objective=OBJECTIVE),
+            proof=proof,
             profile_hash=self.problem.profile.hash,
         )
 

@@ -22,6 +22,7 @@ from edgesim.planners.exact.pipelines.milp import INF, OneTimeCosts
 from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.exact.replanning.candidates import MigrationColumns, kinds_of_survivors
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof
 from edgesim.units import show
 
 _HARDLY_ANY = 1e-6  # rounds, where only what moves shall count
@@ -115,12 +116,15 @@ class _ReplanSearch(PipelineSearch):
 
     def answer(self, found: SearchResult) -> Plan:
         """The checked plan, with the proof of the whole."""
-        plan = self.plan(found.choice, found)
-        value, bound, rounds = plan.proof.value, plan.proof.bound, self.rounds
-        proof = replace(
-            plan.proof,
-            objective=f"seconds of migration and of {rounds} iterations",
-            value=None if value is None else value * rounds,
-            bound=None if bound is None else bound * rounds,
+        return replace(self.plan(found.choice, found), predicted_s=super().seconds(found.choice))
+
+    def proof(self, seconds: float, found: SearchResult) -> Proof:
+        """Of all rounds; what is searched for is a round's part."""
+        part, rounds = super().proof(seconds, found), self.rounds
+        return replace(
+            part,
+            objective=Objective.MIGRATION_AND_ITERATIONS,
+            details=f"{rounds} iterations",
+            value=part.value * rounds,
+            bound=None if part.bound is None else part.bound * rounds,
         )
-        return replace(plan, proof=proof, predicted_s=super().seconds(found.choice))

@@ -12,15 +12,16 @@ from math import ceil
 from time import perf_counter
 
 from edgesim.errors import InfeasibleError, PlanError
-from edgesim.plan import Depth, Plan, Proof, Status
+from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.milp import INF
-from edgesim.planners.exact.pipelines.search import OPTIMAL_GAP, PipelineSearch, most_replicas
+from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, Kept
 from edgesim.planners.exact.two_phases.search import CachingSearch, Incumbent, plain, with_cache
 from edgesim.planners.problem import Problem
+from edgesim.proof import Objective, Proof, bound_or_none
 
 NAME = "ilp_two_phases"
 
@@ -146,15 +147,14 @@ def _disks(problem: Problem, disk_bytes: float | Sequence[float] | None) -> tupl
 
 
 def _answer(problem: Problem, best: Incumbent, iterations: int, seconds: float) -> TwoPhases:
-    epochs, bound_s = problem.workload.epochs, best.bound_s
-    gap = (best.total_s - bound_s) / bound_s if bound_s > 0 else INF
+    epochs = problem.workload.epochs
     proof = Proof(
-        status=Status.OPTIMAL if gap <= OPTIMAL_GAP else Status.FEASIBLE,
         seconds=seconds,
         method="branch and bound over stages and shares",
         value=best.total_s,
-        bound=bound_s if bound_s > 0 else None,
-        objective=f"seconds of {epochs} epochs of {iterations} iterations",
+        bound=bound_or_none(best.bound_s, best.total_s),
+        objective=Objective.JOB_TIME,
+        details=f"{epochs} epochs of {iterations} iterations",
         solver=" and ".join(best.solvers),
     )
     first_s = best.search.seconds(best.choice)
