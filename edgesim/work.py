@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edgesim.model import BlockKind, Model
-from edgesim.profile import UPDATE
+from edgesim.profile import UPDATE, Amount
 from edgesim.schedule import Task
 
 
@@ -21,6 +21,11 @@ class Work:
     tokens: int
     share: float
     keys: int | None
+
+    @property
+    def amount(self) -> Amount:
+        """How much of the block it is."""
+        return Amount(samples=self.samples, tokens=self.tokens, share=self.share, keys=self.keys)
 
 
 def work_of(task: Task, model: Model, tokens: int) -> Work:

@@ -87,7 +87,7 @@ def merged(points: Sequence[Point]) -> tuple[Point, ...]:
 
 def leave_one_out(profile: Profile) -> str:
     """The median error of guessing a sample count from its neighbours, for people."""
-    error = leave_one_out_error(profile)
+    error = leave_one_out_error(profile.points)
     return "unknown (needs three sample counts)" if error is None else f"{error:.1%}"
 
 

@@ -116,8 +116,8 @@ class Seconds:
     def __init__(self, cost=lambda block, op, tokens, share: 0.0) -> None:
         self.cost = cost
 
-    def block_s(self, *, device, block, op, samples, tokens, share, keys) -> float:
-        return self.cost(block, op, tokens, share)
+    def block_s(self, *, device, block, op, amount) -> float:
+        return self.cost(block, op, amount.tokens, amount.share)
 
 
 def boards(ranks: int, network: Network | None = None, *, flop_per_s: Sequence[float] = ()) -> Cluster:

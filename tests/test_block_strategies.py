@@ -432,9 +432,9 @@ def test_attention_looks_at_all_tokens_so_far() -> None:
     asked = []
 
     class Keys(Seconds):
-        def block_s(self, *, device, block, op, samples, tokens, share, keys) -> float:
+        def block_s(self, *, device, block, op, amount) -> float:
             if block == "decoder.0/attention":
-                asked.append((tokens, keys))
+                asked.append((amount.tokens, amount.keys))
             return 0.0
 
     played(infer(GPT2, "tensor", 2, new_tokens=3, heads=(6, 6)), GPT2, boards(2), Keys())

@@ -8,7 +8,7 @@ from edgesim.errors import PlanError
 from edgesim.model import Block, BlockKind
 from edgesim.plan import Plan, Stage
 from edgesim.planners.problem import Problem
-from edgesim.profile import BACKWARD, FORWARD
+from edgesim.profile import BACKWARD, FORWARD, Amount
 
 # Who divides the blocks: all ranks, the fastest one alone (the first of equals), or these.
 Ranks = Literal["all", "fastest"] | Sequence[int]
@@ -48,8 +48,7 @@ def capacities(problem: Problem, ranks: Sequence[int]) -> list[float]:
                 device=problem.cluster.devices[rank].name,
                 block=name,
                 op=op,
-                samples=problem.workload.micro_batch_samples,
-                tokens=problem.workload.tokens,
+                amount=Amount(problem.workload.micro_batch_samples, problem.workload.tokens),
             )
             for name in names
             for op in ops

@@ -27,7 +27,7 @@ from edgesim.plan import Plan
 from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.cost_models.phases import Computation, Phase, RingRounds
 from edgesim.planners.problem import Problem
-from edgesim.profile import UPDATE
+from edgesim.profile import UPDATE, Amount
 
 Row = tuple[float, int]  # seconds, and how many steps of the ring come on top
 
@@ -104,12 +104,10 @@ class BlockCosts:
     def _asked_s(self, device: str, work: Computation, samples: int, tokens: int, share: float) -> float:
         """The profile's answer; straight from its formula where its table cannot tell: so it is quick."""
         profile = self.problem.profile
-        estimates = profile.estimates
+        estimates, amount = profile.estimates, Amount(samples, tokens, share, work.keys)
         if estimates and device in estimates.devices and not self._may_tell(device, work, tokens, share):
-            return estimates.block_s(device, work.block, work.op, samples, tokens, share, work.keys)
-        return profile.block_s(
-            device=device, block=work.block, op=work.op, samples=samples, tokens=tokens, share=share, keys=work.keys
-        )
+            return estimates.block_s(device, work.block, work.op, amount)
+        return profile.block_s(device=device, block=work.block, op=work.op, amount=amount)
 
     def _may_tell(self, device: str, work: Computation, tokens: int, share: float) -> bool:
         """Whether the table has such a point, or several to look between."""

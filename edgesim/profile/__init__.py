@@ -1,0 +1,27 @@
+"""How long does a block take on a device? One table of seconds, estimated or measured or both, with its origin.
+
+A point says: this block (or its part, or a whole layer), on this device, for this op, with so many samples and tokens
+that look at so many keys, and this share of its heads or columns, takes so many seconds. Between what it knows of each
+of these the table is linear; outside it refuses. But an estimate, which is a formula, answers whatever it is asked.
+"""
+
+from edgesim.profile.estimates import Estimates, estimated_s
+from edgesim.profile.lines import leave_one_out_error
+from edgesim.profile.point import BACKWARD, FORWARD, UPDATE, Amount, Point
+from edgesim.profile.profile import Profile
+from edgesim.profile.sources import estimate, mix, profile_from_rows
+
+__all__ = [
+    "BACKWARD",
+    "FORWARD",
+    "UPDATE",
+    "Amount",
+    "Estimates",
+    "Point",
+    "Profile",
+    "estimate",
+    "estimated_s",
+    "leave_one_out_error",
+    "mix",
+    "profile_from_rows",
+]

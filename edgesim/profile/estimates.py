@@ -1,0 +1,59 @@
+"""How long does a block take by its FLOPs, its bytes and the description of a device?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edgesim.cluster import Device
+from edgesim.errors import ProfileError
+from edgesim.model import Block, Model, divided
+from edgesim.profile.point import FORWARD, UPDATE, Amount
+
+# Bytes an update moves per byte of parameters: read parameter and gradient, write parameter (plain SGD).
+_UPDATE_TOUCHES = 3
+# FLOP per FP32 parameter of an SGD step: one multiply and one add.
+_UPDATE_FLOP_PER_PARAMETER = 2
+
+
+def estimated_s(device: Device, block: Block, op: str, amount: Amount) -> float:
+    """Seconds of a block, or of a share of its heads or columns: its arithmetic, and then what it moves.
+
+    ``FLOP / (efficiency(FLOP) flop_per_s) + bytes / memory_bytes_per_s``
+
+    Raises ValueError for a share of what is not split.
+
+    A single kernel takes the longer of the two (Williams et al., CACM 2009). A block is several, one after the other:
+    products bound by arithmetic; norms, activations and copies by memory.
+    """
+    samples, tokens, share, keys = amount
+    block = block if share == 1 else divided(block, share)  # what is remembered is found by a long hash
+    if op == UPDATE:
+        trainable = block.parameter_bytes if block.trainable else 0
+        flop, touched = _UPDATE_FLOP_PER_PARAMETER * trainable / 4, float(_UPDATE_TOUCHES * trainable)
+    elif op == FORWARD:
+        flop, touched = block.forward_flop(samples, tokens, keys), block.forward_bytes(samples, tokens, keys)
+    else:
+        flop, touched = block.backward_flop(samples, tokens, keys), block.backward_bytes(samples, tokens, keys)
+    return flop / (device.flop_per_s * device.efficiency_at(block.kind, flop)) + touched / device.memory_bytes_per_s
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Estimates:
+    """The formula behind an estimated profile, for what its table leaves out; answers are remembered."""
+
+    model: Model
+    devices: Mapping[str, Device]
+    _answers: dict[tuple[str, str, str, Amount], float] = field(default_factory=dict, repr=False)
+    _shares: dict[tuple[str, float], Block] = field(default_factory=dict, repr=False)
+
+    def block_s(self, device: str, block: str, op: str, amount: Amount) -> float:
+        """Seconds by :func:`estimated_s`. Raises ProfileError for a block, or a share of it, that the model lacks."""
+        asked = (device, block, op, amount)
+        if asked not in self._answers:
+            try:
+                if (block, amount.share) not in self._shares:
+                    self._shares[block, amount.share] = divided(self.model.block(block), amount.share)
+                part, whole = self._shares[block, amount.share], Amount(amount.samples, amount.tokens, 1.0, amount.keys)
+                self._answers[asked] = estimated_s(self.devices[device], part, op, whole)
+            except ValueError as error:
+                raise ProfileError(f"no estimate of {block} on {device}: {error}") from None
+        return self._answers[asked]

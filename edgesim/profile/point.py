@@ -1,0 +1,45 @@
+"""What is a profile made of? Points: so much of a block, on a device, for an operation, takes so many seconds."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+FORWARD, BACKWARD, UPDATE = "F", "B", "UPDATE"
+
+
+class Amount(NamedTuple):
+    """How much of a block is computed: samples and tokens, and the share of its heads or columns.
+
+    ``samples`` is 0 for updates, ``share`` lies in (0, 1]. The tokens look at ``keys``: at themselves where it is None.
+    A tuple, because planners ask for thousands.
+    """
+
+    samples: int
+    tokens: int
+    share: float = 1.0
+    keys: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One entry; ``samples`` is 0 for updates, ``share`` lies in (0, 1].
+
+    ``block`` is ``layer``, ``layer/block`` or ``layer/block.part``; ``keys`` is 0 where the tokens look at themselves.
+    """
+
+    block: str
+    device: str
+    op: str
+    samples: int
+    tokens: int
+    share: float
+    seconds: float
+    keys: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.seconds >= 0:
+            raise ValueError(f"profile: {self.block} on {self.device}: seconds must be >= 0, got {self.seconds}")
+
+    @property
+    def amount(self) -> Amount:
+        """How much of the block it is."""
+        return Amount(samples=self.samples, tokens=self.tokens, share=self.share, keys=self.keys or None)
