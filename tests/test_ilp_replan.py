@@ -132,7 +132,7 @@ def test_a_copy_of_tied_weights_moves_to_who_has_neither_the_copy_nor_its_owner(
     assert migrated_bytes(problem, old, new, [])[2] == model.layers[-1].parameter_bytes + words
     reader_to_the_owner = a_plan(problem, [0, 1, reader, L], [[2], [1], [0]])
     assert migrated_bytes(problem, old, reader_to_the_owner, [])[0] == model.layers[-1].parameter_bytes
-    best = ilp_replan(problem, old=old, lost=[1], rounds=3)
+    best = ilp_replan(problem, old=old, lost=[1], iterations=3)
     R = migration_s(problem, old, best, [1])
     assert best.proof.value == pytest.approx(R + 3 * iteration_s(problem, best))
     assert best.proof.bound == pytest.approx(best.proof.value, rel=1e-4)
@@ -162,32 +162,32 @@ def test_layers_that_nobody_holds_any_more_are_named_unless_a_coordinator_has_a_
     problem = a_problem([1, 1, 1, 1])
     old = a_plan(problem, [0, 2, 4], [[0], [1]])
     with pytest.raises(InfeasibleError, match=r"layer l0 of chain4 \(4 kB\) is gone: rank 0 \(d1\).*backup on rank 1"):
-        ilp_replan(problem, old=old, lost=[0, 1], rounds=5)
-    plan = ilp_replan(problem, old=old, lost=[0, 1], rounds=1, coordinator=3)
+        ilp_replan(problem, old=old, lost=[0, 1], iterations=5)
+    plan = ilp_replan(problem, old=old, lost=[0, 1], iterations=1, coordinator=3)
     assert plan.ranks == (3,)
     assert migration_s(problem, old, plan, [0, 1], coordinator=3) == 0
     pair = a_plan(problem, [0, 2, 4], [[0, 1], [2]])
     everything = a_plan(problem, [0, 4], [[0]])
     for before, lost in ((pair, [0, 1]), (everything, [0])):
         with pytest.raises(InfeasibleError, match="it has no backup: only single devices of a pipeline do"):
-            ilp_replan(problem, old=before, lost=lost, rounds=5)
+            ilp_replan(problem, old=before, lost=lost, iterations=5)
 
 
 def test_a_loss_that_cannot_be_is_refused() -> None:
     problem = a_problem([1, 1])
     old = a_plan(problem, [0, 2, 4], [[0], [1]])
     with pytest.raises(InfeasibleError, match=r"all 2 devices of boards are lost, rank 0 \(d1\)"):
-        ilp_replan(problem, old=old, lost=[0, 1], rounds=1)
+        ilp_replan(problem, old=old, lost=[0, 1], iterations=1)
     with pytest.raises(PlanError, match="rank 7 is not among"):
-        ilp_replan(problem, old=old, lost=[7], rounds=1)
+        ilp_replan(problem, old=old, lost=[7], iterations=1)
     with pytest.raises(PlanError, match="coordinator, rank 1, is lost"):
-        ilp_replan(problem, old=old, lost=[1], rounds=1, coordinator=1)
+        ilp_replan(problem, old=old, lost=[1], iterations=1, coordinator=1)
     with pytest.raises(PlanError, match="uses rank 0, which is lost"):
         migration_s(problem, old, old, [0])
     with pytest.raises(PlanError, match="the old plan is for 4 layers of chain4"):
-        ilp_replan(a_problem([1, 1], layers=3), old=old, lost=[], rounds=1)
-    with pytest.raises(PlanError, match="rounds=0"):
-        ilp_replan(problem, old=old, lost=[], rounds=0)
+        ilp_replan(a_problem([1, 1], layers=3), old=old, lost=[], iterations=1)
+    with pytest.raises(PlanError, match="iterations=0"):
+        ilp_replan(problem, old=old, lost=[], iterations=0)
 
 
 # --- re-planning ---
@@ -196,7 +196,7 @@ def test_a_loss_that_cannot_be_is_refused() -> None:
 def test_if_nothing_is_lost_the_best_plan_stays_and_costs_nothing_to_move_to() -> None:
     problem = a_problem([1, 2, 2, 4], samples=4)
     old = ilp_hybrid_pipeline(problem)
-    new = ilp_replan(problem, old=old, lost=[], rounds=1)
+    new = ilp_replan(problem, old=old, lost=[], iterations=1)
     assert new.stages == old.stages
     assert migration_s(problem, old, new, []) == 0
     assert new.predicted_s == pytest.approx(old.predicted_s)
@@ -204,10 +204,10 @@ def test_if_nothing_is_lost_the_best_plan_stays_and_costs_nothing_to_move_to() -
 
 
 def test_a_dear_migration_keeps_the_cuts_and_a_cheap_one_moves_to_the_optimum() -> None:
-    """Three layers on each of two equal devices; a third joins, and 4 s per layer pay off over many rounds only."""
+    """Three layers on each of two equal devices; a third joins, and 4 s per layer pay off over many iterations only."""
     problem = a_problem([1, 1, 1], layers=6, samples=1)
     old, thirds = a_plan(problem, [0, 3, 6], [[0], [1]]), a_plan(problem, [0, 2, 4, 6], [[0], [2], [1]])
-    few, many = (ilp_replan(problem, old=old, lost=[], rounds=rounds) for rounds in (1, 1000))
+    few, many = (ilp_replan(problem, old=old, lost=[], iterations=iterations) for iterations in (1, 1000))
     assert few.stages == old.stages
     assert many.predicted_s == pytest.approx(ilp_hybrid_pipeline(problem).predicted_s)
     assert many.predicted_s <= iteration_s(problem, thirds) < iteration_s(problem, old)
@@ -217,17 +217,19 @@ def test_a_dear_migration_keeps_the_cuts_and_a_cheap_one_moves_to_the_optimum() 
 def test_a_budget_bounds_what_moves_and_one_that_is_too_small_is_said_with_what_would_do() -> None:
     problem = a_problem([1, 1, 1], layers=6, samples=1)
     old = a_plan(problem, [0, 4, 6], [[0], [1]])
-    tight, free = (ilp_replan(problem, old=old, lost=[], rounds=1000, budget_s=s) for s in (1.5 * LAYER / RATE, None))
+    tight, free = (
+        ilp_replan(problem, old=old, lost=[], iterations=1000, budget_s=s) for s in (1.5 * LAYER / RATE, None)
+    )
     assert migration_s(problem, old, tight, []) == pytest.approx(LAYER / RATE)
     assert migration_s(problem, old, free, []) == pytest.approx(2 * LAYER / RATE)
     assert free.predicted_s < tight.predicted_s < iteration_s(problem, old)
     tiny = a_problem([1, 1, 1], layers=6, samples=1, memory_bytes=31_000)
     before = a_plan(tiny, [0, 3, 6], [[0], [1]])
-    assert ilp_replan(tiny, old=before, lost=[1], rounds=1, budget_s=12.0)
+    assert ilp_replan(tiny, old=before, lost=[1], iterations=1, budget_s=12.0)
     with pytest.raises(
         InfeasibleError, match=r"within 5 s: the quickest takes 12 s, in which rank 2 \(d1\) receives 12 kB"
     ):
-        ilp_replan(tiny, old=before, lost=[1], rounds=1, budget_s=5.0)
+        ilp_replan(tiny, old=before, lost=[1], iterations=1, budget_s=5.0)
 
 
 def test_what_does_not_fit_on_the_survivors_is_said_of_a_survivor() -> None:
@@ -235,14 +237,14 @@ def test_what_does_not_fit_on_the_survivors_is_said_of_a_survivor() -> None:
     old = a_plan(problem, [0, 2, 4], [[0], [1]])
     problem.check(old)
     with pytest.raises(InfeasibleError, match=r"out of memory: .* rank 1 \(d1\)"):
-        ilp_replan(problem, old=old, lost=[0], rounds=1)
+        ilp_replan(problem, old=old, lost=[0], iterations=1)
 
 
 def test_stopped_early_there_is_a_plan_and_the_bound_holds() -> None:
     problem = a_problem([1, 1, 2, 4, 8], layers=12, samples=4)
     old = ilp_hybrid_pipeline(problem)
     lost = [old.ranks[0]]
-    early, best = (ilp_replan(problem, old=old, lost=lost, rounds=20, time_limit_s=s) for s in (0.0, 60.0))
+    early, best = (ilp_replan(problem, old=old, lost=lost, iterations=20, time_limit_s=s) for s in (0.0, 60.0))
     problem.check(early)
     assert best.proof.status is Status.OPTIMAL
     assert early.proof.value is not None
@@ -254,8 +256,8 @@ def test_the_old_plan_may_be_a_file(tmp_path: Path) -> None:
     problem = a_problem([1, 1, 1])
     old = a_plan(problem, [0, 2, 4], [[0], [1]])
     (tmp_path / "plan.json").write_text(old.to_json())
-    of_file = ilp_replan(problem, old=str(tmp_path / "plan.json"), lost=[1], rounds=10)
-    assert of_file.stages == ilp_replan(problem, old=old, lost=[1], rounds=10).stages
+    of_file = ilp_replan(problem, old=str(tmp_path / "plan.json"), lost=[1], iterations=10)
+    assert of_file.stages == ilp_replan(problem, old=old, lost=[1], iterations=10).stages
 
 
 # --- against all plans ---
@@ -320,12 +322,12 @@ def every_plan(problem: Problem, ranks: tuple[int, ...]) -> Iterator[Plan]:
     seed=st.integers(0, 10_000),
     layers=st.integers(1, 4),
     devices=st.integers(2, 4),
-    rounds=st.sampled_from([1, 7, 500]),
+    iterations=st.sampled_from([1, 7, 500]),
     budget_s=st.sampled_from([None, None, 4.0, 9.0]),
     topology=st.sampled_from(["switched", "switched", "pairs"]),
 )
 def test_it_equals_trying_every_plan(
-    seed: int, layers: int, devices: int, rounds: int, budget_s: float | None, topology: str
+    seed: int, layers: int, devices: int, iterations: int, budget_s: float | None, topology: str
 ) -> None:
     problem, old = uneven(seed, devices=devices, layers=layers, topology=topology)
     lost = [seed % devices]
@@ -335,29 +337,40 @@ def test_it_equals_trying_every_plan(
         for plan in every_plan(problem, ranks):
             moving = migration_s(problem, old, plan, lost)
             if budget_s is None or moving <= budget_s:
-                totals.append(moving + rounds * iteration_s(problem, plan))
+                totals.append(moving + iterations * iteration_s(problem, plan))
     except InfeasibleError:  # a layer is gone
         totals = []
     try:
-        plan = ilp_replan(problem, old=old, lost=lost, rounds=rounds, budget_s=budget_s)
+        plan = ilp_replan(problem, old=old, lost=lost, iterations=iterations, budget_s=budget_s)
     except InfeasibleError:
         assert not totals
         return
     problem.check(plan)
     assert not set(lost) & set(plan.ranks)
-    value = migration_s(problem, old, plan, lost) + rounds * iteration_s(problem, plan)
+    value = migration_s(problem, old, plan, lost) + iterations * iteration_s(problem, plan)
     assert value == pytest.approx(min(totals), rel=1e-6)
     assert plan.proof.value == pytest.approx(value)
     assert plan.proof.bound is not None
     assert plan.proof.bound <= min(totals) * (1 + 1e-6)
     assert topology != "switched" or plan.proof.status is Status.OPTIMAL
-    assert ilp_replan(problem, old=old, lost=lost, rounds=rounds, budget_s=budget_s).stages == plan.stages
+    assert ilp_replan(problem, old=old, lost=lost, iterations=iterations, budget_s=budget_s).stages == plan.stages
+
+
+@pytest.mark.parametrize("seed", [4, 6, 9, 11])
+def test_a_budget_that_the_best_migration_takes_to_the_last_digit_does_not_exclude_it(seed: int) -> None:
+    problem, old = uneven(seed, devices=4, layers=4, topology="switched")
+    lost = [seed % 4]
+    free = ilp_replan(problem, old=old, lost=lost, iterations=7)
+    budget_s = migration_s(problem, old, free, lost)
+    exact = ilp_replan(problem, old=old, lost=lost, iterations=7, budget_s=budget_s)
+    assert exact.proof.value == free.proof.value
+    assert migration_s(problem, old, exact, lost) == pytest.approx(budget_s)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_on_a_radio_the_bound_holds(seed: int) -> None:
     problem, old = uneven(seed, devices=3, layers=3, topology="radio")
-    plan = ilp_replan(problem, old=old, lost=[], rounds=5)
+    plan = ilp_replan(problem, old=old, lost=[], iterations=5)
     best = min(
         migration_s(problem, old, other, []) + 5 * iteration_s(problem, other)
         for other in every_plan(problem, tuple(problem.ranks))

@@ -122,8 +122,13 @@ def _gone(problem: Problem, old: Plan, s: int) -> str:
 def migrated_bytes(
     problem: Problem, old: Plan, plan: Plan, lost: Sequence[int], coordinator: int | None = None
 ) -> dict[int, float]:
-    """[rank of the new plan] bytes that it must receive."""
-    received, _ = _moved(holdings(problem, old, lost, coordinator), plan)
+    """Return by rank of the new plan the bytes that it must receive."""
+    return received_bytes(holdings(problem, old, lost, coordinator), plan)
+
+
+def received_bytes(where: Holdings, plan: Plan) -> dict[int, float]:
+    """Return the same, when it is known who has what."""
+    received, _ = _moved(where, plan)
     return received
 
 
