@@ -14,7 +14,6 @@ from edgesim.model import (
     Unsplit,
     divided,
     from_table,
-    layer_names,
     model_from_dict,
     model_to_dict,
 )
@@ -161,7 +160,5 @@ def test_an_unknown_layer_table_is_refused_with_the_known_ones() -> None:
         from_table(table="none")
 
 
-def test_names_of_layers_are_short() -> None:
-    model = chain(3)
-    assert (layer_names(model.layers), layer_names(model.layers[1:2])) == ("l0 .. l2", "l1")
-    assert str(model) == "chain3: 3 layers, 0.00 M parameters, 12 kB"
+def test_a_model_prints_its_size() -> None:
+    assert str(chain(3)) == "chain3: 3 layers, 0.00 M parameters, 12 kB"
