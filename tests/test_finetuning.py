@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgesim.finetuning import cached, full, houlsby, lora, parallel_adapters, with_gradients
 from edgesim.metrics import measure
 from edgesim.model import BlockKind, Cost, Layer, Model
-from edgesim.plan import Depth, Plan, make_stages
+from edgesim.plan import Depth, Plan, make_stages, tied_apart
 from edgesim.profile import estimate
 from edgesim.schedule import Payload
 from edgesim.simulator import simulate
@@ -225,8 +225,8 @@ def test_what_cannot_be_tuned_that_way_is_refused(technique: object, model: Mode
 
 def test_a_model_with_tied_weights_may_be_cut_where_they_are_frozen() -> None:
     tuned = parallel_adapters(T5)
-    assert two_stages(T5).tied_apart(T5, WORK) != ""
-    assert two_stages(tuned).tied_apart(tuned, WORK) == ""
+    assert tied_apart(two_stages(T5).stages, T5, WORK) != ""
+    assert tied_apart(two_stages(tuned).stages, tuned, WORK) == ""
 
 
 @pytest.mark.parametrize("technique", [full, houlsby, lora, parallel_adapters])

@@ -6,7 +6,7 @@ from math import inf
 from time import perf_counter
 
 from edgesim.errors import InfeasibleError, PlanError
-from edgesim.plan import Depth, Plan
+from edgesim.plan import Depth, Plan, tied_apart
 from edgesim.planners.enumeration import Family, Partition, count, partitions, plans
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof
@@ -73,7 +73,7 @@ def _best(
 
 def _fullest(plan: Plan, problem: Problem) -> tuple[float, str]:
     """Return need over budget of the fullest rank, and a description of both; weights tied apart fit in no budget."""
-    if apart := plan.tied_apart(problem.model, problem.workload):
+    if apart := tied_apart(plan.stages, problem.model, problem.workload):
         return inf, apart
     fullest = (0.0, "")
     for rank, held in plan.memory(problem.model, problem.cluster, problem.workload).items():

@@ -99,7 +99,7 @@ class Candidates:
         return Columns.joined(parts, kinds=len(self.devices))
 
     def _tied_together(self) -> NDArray[np.bool_]:
-        """[range] whether it holds all or none of the layers that share trained weights (``Plan.tied_apart``)."""
+        """[range] whether it holds all or none of the layers that share trained weights (``plan.tied_apart``)."""
         start, stop = self.ranges[:, 0], self.ranges[:, 1]
         held = np.ones(len(start), dtype=bool)
         for one, other in trained_ties(self.problem.model, self.problem.workload):
