@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 from edgesim.apportion import refuse_remainder
-from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy, Unsplit
+from edgesim.model import Block, BlockKind, Cost, Layer, Model, Unsplit
 from edgesim.units import BYTES_PER_FLOAT32
 from edgesim.zoo.architectures import rebuilt
-from edgesim.zoo.parts import TOKENS, block, floats
+from edgesim.zoo.parts.costs import BY_TOKENS, TOKENS, PartCosts, Split, block, floats
 
 # Of what the backward pass touches in memory, the input's side: neither gradients of weights nor their inputs. Assumed.
 _INPUT_SIDE = 0.5
@@ -41,7 +41,7 @@ def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
         for part in layer.blocks:
             yield part
             if part.kind in (BlockKind.ATTENTION, BlockKind.MLP):
-                yield _adapter(f"adapter_{part.name}", part, _length(layer, hidden), hidden, bottleneck)
+                yield _adapter(part, _length(layer, hidden), hidden, bottleneck)
 
     return _tuned(model, "adapters", widened)
 
@@ -57,7 +57,7 @@ def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
     def widened(layer: Layer) -> Iterable[Block]:
         for part in layer.blocks:
             if part.kind is BlockKind.ATTENTION:
-                yield _low_rank(f"lora_{part.name}", part, _length(layer, hidden), hidden, rank, dropout)
+                yield _low_rank(part, _length(layer, hidden), hidden, rank, dropout)
             yield part
 
     return _tuned(model, "lora", widened)
@@ -124,26 +124,23 @@ def _without_backward(part: Block | Unsplit) -> dict[str, Any]:
     return dict.fromkeys(names, Cost())
 
 
-def _adapter(name: str, behind: Block, length: Cost, hidden: int, bottleneck: int) -> Block:
+def _adapter(behind: Block, length: Cost, hidden: int, bottleneck: int) -> Block:
     """Saved: the input and GELU's output, for the weights, and GELU's input."""
     for_weights = floats(length * (hidden + bottleneck))
-    made = block(
-        name,
-        BlockKind.SIDE,
+    costs = PartCosts(
         parameters=2 * hidden * bottleneck + bottleneck + hidden,
-        output=Cost(),
         weights=length * (4 * hidden * bottleneck),
         stash=for_weights + floats(length * bottleneck),
         weight_stash=for_weights,
-        split_by=behind.split_by,
-        splits=behind.splits,
         moved=length * (5 * hidden + 4 * bottleneck),
         moved_back=length * (7 * hidden + 7 * bottleneck),
     )
+    split = Split(by=behind.split_by, units=behind.splits)
+    made = block(f"adapter_{behind.name}", BlockKind.SIDE, split, costs)
     return replace(made, output_bytes=behind.output_bytes)
 
 
-def _low_rank(name: str, beside: Block, queries: Cost, hidden: int, rank: int, dropout: bool) -> Block:
+def _low_rank(beside: Block, queries: Cost, hidden: int, rank: int, dropout: bool) -> Block:
     """For Q and V of one attention; V's tokens are the encoder's where attention looks across.
 
     Saved, for the weights: what enters, which attention itself no longer keeps, and the products of low rank. Q and V
@@ -153,20 +150,16 @@ def _low_rank(name: str, beside: Block, queries: Cost, hidden: int, rank: int, d
     values = TOKENS if crossed else queries
     entered = queries + values if crossed or dropout else queries
     for_weights = floats(entered * hidden + (queries + values) * rank) + entered * (hidden if dropout else 0)
-    made = block(
-        name,
-        BlockKind.SIDE,
+    costs = PartCosts(
         parameters=4 * hidden * rank,
-        output=Cost(),
         weights=(queries + values) * (4 * hidden * rank),
         stash=for_weights,
         weight_stash=for_weights,
-        split_by=beside.split_by,
-        splits=beside.splits,
         # Each of Q's and V's two products; what they make is scaled and added.
         moved=(queries + values) * (7 * hidden + 2 * rank),
         moved_back=(queries + values) * (9 * hidden + 4 * rank),
     )
+    made = block(f"lora_{beside.name}", BlockKind.SIDE, Split(by=beside.split_by, units=beside.splits), costs)
     return replace(made, output_bytes=beside.output_bytes)
 
 
@@ -257,18 +250,16 @@ def _as_side(part: Block) -> Block:
 def _map(name: str, length: Cost, entering: int, leaving: int) -> Block:
     """A matrix with a bias. Saved: the input, for the weights."""
     kept = floats(length * entering)
-    return block(
-        name,
-        BlockKind.SIDE,
+    costs = PartCosts(
         parameters=entering * leaving + leaving,
         output=length * leaving,
         weights=length * (2 * entering * leaving),
         stash=kept,
         weight_stash=kept,
-        split_by=SplitBy.TOKENS,
         moved=length * (entering + leaving),
         moved_back=length * (entering + 3 * leaving),
     )
+    return block(name, BlockKind.SIDE, BY_TOKENS, costs)
 
 
 def _length_out(layer: Layer, hidden: int) -> Cost:

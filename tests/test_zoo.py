@@ -16,7 +16,7 @@ from edgesim.zoo.bert import bert, distilbert
 from edgesim.zoo.gpt2 import gpt2
 from edgesim.zoo.llama import llama
 from edgesim.zoo.opt import opt
-from edgesim.zoo.parts import always, pairs
+from edgesim.zoo.parts.costs import always, pairs
 from edgesim.zoo.t5 import t5
 from edgesim.zoo.vit import vit
 from experiments.configuration.command_line import CONF, composed

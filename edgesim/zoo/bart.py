@@ -2,20 +2,14 @@
 
 from functools import partial
 
-from edgesim.model import Block, Cost, Model
-from edgesim.zoo.chains import encoder_decoder
-from edgesim.zoo.parts import (
-    TOKENS,
-    Activation,
-    always,
-    at_least_one,
-    attention,
-    embedding,
-    head_size_of,
-    language_head,
-    layer_norm,
-    mlp,
-)
+from edgesim.model import Block, Model
+from edgesim.zoo.chains import encoder_decoder, refuse_below_one
+from edgesim.zoo.parts.attention import AttentionStyle, Lengths, attention
+from edgesim.zoo.parts.costs import TOKENS, TransformerWidths, always
+from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
+from edgesim.zoo.parts.head import Vocabulary, language_head
+from edgesim.zoo.parts.mlp import Activation, MlpStyle, mlp
+from edgesim.zoo.parts.norms import layer_norm
 
 # Each table of positions is this much longer than the model is: Hugging Face keeps two rows for padding.
 _EXTRA_POSITIONS = 2
@@ -41,18 +35,18 @@ def bart(
     norms behind the embedding; in the encoder each sample has its own position ids. Attention is ``fused`` as the
     library has it by default; PyTorch before 2.0, the newest that a Jetson Nano runs, keeps the probabilities.
     """
-    at_least_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
+    refuse_below_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
     decoding, rows = always(decoder_tokens), positions + _EXTRA_POSITIONS
-    size = head_size_of(name, hidden=hidden, heads=heads)
-    layer = partial(_layer, hidden, heads, size, columns, dropout, fused)
+    widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
+    layer = partial(_layer, widths, AttentionStyle(dropout=dropout, fused=fused))
     embed = partial(embedding, hidden=hidden, norm=True, dropout=dropout)
-    first, *others = [layer(decoding, keys=TOKENS) for _ in range(decoder_layers)]
+    first, *others = [layer(Lengths(queries=decoding, keys=TOKENS))] * decoder_layers
     chain = encoder_decoder(
         hidden=hidden,
-        embedding=embed(rows=vocabulary + rows, ids=2),
-        encoder=[layer(TOKENS, keys=None) for _ in range(encoder_layers)],
-        decoder=[(embed(rows=rows, length=decoding, tied_rows=vocabulary), *first), *others],
-        head=(language_head(hidden=hidden, vocabulary=vocabulary, tied=True, length=decoding),),
+        embedding=embed(EmbeddingTables(rows=vocabulary + rows, ids=2)),
+        encoder=[layer(Lengths())] * encoder_layers,
+        decoder=[(embed(EmbeddingTables(rows=rows, tied_rows=vocabulary), length=decoding), *first), *others],
+        head=(language_head(Vocabulary(size=vocabulary, tied=True), hidden=hidden, length=decoding),),
     )
     hyper = {
         "encoder_layers": encoder_layers,
@@ -69,34 +63,16 @@ def bart(
     return Model(name=name, architecture="bart", hyper=hyper, layers=chain)
 
 
-def _layer(
-    hidden: int,
-    heads: int,
-    head_size: int,
-    columns: int,
-    dropout: bool,
-    fused: bool,
-    length: Cost,
-    *,
-    keys: Cost | None,
-) -> tuple[Block, ...]:
-    """A layer over ``length`` tokens, with cross-attention where ``keys`` are given."""
-    attend = partial(
-        attention, hidden=hidden, heads=heads, head_size=head_size, queries=length, dropout=dropout, fused=fused
-    )
-    norm = partial(layer_norm, hidden=hidden, length=length)
-    across = (attend(name="cross_attention", keys=keys), norm("norm_cross_attention"))
+def _layer(widths: TransformerWidths, style: AttentionStyle, lengths: Lengths) -> tuple[Block, ...]:
+    """A layer over the queries' tokens, with cross-attention where they look at other keys."""
+    length, dropout = lengths.queries, style.dropout
+    norm = partial(layer_norm, hidden=widths.hidden, length=length)
+    across = (attention(widths, style, lengths, name="cross_attention"), norm("norm_cross_attention"))
+    inner = MlpStyle(activation=Activation.GELU, dropout=dropout, inner_dropout=dropout)
     return (
-        attend(),
+        attention(widths, style, Lengths(queries=length)),
         norm("norm_attention"),
-        *(across if keys else ()),
-        mlp(
-            hidden=hidden,
-            columns=columns,
-            activation=Activation.GELU,
-            length=length,
-            dropout=dropout,
-            inner_dropout=dropout,
-        ),
+        *(across if lengths.crossed else ()),
+        mlp(widths, inner, length),
         norm("norm_mlp"),
     )

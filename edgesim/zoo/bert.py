@@ -2,22 +2,23 @@
 
 from dataclasses import replace
 
-from edgesim.model import Block, BlockKind, Layer, Model, SplitBy
+from edgesim.model import Block, BlockKind, Model
 from edgesim.zoo.chains import chain
-from edgesim.zoo.parts import (
+from edgesim.zoo.parts.attention import AttentionStyle, attention
+from edgesim.zoo.parts.costs import (
+    BY_TOKENS,
     TOKENS,
-    Activation,
-    attention,
+    PartCosts,
+    TransformerWidths,
     block,
-    embedding,
     everything,
     floats,
-    head_size_of,
     joined,
-    language_head,
-    layer_norm,
-    mlp,
 )
+from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
+from edgesim.zoo.parts.head import Vocabulary, language_head
+from edgesim.zoo.parts.mlp import Activation, MlpStyle, mlp
+from edgesim.zoo.parts.norms import layer_norm
 
 
 def bert(
@@ -38,17 +39,12 @@ def bert(
     Untied unless told, as the runtime builds it: embedding and decoder may live on different devices. The published
     checkpoints are tied.
     """
-    made = _chain(
-        name,
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        columns=columns,
-        vocabulary=vocabulary,
-        rows=vocabulary + positions + token_types,
-        tied=tied,
-        dropout=dropout,
-        attention_dropout=dropout,
+    widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
+    tables = EmbeddingTables(rows=vocabulary + positions + token_types)
+    made = chain(
+        embedding(tables, hidden=hidden, norm=True, dropout=dropout),
+        encoder=[_encoder(widths, dropout=dropout, attention_dropout=dropout)] * layers,
+        head=[_head(hidden, Vocabulary(size=vocabulary, tied=tied, biases=True))],
     )
     hyper = {
         "layers": layers,
@@ -80,17 +76,11 @@ def distilbert(
 
     BERT without token types; nothing drops what attention puts out.
     """
-    made = _chain(
-        name,
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        columns=columns,
-        vocabulary=vocabulary,
-        rows=vocabulary + positions,
-        tied=tied,
-        dropout=dropout,
-        attention_dropout=False,
+    widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
+    made = chain(
+        embedding(EmbeddingTables(rows=vocabulary + positions), hidden=hidden, norm=True, dropout=dropout),
+        encoder=[_encoder(widths, dropout=dropout, attention_dropout=False)] * layers,
+        head=[_head(hidden, Vocabulary(size=vocabulary, tied=tied, biases=True))],
     )
     hyper = {
         "layers": layers,
@@ -105,49 +95,32 @@ def distilbert(
     return Model(name=name, architecture="distilbert", hyper=hyper, layers=made)
 
 
-def _chain(
-    name: str,
-    *,
-    layers: int,
-    hidden: int,
-    heads: int,
-    columns: int,
-    vocabulary: int,
-    rows: int,
-    tied: bool,
-    dropout: bool,
-    attention_dropout: bool,
-) -> tuple[Layer, ...]:
-    size = head_size_of(name, hidden=hidden, heads=heads)
-    encoder = (
-        attention(hidden=hidden, heads=heads, head_size=size, dropout=attention_dropout),
-        layer_norm("norm_attention", hidden=hidden),
-        mlp(hidden=hidden, columns=columns, activation=Activation.GELU, dropout=dropout),
-        layer_norm("norm_mlp", hidden=hidden),
+def _encoder(widths: TransformerWidths, *, dropout: bool, attention_dropout: bool) -> tuple[Block, ...]:
+    return (
+        attention(widths, AttentionStyle(dropout=attention_dropout)),
+        layer_norm("norm_attention", hidden=widths.hidden),
+        mlp(widths, MlpStyle(activation=Activation.GELU, dropout=dropout)),
+        layer_norm("norm_mlp", hidden=widths.hidden),
     )
-    ids = embedding(hidden=hidden, rows=rows, norm=True, dropout=dropout)
-    return chain(ids, encoder=[encoder] * layers, head=[_head(hidden, vocabulary, tied)])
 
 
-def _head(hidden: int, vocabulary: int, tied: bool) -> Block:
+def _head(hidden: int, vocabulary: Vocabulary) -> Block:
     """Dense, GELU, layer norm, decoder, cross-entropy: saves the input of each, and the log-probabilities.
 
     Only the decoder can be split, by its columns; its parts are what leads to it, and itself.
     """
     dense = hidden * hidden
-    transform = block(
-        "head.in",
-        BlockKind.HEAD,
+    costs = PartCosts(
         parameters=dense + hidden + 2 * hidden,
         output=TOKENS * hidden,
         stash=floats(TOKENS * (3 * hidden + 2)),
-        split_by=SplitBy.TOKENS,
         weights=TOKENS * (2 * dense),
         weight_stash=floats(TOKENS * hidden),
         moved=TOKENS * (6 * hidden),
         moved_back=TOKENS * (11 * hidden),
     )
-    decoder = language_head(name="head.out", hidden=hidden, vocabulary=vocabulary, tied=tied, biases=True)
+    transform = block("head.in", BlockKind.HEAD, BY_TOKENS, costs)
+    decoder = language_head(vocabulary, hidden=hidden, name="head.out")
     whole = joined("head", transform, decoder)
     return replace(
         whole,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgesim.model import Block, Layer, Unsplit
-from edgesim.zoo.parts import EMBEDDING, TOKENS, floats
+from edgesim.zoo.parts.costs import EMBEDDING, TOKENS, floats
 
 
 def chain(
@@ -60,3 +60,10 @@ def carrying(part: Block, *, hidden: int) -> Block:
         backward_bytes=part.backward_bytes + carried * 2,
         unsplit=part.unsplit + more,
     )
+
+
+def refuse_below_one(name: str, **counts: int) -> None:
+    """Raise ValueError for a count below one."""
+    for what, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name}: {what} must be at least 1, got {count}")

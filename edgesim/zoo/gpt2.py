@@ -2,15 +2,12 @@
 
 from edgesim.model import Model
 from edgesim.zoo.chains import chain
-from edgesim.zoo.parts import (
-    Activation,
-    attention,
-    embedding,
-    head_size_of,
-    language_head,
-    layer_norm,
-    mlp,
-)
+from edgesim.zoo.parts.attention import AttentionStyle, attention
+from edgesim.zoo.parts.costs import TransformerWidths
+from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
+from edgesim.zoo.parts.head import Vocabulary, language_head
+from edgesim.zoo.parts.mlp import Activation, MlpStyle, mlp
+from edgesim.zoo.parts.norms import layer_norm
 
 
 def gpt2(
@@ -29,14 +26,17 @@ def gpt2(
 
     Hugging Face writes this GELU in Python, which saves five tensors where the fused one saves two.
     """
-    size = head_size_of(name, hidden=hidden, heads=heads)
+    widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     decoder = (
         layer_norm("norm_attention", hidden=hidden),
-        attention(hidden=hidden, heads=heads, head_size=size, dropout=dropout),
+        attention(widths, AttentionStyle(dropout=dropout)),
         layer_norm("norm_mlp", hidden=hidden),
-        mlp(hidden=hidden, columns=columns, activation=Activation.GELU_NEW, dropout=dropout),
+        mlp(widths, MlpStyle(activation=Activation.GELU_NEW, dropout=dropout)),
     )
-    head = (layer_norm("norm_final", hidden=hidden), language_head(hidden=hidden, vocabulary=vocabulary, tied=tied))
+    head = (
+        layer_norm("norm_final", hidden=hidden),
+        language_head(Vocabulary(size=vocabulary, tied=tied), hidden=hidden),
+    )
     hyper = {
         "layers": layers,
         "hidden": hidden,
@@ -47,6 +47,6 @@ def gpt2(
         "tied": tied,
         "dropout": dropout,
     }
-    ids = embedding(hidden=hidden, rows=vocabulary + positions, dropout=dropout)
+    ids = embedding(EmbeddingTables(rows=vocabulary + positions), hidden=hidden, dropout=dropout)
     made = chain(ids, decoder=[decoder] * layers, head=head)
     return Model(name=name, architecture="gpt2", hyper=hyper, layers=made)

@@ -3,15 +3,12 @@
 from edgesim.apportion import refuse_remainder
 from edgesim.model import Model
 from edgesim.zoo.chains import chain
-from edgesim.zoo.parts import (
-    Activation,
-    attention,
-    embedding,
-    head_size_of,
-    language_head,
-    mlp,
-    rms_norm,
-)
+from edgesim.zoo.parts.attention import AttentionStyle, attention
+from edgesim.zoo.parts.costs import TransformerWidths
+from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
+from edgesim.zoo.parts.head import Vocabulary, language_head
+from edgesim.zoo.parts.mlp import Activation, MlpStyle, mlp
+from edgesim.zoo.parts.norms import rms_norm
 
 
 def llama(
@@ -31,15 +28,15 @@ def llama(
     ``groups`` heads of K and V serve ``heads`` heads of Q. ``positions`` is the longest sequence trained on; rotary
     positions have no parameters. There is no dropout in Llama.
     """
-    size = head_size_of(name, hidden=hidden, heads=heads)
+    widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns, groups=groups)
     refuse_remainder(name, divided=("heads", heads), by=("groups", groups))
     decoder = (
         rms_norm("norm_attention", hidden=hidden),
-        attention(hidden=hidden, heads=heads, head_size=size, groups=groups, biases=False, positions=True),
+        attention(widths, AttentionStyle(biases=False, positions=True)),
         rms_norm("norm_mlp", hidden=hidden),
-        mlp(hidden=hidden, columns=columns, activation=Activation.SWIGLU, biases=False),
+        mlp(widths, MlpStyle(activation=Activation.SWIGLU, biases=False)),
     )
-    head = (rms_norm("norm_final", hidden=hidden), language_head(hidden=hidden, vocabulary=vocabulary, tied=tied))
+    head = (rms_norm("norm_final", hidden=hidden), language_head(Vocabulary(size=vocabulary, tied=tied), hidden=hidden))
     hyper = {
         "layers": layers,
         "hidden": hidden,
@@ -50,6 +47,6 @@ def llama(
         "positions": positions,
         "tied": tied,
     }
-    ids = embedding(hidden=hidden, rows=vocabulary)
+    ids = embedding(EmbeddingTables(rows=vocabulary), hidden=hidden)
     made = chain(ids, decoder=[decoder] * layers, head=head)
     return Model(name=name, architecture="llama", hyper=hyper, layers=made)

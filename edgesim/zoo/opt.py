@@ -2,15 +2,12 @@
 
 from edgesim.model import Model
 from edgesim.zoo.chains import chain
-from edgesim.zoo.parts import (
-    Activation,
-    attention,
-    embedding,
-    head_size_of,
-    language_head,
-    layer_norm,
-    mlp,
-)
+from edgesim.zoo.parts.attention import AttentionStyle, attention
+from edgesim.zoo.parts.costs import TransformerWidths
+from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
+from edgesim.zoo.parts.head import Vocabulary, language_head
+from edgesim.zoo.parts.mlp import Activation, MlpStyle, mlp
+from edgesim.zoo.parts.norms import layer_norm
 
 # The table of positions is this much longer than the model is: Hugging Face keeps two rows for padding.
 _EXTRA_POSITIONS = 2
@@ -33,15 +30,18 @@ def opt(
     For the sizes with norms before attention and with word embeddings as wide as the model: all but OPT-350M. Each
     sample has its own position ids. Neither the embedding nor the published models' attention is dropped.
     """
-    size = head_size_of(name, hidden=hidden, heads=heads)
+    widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     rows = vocabulary + positions + _EXTRA_POSITIONS
     decoder = (
         layer_norm("norm_attention", hidden=hidden),
-        attention(hidden=hidden, heads=heads, head_size=size, dropout=dropout),
+        attention(widths, AttentionStyle(dropout=dropout)),
         layer_norm("norm_mlp", hidden=hidden),
-        mlp(hidden=hidden, columns=columns, activation=Activation.RELU, dropout=dropout),
+        mlp(widths, MlpStyle(activation=Activation.RELU, dropout=dropout)),
     )
-    head = (layer_norm("norm_final", hidden=hidden), language_head(hidden=hidden, vocabulary=vocabulary, tied=tied))
+    head = (
+        layer_norm("norm_final", hidden=hidden),
+        language_head(Vocabulary(size=vocabulary, tied=tied), hidden=hidden),
+    )
     hyper = {
         "layers": layers,
         "hidden": hidden,
@@ -52,6 +52,6 @@ def opt(
         "tied": tied,
         "dropout": dropout,
     }
-    ids = embedding(hidden=hidden, rows=rows, ids=2)
+    ids = embedding(EmbeddingTables(rows=rows, ids=2), hidden=hidden)
     made = chain(ids, decoder=[decoder] * layers, head=head)
     return Model(name=name, architecture="opt", hyper=hyper, layers=made)

@@ -1,20 +1,13 @@
 """What does T5 cost? Pre-norm encoder and decoder with relative positions and no biases (Raffel et al., 2020)."""
 
-from functools import partial
-
-from edgesim.model import Block, Cost, Model
-from edgesim.zoo.chains import encoder_decoder
-from edgesim.zoo.parts import (
-    TOKENS,
-    Activation,
-    always,
-    at_least_one,
-    attention,
-    embedding,
-    language_head,
-    mlp,
-    rms_norm,
-)
+from edgesim.model import Block, Model
+from edgesim.zoo.chains import encoder_decoder, refuse_below_one
+from edgesim.zoo.parts.attention import AttentionStyle, Lengths, attention
+from edgesim.zoo.parts.costs import TOKENS, TransformerWidths, always
+from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
+from edgesim.zoo.parts.head import Vocabulary, language_head
+from edgesim.zoo.parts.mlp import Activation, MlpStyle, mlp
+from edgesim.zoo.parts.norms import rms_norm
 
 
 def t5(
@@ -39,21 +32,25 @@ def t5(
     which stashes the probabilities. So does its default, for self-attention on the CPU: the fused kernel there
     takes no trained bias.
     """
-    at_least_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
+    refuse_below_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
     decoding = always(decoder_tokens)
-    layer = partial(_layer, hidden, heads, head_size, columns, buckets, dropout)
-    encoder = [layer(TOKENS, keys=None, first=i == 0) for i in range(encoder_layers)]
+    widths = TransformerWidths(hidden=hidden, heads=heads, head_size=head_size, columns=columns)
+
+    def stack(layers: int, lengths: Lengths) -> list[tuple[Block, ...]]:
+        """Layers, the first of which has the table of relative positions."""
+        return [_layer(widths, lengths, dropout, 0 if i else buckets * heads) for i in range(layers)]
+
+    encoder, decoder = stack(encoder_layers, Lengths()), stack(decoder_layers, Lengths(queries=decoding, keys=TOKENS))
     encoder[-1] += (rms_norm("norm_final", hidden=hidden, dropout=dropout),)
-    decoder = [layer(decoding, keys=TOKENS, first=i == 0) for i in range(decoder_layers)]
-    ids = embedding(hidden=hidden, rows=0, length=decoding, dropout=dropout, tied_rows=vocabulary)
+    ids = embedding(EmbeddingTables(rows=0, tied_rows=vocabulary), hidden=hidden, length=decoding, dropout=dropout)
     chain = encoder_decoder(
         hidden=hidden,
-        embedding=embedding(hidden=hidden, rows=vocabulary, dropout=dropout),
+        embedding=embedding(EmbeddingTables(rows=vocabulary), hidden=hidden, dropout=dropout),
         encoder=encoder,
         decoder=[(ids, *decoder[0]), *decoder[1:]],
         head=(
             rms_norm("norm_final", hidden=hidden, length=decoding, dropout=dropout),
-            language_head(hidden=hidden, vocabulary=vocabulary, tied=True, length=decoding),
+            language_head(Vocabulary(size=vocabulary, tied=True), hidden=hidden, length=decoding),
         ),
     )
     hyper = {
@@ -71,48 +68,18 @@ def t5(
     return Model(name=name, architecture="t5", hyper=hyper, layers=chain)
 
 
-def _layer(
-    hidden: int,
-    heads: int,
-    head_size: int,
-    columns: int,
-    buckets: int,
-    dropout: bool,
-    length: Cost,
-    *,
-    keys: Cost | None,
-    first: bool,
-) -> tuple[Block, ...]:
-    """A layer over ``length`` tokens, with cross-attention where ``keys`` are given."""
-    attend = partial(
-        attention,
-        hidden=hidden,
-        heads=heads,
-        head_size=head_size,
-        queries=length,
-        biases=False,
-        fused=False,
-        positions=True,
-        dropout=dropout,
-    )
-    own = (
-        rms_norm("norm_attention", hidden=hidden, length=length),
-        attend(more_parameters=buckets * heads if first else 0),
-    )
-    across = (
-        rms_norm("norm_cross_attention", hidden=hidden, length=length),
-        attend(name="cross_attention", keys=keys),
-    )
-    last = (
-        rms_norm("norm_mlp", hidden=hidden, length=length),
-        mlp(
-            hidden=hidden,
-            columns=columns,
-            activation=Activation.RELU,
-            length=length,
-            biases=False,
-            dropout=dropout,
-            inner_dropout=dropout,
-        ),
-    )
-    return (*own, *(across if keys else ()), *last)
+def _layer(widths: TransformerWidths, lengths: Lengths, dropout: bool, table: int) -> tuple[Block, ...]:
+    """A layer over the queries' tokens, with cross-attention where they look at other keys.
+
+    ``table`` is how many numbers of the stack's relative positions the layer holds.
+    """
+    length = lengths.queries
+    style = AttentionStyle(biases=False, fused=False, positions=True, dropout=dropout)
+
+    def norm(name: str) -> Block:
+        return rms_norm(name, hidden=widths.hidden, length=length)
+
+    own = (norm("norm_attention"), attention(widths, style, Lengths(queries=length), more_parameters=table))
+    across = (norm("norm_cross_attention"), attention(widths, style, lengths, name="cross_attention"))
+    dropped = MlpStyle(activation=Activation.RELU, biases=False, dropout=dropout, inner_dropout=dropout)
+    return (*own, *(across if lengths.crossed else ()), norm("norm_mlp"), mlp(widths, dropped, length))

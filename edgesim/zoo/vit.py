@@ -5,18 +5,20 @@ from dataclasses import replace
 from edgesim.apportion import refuse_remainder
 from edgesim.model import Block, BlockKind, Cost, Model, SplitBy
 from edgesim.zoo.chains import chain
-from edgesim.zoo.parts import (
+from edgesim.zoo.parts.attention import AttentionStyle, Lengths, attention
+from edgesim.zoo.parts.costs import (
+    BY_TOKENS,
+    DROPPED,
     EMBEDDING,
-    Activation,
+    PartCosts,
+    Split,
+    TransformerWidths,
     always,
-    attention,
     block,
     floats,
-    head_size_of,
-    layer_norm,
-    mlp,
-    unsplit,
 )
+from edgesim.zoo.parts.mlp import Activation, MlpStyle, mlp
+from edgesim.zoo.parts.norms import layer_norm
 
 
 def vit(
@@ -38,14 +40,14 @@ def vit(
     checkpoints are not dropped.
     """
     refuse_remainder(name, divided=("resolution", resolution), by=("patch", patch))
-    size = head_size_of(name, hidden=hidden, heads=heads)
+    widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     patches = (resolution // patch) ** 2
     length = always(patches + 1)
     encoder = (
         layer_norm("norm_attention", hidden=hidden, length=length),
-        attention(hidden=hidden, heads=heads, head_size=size, queries=length, dropout=dropout),
+        attention(widths, AttentionStyle(dropout=dropout), Lengths(queries=length)),
         layer_norm("norm_mlp", hidden=hidden, length=length),
-        mlp(hidden=hidden, columns=columns, activation=Activation.GELU, length=length, dropout=dropout),
+        mlp(widths, MlpStyle(activation=Activation.GELU, dropout=dropout), length),
     )
     head = (layer_norm("norm_final", hidden=hidden, length=length), _head(hidden, classes, length))
     hyper = {
@@ -67,19 +69,17 @@ def vit(
 def _patches(hidden: int, patches: int, numbers: int, dropout: bool) -> Block:
     """A convolution of ``numbers`` per patch, a class token, positions. Saved: the image; images need no gradient."""
     output, image = always(patches + 1) * hidden, floats(always(patches) * numbers)
-    part = block(
-        EMBEDDING,
-        BlockKind.EMBEDDING,
+    costs = PartCosts(
         parameters=numbers * hidden + hidden + hidden + (patches + 1) * hidden,
         output=output,
         stash=image + output * dropout,
-        split_by=SplitBy.TOKENS,
         weights=always(patches) * (2 * numbers * hidden),
         weight_stash=image,
         # The convolution, the class token put before it, positions added.
-        moved=always(patches) * (numbers + hidden) + output * (5 + 2.25 * dropout),
-        moved_back=always(patches) * (numbers + hidden) + output * (3 + 2.25 * dropout),
+        moved=always(patches) * (numbers + hidden) + output * (5 + DROPPED * dropout),
+        moved_back=always(patches) * (numbers + hidden) + output * (3 + DROPPED * dropout),
     )
+    part = block(EMBEDDING, BlockKind.EMBEDDING, BY_TOKENS, costs)
     return replace(part, backward_flop=part.weight_flop)
 
 
@@ -88,22 +88,15 @@ def _head(hidden: int, classes: int, length: Cost) -> Block:
 
     Saved: that token, a view that keeps the norm's whole output, for the weights; and the log-probabilities.
     """
-    return block(
-        "head",
-        BlockKind.HEAD,
+    kept, read = floats(length * hidden), always(2 * hidden) + length * hidden
+    costs = PartCosts(
         parameters=hidden * classes + classes,
         output=always(classes),
         stash=floats(length * hidden + always(classes)),
-        split_by=SplitBy.COLUMNS,
-        splits=classes,
         weights=always(2 * hidden * classes),
-        weight_stash=floats(length * hidden),
+        weight_stash=kept,
         moved=always(hidden + 3 * classes),
         moved_back=always(2 * hidden + 7 * classes) + length * hidden,
-        unsplit=unsplit(
-            stash=floats(length * hidden),
-            weight_stash=floats(length * hidden),
-            moved=always(hidden),
-            moved_back=always(2 * hidden) + length * hidden,
-        ),
     )
+    alike = PartCosts(stash=kept, weight_stash=kept, moved=always(hidden), moved_back=read)
+    return block("head", BlockKind.HEAD, Split(by=SplitBy.COLUMNS, units=classes), costs, alike)

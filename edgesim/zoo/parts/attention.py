@@ -1,0 +1,189 @@
+"""What does multi-head attention cost? Its projections, its scores and the sum by them, and its exiting product."""
+
+from dataclasses import dataclass
+
+from edgesim.model import Block, BlockKind, Cost, SplitBy
+from edgesim.zoo.parts.costs import (
+    DROPPED,
+    KEYS,
+    NOTHING,
+    TOKENS,
+    PartCosts,
+    Split,
+    TransformerWidths,
+    block,
+    floats,
+    joined,
+    pairs,
+)
+from edgesim.zoo.parts.exit_product import ExitProduct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionStyle:
+    """How a library writes attention.
+
+    Attributes:
+        biases: whether the projections and the exiting product have them.
+        fused: whether one kernel computes scores, softmax and sum, and so keeps no probabilities.
+        dropout: whether probabilities, and what attention puts out, are dropped.
+        positions: whether they are added to the scores, or with a fused kernel turn Q and K, in Python.
+    """
+
+    biases: bool = True
+    fused: bool = True
+    dropout: bool = False
+    positions: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """How many tokens attention makes Q of, and K and V; ``keys`` are None where they are the same tokens."""
+
+    queries: Cost = TOKENS
+    keys: Cost | None = None
+
+    @property
+    def crossed(self) -> bool:
+        """Whether it is cross-attention: K and V come from elsewhere."""
+        return self.keys is not None
+
+    @property
+    def made(self) -> Cost:
+        """The tokens that K and V are made of."""
+        return self.keys or self.queries
+
+    @property
+    def seen(self) -> Cost:
+        """The tokens that each query looks at."""
+        return self.keys or (KEYS if self.queries == TOKENS else self.queries)
+
+
+_OWN_TOKENS, _USUAL = Lengths(), AttentionStyle()
+
+
+def attention(
+    widths: TransformerWidths,
+    style: AttentionStyle = _USUAL,
+    lengths: Lengths = _OWN_TOKENS,
+    *,
+    name: str = "attention",
+    more_parameters: int = 0,
+) -> Block:
+    """Multi-head attention.
+
+    Its parts make Q, K and V; weigh V by the scores, with ``more_parameters`` for these; and map the heads' output
+    back. FLOP, for q queries and k keys: ``2 q h i + 4 k h g``, ``4 q k i`` (Q Kᵀ and P V) and ``2 q h i`` (i, g: all
+    heads' and groups' width). A split takes whole groups; each rank reads the input, and writes an output, in full.
+    """
+    made = _Attention(widths=widths, style=style, lengths=lengths)
+    split = Split(by=SplitBy.HEADS, units=made.groups)
+    return joined(
+        name,
+        made.projections(f"{name}.in", split),
+        made.weighing(f"{name}.core", split, more_parameters),
+        made.exiting(f"{name}.out", split),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attention:
+    """An attention's three parts."""
+
+    widths: TransformerWidths
+    style: AttentionStyle
+    lengths: Lengths
+
+    @property
+    def groups(self) -> int:
+        """How many heads of K and V there are."""
+        return self.widths.groups or self.widths.heads
+
+    @property
+    def width(self) -> int:
+        """All heads' numbers per token: those of Q, and of what leaves."""
+        return self.widths.heads * self.widths.head_size
+
+    @property
+    def shared(self) -> int:
+        """All groups' numbers per token: those of K, and of V."""
+        return self.groups * self.widths.head_size
+
+    def projections(self, name: str, split: Split) -> Block:
+        """Q, K and V. Saved: the input(s), for the weights.
+
+        Moved: both sides of each product, backward for either gradient; the input's gradients are added up. Q and K by
+        their positions: halves swapped and one negated, two products, a sum; counted both ways.
+        """
+        hidden, width, shared = self.widths.hidden, self.width, self.shared
+        queries, keys, crossed = self.lengths.queries, self.lengths.made, self.lengths.crossed
+        biases, turned = self.style.biases, self.style.fused and self.style.positions
+        made, read = queries * width + keys * (2 * shared), queries * hidden + keys * (2 * hidden)
+        summed = (keys if crossed else queries) * (6 * hidden)
+        entered = floats(queries * hidden + (keys * hidden if crossed else NOTHING))
+        turns = (queries * width + keys * shared) * (14 * turned)
+        costs = PartCosts(
+            parameters=(hidden + biases) * (width + 2 * shared),
+            output=made,
+            stash=entered,
+            weight_stash=entered,
+            weights=made * (2 * hidden),
+            moved=read + made + turns,
+            moved_back=(read + made) * 2 + summed + made * biases + turns,
+        )
+        alike = PartCosts(stash=entered, weight_stash=entered, moved=read, moved_back=read * 2 + summed)
+        return block(name, BlockKind.ATTENTION, split, costs, alike)
+
+    def weighing(self, name: str, split: Split, parameters: int) -> Block:
+        """Scores, softmax, and the sum of V by them: split by heads in full."""
+        queries, seen = self.lengths.queries, self.lengths.seen
+        kept, moved, moved_back = self._fused() if self.style.fused else self._in_steps()
+        inputs = queries * self.width + seen * (2 * self.shared)
+        costs = PartCosts(
+            parameters=parameters,
+            output=queries * self.width,
+            stash=floats(inputs) + kept,
+            scores=pairs(queries, seen) * (4 * self.width),
+            moved=moved,
+            moved_back=moved_back,
+        )
+        return block(name, BlockKind.ATTENTION, split, costs)
+
+    def _fused(self) -> tuple[Cost, Cost, Cost]:
+        """Bytes kept beside Q, K and V, numbers moved and moved back, by one kernel.
+
+        It saves its output, with a log-sum-exp per head and query, and draws dropped scores anew. It reads Q, K and V
+        and writes its output; backward it reads these and a gradient, and writes three.
+        """
+        kept = floats(self.lengths.queries * (self.width + self.widths.heads))
+        return kept, self._touched, self._touched * 2
+
+    def _in_steps(self) -> tuple[Cost, Cost, Cost]:
+        """The same of separate operations.
+
+        The probabilities are saved; with dropout also their mask and what it leaves of them. Q, K, V and the output are
+        copied into place, and scores are written, scaled, made probabilities and read, and so back.
+        """
+        scores = pairs(self.lengths.queries, self.lengths.seen) * self.widths.heads
+        dropout, positions = self.style.dropout, self.style.positions
+        kept = floats(scores * (1 + dropout)) + scores * dropout
+        moved = self._touched * 3 + scores * (6 + 2 * positions + DROPPED * dropout)
+        return kept, moved, self._touched * 4 + scores * (9 + positions + DROPPED * dropout)
+
+    @property
+    def _touched(self) -> Cost:
+        """Q, K, V and the output."""
+        return self.lengths.queries * (2 * self.width) + self.lengths.seen * (2 * self.shared)
+
+    def exiting(self, name: str, split: Split) -> Block:
+        """The matrix back to the hidden size; a fused kernel has saved what enters it."""
+        length = self.lengths.queries
+        product = ExitProduct(
+            inner=self.width,
+            hidden=self.widths.hidden,
+            length=length,
+            biases=self.style.biases,
+            dropout=self.style.dropout,
+            kept=NOTHING if self.style.fused else length * self.width,
+        )
+        return product.block(name, BlockKind.ATTENTION, split)
