@@ -307,7 +307,7 @@ def test_without_any_solver_the_way_out_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(cbc, "executable", script(tmp_path, "exit 1"))
     with (
         pytest.warns(RuntimeWarning, match="solver CBC is left out"),
-        pytest.raises(SolverError, match=r"no solver of CBC has answered.*pip install highspy"),
+        pytest.raises(SolverError, match=r"no solver of CBC has solved it.*pip install highspy"),
     ):
         solve(small(), time_limit_s=20, solvers=("CBC",))
 

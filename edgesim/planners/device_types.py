@@ -29,16 +29,16 @@ def interchangeable(cluster: Cluster) -> Types:
 
 def split(types: Types, label: Callable[[int], Hashable]) -> Types:
     """Types in which all ranks have the same label; ranks labelled None are left out."""
-    found: dict[tuple[int, Hashable], list[int]] = {}
+    members_of: dict[tuple[int, Hashable], list[int]] = {}
     for number, members in enumerate(types):
         for rank in members:
             if (of := label(rank)) is not None:
-                found.setdefault((number, of), []).append(rank)
-    return tuple(sorted(map(tuple, found.values())))
+                members_of.setdefault((number, of), []).append(rank)
+    return tuple(sorted(map(tuple, members_of.values())))
 
 
 def _classes(ranks: int, alike: Callable[[int, int], bool]) -> Types:
-    """Of an equivalence: it is enough to ask the first of each class."""
+    """The classes of an equivalence: it is enough to ask the first of each."""
     classes: list[list[int]] = []
     for rank in range(ranks):
         same = next((members for members in classes if alike(members[0], rank)), None)

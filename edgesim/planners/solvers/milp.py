@@ -28,7 +28,7 @@ class SolveStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MilpResult:
-    """What solvers found of a minimisation.
+    """What solvers know of a minimisation.
 
     Attributes:
         value: objective of the incumbent, computed from its values; None without one.
@@ -72,7 +72,7 @@ class Milp:
 
     @property
     def constant(self) -> float:
-        """Of the objective."""
+        """The objective's constant, which the file does not hold."""
         return float(self.problem.objective.constant)
 
     @property

@@ -49,7 +49,7 @@ def solve(
         results = list(_race(milp, solvers))
     if not results:
         raise SolverError(
-            f"{problem.name}: no solver of {', '.join(solvers)} has answered, see the warnings "
+            f"{problem.name}: no solver of {', '.join(solvers)} has solved it, see the warnings "
             "(pip install highspy, or a PuLP that brings CBC)"
         )
     return replace(_merged(results, gap), seconds=perf_counter() - began_s)

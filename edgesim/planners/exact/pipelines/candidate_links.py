@@ -104,7 +104,7 @@ class Links:
         return 0.0
 
     def loads(self, group: Sequence[tuple[int, int]], splits: Ints, ranges: Ints) -> Loads:
-        """Of a group's splits [split, kind] at ranges [range, 2]."""
+        """The messages and links of a group with splits [split, kind] at ranges [range, 2]."""
         start, stop = ranges[:, 0], ranges[:, 1]
         sums = [self._of_kind(kind, splits[:, i], start, stop) for i, (kind, _) in enumerate(group)]
         sent, received, returned, taken, forward, backward, both = (

@@ -46,7 +46,7 @@ class StageMemory:
         )
 
     def total_bytes(self, samples: int, in_flight: int, replicas: int) -> Floats:
-        """[range] of a rank with so many samples and micro-batches in flight, one of so many replicas."""
+        """[range] what a rank holds with so many samples and micro-batches in flight, as one of so many replicas."""
         more = in_flight - 1 if self.trains else 0  # outputs and stashes of further micro-batches
         resting = self._at(self.resting, samples) + more * self._leaving(samples)
         needs = self._at(self.needs, samples) * (in_flight if self.trains else 1)
@@ -76,5 +76,5 @@ class StageMemory:
         """
         budget = self.problem.budget_bytes(rank) - self.problem.cluster.devices[rank].context_bytes
         fits = {K: self.total_bytes(samples, K, replicas) <= budget for K in set(depths)}
-        found: Ints = np.sum([fits[K] for K in depths], axis=0, dtype=np.int64)
-        return found
+        furthest: Ints = np.sum([fits[K] for K in depths], axis=0, dtype=np.int64)
+        return furthest

@@ -82,7 +82,7 @@ class Candidates:
         return tuple(map(len, self.kinds))
 
     def of(self, problem: Problem) -> "Candidates":
-        """Those of another problem with the same kinds of devices, asked for in the same way."""
+        """The candidates of another problem for the same family and the same kinds of devices."""
         return Candidates(problem, self.family, kinds=self.kinds)
 
     def _groups(self, replicas: int) -> Iterator[Group]:
@@ -94,7 +94,7 @@ class Candidates:
 
     @cached_property
     def columns(self) -> Columns:
-        """All that fit in memory, and that a pipeline has a place for."""
+        """The candidates that fit in memory and that a pipeline has a place for."""
         parts = [part for g in range(len(self.groups)) for part in self._of_group(g)]
         return Columns.joined(parts, kinds=len(self.devices))
 
@@ -172,7 +172,7 @@ class Candidates:
         return self.links.loads(self.groups[g], self.splits[g], self.ranges)
 
     def one_time(self, g: int) -> tuple[Floats, Floats]:
-        """[split, range] and [split, range, resource] of a group: ``Columns.once_s`` and ``one_time_shared_s``."""
+        """[split, range] and [split, range, resource] of a group: ``Columns.one_time_s`` and ``one_time_shared_s``."""
         shape = len(self.splits[g]), len(self.ranges)
         return np.zeros(shape), np.zeros((*shape, 0))
 
@@ -188,20 +188,20 @@ class Candidates:
         """[split, range] seconds of the slowest replica."""
         if op == BACKWARD and not self.problem.workload.trains:
             return np.zeros((len(splits), len(self.ranges)))
-        found: Floats = np.max(
+        slowest: Floats = np.max(
             [
                 np.stack([self.seconds(kind, op, int(share)) for share in splits[:, i]])
                 for i, (kind, _) in enumerate(group)
             ],
             axis=0,
         )
-        return found
+        return slowest
 
     def seconds(self, kind: int, op: str, samples: int) -> Floats:
-        """[range] of one device."""
+        """[range] seconds of one device of the kind."""
         sums = np.array(self.costs.sums(self.kinds[kind][0], op, samples))
-        found: Floats = sums[self.ranges[:, 1]] - sums[self.ranges[:, 0]]
-        return found
+        seconds: Floats = sums[self.ranges[:, 1]] - sums[self.ranges[:, 0]]
+        return seconds
 
     def _ending(self, group: Group) -> Floats:
         """[range] seconds of the all-reduce at its best, and of the update."""
@@ -212,10 +212,10 @@ class Candidates:
 
     @cached_property
     def trained_bytes(self) -> Ints:
-        """[range] of weights that are trained."""
+        """[range] bytes of the weights that are trained."""
         trained = np.cumsum([0, *(layer.trainable_bytes for layer in self.problem.model.layers)])
-        found: Ints = trained[self.ranges[:, 1]] - trained[self.ranges[:, 0]]
-        return found
+        nbytes: Ints = trained[self.ranges[:, 1]] - trained[self.ranges[:, 0]]
+        return nbytes
 
     def ring_s(self, group: Group) -> Floats:
         """[range] seconds of the all-reduce at its best."""
@@ -264,11 +264,11 @@ def minimal_shares(total: int, replicas: Sequence[int]) -> Ints:
     [[1, 2], [2, 1]]
     """
     *first, last = replicas
-    found: list[tuple[int, ...]] = []
+    minimal: list[tuple[int, ...]] = []
     for shares in product(range(1, total + 1), repeat=len(first)):
         left = total - sum(n * share for n, share in zip(first, shares, strict=True))
         most = (*shares, max(1, -(-left // last)))
         covered = sum(n * share for n, share in zip(replicas, most, strict=True))
         if all(share == 1 or covered - n < total for n, share in zip(replicas, most, strict=True)):
-            found.append(most)
-    return np.array(sorted(set(found)), dtype=np.int64).reshape(-1, len(replicas))
+            minimal.append(most)
+    return np.array(sorted(set(minimal)), dtype=np.int64).reshape(-1, len(replicas))

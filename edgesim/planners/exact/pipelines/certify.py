@@ -28,14 +28,14 @@ def certify(problem: Problem, plan: Plan, *, time_limit_s: float = 60.0) -> Plan
     most = most_replicas(problem, None, interchangeable(problem.cluster))
     replicas = max(most, *(len(stage.ranks) for stage in plan.stages))
     search = PipelineSearch(problem, PipelineFamily(depth=depth_of(plan), replicas=replicas), planner=plan.planner)
-    found = search.run(time_limit_s=time_limit_s, to_beat_s=value * (1 + 1e-9))
+    result = search.run(time_limit_s=time_limit_s, to_beat_s=value * (1 + 1e-9))
     proof = Proof(
         method=plan.proof.method if plan.proof else plan.planner,
         objective=Objective.ITERATION_TIME,
         value=value,
-        bound=bound_or_none(found.bound_s, value),
+        bound=bound_or_none(result.bound_s, value),
         seconds=plan.proof.seconds if plan.proof else None,
-        solver=found.solver,
+        solver=result.solver,
     )
     return replace(plan, proof=proof, predicted_s=value)
 

@@ -17,10 +17,10 @@ _LIMIT_S = 10.0  # of one factor
 _STEPS = 12  # halvings of the factor's logarithm
 
 
-def why_no_pipeline(candidates: Candidates, found: SearchResult) -> str:
-    """One sentence for people; candidates are all that fit, ``found`` is a search that ended without a choice."""
+def why_no_pipeline(candidates: Candidates, result: SearchResult) -> str:
+    """One sentence for people; candidates are all that fit, ``result`` is of a search that ended without a choice."""
     problem = candidates.problem
-    if not found.proven:
+    if not result.proven:
         return (
             f"no pipeline of {problem.model.name} on {problem.cluster.name} was found in time, and none is excluded: "
             "memory is nearly full (raise time_limit_s, take smaller micro-batches, or more devices)"

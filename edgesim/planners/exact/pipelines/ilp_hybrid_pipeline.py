@@ -30,7 +30,7 @@ def ilp_hybrid_pipeline(
     most = most_replicas(problem, replicas, interchangeable(problem.cluster))
     family = PipelineFamily(depth=depth, replicas=most, stages=stages)
     search = PipelineSearch(problem, family, planner="ilp_hybrid_pipeline")
-    found = search.run(time_limit_s=time_limit_s, gap=gap)
-    if not found.choice:
-        raise InfeasibleError(why_no_pipeline(search.candidates, found))
-    return search.plan(found.choice, found)
+    result = search.run(time_limit_s=time_limit_s, gap=gap)
+    if not result.choice:
+        raise InfeasibleError(why_no_pipeline(search.candidates, result))
+    return search.plan(result.choice, result)

@@ -5,7 +5,7 @@ Variables   x[c] = 1 if the plan has the stage
             Cf[b], Cb[b] the message over a boundary and the gradients' way back, 0 where no stages meet
             R[l] backward passes of stages that end at or before l, and messages up to there;  W the tail
             U repeats, (M-1) T;  for GPipe and inference also Uf, Ub, the slowest forward and backward step
-Minimise    Σ (E + beside) x + Σ Cf + Σ Cb + U + W       beside: nothing, or joules over watts (energy_search.py)
+Minimise    Σ (E + beside) x + Σ Cf + Σ Cb + U + W       beside: nothing, or joules over watts (``energy/search.py``)
 Subject to  (1) the stages are a path:   Σ x[c from 0] = 1;  Σ x[c into (b, q)] = Σ x[c out of (b, q)]
             (2) Σ n[c, k] x[c] <= N[k]                       no more devices of a kind than there are
             (3) U >= (M-1) Σ_{c covers l} max(E, link) x[c]
@@ -18,7 +18,7 @@ Subject to  (1) the stages are a path:   Σ x[c from 0] = 1;  Σ x[c into (b, q)
                 limit L: some stages may have an earlier one, as a battery's
             (9) Σ channel x[c] <= L
 Once        where something moves beside the iterations, H more is minimised, with
-            (10) H >= Σ_{c covers l} once x[c]    and, for each resource,  H >= least + Σ once_shared x[c]
+            (10) H >= Σ_{c covers l} one_time x[c]    and, for each resource,  H >= least + Σ one_time_shared x[c]
 
 (3) and (7) have a row per covered layer, not per stage or device: that makes the relaxation tight, and no row needs a
 large constant. (4) takes a message to be as long as at its sender's end: where receivers are slower, it is a little
@@ -141,7 +141,7 @@ class StageMilp:
         self.latest, self.channel = self._limit_rows()
 
     def _limit_rows(self) -> tuple[list[int], list[int]]:
-        """Of the iteration: one row for every layer where stages have limits of their own, else one; of the channel."""
+        """Rows of the iteration's limit, one a layer where stages have limits of their own; and the channel's."""
         if not np.isfinite(self.shape.limit_s):
             return [], []
         limit = self.shape.limit_s / self.unit_s
@@ -176,8 +176,8 @@ class StageMilp:
         c, M = self.columns, self.shape.micro_batches
         if self.shape.phases:
             return (M - 1) * (self._forward_step() + self._backward_step())
-        found: Floats = (M - 1) * np.maximum(c.both_s, c.link_s)
-        return found
+        repeats: Floats = (M - 1) * np.maximum(c.both_s, c.link_s)
+        return repeats
 
     def _forward_step(self) -> Floats:
         return np.maximum(self.columns.forward_s, self.columns.link_forward_s)

@@ -57,15 +57,8 @@ def in_pulp(milp: StageMilp, which: Ints, repeats_s: Interval, others_than: Sequ
     for row, of, value in zip(*(part.tolist() for part in milp.entries(which)), strict=True):
         rows[row][chosen[of]] = value / unit_s if milp.in_seconds[row] else value
     for terms, lower, upper in zip(rows, milp.lower, milp.upper, strict=True):
-        if not terms:
-            continue
-        expression = pulp.LpAffineExpression(terms)
-        if lower == upper:
-            problem += expression == lower
-        elif np.isfinite(lower):
-            problem += expression >= lower
-        elif np.isfinite(upper):
-            problem += expression <= upper
+        if terms and (np.isfinite(lower) or np.isfinite(upper)):
+            problem += _between(lower, pulp.LpAffineExpression(terms), upper)
     least_s, most_s = repeats_s
     others[milp.U].lowBound = least_s / unit_s
     others[milp.U].upBound = most_s / unit_s if np.isfinite(most_s) else None
@@ -73,3 +66,10 @@ def in_pulp(milp: StageMilp, which: Ints, repeats_s: Interval, others_than: Sequ
     for choice in others_than:
         problem += pulp.LpAffineExpression({candidates[c]: 1.0 for c in choice}) <= len(choice) - 1
     return PulpMilp(problem=problem, names={int(c): f"x{c}" for c in which}, unit_s=unit_s, starts=milp.columns.start)
+
+
+def _between(lower: float, expression: pulp.LpAffineExpression, upper: float) -> pulp.LpConstraint:
+    """A row that is bounded on one side, or fixed."""
+    if lower == upper:
+        return expression == lower
+    return expression >= lower if np.isfinite(lower) else expression <= upper

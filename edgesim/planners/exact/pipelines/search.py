@@ -1,4 +1,4 @@
-"""Which hybrid pipelines are best for a problem, and how far below can any be? A search that answers with plans."""
+"""Which hybrid pipelines are best for a problem, and how far below can any be? A search whose results are plans."""
 
 from collections.abc import Sequence
 from time import perf_counter
@@ -54,24 +54,24 @@ class PipelineSearch:
         return BranchAndBound(self.milp, limits, seconds=self.seconds).run()
 
     def seconds(self, choice: Choice) -> float:
-        """Of an iteration of the plan, exactly."""
+        """Seconds of an iteration of the choice's plan, exactly."""
         return iteration_s(self.problem, self.draft(choice), self.candidates.costs)
 
-    def plan(self, choice: Choice, found: SearchResult) -> Plan:
+    def plan(self, choice: Choice, result: SearchResult) -> Plan:
         """The checked plan of a choice with the search's proof."""
         seconds = self.seconds(choice)
-        proof = self.proof(seconds, found)
+        proof = self.proof(seconds, result)
         return self.problem.check(self.draft(choice, proof=proof, predicted_s=seconds))
 
-    def proof(self, seconds: float, found: SearchResult) -> Proof:
+    def proof(self, seconds: float, result: SearchResult) -> Proof:
         """How far a choice of so many seconds can be from the best."""
         return Proof(
             method="branch and bound over stages",
             objective=Objective.ITERATION_TIME,
             value=seconds,
-            bound=bound_or_none(found.bound_s, seconds),
+            bound=bound_or_none(result.bound_s, seconds),
             seconds=perf_counter() - self.began_s,
-            solver=found.solver,
+            solver=result.solver,
         )
 
     def draft(self, choice: Choice, proof: Proof | None = None, predicted_s: float | None = None) -> Plan:

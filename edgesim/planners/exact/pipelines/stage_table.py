@@ -103,16 +103,16 @@ class Stages:
         return bool(reached[self.layers])
 
     def shortest_s(self, which: Ints) -> float:
-        """Of a path of these stages, as if devices cost nothing."""
-        found = np.full(self.layers + 1, np.inf)
-        found[0] = 0.0
+        """Seconds of the shortest path of these stages, as if there were devices enough."""
+        shortest_s = np.full(self.layers + 1, np.inf)
+        shortest_s[0] = 0.0
         for stop, own in self.by_stop(which):
-            found[stop] = np.min(found[self.start[own]] + self.own_s[own])
-        return float(found[-1])
+            shortest_s[stop] = np.min(shortest_s[self.start[own]] + self.own_s[own])
+        return float(shortest_s[-1])
 
     @property
     def above_all_s(self) -> float:
-        """More than any choice costs, but for what moves once: every micro-batch through the slowest, one by one."""
+        """A cost above every choice's, but for what moves once: each micro-batch through the slowest, one by one."""
         c, shape = self.columns, self.shape
         messages_s = np.max(c.sent_s + c.received_s + c.returned_s + c.taken_back_s)
         air_s = np.max(c.air_forward_s + c.air_backward_s)
@@ -136,10 +136,10 @@ class Stages:
         forward, backward = self.air_forward.of(sums), self.air_backward.of(sums)
         if self.shape.phases:
             slowest = np.maximum(self.slowest_forward.of(peaks), forward)
-            found: Floats = rounds * (slowest + np.maximum(self.slowest_backward.of(peaks), backward))
-            return found
-        found = np.maximum(self.slowest.of(peaks), rounds * (forward + backward))
-        return found
+            in_phases_s: Floats = rounds * (slowest + np.maximum(self.slowest_backward.of(peaks), backward))
+            return in_phases_s
+        repeats_s: Floats = np.maximum(self.slowest.of(peaks), rounds * (forward + backward))
+        return repeats_s
 
     @property
     def least_one_time_s(self) -> float:
@@ -152,11 +152,11 @@ class Stages:
         one_time = self.shape.one_time
         if one_time is None:
             return 0.0
-        found = np.maximum(self.one_time.of(peaks), one_time.least_s)
+        one_time_s = np.maximum(self.one_time.of(peaks), one_time.least_s)
         least = one_time.shared_least_s or (0.0,) * len(self.one_time_shared)
         for amount, least_s in zip(self.one_time_shared, least, strict=True):
-            found = np.maximum(found, least_s + amount.of(sums))
-        return found
+            one_time_s = np.maximum(one_time_s, least_s + amount.of(sums))
+        return one_time_s
 
 
 def grouped(keys: Ints) -> Iterator[tuple[int, Ints]]:
