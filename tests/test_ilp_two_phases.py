@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.cluster import Cluster, Network
+from edgesim.cluster import Cluster, Network, Resource, ResourceKind
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.finetuning import cached, parallel_adapters
 from edgesim.memory import cache_bytes, held_bytes
@@ -226,7 +226,8 @@ def test_disks_that_are_slower_than_the_network_hold_it_up_and_the_first_phase_t
     moved = 2 * 20 * OUTPUT + 20 * 2 * OUTPUT  # received, sent, and read into memory
     assert to.seconds(plan) == pytest.approx(moved / 100.0)
     written_s = to.written_s(plan)
-    assert written_s == {"disk 0": pytest.approx(2 * OUTPUT / 100.0), "disk 1": pytest.approx(2 * OUTPUT / 100.0)}
+    disks = [Resource(ResourceKind.DISK, (rank,)) for rank in (0, 1)]
+    assert written_s == dict.fromkeys(disks, pytest.approx(2 * OUTPUT / 100.0))
     M, quick_s = problem.workload.micro_batches, iteration_s(problem, plan)
     slow_s = iteration_s(problem, plan, also=written_s)
     assert slow_s > quick_s
