@@ -34,7 +34,11 @@ from edgesim.workload import Workload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """The figures of one iteration; tuples are by rank. The sources say where watts and grams come from."""
+    """The figures of one iteration; tuples are by rank. The sources say where watts and grams come from.
+
+    Of a measured trace the times are measured, and joules and bytes held are computed from them: no meter and no
+    allocator was read.
+    """
 
     player: str
     makespan_s: float
@@ -54,9 +58,14 @@ class Metrics:
     carbon_source: str | None
     profile_hash: str | None
 
+    @property
+    def energy_from(self) -> str:
+        """What the joules are computed from: ``simulated times`` or ``measured times``."""
+        return f"{self.player} times"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        return asdict(self) | {"energy_from": self.energy_from}
 
 
 def measure(trace: Trace, *, cluster: Cluster, model: Model, workload: Workload, grid: Grid | None = None) -> Metrics:

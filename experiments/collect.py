@@ -6,6 +6,10 @@
 Columns: what was run (study, cluster, model, strategy, planner, method, devices, bandwidth_bit_per_s, batch_samples,
 and whatever else the sweep varied), the player, what came out, and the profile behind it. What changes with every run
 of the same command (dates, versions) stays in the sweep's Parquet file.
+
+Nobody measures joules or bytes held yet. Joules of an executed run are computed from its measured times and the watts
+of ``energy_source``: ``energy_from`` says so. Its peak memory would be computed from the plan, as the simulated run's
+is: it stands in the simulated row only.
 """
 
 import argparse
@@ -29,6 +33,10 @@ WHICH = tuple(name for name in IDENTITY if name not in {"plan", "kind", "player"
 OUTCOME = ("iterations", *FIGURES, "makespan_low_s", "makespan_high_s")
 OPTIONAL = (*OPTIONAL_FIGURES, "carbon_source")  # columns only where a run has them
 PROVENANCE = ("placement", "profile_hash", "profile_origin", "energy_source", "status", "reason")
+PROVENANCE_OF_BOTH = tuple(
+    name for each in PROVENANCE for name in ((each, "energy_from") if each == "energy_source" else (each,))
+)
+COMPUTED_ONCE = "peak_bytes"
 # Overrides that these columns usually tell.
 _TOLD = {
     "study",
@@ -56,8 +64,10 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     rows = [simulated]
     if "measured.makespan_s" in runs:
         real = runs[runs["measured.makespan_s"].notna()]
-        rows.append(real.assign(player="measured", **{name: real.get(f"measured.{name}") for name in outcome[1:]}))
-    columns = [*WHICH, *varied, "player", *outcome, *PROVENANCE]
+        found = {name: real.get(f"measured.{name}") for name in outcome[1:]} | {COMPUTED_ONCE: None}
+        rows.append(real.assign(player="measured", **found))
+        rows = [part.assign(energy_from=part["player"] + " times") for part in rows]
+    columns = [*WHICH, *varied, "player", *outcome, *(PROVENANCE if len(rows) == 1 else PROVENANCE_OF_BOTH)]
     table = pd.concat([part.assign(**varied)[columns] for part in rows], ignore_index=True)
     return table.sort_values([*WHICH, *varied, "player"], kind="stable").reset_index(drop=True)
 

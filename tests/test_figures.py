@@ -1,5 +1,6 @@
 """Do the figures show what the tables say, each number as what it is, without a label on another or cut off?"""
 
+import json
 import re
 from itertools import combinations
 from pathlib import Path
@@ -28,6 +29,7 @@ from experiments.figures.gantt import gantt_figure
 from experiments.figures.marks import ranged
 from experiments.figures.memory_and_power import binned_max, binned_mean
 from experiments.figures.panels import figure_of, panels
+from experiments.figures.parity import pairs
 from experiments.figures.speedup_over_bandwidth import over
 from experiments.figures.style import METHODS, OPS, looks
 from experiments.figures.time_energy import pareto
@@ -159,11 +161,12 @@ def test_bars_are_as_high_as_the_numbers_and_begin_at_zero() -> None:
     assert heights(ax) == [4.0, 16.0, 16.0]
     assert ax.get_ylim()[0] == 0
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["20", "100"]
+    assert ax.get_yscale() == "linear"
 
 
 def test_bars_are_grouped_by_cluster_where_bandwidth_does_not_vary() -> None:
     ax = drawn("latency", {}, {"cluster": "nanos", "latency_s": 5.0})
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["demo", "nanos"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["3 emulated hosts", "3 Jetson Nanos"]
 
 
 def test_measured_points_carry_their_range_and_published_ones_are_hollow() -> None:
@@ -205,10 +208,13 @@ def test_what_is_simulated_is_said_and_only_where_something_is() -> None:
 
 
 def test_clusters_that_start_alike_say_so_once() -> None:
-    ax = drawn("latency", {"cluster": "galaxy-a"}, {"cluster": "galaxy-b"})
-    assert ([tick.get_text() for tick in ax.get_xticklabels()], ax.get_xlabel()) == (["a", "b"], "cluster galaxy-…")
-    ax = drawn("latency", {"cluster": "nanos"}, {"cluster": "demo"})
-    assert ([tick.get_text() for tick in ax.get_xticklabels()], ax.get_xlabel()) == (["demo", "nanos"], "cluster")
+    def places(*clusters: str) -> tuple[list[str], str]:
+        ax = drawn("latency", *({"cluster": cluster} for cluster in clusters))
+        return [tick.get_text() for tick in ax.get_xticklabels()], ax.get_xlabel()
+
+    assert places("galaxy-a", "galaxy-b") == (["A", "B"], "environment")
+    assert places("pool-0-1", "pool-0-2") == (["1", "2"], "cluster pool-0-…")
+    assert places("nanos", "demo") == (["3 emulated hosts", "3 Jetson Nanos"], "cluster")
 
 
 def test_a_speed_up_is_over_the_first_method_at_the_same_bandwidth_by_the_same_player() -> None:
@@ -258,7 +264,7 @@ def test_two_planners_of_one_method_are_two_panels_and_one_each_are_none() -> No
     both = table({"planner": "even"}, {"planner": "exhaustive", "samples_per_s": 20.0})
     assert list(panels(both)) == ["even", "exhaustive"]
     one_each = table({"planner": "even"}, {"planner": "exhaustive", "method": "pipeline"})
-    assert list(panels(one_each)) == ["bert_small, demo"]
+    assert list(panels(one_each)) == ["bert small, 3 emulated hosts"]
 
 
 @repeatable
@@ -322,17 +328,128 @@ def test_a_new_figure_is_one_file(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "mine" / "latency.png").exists()
 
 
-def test_what_another_study_measured_is_drawn_in_and_what_it_simulated_is_not(tmp_path: Path) -> None:
-    words = study(tmp_path, figures="throughput", more=", with: [other]")
-    (tmp_path / "results" / "other").mkdir()
-    table({"method": "tensor"}, {"method": "tensor", "player": "measured"}).to_csv(
-        tmp_path / "results" / "other" / "table.csv"
-    )
-    folders = Folders(results=tmp_path / "results", conf=(tmp_path / "conf",))
-    (request,) = requests(folders)
+def drawn_with(folder: Path, *rows: dict[str, object]) -> Axes:
+    """The study ``mine``, drawn with another one of these rows."""
+    study(folder, figures="throughput", more=", with: [other]")
+    (folder / "results" / "other").mkdir()
+    table(*rows).to_csv(folder / "results" / "other" / "table.csv", index=False)
+    (request,) = requests(Folders(results=folder / "results", conf=(folder / "conf",)))
     (ax,) = request.make().axes
-    assert len([container for container in ax.containers if hasattr(container, "has_yerr")]) == 2
-    assert main(words) == 0
+    return ax
+
+
+def points(ax: Axes) -> list[float]:
+    """What is drawn as measured or published."""
+    marks = (container for container in ax.containers if hasattr(container, "has_yerr"))
+    return [float(value) for mark in marks for value in mark.lines[0].get_ydata()]
+
+
+def test_what_another_study_measured_of_the_same_plan_is_drawn_in_and_what_it_simulated_is_not(tmp_path: Path) -> None:
+    same = {"samples_per_s": 15.5, "player": "measured"}
+    ax = drawn_with(tmp_path, {"samples_per_s": 14.0}, same)
+    assert points(ax) == [16.0, 15.5]  # one of its own, and the other's
+    assert main(["mine", "--results", str(tmp_path / "results"), "--config-dir", str(tmp_path / "conf")]) == 0
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [{"placement": "another plan"}, {"profile_hash": "another profile"}, {"method": "tensor"}, {"devices": 5}],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_was_measured_of_another_plan_or_is_predicted_from_another_profile_is_left_out(
+    tmp_path: Path, unlike: dict[str, object]
+) -> None:
+    assert points(drawn_with(tmp_path, {"samples_per_s": 15.5, "player": "measured"} | unlike)) == [16.0]
+
+
+def test_what_others_published_is_drawn_in_whatever_their_plan_was(tmp_path: Path) -> None:
+    published = {"samples_per_s": 12.0, "player": "published", "placement": "unknown", "profile_hash": None}
+    assert points(drawn_with(tmp_path, published)) == [16.0, 12.0]
+
+
+def test_a_panel_in_which_nothing_ran_is_said_in_words_instead() -> None:
+    too_large = {
+        "model": "opt-2.7b",
+        "status": "failed",
+        "latency_s": None,
+        "reason": "out of memory: rank 0 needs more",
+    }
+    figure = figure_of(load_figure("latency"), table({"model": "distilbert"}, too_large))
+    assert [ax.get_title("left") for ax in figure.axes] == ["DistilBERT"]
+    (legend,) = figure.legends
+    assert "OPT-2.7B: out of memory everywhere" in [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize(("slowest", "scale"), [(1.0, "linear"), (0.7, "log")])
+def test_bars_of_which_one_is_20_times_the_smallest_stand_on_a_logarithmic_axis(slowest: float, scale: str) -> None:
+    rows = table({"samples_per_s": 16.0}, {"method": "pipeline", "samples_per_s": slowest}, {"cluster": "nanos"})
+    figure = figure_of(load_figure("throughput"), rows)
+    assert {ax.get_yscale() for ax in figure.axes} == {scale}
+    for ax in figure.axes:
+        bottom, top = ax.get_ylim()
+        assert bottom < min(heights(ax)) <= max(heights(ax)) < top
+
+
+def test_planned_in_another_way_a_method_looks_alike_unless_both_stand_in_one_figure() -> None:
+    assert looks(["pipeline_ilp"])["pipeline_ilp"] == METHODS["pipeline"]
+    both = looks(["pipeline_ilp", "pipeline_exhaustive", "one_device"])
+    assert both["pipeline_ilp"] != both["pipeline_exhaustive"]
+    assert next(iter(both)) == "one_device"  # what speed-ups are over
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("time_energy", "from measured times"), ("memory_and_power", "memory, from measured times")],
+)
+def test_what_is_computed_from_measured_times_is_not_called_measured(name: str, said: str) -> None:
+    figure = figure_of(load_figure(name), five_rows(name))
+    figure.canvas.draw()
+    seen = [text.get_text() for text in figure.findobj(Text)]
+    assert said in seen
+    assert "measured" not in seen
+    assert {ax.get_ylabel() for ax in figure.axes} <= {
+        "computed energy (J)",
+        "computed memory (MB)",
+        "computed power (W)",
+        "",
+    }
+
+
+# --- parity ---
+
+
+def test_every_run_that_both_players_made_is_a_point_with_its_error() -> None:
+    rows = table(
+        {"makespan_s": 2.0},
+        {"makespan_s": 2.5, "player": "measured", "makespan_low_s": 2.4, "makespan_high_s": 2.6},
+        {"method": "pipeline", "makespan_s": 3.0},
+    )
+    (pair,) = pairs(rows)
+    assert (pair.strategy, pair.simulated_s, pair.measured_s) == ("data", 2.0, 2.5)
+    assert pair.error == pytest.approx(-0.2)
+    assert pair.spread == pytest.approx(0.08)
+    figure = figure_of(load_figure("parity"), rows)
+    above, below = figure.axes
+    assert (above.get_xscale(), above.get_yscale()) == ("log", "log")
+    drawn_at = [container.lines[0].get_xydata().tolist() for ax in (above, below) for container in ax.containers]
+    assert drawn_at == [[[2.5, 2.0]], [[2.5, pytest.approx(-20)]]]
+
+
+def test_two_runs_of_one_plan_and_none_of_both_players_are_refused() -> None:
+    with pytest.raises(ValueError, match="two simulated runs are the same"):
+        pairs(table({}, {}))
+    with pytest.raises(ValueError, match="no run was made by both players"):
+        figure_of(load_figure("parity"), table({}))
+
+
+def test_the_parity_of_the_rehearsed_runs_says_what_their_summary_says() -> None:
+    (request,) = (each for each in requests(KEPT) if each.of == "galaxy_measured")
+    (verdict,) = request.make().axes[0].texts
+    kept = json.loads((KEPT.results / "galaxy" / "summary.json").read_text())["validation"]
+    assert verdict.get_text() == (
+        f"n = {kept['runs']} plans\nmedian |error| {100 * kept['median_abs_error']:.1f} %\n"
+        f"worst {100 * kept['worst_abs_error']:.1f} %\nKendall's τ {kept['kendall_tau']:.2f}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,7 @@ def test_the_same_times_mean_the_same_whoever_played() -> None:
     other = replace(trace, player="measured", profile_hash=None)
     mine, theirs = (metrics_of(t, cluster).to_dict() for t in (trace, other))
     assert mine.pop("player") != theirs.pop("player")
+    assert (mine.pop("energy_from"), theirs.pop("energy_from")) == ("simulated times", "measured times")
     assert mine.pop("profile_hash") != theirs.pop("profile_hash")
     assert mine == theirs
 

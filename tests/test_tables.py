@@ -2,6 +2,7 @@
 
 import doctest
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from pandas import DataFrame
 from table_builders import made
 
+from edgesim.metrics import Metrics
 from edgesim.plan import Plan, Stage
-from experiments.analysis import tidy
+from experiments.analysis import names, tidy
 from experiments.tables import latex, markdown, number
 from experiments.tables.__main__ import main
 from experiments.tables.latex import bold, escape, latex_number
 from experiments.tables.methods import MethodsTable, methods_table
+from experiments.tables.metrics import metrics_table
 from experiments.tables.number import one_unit
 from experiments.tables.paper import FORMATS, methods_latex, methods_markdown
 from experiments.tables.plans import in_words
@@ -80,6 +83,41 @@ def test_simulated_measured_and_published_numbers_are_never_in_one_row() -> None
     assert [headings[-1] for headings, _ in table.rows] == ["measured", "published", "simulated"]
     assert cells(table) == [["3.00", "–"], ["–", "4.00"], ["1.00", "**2.00**"]]
     assert "simulated: with profiles that are measured" in table.legend
+
+
+def test_joules_of_an_executed_run_are_said_to_be_computed_from_its_times() -> None:
+    rows = ({}, {"player": "measured"})
+    origins = [
+        [headings[-1] for headings, _ in laid_out(*rows, value=value).rows] for value in ("energy_j", "makespan_s")
+    ]
+    assert origins == [["from measured times", "simulated"], ["measured", "simulated"]]
+
+
+def test_memory_is_shown_once_and_energy_for_the_times_of_either_player() -> None:
+    simulated = Metrics(
+        player="simulated",
+        makespan_s=2.0,
+        samples_per_s=16.0,
+        latency_s=2.0,
+        bubble=0.5,
+        utilisation=(0.5,),
+        sent_bytes=(1000,),
+        peak_bytes=(4e6,),
+        energy_by_state_j=({},),
+        energy_j=30.0,
+        energy_per_sample_j=1.0,
+        edp_js=60.0,
+        samples_per_charge=(None,),
+        carbon_g=None,
+        energy_source="assumed: a board",
+        carbon_source=None,
+        profile_hash=None,
+    )
+    table = metrics_table([simulated, replace(simulated, player="measured", energy_j=31.0)])
+    heads = [column.header for column in table.columns]
+    assert heads[-2:] == ["memory (computed)", "energy (computed)"]
+    assert [list(column.cells) for column in table.columns[-2:]] == [["4 MB", ""], ["30 J", "31 J"]]
+    assert "1 J from simulated times, 1 J from measured times" in str(table.caption)
 
 
 def test_failed_runs_share_the_footnote_of_their_reason() -> None:
@@ -172,7 +210,7 @@ def test_the_unit_suits_the_middle_of_the_values(values: list[float], base: str)
     assert max(values) / worth >= 0.9
 
 
-@pytest.mark.parametrize("module", [latex, markdown, number, tidy], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [latex, markdown, names, number, tidy], ids=lambda module: module.__name__)
 def test_the_examples_in_docstrings_are_true(module: ModuleType) -> None:
     outcome = doctest.testmod(module)
     assert outcome.attempted

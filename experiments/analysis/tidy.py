@@ -68,6 +68,7 @@ PROVENANCE = frozenset(
         "profile_hash",
         "profile_origin",
         "energy_source",
+        "energy_from",
         "carbon_source",
         "schedule",
         "status",

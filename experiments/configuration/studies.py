@@ -18,12 +18,14 @@ class Study:
         name: of its table's folder.
         figures: that it draws.
         beside: other studies whose measured and published numbers are drawn in (``with`` in the file).
+        together: other studies whose whole tables are drawn as if they were of this one.
     """
 
     experiment: str
     name: str
     figures: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
 
 
 def studies(folders: Sequence[Path] = (CONF,)) -> Iterator[Study]:
@@ -36,6 +38,7 @@ def studies(folders: Sequence[Path] = (CONF,)) -> Iterator[Study]:
                 name=str(entries.name),
                 figures=tuple(entries.get("figures") or ()),
                 beside=tuple(entries.get("with") or ()),
+                together=tuple(entries.get("together") or ()),
             )
 
 

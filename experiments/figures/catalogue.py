@@ -9,7 +9,7 @@ RUN/schedule.txt           a run's folder, kept: its Gantt chart, and its memory
 """
 
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from experiments.analysis.tidy import read_table
+from experiments.analysis.tidy import Value, read_table, records
 from experiments.configuration.command_line import CONF, suggestion
-from experiments.configuration.studies import studies, table_path
+from experiments.configuration.studies import Study, studies, table_path
 from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.panels import Drawing, figure_of
@@ -32,6 +32,8 @@ from experiments.planner_regret.rows import BY_PLANNER
 from experiments.planner_regret.summary import REGRET
 
 HERE = Path(__file__).parent
+# What a measured run and a simulated one must have in common to be drawn as one method's.
+SAME = ["cluster", "model", "method", "devices", "bandwidth_bit_per_s", "batch_samples", "placement", "profile_hash"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def requests(folders: Folders) -> Iterator[Request]:
             yield Request(
                 of=study.name,
                 stem=table.with_name(name),
-                make=partial(_drawn, drawing, table, [table_path(folders.results, other) for other in study.beside]),
+                make=partial(_drawn, drawing, table, study, folders.results),
             )
     for schedule in sorted(folders.results.glob("*/schedule.txt")):
         yield from _run(schedule.parent)
@@ -98,22 +100,41 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def _drawn(drawing: Drawing, path: Path, beside: Sequence[Path]) -> Figure:
-    return figure_of(drawing, joined(path, beside), source=str(path))
+def _drawn(drawing: Drawing, path: Path, study: Study, results: Path) -> Figure:
+    beside, together = ([table_path(results, name) for name in names] for names in (study.beside, study.together))
+    return figure_of(drawing, joined(path, beside, together), source=str(path))
 
 
-def joined(path: Path, beside: Sequence[Path]) -> DataFrame:
-    """A study's table, and of others what was measured or published: simulated numbers are the study's own."""
+def joined(path: Path, beside: Sequence[Path], together: Sequence[Path] = ()) -> DataFrame:
+    """A study's table, with what others published, and what they measured of the same plan with the same profile.
+
+    A measurement of another plan, or one that is to be compared with another prediction, would seem to be of the
+    simulated number beside which it is drawn. Tables ``together`` are taken whole.
+    """
     tables = [read_table(path)]
-    for other in beside:
+    for other in (*beside, *together):
         if not other.exists():
             raise ValueError(f"{path} is drawn with {other}, which is not there (run that study, then collect it)")
         more = read_table(other, needs=["player"])
-        tables.append(more[more["player"] != "simulated"])
+        tables.append(more if other in together else _alike(more, tables[0]))
     # An empty column has no type that pandas could keep.
     return pd.concat([table.dropna(axis="columns", how="all") for table in tables], ignore_index=True).reindex(
         columns=list(dict.fromkeys(column for table in tables for column in table.columns))
     )
+
+
+def _alike(other: DataFrame, own: DataFrame) -> DataFrame:
+    """What another study published, and what it measured of a plan that this one simulated with the same profile."""
+    simulated = {_same(row) for row in records(own[own["player"] == "simulated"])}
+    kept = [
+        row["player"] == "published" or (row["player"] == "measured" and _same(row) in simulated)
+        for row in records(other)
+    ]
+    return other[kept]
+
+
+def _same(row: Mapping[str, Value]) -> tuple[Value, ...]:
+    return tuple(row.get(name) for name in SAME)
 
 
 def _validations(folder: Path) -> Iterator[Request]:

@@ -47,4 +47,4 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     ax.set_xscale("log")
     log_axis(ax.xaxis, ticks=sorted(rows["mbit_per_s"].unique()))
     ax.set_xlabel(BANDWIDTH)
-    ax.set_ylabel("latency over one device's")
+    ax.set_ylabel("latency / latency of one device")

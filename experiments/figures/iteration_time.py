@@ -4,6 +4,9 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from experiments.figures.marks import IDENTITY, RANGE, RATE, bars_of, category
+from experiments.figures.style import readable_scale
+
+__all__ = ["NEEDS", "axis", "draw", "readable_scale"]
 
 NEEDS = ("cluster", "model", RATE, *IDENTITY, *RANGE)
 

@@ -1,9 +1,12 @@
-"""How long does one iteration, or one request, take with each method? Bars by bandwidth, or by cluster."""
+"""How long does one request take with each method? Bars by bandwidth, or by cluster."""
 
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from experiments.figures.marks import IDENTITY, RANGE, RATE, bars_of, category
+from experiments.figures.style import readable_scale
+
+__all__ = ["NEEDS", "axis", "draw", "readable_scale"]
 
 NEEDS = ("cluster", "model", RATE, *IDENTITY, "latency_s", *RANGE)
 
@@ -14,6 +17,6 @@ def axis(table: DataFrame) -> tuple[str, ...]:
 
 
 def draw(rows: DataFrame, ax: Axes) -> None:
-    """A bar per method, from zero."""
+    """A bar per method."""
     bars_of(rows, ax, column="latency_s")
     ax.set_ylabel("latency (s)")

@@ -4,6 +4,7 @@ Rows have a column for the x axis, ``method``, ``player``, ``status``, and ``val
 (missing where none is known). On the axis, a cross is a plan that does not fit in memory, a plus another failed run.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from matplotlib.patches import Rectangle
 from pandas import DataFrame
 
 from edgesim.plan import OUT_OF_MEMORY
+from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.style import BLACK, Look, label, looks
 
@@ -164,23 +166,32 @@ def bars_of(rows: DataFrame, ax: Axes, *, column: str) -> None:
     places = {None if pd.isna(value) else value: place for place, value in enumerate(groups)}
     at = [places[None if pd.isna(value) else value] for value in rows[by]]
     _bars(ranged(rows, column).assign(group=at), ax)
-    shared = "" if by == RATE else _shared_start(groups)
+    shared = "" if by == RATE else _shared_start([_named(by, value) for value in groups])
     ax.set_xticks(range(len(groups)), [_named(by, value).removeprefix(shared) for value in groups])
     ax.set_xlim(-0.5, len(groups) - 0.5)
-    ax.set_xlabel(BANDWIDTH if by == RATE else f"{by} {shared}…" if shared else by)
+    ax.set_xlabel(BANDWIDTH if by == RATE else _of_places(by, shared))
 
 
-def _shared_start(names: Sequence[Any]) -> str:
+def _of_places(column: str, shared: str) -> str:
+    """What the axis is called: ``environment``, or ``cluster pool-…`` where names start alike, or the column."""
+    if shared.endswith(" "):
+        return shared.strip()
+    return f"{column} {shared}…" if shared else column
+
+
+def _shared_start(names: Sequence[str]) -> str:
     """Words with which all names start: said once, on the axis.
 
-    >>> _shared_start(["galaxy-a", "galaxy-b"]), _shared_start(["nanos", "nanos-2"])
-    ('galaxy-', '')
+    >>> _shared_start(["environment A", "environment B"]), _shared_start(["pool-1", "pool-2"])
+    ('environment ', 'pool-')
+    >>> _shared_start(["3 Jetson Nanos", "TX2 and Pi"])
+    ''
     """
-    starts = {"".join(str(name).rpartition("-")[:2]) for name in names}
+    starts = {re.match(r"(?:.*[ -])?", name).group() for name in names}  # type: ignore[union-attr]
     return starts.pop() if len(starts) == 1 else ""
 
 
 def _named(column: str, value: Any) -> str:
     if pd.isna(value):
         return "–"
-    return f"{value / MBIT_PER_S:g}" if column == RATE else str(value)
+    return f"{value / MBIT_PER_S:g}" if column == RATE else reader_name(str(value), column)

@@ -1,4 +1,7 @@
-"""How much memory and power does each device take, second by second? From the series.csv of a run."""
+"""How much memory and power does each device take, second by second? From the series.csv of a run.
+
+Both are computed, from the times of a simulated or a measured trace: of what is held when, and of assumed watts.
+"""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +12,7 @@ from edgesim.units import si
 from experiments.figures.style import COLOURS, DASHES
 
 NEEDS = ("player", "device", "time_s", "memory_bytes", "power_w")
-_MEMORY, _POWER = "memory (MB)", "power (W)"
+_MEMORY, _POWER = "computed memory (MB)", "computed power (W)"
 # Bins across a panel, each about as wide as a line: gaps of microseconds between tasks would look like real ones.
 _BINS = 300
 
@@ -19,7 +22,7 @@ def panels(table: DataFrame) -> dict[str, DataFrame]:
     table = table.assign(end_s=table["time_s"].max())  # all panels have one axis of time
     amounts = {_MEMORY: table["memory_bytes"] / si("1 MB"), _POWER: table["power_w"]}
     return {
-        f"{quantity.partition(' ')[0]}, {player}": whole[whole["player"] == player]
+        f"{quantity.split()[1]}, from {player} times": whole[whole["player"] == player]
         for quantity, amount in amounts.items()
         for whole in [table.assign(quantity=quantity, amount=amount)]
         for player in table["player"].unique()
@@ -39,8 +42,8 @@ def draw(rows: DataFrame, ax: Axes) -> None:
             baseline=None,
             label=device,
             color=COLOURS[place % len(COLOURS)],
-            linestyle=DASHES[place // len(COLOURS) % len(DASHES)],
-            linewidth=0.8,
+            linestyle=DASHES[place % len(DASHES)],  # told apart in print without colour, too
+            linewidth=0.9,
         )
     ax.set_ylim(bottom=0)
     ax.set_xlim(0, rows["end_s"].iloc[0])

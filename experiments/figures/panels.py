@@ -11,16 +11,19 @@ from typing import Protocol
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from pandas import DataFrame
 
+from edgesim.plan import OUT_OF_MEMORY
+from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import Value, identity, in_words, records, telling
 from experiments.configuration.command_line import suggestion
-from experiments.figures.style import METHODS, ONE_COLUMN_IN, RC, TWO_COLUMNS_IN, label
+from experiments.figures.style import ONE_COLUMN_IN, ORDER, RC, TWO_COLUMNS_IN
 
 _ACROSS = 3  # panels side by side
 _PANEL_IN, _LEGEND_IN = 1.6, 0.5  # heights
 _SINGLE_IN = 2.3
-_ENTRIES_IN = 1.15  # an entry of the legend takes about this width
+_ENTRY_IN, _LETTER_IN = 0.42, 0.056  # of the legend: the width of an entry without its text, and of a letter
 # Never a panel of its own: who made the study, what the method is, and where the number comes from.
 _WITHIN = frozenset({"study", "method", "player"})
 
@@ -31,7 +34,9 @@ class Drawing(Protocol):
     """A figure's module: one file in this folder, or in a folder of the user's.
 
     Optional names: ``NEEDS``, the columns it reads; ``axis(table)``, the columns that its x axis shows, which make no
-    panels; ``panels(table)`` to split a table in its own way; ``PANEL_IN``, the height of a panel if it is unusual.
+    panels; ``panels(table)`` to split a table in its own way; ``PANEL_IN``, the height of a panel if it is unusual;
+    ``readable_scale(axes)`` (imported from ``style``) for y axes on which no value vanishes beside another;
+    ``whole_figure(table)`` to make more than panels under a legend.
     """
 
     def draw(self, rows: DataFrame, ax: Axes) -> None:
@@ -45,8 +50,12 @@ def figure_of(drawing: Drawing, table: DataFrame, *, source: str = "the table") 
             raise ValueError(f"{source} has no column {column!r}{suggestion(column, table.columns)}")
     if table.empty:
         raise ValueError(f"{source} holds no rows (run the study first)")
+    if whole := getattr(drawing, "whole_figure", None):
+        figure: Figure = whole(table)
+        return figure
     own = getattr(drawing, "panels", None)
     parts: Panels = own(table) if own else panels(table, shown=getattr(drawing, "axis", lambda table: ())(table))
+    parts, left_out = (parts, []) if own else with_a_run(parts)
     across = min(len(parts), _across(parts))
     down = math.ceil(len(parts) / across)
     single = len(parts) == 1
@@ -59,8 +68,9 @@ def figure_of(drawing: Drawing, table: DataFrame, *, source: str = "the table") 
             ax.set_title(title, loc="left")
         for ax in axes.flat[len(parts) :]:
             ax.remove()
+        getattr(drawing, "readable_scale", lambda axes: None)(list(axes.flat)[: len(parts)])
         _say_once(axes, len(parts))
-        _legend(figure, round(width / _ENTRIES_IN))
+        _legend(figure, width, left_out)
     return figure
 
 
@@ -77,9 +87,27 @@ def panels(table: DataFrame, *, shown: Sequence[str] = ()) -> Panels:
         places[tuple(row[name] for name in _by_model(varying))].append(place)
     ordered = sorted(places, key=lambda key: [(value is None, isinstance(value, str), value or 0) for value in key])
     return {
-        ", ".join(in_words(*cell) for cell in zip(_by_model(varying), key, strict=True)): table.iloc[places[key]]
+        ", ".join(_title(*cell) for cell in zip(_by_model(varying), key, strict=True)): table.iloc[places[key]]
         for key in ordered
     }
+
+
+def _title(column: str, value: Value) -> str:
+    named = isinstance(value, str) and column in ("model", "cluster")
+    return reader_name(str(value), column) if named else in_words(column, value)
+
+
+def with_a_run(parts: Panels) -> tuple[Panels, list[str]]:
+    """The panels in which something ran, and words for the others; all of them where nothing ran anywhere."""
+    ran = {title: rows for title, rows in parts.items() if (rows["status"] == "done").any()}
+    if not ran:
+        return parts, []
+    return ran, [f"{title}: {_why(rows)} everywhere" for title, rows in parts.items() if title not in ran]
+
+
+def _why(rows: DataFrame) -> str:
+    too_large = all(str(reason).startswith(OUT_OF_MEMORY) for reason in rows.get("reason", [""]))
+    return "out of memory" if too_large else "failed"
 
 
 def _by_model(columns: Sequence[str]) -> list[str]:
@@ -91,7 +119,9 @@ def _across(parts: Panels) -> int:
     """Panels of one model in one line, if they fit."""
     first = [title.partition(", ")[0] for title in parts]
     of_one = max(first.count(title) for title in first)
-    return of_one if 1 < of_one <= _ACROSS else _ACROSS
+    if 1 < of_one <= _ACROSS:
+        return of_one
+    return 2 if len(parts) == 4 else _ACROSS
 
 
 def _say_once(axes: "Sequence[Sequence[Axes]]", count: int) -> None:
@@ -107,19 +137,30 @@ def _say_once(axes: "Sequence[Sequence[Axes]]", count: int) -> None:
             ax.set_xlabel("")
 
 
-def _legend(figure: Figure, across: int) -> None:
-    """Every label once, methods first; nothing for a figure that labels nothing."""
+def _legend(figure: Figure, width_in: float, left_out: Sequence[str]) -> None:
+    """Every label once, methods first, then what the marks are; nothing for a figure that labels nothing."""
     entries = {name: handle for ax in figure.axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = {label(name): place for place, name in enumerate(METHODS)}
-    names = sorted(entries, key=lambda name: order.get(name, len(order)))
+    entries |= {text: Line2D([], [], linestyle="none") for text in left_out}
+    names = sorted(entries, key=lambda name: ORDER.get(name, len(ORDER)))
     if names:
-        lines = math.ceil(len(names) / across)
         figure.legend(
             [entries[name] for name in names],
             names,
             loc="outside upper center",
-            ncols=math.ceil(len(names) / lines),
+            ncols=_columns(names, width_in),
             handlelength=2.2,
             columnspacing=1.4,
             handletextpad=0.5,
         )
+
+
+def _columns(names: Sequence[str], width_in: float) -> int:
+    """As many columns of a legend as have room, one below the other filled."""
+    for lines in range(1, len(names)):
+        across = math.ceil(len(names) / lines)
+        sizes = [len(names) // across + (place < len(names) % across) for place in range(across)]
+        starts = [sum(sizes[:place]) for place in range(across)]
+        longest = [max(map(len, names[start : start + size])) for start, size in zip(starts, sizes, strict=True)]
+        if sum(_ENTRY_IN + _LETTER_IN * letters for letters in longest) <= width_in:
+            return across
+    return 1

@@ -1,4 +1,7 @@
-"""Does the simulator tell the truth? Simulated against measured seconds per iteration, one point per plan."""
+"""Does the simulator tell the truth? Simulated against measured seconds, one point per plan, and below the errors.
+
+Of a study's table, a run that both players made is a point; of the tables of :mod:`experiments.validate`, a plan.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,17 +9,23 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
-from experiments.analysis.fidelity import ITERATION, Row, from_csv, summary
+from experiments.analysis.fidelity import ITERATION, Row, from_csv, row, summary
+from experiments.analysis.names import reader_name
+from experiments.analysis.tidy import Value, identity, records
 from experiments.figures.style import GREY, ONE_COLUMN_IN, RC, SMALL_PT, TWO_COLUMNS_IN, label, log_axis, looks
 
+NEEDS = ("cluster", "model", "method", "player", "status", "makespan_s", "makespan_low_s", "makespan_high_s")
 BAND = 0.05  # the shaded corridor around equality
+_PER_CENT = 100
+_ERRORS = 0.3  # of the height of the panel above
 
 
-def draw(rows: Sequence[Row], ax: Axes) -> None:
-    """Points (their bars as long as the spread), the diagonal, a corridor of 5 %, and the summary in a corner."""
-    played = [row for row in rows if row.kind == ITERATION and row.simulated_s and row.measured_s]
-    values = [s for row in played for s in (row.simulated_s, row.measured_s) if s]
+def draw(rows: Sequence[Row], ax: Axes, errors: Axes) -> None:
+    """Points (their bars as long as the spread), the diagonal, a corridor of 5 % and the summary; the errors below."""
+    played = [each for each in rows if each.kind == ITERATION and each.simulated_s and each.measured_s]
+    values = [s for each in played for s in (each.simulated_s, each.measured_s) if s]
     low, high = min(values) * 0.8, max(values) * 1.25
     ax.fill_between(
         [low, high],
@@ -27,35 +36,81 @@ def draw(rows: Sequence[Row], ax: Axes) -> None:
         lw=0,
     )
     ax.plot([low, high], [low, high], color="black", linewidth=0.6)
-    for strategy, look in looks(row.strategy for row in played).items():
-        mine = [row for row in played if row.strategy == strategy]
-        measured = [row.measured_s or 0.0 for row in mine]
-        spread = [s * (row.spread or 0.0) / 2 for s, row in zip(measured, mine, strict=True)]
-        ax.errorbar(
-            measured,
-            [row.simulated_s or 0.0 for row in mine],
-            xerr=spread,
-            fmt=look.marker,
-            color=look.colour,
-            markersize=4,
-            markerfacecolor="none",
-            markeredgewidth=0.9,
-            elinewidth=0.8,
-            label=label(strategy),
-        )
-    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
-    for axis in (ax.xaxis, ax.yaxis):
+    errors.axhspan(-BAND * _PER_CENT, BAND * _PER_CENT, color=GREY, alpha=0.3, lw=0)
+    errors.axhline(0, color="black", linewidth=0.6)
+    for strategy, look in looks(each.strategy for each in played).items():
+        mine = [each for each in played if each.strategy == strategy]
+        measured = [each.measured_s or 0.0 for each in mine]
+        spread = [(each.spread or 0.0) / 2 for each in mine]
+        marks = {
+            "fmt": look.marker,
+            "color": look.colour,
+            "markersize": 4,
+            "markerfacecolor": "none",
+            "markeredgewidth": 0.9,
+            "elinewidth": 0.8,
+        }
+        across = [s * half for s, half in zip(measured, spread, strict=True)]
+        ax.errorbar(measured, [each.simulated_s or 0.0 for each in mine], xerr=across, label=label(strategy), **marks)
+        off = [_PER_CENT * (each.error or 0.0) for each in mine]
+        errors.errorbar(measured, off, yerr=[_PER_CENT * half for half in spread], **marks)
+    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), box_aspect=1)
+    errors.set(xscale="log", xlim=(low, high), box_aspect=_ERRORS)
+    worst = max(BAND, *(abs(each.error or 0.0) + (each.spread or 0.0) / 2 for each in played)) * _PER_CENT
+    errors.set_ylim(-1.25 * worst, 1.25 * worst)
+    for axis in (ax.xaxis, ax.yaxis, errors.xaxis):
         log_axis(axis)
-    ax.set_xlabel("measured (s per iteration)")
-    ax.set_ylabel("simulated (s per iteration)")
+    ax.tick_params(axis="x", labelbottom=False)
+    ax.set_ylabel("simulated (s)")
+    errors.set_xlabel("measured (s)")
+    errors.set_ylabel("error (%)")
     ax.text(0.97, 0.04, _verdict(rows), transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL_PT)
 
 
 def _verdict(rows: Sequence[Row]) -> str:
     figures = summary(rows)
     tau = "" if figures["kendall_tau"] is None else f"\nKendall's τ {figures['kendall_tau']:.2f}"
-    errors = f"median |error| {figures['median_abs_error']:.1%}\nworst {figures['worst_abs_error']:.1%}"
-    return f"{figures['plans']} plans\n{errors}{tau}"
+    median, worst = (_PER_CENT * figures[f"{name}_abs_error"] for name in ("median", "worst"))
+    return f"n = {figures['plans']} plans\nmedian |error| {median:.1f} %\nworst {worst:.1f} %{tau}"
+
+
+def whole_figure(table: DataFrame) -> Figure:
+    """A figure of one panel: all runs that both players made. Raises ValueError if there is none."""
+    paired = pairs(table)
+    if not paired:
+        raise ValueError("no run was made by both players (set execute=true for the study)")
+    return _figure({"": paired})
+
+
+def pairs(table: DataFrame) -> list[Row]:
+    """Runs that were simulated and measured, as rows of a validation. Raises ValueError for two of the same run."""
+    columns = [name for name in identity(table) if name != "player"]
+    by_player: dict[str, dict[tuple[Value, ...], dict[str, Value]]] = {"simulated": {}, "measured": {}}
+    for run in records(table):
+        if run["status"] != "done" or run["player"] not in by_player:
+            continue
+        key, mine = tuple(run[name] for name in columns), by_player[str(run["player"])]
+        if key in mine:
+            raise ValueError(f"two {run['player']} runs are the same: {', '.join(map(str, key))}")
+        mine[key] = run
+    return [
+        _pair(simulated, measured, ", ".join(str(part) for part in key if part is not None))
+        for key, simulated in by_player["simulated"].items()
+        if (measured := by_player["measured"].get(key)) is not None
+    ]
+
+
+def _pair(simulated: dict[str, Value], measured: dict[str, Value], plan: str) -> Row:
+    """The median of the iterations counts; their extremes are known where there were several."""
+    ends = [measured[name] for name in ("makespan_low_s", "makespan_high_s") if measured[name] is not None]
+    return row(
+        strategy=str(simulated["method"]),
+        plan=plan,
+        kind=ITERATION,
+        tasks=1,
+        simulated_s=float(simulated["makespan_s"] or 0.0),
+        measured_s=sorted(float(seconds or 0.0) for seconds in (*ends, measured["makespan_s"])),
+    )
 
 
 def parity_figure(folder: Path, testbed: str) -> Figure:
@@ -69,15 +124,28 @@ def parity_figure(folder: Path, testbed: str) -> Figure:
         raise ValueError(
             f"{folder} holds no table of testbed {testbed!r} with a played plan (run python -m experiments.validate)"
         )
+    return _figure({f"{reader_name(testbed, 'testbed')}, {_rate_text(name)}": rows for name, rows in tables.items()})
+
+
+def _figure(tables: dict[str, list[Row]]) -> Figure:
+    """A column per table: parity above errors."""
     width = ONE_COLUMN_IN if len(tables) == 1 else TWO_COLUMNS_IN
     with plt.rc_context(RC):
-        figure, axes = plt.subplots(1, len(tables), squeeze=False, figsize=(width, width / len(tables) + 0.05))
-        for (name, rows), ax in zip(tables.items(), axes[0], strict=True):
-            draw(rows, ax)
-            ax.set_title(f"{testbed}, {_rate_text(name)}", loc="left")
+        figure, axes = plt.subplots(
+            2,
+            len(tables),
+            squeeze=False,
+            figsize=(width, (width / len(tables) - 0.45) * (1 + _ERRORS) + 0.65),
+            height_ratios=(1, _ERRORS),
+            sharex="col",
+        )
+        for (title, rows), column in zip(tables.items(), axes.T, strict=True):
+            draw(rows, *column)
+            column[0].set_title(title, loc="left")
         axes[0, 0].legend(
             loc="upper left", handletextpad=0.4, title="grey: within 5 %", title_fontsize=SMALL_PT, alignment="left"
         )
+        figure.align_ylabels()
     return figure
 
 

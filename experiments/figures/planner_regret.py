@@ -7,6 +7,7 @@ are apart in the median: what lies in it is as good as the best.
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -15,8 +16,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from pandas import DataFrame, Series
 
+from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import MBIT_PER_S
-from experiments.figures.style import BLACK, COLOURS, GREY, label
+from experiments.figures.style import BLACK, GREY
 from experiments.planner_regret.contenders import CHOICE
 from experiments.planner_regret.rows import SETTING, SKIPPED
 
@@ -29,12 +31,17 @@ _TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)
 _MARKERS = "osD^vP"  # of workloads
 _HALF = 0.28  # of a row, over which its settings are spread
 _DOT_PT = 3.2
+_LIGHTEST = 0.88  # of the scale from dark, for slow links, to light: an order that print without colour keeps
 _BAND = 0.25  # opacity
 
 
 def panels(table: DataFrame) -> dict[str, DataFrame]:
     """A panel for each testbed, cluster and model; the settings within are rates and workloads."""
-    return {", ".join(map(str, names)): rows for names, rows in table.groupby(list(SETTING[:3]))}
+    return {
+        ", ".join(reader_name(str(name), column) for name, column in zip(names[1:], SETTING[1:3], strict=True))
+        + f": n = {rows.groupby(list(SETTING)).ngroups} settings": rows
+        for names, rows in table.groupby(list(SETTING[:3]))
+    }
 
 
 def draw(rows: DataFrame, ax: Axes) -> None:
@@ -72,7 +79,8 @@ def _looks(rows: DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
     found = rows[list(SETTING[3:])].drop_duplicates().sort_values(list(SETTING[3:]))
     rates, workloads = found[SETTING[3]].unique(), found[list(SETTING[4:])].drop_duplicates()
     kinds = {tuple(workload): place for place, workload in enumerate(workloads.itertuples(index=False))}
-    colours = {rate: COLOURS[place % len(COLOURS)] for place, rate in enumerate(rates)}
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, _LIGHTEST, len(rates)))
+    colours = {rate: matplotlib.colors.to_hex(shade) for rate, shade in zip(rates, shades, strict=True)}
     shifts = np.linspace(-_HALF, _HALF, len(found)) if len(found) > 1 else [0.0]
     return {
         tuple(setting): {
@@ -111,10 +119,10 @@ def _axes(ax: Axes, planners: list[str], most: float) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_ylim(len(planners) - 0.5, -0.5)
-    ax.set_yticks(range(len(planners)), [label(planner) for planner in planners])
+    ax.set_yticks(range(len(planners)), [reader_name(planner, "planner") for planner in planners])
     ax.tick_params(axis="y", length=0)
     for text in ax.get_yticklabels():
-        text.set_fontweight("bold" if text.get_text() == label(CHOICE) else "normal")
+        text.set_fontweight("bold" if text.get_text() == reader_name(CHOICE, "planner") else "normal")
     ax.set_xlabel("measured regret (%)")
 
 

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from experiments.figures.style import COLOURS, GREY, Look, label
+from experiments.analysis.names import reader_name
+from experiments.figures.style import COLOURS, GREY, Look
 from experiments.planner_bench.competitors import Kind
 from experiments.planner_bench.rows import CASE
 
@@ -48,7 +49,7 @@ class Line:
     @property
     def text(self) -> str:
         """Its entry in the legend."""
-        return label(self.planner) if self.look.marker else "others"
+        return reader_name(self.planner, "planner") if self.look.marker else "others"
 
 
 def panels(table: DataFrame) -> dict[str, DataFrame]:

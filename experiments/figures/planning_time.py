@@ -1,7 +1,7 @@
 """How does a planner's time grow with the problem? Seconds of planning over layers times devices, both logarithmic.
 
-A point is the median over the cases of that size for which the planner found a plan. A cross at the time limit says
-that it was stopped in one of them.
+A point is the median over the cases of that size for which the planner found a plan, its bar the fastest and the
+slowest of them. A cross at the time limit says that it was stopped in one of them.
 """
 
 from matplotlib.axes import Axes
@@ -9,8 +9,11 @@ from pandas import DataFrame
 
 from experiments.figures.planners import MARKER_PT, PANEL_IN, Line, legend, lines, panels
 from experiments.figures.style import GREY, SMALL_PT, log_axis
+from experiments.planner_bench.rows import CASE
 
 __all__ = ["PANEL_IN", "draw", "panels"]
+
+_PALE = 0.6
 
 
 def draw(rows: DataFrame, ax: Axes) -> None:
@@ -35,14 +38,20 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     ax.margins(0.06)
     for axis in (ax.xaxis, ax.yaxis):
         log_axis(axis)
-    ax.set_xlabel("layers × devices")
+    cases = rows[[*CASE, "size"]].drop_duplicates().groupby("size").size()
+    fewest, most = cases.min(), cases.max()
+    count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    ax.set_xlabel(f"layers × devices (n = {count} cases each)")
     ax.set_ylabel("planning time (s)")
     legend(ax, found)
 
 
 def _line(ax: Axes, line: Line) -> None:
     look = line.look
-    done = line.rows[line.rows["status"] == "done"].groupby("size")["planning_s"].median()
+    seconds = line.rows[line.rows["status"] == "done"].groupby("size")["planning_s"]
+    done = seconds.median()
+    if look.marker:
+        ax.vlines(done.index, seconds.min(), seconds.max(), color=look.colour, linewidth=0.7, alpha=_PALE, zorder=1)
     ax.plot(
         done.index,
         done.to_numpy(),

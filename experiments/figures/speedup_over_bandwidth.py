@@ -9,7 +9,9 @@ from pandas import DataFrame
 
 from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.marks import BANDWIDTH, IDENTITY, RANGE, RATE, lines, ranged
-from experiments.figures.style import GREY, label, log_axis, looks
+from experiments.figures.style import GREY, label, log_axis, looks, readable_scale
+
+__all__ = ["NEEDS", "axis", "draw", "readable_scale"]
 
 NEEDS = ("cluster", "model", RATE, *IDENTITY, "samples_per_s", *RANGE)
 

@@ -8,11 +8,14 @@ from zlib import crc32
 
 import matplotlib
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from edgesim.schedule import MESSAGE, Op, Payload, Task
+from experiments.analysis.names import reader_name
 
 matplotlib.use("Agg")
 
@@ -23,9 +26,9 @@ SMALL_PT, TEXT_PT = 7, 8
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PAPER = "#999999", "#F4F4F4"
-# For what has no colour of its own, one after the other: first all colours, then all of them dashed.
+# For what has no look of its own, one after the other.
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
-DASHES = ("-", "--", ":")
+DASHES = ("-", "--", ":", "-.")
 
 # What a rank does: colour, and a hatch for print without colour. Communication is hatched.
 OPS: Mapping[str, tuple[str, str]] = {
@@ -68,6 +71,14 @@ METHODS: Mapping[str, Look] = {
     "galaxy_without_overlap": Look(colour=GREEN, marker="p", dashes=(0, (1, 1)), hatch="oo"),
     "galaxy": Look(colour=PURPLE, marker="8", dashes="-", hatch="xx"),
 }
+# The same way to share a model, planned in another way: it looks alike unless both stand in one figure.
+_ALIKE = {
+    "one_device": "local",
+    "data_parallel": "data",
+    "pipeline_exhaustive": "pipeline",
+    "pipeline_ilp": "pipeline",
+    "hybrid_parallel": "hybrid_pipeline",
+}
 # For methods that are not listed: by a checksum of the name, so that each keeps its look from figure to figure.
 _FURTHER = tuple(
     Look(colour=colour, marker=marker, dashes=dashes, hatch=hatch)
@@ -81,6 +92,9 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
     names = set(methods)
     found = {name: look for name, look in METHODS.items() if name in names}
     for name in sorted(names - found.keys()):
+        if (look := METHODS.get(_ALIKE.get(name, ""))) is not None and look not in found.values():
+            found[name] = look
+            continue
         start = crc32(name.encode()) % len(_FURTHER)
         free = [look for look in (*_FURTHER[start:], *_FURTHER[:start]) if look not in found.values()]
         if not free:
@@ -88,12 +102,20 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
                 f"{len(names)} methods in one figure: at most {len(METHODS) + len(_FURTHER)} can be told apart"
             )
         found[name] = free[0]
-    return found
+    return dict(sorted(found.items(), key=lambda entry: (ORDER.get(label(entry[0]), len(ORDER)), entry[0])))
 
 
 def label(name: str) -> str:
-    """A name from a table as people write it."""
-    return name.replace("_", " ")
+    """A method's name as a reader of a paper writes it."""
+    return reader_name(name)
+
+
+# Of legends: by the way to share the model.
+ORDER: Mapping[str, int] = {
+    label(name): place
+    for place, way in enumerate(METHODS)
+    for name in (way, *(other for other, like in _ALIKE.items() if like == way))
+}
 
 
 RC = {
@@ -134,6 +156,32 @@ def meaning(task: Task) -> str:
     if task.op in MESSAGE and task.payload is not None:
         return _BY_PAYLOAD.get(task.payload, "other")
     return _BY_OP.get(task.op, "other")
+
+
+_TINY = 20  # times larger is a neighbour beside which a value cannot be read off a linear axis
+
+
+def readable_scale(axes: Sequence[Axes]) -> None:
+    """A logarithmic y axis in all panels if in one of them the largest value is more than 20 times the smallest."""
+    heights = [values for ax in axes if (values := _heights(ax))]
+    if not any(max(values) > _TINY * min(values) for values in heights):
+        return
+    for ax, values in zip((ax for ax in axes if _heights(ax)), heights, strict=True):
+        ax.set_yscale("log")
+        ax.set_ylim(min(values) / 1.8, max(values) * 1.5)
+        log_axis(ax.yaxis)
+
+
+def _heights(ax: Axes) -> list[float]:
+    """All positive values that bars and points show."""
+    bars = [bar.get_height() for container in ax.containers for bar in container if isinstance(bar, Rectangle)]
+    points = [
+        float(value)
+        for line in ax.lines
+        if line.get_transform() == ax.transData and line.get_marker() not in ("None", "", None)
+        for value in line.get_ydata()
+    ]
+    return [value for value in (*bars, *points) if math.isfinite(value) and value > 0]
 
 
 def log_axis(axis: Axis, *, ticks: Sequence[float] | None = None) -> None:

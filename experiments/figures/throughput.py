@@ -4,6 +4,9 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from experiments.figures.marks import IDENTITY, RANGE, RATE, bars_of, category
+from experiments.figures.style import readable_scale
+
+__all__ = ["NEEDS", "axis", "draw", "readable_scale"]
 
 NEEDS = ("cluster", "model", RATE, *IDENTITY, "samples_per_s", *RANGE)
 
@@ -14,6 +17,6 @@ def axis(table: DataFrame) -> tuple[str, ...]:
 
 
 def draw(rows: DataFrame, ax: Axes) -> None:
-    """A bar per method, from zero."""
+    """A bar per method."""
     bars_of(rows, ax, column="samples_per_s")
     ax.set_ylabel("throughput (samples/s)")

@@ -8,12 +8,17 @@ from rich.table import Table
 from edgesim.units import show
 from experiments.tables.markdown import markdown
 
-HEAD = ("strategy", "simulated s/iteration", "measured", "error", "samples/s", "energy", "peak memory")
+_TIMES = ("simulated s/iteration", "measured", "error", "samples/s")
+_COMPUTED = ("energy (from measured times)", "peak memory (computed)")
+HEAD = ("strategy", *_TIMES, *_COMPUTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One way, and its figures; energy is of all devices per iteration, peak memory of the fullest device."""
+    """One way, and its figures; energy is of all devices per iteration, peak memory of the fullest device.
+
+    Neither is measured: energy follows from measured times and assumed watts, peak memory from the plan.
+    """
 
     strategy: str
     plan: str

@@ -28,20 +28,24 @@ Key = tuple[Value, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """What can be compared: its name for people, its SI unit and whether that has prefixes, and which value is best."""
+    """What can be compared: its name for people, its SI unit and whether that has prefixes, and which value is best.
+
+    What is ``computed`` is so for an executed run, too, from the times that were measured.
+    """
 
     title: str
     unit: str
     best: Callable[[Iterable[float]], float]
     prefixed: bool = True
+    computed: bool = False
 
 
 VALUES: Mapping[str, Quantity] = {
     "samples_per_s": Quantity(title="throughput", unit="samples/s", best=max, prefixed=False),
     "makespan_s": Quantity(title="time per iteration", unit="s", best=min),
-    "energy_j": Quantity(title="energy per iteration", unit="J", best=min),
-    "energy_per_sample_j": Quantity(title="energy per sample", unit="J", best=min),
-    "peak_bytes": Quantity(title="peak memory", unit="B", best=min),
+    "energy_j": Quantity(title="energy per iteration", unit="J", best=min, computed=True),
+    "energy_per_sample_j": Quantity(title="energy per sample", unit="J", best=min, computed=True),
+    "peak_bytes": Quantity(title="peak memory", unit="B", best=min, computed=True),
 }
 
 
@@ -105,7 +109,7 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
     rate_unit, rate = one_unit((run[_RATE] for run in runs if run[_RATE] is not None), "bit/s")
     rows = tuple(
         (
-            tuple(_heading(column, entry, rate) for column, entry in zip(columns, key, strict=True)),
+            tuple(_heading(column, entry, rate, quantity) for column, entry in zip(columns, key, strict=True)),
             _marked([_cell(run, value, scale, reasons) for run in row], quantity),
         )
         for key, row in zip(keys, ordered, strict=True)
@@ -161,7 +165,9 @@ def _marked(cells: Sequence[Cell], quantity: Quantity) -> tuple[Cell, ...]:
     return tuple(replace(cell, best=cell.value is not None and cell.text in best) for cell in cells)
 
 
-def _heading(column: str, entry: Value, rate: float) -> str:
+def _heading(column: str, entry: Value, rate: float, quantity: Quantity) -> str:
+    if column == "player" and entry == "measured" and quantity.computed:
+        return "from measured times"
     if entry is None or isinstance(entry, str):
         return entry or NOT_RUN
     return f"{entry / rate if column == _RATE else entry:.12g}"

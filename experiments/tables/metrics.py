@@ -1,4 +1,4 @@
-"""What did a run cost? A row per player."""
+"""What did a run cost? A row per player; what is computed, and from whose times, is said."""
 
 from collections.abc import Iterator, Sequence
 from statistics import median
@@ -15,17 +15,19 @@ def metrics_table(metrics: Sequence[Metrics]) -> Table:
         title="one iteration", caption="\n".join(_beside(metrics)), title_justify="left", caption_justify="left"
     )
     table.add_column("player")
-    for head in ("iteration", "samples/s", "bubble", "sent", "peak memory", "energy"):
+    for head in ("iteration", "samples/s", "bubble", "sent", "memory (computed)", "energy (computed)"):
         table.add_column(head, justify="right")
-    for player in dict.fromkeys(m.player for m in metrics):
+    for place, player in enumerate(dict.fromkeys(m.player for m in metrics)):
         mine = [m for m in metrics if m.player == player]
+        # Memory follows from the plan, whoever plays it: shown once.
+        memory = show(max(mine[-1].peak_bytes), "B") if place == 0 else ""
         table.add_row(
             player,
             show(median(m.makespan_s for m in mine), "s"),
             f"{median(m.samples_per_s for m in mine):.3g}",
             f"{median(m.bubble for m in mine):.0%}",
             show(sum(mine[-1].sent_bytes), "B"),
-            show(max(mine[-1].peak_bytes), "B"),
+            memory,
             show(median(m.energy_j for m in mine), "J"),
         )
     return table
@@ -38,8 +40,10 @@ def _beside(metrics: Sequence[Metrics]) -> Iterator[str]:
         player: median(m.energy_per_sample_j for m in metrics if m.player == player)
         for player in dict.fromkeys(m.player for m in metrics)
     }
-    yield "energy per sample: " + ", ".join(f"{show(joules, 'J')} {player}" for player, joules in per_sample_j.items())
-    yield f"energy: watts are {first.energy_source}"
+    yield "energy per sample: " + ", ".join(
+        f"{show(joules, 'J')} from {player} times" for player, joules in per_sample_j.items()
+    )
+    yield f"energy: computed from each row's times and watts that are {first.energy_source}"
     if first.carbon_g is not None:
         yield f"carbon: {show(first.carbon_g, 'g')} per iteration ({first.carbon_source})"
     for rank, samples in enumerate(first.samples_per_charge):
