@@ -7,6 +7,7 @@ commit     of the code that made it; of a table that was kept before this was re
 tree       clean: the code was as committed; dirty: it was not; not recorded: nobody knows
 date       of that day
 versions   of Python and of the packages; none where they were not recorded
+note       what was edited afterwards, where anything was
 settings   what the command was told besides, where that matters
 earlier    entries of what made the rows that this command left as they were
 
