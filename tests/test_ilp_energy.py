@@ -20,12 +20,14 @@ from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
 from edgesim.planners.exact.energy.ilp_energy import energy_front, ilp_energy
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.exact.pipelines.search import SearchOptions
 from edgesim.planners.problem import Problem
 from edgesim.profile import Profile
 from edgesim.proof import Status
 from edgesim.workload import Purpose
 
 repeatable = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+ON_TWO = SearchOptions(replicas=2)
 Modes = Mapping[str, Sequence[Device]]
 Case = tuple[Problem, Modes]
 
@@ -236,7 +238,7 @@ def front_case() -> Case:
 def test_a_front_rises_in_seconds_and_falls_in_joules() -> None:
     """So no point beats another in both."""
     problem, modes = front_case()
-    front = energy_front(problem, points=5, modes=modes, replicas=2)
+    front = energy_front(problem, points=5, modes=modes, options=ON_TWO)
     assert 2 <= len(front) <= 5
     values = [(plan.predicted_s, plan.proof.value) for plan in front]
     assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(values))  # type: ignore[operator]
@@ -244,7 +246,7 @@ def test_a_front_rises_in_seconds_and_falls_in_joules() -> None:
 
 def test_every_point_of_a_front_fits_and_is_proven_and_is_what_it_says() -> None:
     problem, modes = front_case()
-    for plan in energy_front(problem, points=4, modes=modes, replicas=2):
+    for plan in energy_front(problem, points=4, modes=modes, options=ON_TWO):
         there = replace(problem, cluster=plan.in_modes(problem.cluster, modes))
         there.check(plan)
         assert plan.proof.status is Status.OPTIMAL
@@ -254,21 +256,21 @@ def test_every_point_of_a_front_fits_and_is_proven_and_is_what_it_says() -> None
 
 def test_a_front_begins_with_the_fastest_plan_and_ends_with_the_least_energy() -> None:
     problem, modes = front_case()
-    front = energy_front(problem, points=3, modes=modes, replicas=2)
+    front = energy_front(problem, points=3, modes=modes, options=ON_TWO)
     assert front[0].predicted_s == pytest.approx(ilp_hybrid_pipeline(problem, replicas=2).predicted_s, rel=1e-5)
     assert front[-1].proof.value == pytest.approx(ilp_energy(problem, modes=modes, replicas=2).proof.value)
 
 
 def test_points_between_are_what_the_planner_says_within_their_seconds() -> None:
     problem, modes = front_case()
-    for plan in energy_front(problem, points=4, modes=modes, replicas=2)[1:-1]:
+    for plan in energy_front(problem, points=4, modes=modes, options=ON_TWO)[1:-1]:
         alone = ilp_energy(problem, modes=modes, replicas=2, latency_s=plan.predicted_s)
         assert alone.proof.value == pytest.approx(plan.proof.value, rel=1e-4)
 
 
 def test_a_thrifty_mode_is_taken_where_there_is_time_and_not_where_there_is_none() -> None:
     problem, modes = front_case()
-    front = energy_front(problem, points=3, modes=modes, replicas=2)
+    front = energy_front(problem, points=3, modes=modes, options=ON_TWO)
     assert not front[0].modes
     assert front[-1].modes
     without = ilp_energy(problem, replicas=2)
@@ -277,7 +279,7 @@ def test_a_thrifty_mode_is_taken_where_there_is_time_and_not_where_there_is_none
 
 def test_the_same_problem_gives_the_same_front() -> None:
     problem, modes = front_case()
-    one, other = (energy_front(problem, points=3, modes=modes, replicas=2) for _ in range(2))
+    one, other = (energy_front(problem, points=3, modes=modes, options=ON_TWO) for _ in range(2))
     assert [plan.stages for plan in one] == [plan.stages for plan in other]
 
 

@@ -14,6 +14,7 @@ from planner_problems import low_modes, pool
 from edgesim.plan import Plan
 from edgesim.planners.exact.energy.ilp_energy import energy_front
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.exact.pipelines.search import SearchOptions
 from edgesim.proof import Status
 from experiments.configuration.provenance import command, made, record
 
@@ -43,7 +44,8 @@ def test_a_front_of_seconds_and_joules_is_proven(benchmark: Any) -> None:
     problem = pool(devices, layers)
 
     def front() -> tuple[Plan, ...]:
-        return energy_front(problem, points=POINTS, modes=low_modes(), replicas=replicas, time_limit_s=LIMIT_S * POINTS)
+        options = SearchOptions(replicas=replicas, time_limit_s=LIMIT_S * POINTS)
+        return energy_front(problem, points=POINTS, modes=low_modes(), options=options)
 
     plans = benchmark.pedantic(front, rounds=1, iterations=1)
     _keep(f"energy front, {POINTS} points", FRONT, benchmark, plans)

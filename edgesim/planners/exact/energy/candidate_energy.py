@@ -1,7 +1,7 @@
 """What would a candidate stage draw above idle, in an iteration? The terms of ``pipeline_energy.py``, stage by stage.
 
-Of messages each device counts the time of its own end at its best, so that no candidate draws more than in a plan;
-where ends are equally fast, that is what it draws. Arrays are [range of layers].
+For messages each device counts the time of its own end at its best, so that no candidate draws more than in a plan;
+where both ends are equally fast, it is what the device draws. Arrays are [range of layers].
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from edgesim.ring import ring_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """[way, range] of a group's ways to share: joules of its devices, and the longest iteration that batteries allow.
+class GroupEnergy:
+    """[way, range] of a group's ways to share: its joules, and the longest iteration that batteries allow.
 
     ``latest_s`` is infinite without a battery, and negative where one is too small for any iteration.
     """
@@ -29,7 +29,7 @@ class Drawn:
 
 
 class StageEnergy:
-    """Joules of the candidates' devices, remembered; ``budget_j`` is [kind] what a battery gives an iteration."""
+    """The joules of the candidates' devices; ``budget_j`` is [kind] the joules of a battery per iteration."""
 
     def __init__(self, candidates: Candidates, budget_j: Sequence[float]) -> None:
         self.candidates, self.budget_j = candidates, budget_j
@@ -38,12 +38,12 @@ class StageEnergy:
         self.of_device = cache(self._of_device)
 
     def power(self, kind: int) -> PowerModel:
-        """Of each device of the kind."""
+        """Return the power model of the kind's devices."""
         rank = self.candidates.kinds[kind][0]
         return self.candidates.problem.cluster.devices[rank].power
 
     def _of_device(self, kind: int, samples: int) -> Floats:
-        """Joules of one device with so many samples of a micro-batch, but for the ring."""
+        """Return the joules of one device with so many samples of a micro-batch, without its all-reduce."""
         c, power = self.candidates, self.power(kind)
         computing = self.micro_batches * c.seconds(kind, FORWARD, samples)
         if self.trains:
@@ -51,22 +51,22 @@ class StageEnergy:
         return (power.compute_w - power.idle_w) * computing + self.micro_batches * self._messages(kind, samples)
 
     def _messages(self, kind: int, samples: int) -> Floats:
-        """Joules of one micro-batch's messages on one device."""
+        """Return the joules of one micro-batch's messages on one device."""
         c, power, links = self.candidates, self.power(kind), self.candidates.links
         start, stop = c.ranges[:, 0], c.ranges[:, 1]
         (up, _), (down, _) = links.send[kind], links.receive[kind]
         up, down = up / links.spread, down / links.spread
-        found = np.zeros(len(c.ranges))
+        joules = np.zeros(len(c.ranges))
         for sent in (links.activations[stop, samples], links.gradients[start, samples]):
             per_byte = (power.transmit_w - power.idle_w) * up + power.transmit_j_per_byte
-            found += sent * per_byte + (sent > 0) * power.transmit_j_per_message
+            joules += sent * per_byte + (sent > 0) * power.transmit_j_per_message
         for received in (links.activations[start, samples], links.gradients[stop, samples]):
             per_byte = (power.receive_w - power.idle_w) * down + power.receive_j_per_byte
-            found += received * per_byte + (received > 0) * power.receive_j_per_message
-        return found
+            joules += received * per_byte + (received > 0) * power.receive_j_per_message
+        return joules
 
     def _ring(self, group: Group, kind: int) -> Floats:
-        """Joules of one device in the group's all-reduce."""
+        """Return the joules of one device in the group's all-reduce."""
         n, power = sum(n for _, n in group), self.power(kind)
         if n == 1 or not self.trains:
             return np.zeros(len(self.candidates.ranges))
@@ -74,11 +74,14 @@ class StageEnergy:
         both_w = power.transmit_w + power.receive_w - 2 * power.idle_w
         per_byte = (power.transmit_j_per_byte + power.receive_j_per_byte) * steps / n
         per_ring = (power.transmit_j_per_message + power.receive_j_per_message) * steps
-        found: Floats = both_w * self.candidates.ring_s(group) + per_byte * nbytes + per_ring * (nbytes > 0)
-        return found
+        joules: Floats = both_w * self.candidates.ring_s(group) + per_byte * nbytes + per_ring * (nbytes > 0)
+        return joules
 
-    def drawn(self, group: Group, totals: Ints) -> Drawn:
-        """Of all ways to share a micro-batch, [way, kind of the group]; a kind's devices share its total evenly."""
+    def of_group(self, group: Group, totals: Ints) -> GroupEnergy:
+        """Return the energy for all ways to share: ``totals`` of a micro-batch are [way, kind of the group].
+
+        A kind's devices share its total evenly.
+        """
         shape = len(totals), len(self.candidates.ranges)
         joules, latest_s = np.zeros(shape), np.full(shape, np.inf)
         for i, (kind, n) in enumerate(group):
@@ -92,4 +95,4 @@ class StageEnergy:
                     left_j = budget_j - np.maximum(least_j, most_j)
                     allowed_s = left_j / idle_w if idle_w else np.where(left_j >= 0, np.inf, -1.0)
                     latest_s[way] = np.minimum(latest_s[way], allowed_s)
-        return Drawn(joules=joules, latest_s=latest_s)
+        return GroupEnergy(joules=joules, latest_s=latest_s)

@@ -1,8 +1,8 @@
 """Which stages could a pipeline in power modes have, and what does each draw? Candidates with joules beside seconds.
 
 A kind of devices is a type of boards in one mode; rows count the boards. All ways to share a micro-batch among kinds
-are candidates, because the least energy may lie with a way that is slower, but those that another one of the same
-boards, layers and position beats in everything that rows, objective and limits see.
+are candidates, because the least energy may be that of a slower way. Left out are those that another one of the same
+boards, layers and position dominates in everything that rows, objective and limits see.
 """
 
 from collections import defaultdict
@@ -14,10 +14,9 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.plan import Depth
 from edgesim.planners.enumeration import sums
 from edgesim.planners.exact.energy.candidate_energy import StageEnergy
-from edgesim.planners.exact.energy.power_modes import InModes
+from edgesim.planners.exact.energy.power_modes import ModeExpansion
 from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Loads
 from edgesim.planners.exact.pipelines.candidates import Candidates, Group, PipelineFamily
 from edgesim.planners.exact.pipelines.columns import Columns
@@ -29,8 +28,8 @@ SEEN = ("sent_s", "received_s", "returned_s", "taken_back_s", "link_forward_s", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """[option, range] modes and shares of the same boards: ``values`` of name, less is better; what fits where."""
+class BoardOptions:
+    """[option, range] modes and shares of the same boards: ``values`` by name, less is better, and where each fits."""
 
     group: Ints  # [option]
     split: Ints  # [option]
@@ -39,31 +38,25 @@ class Options:
 
 
 class PowerCandidates(Candidates):
-    """The candidates of a problem in modes; ``budget_j`` is [kind] what a device may draw per iteration."""
+    """The candidates of a problem in modes.
+
+    ``budget_j`` is [kind] what a device may draw per iteration, ``idle_w`` [kind] what a working device adds to the
+    watts that all plans draw.
+    """
 
     def __init__(
-        self,
-        modes: InModes,
-        *,
-        depth: Depth,
-        replicas: int,
-        stages: int | None,
-        budget_j: Sequence[float],
-        idle_w: Sequence[float],
+        self, modes: ModeExpansion, family: PipelineFamily, *, budget_j: Sequence[float], idle_w: Sequence[float]
     ) -> None:
-        """``idle_w`` is [kind] what a working device adds to watts that all plans draw."""
-        self.modes, self.depth, self.replicas, self.stages = modes, depth, replicas, stages
+        self.modes = modes
         self.totals: dict[tuple[int, ...], Ints] = {}
-        super().__init__(
-            modes.problem, PipelineFamily(depth=depth, replicas=replicas, stages=stages), kinds=modes.kinds
-        )
+        super().__init__(modes.expanded, family, kinds=modes.kinds)
         self.energy, self.idle_w = StageEnergy(self, budget_j), idle_w
 
     def _devices(self) -> tuple[int, ...]:
         return tuple(map(len, self.modes.types))
 
     def boards(self, group: Group) -> Boards:
-        """How many of each type the group takes."""
+        """Return how many of each type the group takes."""
         count = [0] * len(self.devices)
         for kind, n in group:
             count[self.modes.type_of[kind]] += n
@@ -77,7 +70,7 @@ class PowerCandidates(Candidates):
                     yield group
 
     def ways_to_share(self, group: Group) -> Ints:
-        """[way, kind] the largest share of a replica of each kind, in all ways to share; totals are remembered."""
+        """Return, [way, kind], the largest share of a replica of each kind, in all ways to share; totals are kept."""
         key = tuple(n for _, n in group)
         if key not in self.totals:
             ways = [way for way in sums(self.samples, len(key)) if all(s >= n for s, n in zip(way, key, strict=True))]
@@ -86,7 +79,7 @@ class PowerCandidates(Candidates):
         return most
 
     def shares(self, g: int, split: int) -> list[tuple[int, int]]:
-        """(kind, samples) of each replica: a kind's share its total evenly, the first of them the larger parts."""
+        """Return (kind, samples) of each replica: a kind's replicas share its total evenly, larger parts first."""
         group = self.groups[g]
         totals = self.totals[tuple(n for _, n in group)][split].tolist()
         return [
@@ -97,7 +90,7 @@ class PowerCandidates(Candidates):
 
     @cached_property
     def columns(self) -> Columns:
-        """All that fit, that a pipeline has a place for, and that no other beats; ``beside_s`` holds joules."""
+        """All candidates that fit, have a place in a pipeline, and are not dominated; ``beside_s`` holds joules."""
         alike: dict[Boards, list[int]] = defaultdict(list)
         for g, group in enumerate(self.groups):
             alike[self.boards(group)].append(g)
@@ -105,20 +98,20 @@ class PowerCandidates(Candidates):
         return Columns.joined(parts, kinds=len(self.devices))
 
     def _of_boards(self, boards: Boards, members: Sequence[int]) -> Iterator[Columns]:
-        """The candidates of some boards in any modes, position by position."""
+        """Yield the candidates of some boards in any modes, position by position."""
         options = self._options(members)
         fits = options.furthest > 0
-        left = fits & ~_beaten(options, fits)
+        left = fits & ~_dominated(options, fits)
         for position in range(1, self.most + 1):
             which, where = np.nonzero(left & self._placed(sum(boards), position) & (options.furthest >= position))
             if len(which):
                 yield self._read(options, boards, position, which, where)
 
-    def _options(self, members: Sequence[int]) -> Options:
+    def _options(self, members: Sequence[int]) -> BoardOptions:
         group = np.concatenate([np.full(len(self.splits[g]), g) for g in members])
         split = np.concatenate([np.arange(len(self.splits[g])) for g in members])
         parts = [self._values(g) for g in members]
-        return Options(
+        return BoardOptions(
             group=group,
             split=split,
             furthest=np.concatenate([self._furthest_of(g) for g in members]),
@@ -126,37 +119,37 @@ class PowerCandidates(Candidates):
         )
 
     def _furthest_of(self, g: int) -> Ints:
-        """[way, range] the furthest position at which every replica can hold it."""
+        """Return, [way, range], the furthest position at which every replica can hold it."""
         group, size = self.groups[g], sum(n for _, n in self.groups[g])
-        found: Ints = np.stack(
+        furthest: Ints = np.stack(
             [
                 np.min([self.furthest(kind, int(s), size) for (kind, _), s in zip(group, way, strict=True)], axis=0)
                 for way in self.splits[g]
             ]
         )
-        return found
+        return furthest
 
     def _values(self, g: int) -> dict[str, Floats]:
-        """[way, range] all that rows and the objective see of a group, by name; ``latest`` is negated."""
+        """Return, [way, range], all that rows and the objective see of a group, by name; ``latest`` is negated."""
         group, splits = self.groups[g], self.splits[g]
         shape = len(splits), len(self.ranges)
-        drawn = self.energy.drawn(group, self.totals[tuple(n for _, n in group)])
+        energy = self.energy.of_group(group, self.totals[tuple(n for _, n in group)])
         loads: Loads = self.links.loads(group, splits, self.ranges)
         return {
             "forward_s": self._slowest(group, splits, FORWARD),
             "backward_s": self._slowest(group, splits, BACKWARD),
             "ending_s": np.broadcast_to(self._ending(group), shape),
-            "joules": drawn.joules,
-            "latest": -drawn.latest_s,
+            "joules": energy.joules,
+            "latest": -energy.latest_s,
             "idle_w": np.full(shape, self.idle_w_of(group)),
             **{field.name: np.broadcast_to(getattr(loads, field.name), shape) for field in fields(loads)},
         }
 
     def idle_w_of(self, group: Group) -> float:
-        """What the group's devices add to the watts that all plans draw."""
+        """Return what the group's devices add to the watts that all plans draw."""
         return sum(self.idle_w[kind] * n for kind, n in group)
 
-    def _read(self, options: Options, boards: Boards, position: int, which: Ints, where: Ints) -> Columns:
+    def _read(self, options: BoardOptions, boards: Boards, position: int, which: Ints, where: Ints) -> Columns:
         cell, count, values = (which, where), len(where), options.values
         group = options.group[which]
         air_s = self.problem.workload.micro_batches * (values["air_forward_s"][cell] + values["air_backward_s"][cell])
@@ -179,8 +172,8 @@ class PowerCandidates(Candidates):
         )
 
 
-def _beaten(options: Options, fits: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """[option, range] options that some of a few strong ones are at least as good as, in everything.
+def _dominated(options: BoardOptions, fits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return, [option, range], which options are no better in anything than one of a few strong ones.
 
     The strong ones are the best by seconds, by joules, and by mixtures of the two.
     """
@@ -191,15 +184,15 @@ def _beaten(options: Options, fits: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if np.isfinite(v["latest"]).any():
         dims.append(v["latest"])
     scores = [part / np.maximum(np.min(part, axis=0), 1e-300) for part in (both_s, v["joules"])]
-    beaten, strong = ~fits, np.zeros_like(fits)
+    dominated, strong = ~fits, np.zeros_like(fits)
     for weight in np.linspace(0.0, 1.0, STRONG):
-        score = np.where(beaten | strong, np.inf, weight * scores[0] + (1 - weight) * scores[1])
+        score = np.where(dominated | strong, np.inf, weight * scores[0] + (1 - weight) * scores[1])
         best = np.argmin(score, axis=0)
-        found = np.isfinite(score[best, everyone])
-        better = np.broadcast_to(found, fits.shape).copy()
+        exists = np.isfinite(score[best, everyone])
+        better = np.broadcast_to(exists, fits.shape).copy()
         for part in dims:
             better &= part >= part[best, everyone]
         better[best, everyone] = False
-        strong[best[found], everyone[found]] = True
-        beaten |= better
-    return beaten & fits
+        strong[best[exists], everyone[exists]] = True
+        dominated |= better
+    return dominated & fits

@@ -1,4 +1,4 @@
-"""What is a choice of stages in power modes, truly? A plan, its seconds and joules, and whether batteries last."""
+"""What does a choice of stages in power modes take exactly? Its plan, seconds and joules by the closed forms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,16 +8,16 @@ from edgesim.plan import Plan, Stage
 from edgesim.planners.cost_models.pipeline_energy import above_idle_j, air_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.exact.energy.candidates import PowerCandidates
-from edgesim.planners.exact.energy.power_modes import InModes
+from edgesim.planners.exact.energy.power_modes import ModeExpansion
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.proof import Proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """What a choice truly takes: ``by_board_j`` of every board that counts, ``channel_s`` of a shared channel.
+class Evaluation:
+    """What a choice takes exactly: ``by_board_j`` of every board that counts, ``channel_s`` of a shared channel.
 
-    Of its joules ``above_j`` are above idle; the others are ``idle_w`` all the time.
+    ``above_j`` of its joules are above idle; the others are ``idle_w`` all the time.
     """
 
     seconds: float
@@ -28,41 +28,41 @@ class Judged:
     channel_s: float
 
 
-class Choices:
-    """Choices of a problem's candidates, judged by the closed forms; what was judged is remembered."""
+class Evaluator:
+    """Evaluates choices of a problem's candidates by the closed forms, each once: all are kept in ``evaluated``."""
 
-    def __init__(self, modes: InModes, candidates: PowerCandidates, *, planner: str, idle_devices: bool) -> None:
+    def __init__(self, modes: ModeExpansion, candidates: PowerCandidates, *, planner: str, idle_devices: bool) -> None:
         self.modes, self.candidates = modes, candidates
         self.planner, self.idle_devices = planner, idle_devices
-        self.judged: dict[Choice, Judged] = {}
+        self.evaluated: dict[Choice, Evaluation] = {}
 
-    def judge(self, choice: Choice) -> Judged:
-        """What the choice's plan takes, exactly."""
-        if choice not in self.judged:
-            self.judged[choice] = self._judge(choice)
-        return self.judged[choice]
+    def evaluate(self, choice: Choice) -> Evaluation:
+        """Return what the choice's plan takes, exactly."""
+        if choice not in self.evaluated:
+            self.evaluated[choice] = self._evaluate(choice)
+        return self.evaluated[choice]
 
-    def _judge(self, choice: Choice) -> Judged:
+    def _evaluate(self, choice: Choice) -> Evaluation:
         modes, costs, plan = self.modes, self.candidates.costs, self.in_all_modes(choice)
-        seconds, above = iteration_s(modes.problem, plan, costs), above_idle_j(costs, plan)
+        seconds, above = iteration_s(modes.expanded, plan, costs), above_idle_j(costs, plan)
         boards = {
-            modes.board_of[rank]: (modes.problem.cluster.devices[rank], above.get(rank, 0.0)) for rank in plan.ranks
+            modes.board_of[rank]: (modes.expanded.cluster.devices[rank], above.get(rank, 0.0)) for rank in plan.ranks
         }
         if self.idle_devices:
-            boards = {rank: (board, 0.0) for rank, board in enumerate(modes.boards.cluster.devices)} | boards
+            boards = {rank: (board, 0.0) for rank, board in enumerate(modes.original.cluster.devices)} | boards
         by_board_j = {rank: board.power.idle_w * seconds + joules for rank, (board, joules) in boards.items()}
-        radio = modes.problem.cluster.network.topology is Topology.RADIO
-        return Judged(
+        radio = modes.expanded.cluster.network.topology is Topology.RADIO
+        return Evaluation(
             seconds=seconds,
             joules=sum(by_board_j.values()),
             by_board_j=by_board_j,
             above_j=sum(above.values()),
             idle_w=sum(board.power.idle_w for board, _ in boards.values()),
-            channel_s=air_s(modes.problem, plan) if radio else 0.0,
+            channel_s=air_s(modes.expanded, plan) if radio else 0.0,
         )
 
     def in_all_modes(self, choice: Choice) -> Plan:
-        """The choice as a plan of the larger problem's ranks, not checked; boards of a type in their order."""
+        """Return the choice as an unchecked plan of the larger problem's ranks; boards of a type in their order."""
         columns, c = self.candidates.columns, self.candidates
         free = [list(range(len(boards))) for boards in self.modes.types]
         stages = []
@@ -77,7 +77,7 @@ class Choices:
                     in_flight=int(columns.depth[number]),
                 )
             )
-        problem = self.modes.boards
+        problem = self.modes.original
         return Plan(
             model=problem.model.name,
             stages=tuple(stages),
@@ -88,12 +88,12 @@ class Choices:
         )
 
     def plan(self, choice: Choice, proof: Proof) -> Plan:
-        """The checked plan of boards in modes."""
+        """Return the checked plan of boards in modes."""
         draft = self.in_all_modes(choice)
         plan = replace(
             draft,
             stages=tuple(map(self.modes.stage, draft.stages)),
             proof=proof,
-            predicted_s=self.judge(choice).seconds,
+            predicted_s=self.evaluate(choice).seconds,
         )
         return self.modes.of(plan).check(plan)

@@ -1,15 +1,15 @@
-"""Why does no plan keep its limits? A latency, a battery or a channel that forbids it, and a number that would do."""
+"""Why does no plan keep its limits? The latency, battery or channel that forbids it, and a number that would do."""
 
 from math import floor, inf
 
-from edgesim.planners.exact.energy.evaluation import Judged
-from edgesim.planners.exact.energy.search import EnergyResult, EnergySearch
+from edgesim.planners.exact.energy.evaluation import Evaluation
+from edgesim.planners.exact.energy.search import NAME, EnergyResult, EnergySearch
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.search import PipelineSearch
 
 
 def why_nothing_fits(search: EnergySearch, limit_s: float, result: EnergyResult, *, time_limit_s: float) -> str:
-    """One sentence for people; the answer is without a choice."""
+    """Return one sentence for people; ``result`` is a search that ended without a choice."""
     if not result.proven:
         return (
             f"no plan within the limits was found in {time_limit_s:g} s, and none is excluded "
@@ -23,18 +23,17 @@ def why_nothing_fits(search: EnergySearch, limit_s: float, result: EnergyResult,
         return _too_slow(search, fastest, limit_s)
     if search.budget_j:
         least = without.least_joules(limit_s, at_least_s=fastest.bound, time_limit_s=time_limit_s, gap=1e-6)
-        return _batteries(search, without.judge(least.choice), limit_s)
-    return _channel(search, without.judge(fastest.choice), limit_s)
+        return _batteries(search, without.evaluate(least.choice), limit_s)
+    return _channel(search, without.evaluate(fastest.choice), limit_s)
 
 
 def _memory(search: EnergySearch, time_limit_s: float) -> str:
-    c = search.candidates
-    plain = PipelineSearch(search.modes.boards, c.family, planner=search.planner)
+    plain = PipelineSearch(search.modes.original, search.candidates.family, planner=NAME)
     return why_no_pipeline(plain.candidates, plain.run(time_limit_s=time_limit_s))
 
 
 def _too_slow(search: EnergySearch, fastest: EnergyResult, limit_s: float) -> str:
-    problem = search.modes.boards
+    problem = search.modes.original
     slower = "" if fastest.value - fastest.bound <= 1e-4 * fastest.value else f" (none below {fastest.bound:.4g} s)"
     return (
         f"no pipeline of {problem.model.name} on {problem.cluster.name} takes at most {limit_s:.6g} s an iteration: "
@@ -43,11 +42,11 @@ def _too_slow(search: EnergySearch, fastest: EnergyResult, limit_s: float) -> st
     )
 
 
-def _batteries(search: EnergySearch, least: Judged, limit_s: float) -> str:
-    """By the plan of the fewest joules without batteries: it is the one that any limit of theirs cuts off last."""
+def _batteries(search: EnergySearch, least: Evaluation, limit_s: float) -> str:
+    """Explain by the plan of the fewest joules without batteries: the one that any of their limits excludes last."""
     over = {rank: least.by_board_j.get(rank, 0.0) / budget_j for rank, budget_j in search.budget_j.items()}
     worst = max(over, key=lambda rank: over[rank])
-    device, within = search.modes.boards.cluster.devices[worst], f" within {limit_s:.6g} s" if limit_s < inf else ""
+    device, within = search.modes.original.cluster.devices[worst], f" within {limit_s:.6g} s" if limit_s < inf else ""
     assert search.iterations is not None, "batteries matter"
     needs_j, lasts = least.by_board_j[worst] * search.iterations, floor(search.iterations / over[worst])
     others = "" if sum(ratio > 1 for ratio in over.values()) == 1 else ", and other batteries are too small as well"
@@ -58,8 +57,9 @@ def _batteries(search: EnergySearch, least: Judged, limit_s: float) -> str:
     )
 
 
-def _channel(search: EnergySearch, fastest: Judged, limit_s: float) -> str:
+def _channel(search: EnergySearch, fastest: Evaluation, limit_s: float) -> str:
+    cluster = search.modes.original.cluster
     return (
-        f"no plan's messages fit on the air of {search.modes.boards.cluster.name} within {limit_s:.6g} s: those of the "
+        f"no plan's messages fit on the air of {cluster.name} within {limit_s:.6g} s: those of the "
         f"fastest take {fastest.channel_s:.4g} s (set latency_s to that or more, or a faster rate)"
     )

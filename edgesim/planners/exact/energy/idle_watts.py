@@ -1,22 +1,22 @@
-"""Which idle watts does every plan draw, and which does a device add by working? All ranks may count, or those at work.
+"""Which idle watts does every plan draw, and which does a device add by working? All ranks count, or those that work.
 
 Where all ranks count and boards idle alike in all their modes, nothing is added, and energy is linear in a plan.
 """
 
 from dataclasses import dataclass
 
-from edgesim.planners.exact.energy.power_modes import InModes
+from edgesim.planners.exact.energy.power_modes import ModeExpansion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdleWatts:
-    """Idle watts of a plan are at least ``always_w``, and at least ``offset_w`` plus what its devices add.
+    """The idle watts of a plan are at least ``always_w``, and at least ``offset_w`` plus what its devices add.
 
     Attributes:
         always_w: what every plan draws at least.
         added_w: [kind] what each working device adds.
-        offset_w: 0, or less where ``added_w`` counts what is in ``always_w`` again.
-        least_w: [board] in the mode that idles at least.
+        offset_w: 0, or less where ``added_w`` counts again what is in ``always_w``.
+        least_w: [board] in the mode with the lowest idle watts.
     """
 
     always_w: float
@@ -25,9 +25,9 @@ class IdleWatts:
     least_w: tuple[float, ...]
 
     @classmethod
-    def of(cls, modes: InModes, *, idle_devices: bool) -> "IdleWatts":
-        """Of all plans in these modes."""
-        idle_w = [modes.problem.cluster.devices[kind[0]].power.idle_w for kind in modes.kinds]
+    def of(cls, modes: ModeExpansion, *, idle_devices: bool) -> "IdleWatts":
+        """Return the idle watts of all plans in these modes."""
+        idle_w = [modes.expanded.cluster.devices[kind[0]].power.idle_w for kind in modes.kinds]
         of_type = [
             min(w for w, own in zip(idle_w, modes.type_of, strict=True) if own == t) for t in range(len(modes.types))
         ]

@@ -17,41 +17,41 @@ Modes = Mapping[str, Sequence[Device]]  # by a device's name, its other modes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InModes:
-    """A problem, and the same with each of its ranks in all modes.
+class ModeExpansion:
+    """A problem, and the larger one in which each of its ranks, the boards, is there once in every mode.
 
     Attributes:
-        boards: the problem as it was asked.
-        modes: as they were asked.
-        problem: with a rank for every mode of every board.
+        original: the problem, whose ranks are the boards.
+        modes: the other modes of each device, by its name.
+        expanded: the same problem with a rank for every mode of every board.
         board_of: [rank] the board's rank.
         types: [type] boards that can be swapped.
         kinds: [kind] ranks of one type in one mode.
         type_of: [kind] its type.
     """
 
-    boards: Problem
+    original: Problem
     modes: Modes
-    problem: Problem
+    expanded: Problem
     board_of: tuple[int, ...]
     types: tuple[tuple[int, ...], ...]
     kinds: tuple[tuple[int, ...], ...]
     type_of: tuple[int, ...]
 
     def stage(self, stage: Stage) -> Stage:
-        """A stage of the larger problem's ranks, as one of boards in modes."""
+        """Return a stage of the larger problem's ranks as one of boards in modes."""
         boards = tuple(self.board_of[rank] for rank in stage.ranks)
-        own, names = self.boards.cluster.devices, [self.problem.cluster.devices[rank].name for rank in stage.ranks]
+        own, names = self.original.cluster.devices, [self.expanded.cluster.devices[rank].name for rank in stage.ranks]
         modes = tuple("" if name == own[board].name else name for board, name in zip(boards, names, strict=True))
         return replace(stage, ranks=boards, modes=modes if any(modes) else ())
 
     def of(self, plan: Plan) -> Problem:
-        """The problem of boards in the plan's modes."""
-        return replace(self.boards, cluster=plan.in_modes(self.boards.cluster, self.modes))
+        """Return the problem whose boards are in the plan's modes."""
+        return replace(self.original, cluster=plan.in_modes(self.original.cluster, self.modes))
 
 
-def in_all_modes(problem: Problem, modes: Modes) -> InModes:
-    """The larger problem. Raises PlanError for modes of a device that is not there, or two of one name."""
+def in_all_modes(problem: Problem, modes: Modes) -> ModeExpansion:
+    """Return the larger problem. Raises PlanError for modes of a device that is not there, or two of one name."""
     known = {device.name for device in problem.cluster.devices}
     if unknown := [name for name in modes if name not in known]:
         raise PlanError(f"modes name {unknown[0]!r}, cluster {problem.cluster.name} has {', '.join(sorted(known))}")
@@ -67,10 +67,10 @@ def in_all_modes(problem: Problem, modes: Modes) -> InModes:
     cluster = Cluster(
         name=problem.cluster.name, devices=tuple(devices), network=_between(problem.cluster.network, board_of)
     )
-    return InModes(
-        boards=problem,
+    return ModeExpansion(
+        original=problem,
         modes=modes,
-        problem=replace(problem, cluster=cluster),
+        expanded=replace(problem, cluster=cluster),
         board_of=tuple(board_of),
         types=types,
         kinds=tuple(kinds),
@@ -87,7 +87,7 @@ def _others(own: Device, modes: Modes) -> list[Device]:
 
 
 def _between(network: Network, board_of: Sequence[int]) -> Network:
-    """The network with its ranks repeated; between two modes of one board, which never meet, the board's best link."""
+    """Return the network with its ranks repeated; two modes of one board, which never meet, have its best link."""
     latency_s = tuple(tuple(_entry(network.latency_s, a, b, best=min) for b in board_of) for a in board_of)
     if network.topology is Topology.SWITCHED:
         rates = tuple(tuple(row[board] for board in board_of) for row in network.bytes_per_s)

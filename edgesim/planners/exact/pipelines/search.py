@@ -1,12 +1,13 @@
 """Which hybrid pipelines are best for a problem, and how far below can any be? A search whose results are plans."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
 from edgesim.errors import PlanError
-from edgesim.plan import Plan, Stage
+from edgesim.plan import Depth, Plan, Stage
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits, SearchResult
 from edgesim.planners.exact.pipelines.candidates import Candidates, PipelineFamily
@@ -99,6 +100,30 @@ class PipelineSearch:
             proof=proof,
             profile_hash=self.problem.profile.hash,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """What users say of a search: which pipelines, for how long, and how well the best must be proven.
+
+    Attributes:
+        depth: how many micro-batches a stage keeps in flight.
+        replicas: of a stage, at most; None: as ``most_replicas`` says.
+        stages: of a pipeline, at most; None: as many as there are layers and devices.
+        time_limit_s: then the best plan so far, with its true gap.
+        gap: ``(value - bound) / bound`` at which to stop.
+    """
+
+    depth: Depth = Depth.ASTEROID
+    replicas: int | None = None
+    stages: int | None = None
+    time_limit_s: float = 60.0
+    gap: float = 1e-6
+
+    def family(self, problem: Problem, kinds: Sequence[Sequence[int]]) -> PipelineFamily:
+        """Return the pipelines to search, where devices are of these kinds. Raises PlanError."""
+        replicas = most_replicas(problem, self.replicas, kinds)
+        return PipelineFamily(depth=Depth(self.depth), replicas=replicas, stages=self.stages)
 
 
 def most_replicas(problem: Problem, replicas: int | None, kinds: Sequence[Sequence[int]]) -> int:
