@@ -106,43 +106,55 @@ WHOLE = Share()
 """All of it: the rank is alone, or a replica."""
 
 
-def held_bytes(
-    model: Model,
-    layers: tuple[int, int],
-    *,
-    samples: int,
-    in_flight: int,
-    micro_batches: int,
-    replicas: int,
-    context_bytes: float,
-    workload: Workload,
-    share: Share = WHOLE,
-) -> Memory:
-    """Memory of a rank that holds a half-open range of layers, or a ``share`` of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankLoad:
+    """What a rank is given: layers, and how much of a batch it has of them in memory.
 
-    ``replicas`` are how many ranks add up their gradients of it. Raises ValueError for own tokens that the workload
-    does not have, and for an attention without parts where its K and V are asked for.
+    Attributes:
+        layers: half-open range.
+        samples: of each micro-batch.
+        in_flight: micro-batches forwarded and not yet backwarded, at most.
+        micro_batches: of an iteration.
+        replicas: ranks that add up their gradients of these layers, this one included.
+        context_bytes: what the framework takes on the device before any model.
+        share: what of the layers' blocks it has.
     """
-    training = workload.trains
+
+    layers: tuple[int, int]
+    samples: int
+    in_flight: int
+    micro_batches: int
+    replicas: int
+    context_bytes: float
+    share: Share = WHOLE
+
+
+def held_bytes(model: Model, workload: Workload, load: RankLoad) -> Memory:
+    """Memory of a rank that holds a half-open range of layers, or a share of it.
+
+    Raises ValueError for own tokens that the workload does not have, and for an attention without parts where its K
+    and V are asked for.
+    """
+    training, layers, samples, share = workload.trains, load.layers, load.samples, load.share
     held = model.layers[slice(*layers)]
     needs = [nbytes for _, nbytes in block_bytes(model, layers, samples=samples, workload=workload, share=share)]
     entering, leaving = boundary_bytes(model, layers, samples=samples, tokens=workload.tokens)
     trained = sum(_held_parameters(held, share, trained_only=True)) if training else 0
-    activations = micro_batches * entering + (in_flight if training else micro_batches) * leaving
-    gradients = micro_batches * sum(_gradients_bytes(model, layers, samples, workload.tokens)) if training else 0
+    activations = load.micro_batches * entering + (load.in_flight if training else load.micro_batches) * leaving
+    returned = sum(_gradients_bytes(model, layers, samples, workload.tokens)) if training else 0
     cached = workload.cached_in_memory_samples
     parameters = sum(_held_parameters(held, share, trained_only=False)) // BYTES_PER_FLOAT32
     return Memory(
-        context_bytes=context_bytes,
+        context_bytes=load.context_bytes,
         parameter_bytes=parameters * workload.weight_bytes,
         gradient_bytes=trained,
         optimiser_bytes=trained * workload.optimiser.state_per_parameter,
         cache_bytes=_outputs_bytes(held, samples=cached, tokens=workload.tokens) if cached else 0,
-        message_bytes=activations + gradients,
+        message_bytes=activations + load.micro_batches * returned,
         kv_bytes=_cached_kv_bytes(held, share, samples, workload) if workload.new_tokens else 0,
-        stash_bytes=in_flight * sum(needs) if training else 0,
+        stash_bytes=load.in_flight * sum(needs) if training else 0,
         transient_bytes=0 if training else max(needs),
-        ring_bytes=ring_bytes(_added_up(model, held, share) if training else 0, replicas=replicas),
+        ring_bytes=ring_bytes(_added_up(model, held, share) if training else 0, replicas=load.replicas),
     )
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from edgesim.cluster import Cluster, Device, Grid, PowerModel
 from edgesim.energy import energy_by_state_j, wire_bytes
-from edgesim.memory import Memory, Share, block_bytes, held_bytes, ring_bytes
+from edgesim.memory import Memory, RankLoad, Share, block_bytes, held_bytes, ring_bytes
 from edgesim.model import BlockKind, Model, SplitBy
 from edgesim.schedule import COMPUTE, Op, Task
 from edgesim.trace import Span, Trace
@@ -171,13 +171,15 @@ def _parts(
         in_flight = _most_in_flight(mine)
         held = held_bytes(
             model,
-            layers,
-            samples=stop - start,
-            in_flight=in_flight,
-            micro_batches=len({task.micro_batch for task in forwards}),
-            replicas=max((len(task.peers) for task in mine if task.op is Op.ALL_REDUCE), default=1),
-            context_bytes=0.0 if parts else device.context_bytes,  # once for a rank, whatever it holds
-            workload=workload,
+            workload,
+            RankLoad(
+                layers=layers,
+                samples=stop - start,
+                in_flight=in_flight,
+                micro_batches=len({task.micro_batch for task in forwards}),
+                replicas=max((len(task.peers) for task in mine if task.op is Op.ALL_REDUCE), default=1),
+                context_bytes=0.0 if parts else device.context_bytes,  # once for a rank, whatever it holds
+            ),
         )
         parts[layers] = held, in_flight
     return parts
@@ -202,14 +204,16 @@ def _blocks_over_time(
     share, samples = _share_of(tasks, model), tasks[0].samples[1] - tasks[0].samples[0]
     held = held_bytes(
         model,
-        layers,
-        samples=samples,
-        in_flight=_most_at_once([task.micro_batch for task in tasks]),
-        micro_batches=len({task.micro_batch for task in tasks}),
-        replicas=max((len(span.task.peers) for span in rings), default=1),
-        context_bytes=device.context_bytes,
-        workload=workload,
-        share=share,
+        workload,
+        RankLoad(
+            layers=layers,
+            samples=samples,
+            in_flight=_most_at_once([task.micro_batch for task in tasks]),
+            micro_batches=len({task.micro_batch for task in tasks}),
+            replicas=max((len(span.task.peers) for span in rings), default=1),
+            context_bytes=device.context_bytes,
+            share=share,
+        ),
     )
     needs = dict(block_bytes(model, layers, samples=samples, workload=workload, share=share))
     changes: list[tuple[float, float]] = []

@@ -23,7 +23,7 @@ from block_builders import (
 )
 from builders import switched
 
-from edgesim.memory import WHOLE, Memory, Share, block_bytes, held_bytes, ring_bytes
+from edgesim.memory import WHOLE, Memory, RankLoad, Share, block_bytes, held_bytes, ring_bytes
 from edgesim.metrics import measure, memory_over_time
 from edgesim.model import Model
 from edgesim.schedule import Op
@@ -104,14 +104,16 @@ def test_the_ring_of_gradients_takes_its_part_of_what_the_schedule_adds_up(model
     summed = [task.nbytes for task in schedule.programs[0] if task.op is Op.ALL_REDUCE and task.payload is None]
     held = held_bytes(
         model,
-        (0, len(model.layers)),
-        samples=SAMPLES,
-        in_flight=1,
-        micro_batches=1,
-        replicas=2,
-        context_bytes=0,
-        workload=asked_of(plan),
-        share=SHARES[strategy],
+        asked_of(plan),
+        RankLoad(
+            layers=(0, len(model.layers)),
+            samples=SAMPLES,
+            in_flight=1,
+            micro_batches=1,
+            replicas=2,
+            context_bytes=0,
+            share=SHARES[strategy],
+        ),
     )
     assert held.ring_bytes == ring_bytes(sum(summed), replicas=2)
     assert bool(summed) == (strategy != "tensor")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgesim.cluster import Cluster, Network, Resource, ResourceKind
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.finetuning import cached, parallel_adapters
-from edgesim.memory import cache_bytes, held_bytes
+from edgesim.memory import RankLoad, cache_bytes, held_bytes
 from edgesim.model import Model
 from edgesim.plan import Depth, Plan, make_stages
 from edgesim.planners.cost_models.pipeline_time import iteration_s
@@ -110,13 +110,8 @@ def test_a_rank_keeps_the_outputs_of_the_samples_that_it_will_compute_in_memory_
     model = cached(roomy.model)
     held = held_bytes(
         model,
-        (0, len(model.layers)),
-        samples=3,
-        in_flight=1,
-        micro_batches=2,
-        replicas=2,
-        context_bytes=0.0,
-        workload=roomy.workload,
+        roomy.workload,
+        RankLoad(layers=(0, len(model.layers)), samples=3, in_flight=1, micro_batches=2, replicas=2, context_bytes=0.0),
     )
     sample_bytes = a_phase(roomy, 7).sample_bytes
     tight = a_problem([1e9, 1e9], samples=4, memory_bytes=[held.total_bytes + 10.5 * sample_bytes, 1e9])
@@ -301,7 +296,9 @@ def test_a_device_that_only_hinders_the_first_phase_may_train_from_the_cache() -
     plain = bert(name="b", layers=1, hidden=HIDDEN, heads=8, columns=1024, vocabulary=50, positions=4000)
     model, workload = parallel_adapters(plain), a_problem([1e9]).workload
     second = held_bytes(
-        cached(model), (0, 3), samples=1, in_flight=1, micro_batches=2, replicas=2, context_bytes=0.0, workload=workload
+        cached(model),
+        workload,
+        RankLoad(layers=(0, 3), samples=1, in_flight=1, micro_batches=2, replicas=2, context_bytes=0.0),
     )
     problem = a_problem(
         [1e8, 4e7],

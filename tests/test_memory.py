@@ -7,7 +7,7 @@ from builders import block, chain, workload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.memory import WHOLE, Memory, Share, boundary_bytes, cache_bytes, held_bytes, kv_bytes, ring_bytes
+from edgesim.memory import WHOLE, Memory, RankLoad, Share, boundary_bytes, cache_bytes, held_bytes, kv_bytes, ring_bytes
 from edgesim.model import BlockKind, Cost, Layer, Model
 from edgesim.workload import Optimiser, Purpose, Workload
 from edgesim.zoo.bert import bert
@@ -22,7 +22,7 @@ def held(model: Model, layers: tuple[int, int] = (1, 2), **more: object) -> Memo
     """Two samples of each of four micro-batches, three of them in flight, on the middle of three layers."""
     asked = more.pop("workload", workload())
     numbers = {"samples": 2, "in_flight": 3, "micro_batches": 4, "replicas": 1, "context_bytes": 0.0} | more
-    return held_bytes(model, layers, workload=asked, **numbers)  # type: ignore[arg-type]
+    return held_bytes(model, asked, RankLoad(layers=layers, **numbers))  # type: ignore[arg-type]
 
 
 def only(memory: Memory) -> dict[str, float]:

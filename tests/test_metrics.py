@@ -22,7 +22,7 @@ from builders import (
 
 from edgesim.cluster import Cluster
 from edgesim.energy import wire_bytes
-from edgesim.memory import WHOLE, Memory, Share, held_bytes
+from edgesim.memory import WHOLE, Memory, RankLoad, Share, held_bytes
 from edgesim.metrics import Metrics, measure, memory_over_time
 from edgesim.model import Block, divided
 from edgesim.plan import Depth
@@ -218,7 +218,7 @@ def one_after_the_other(tasks: list[Task]) -> list[Span]:
 
 def held_of(share: Share, asked: Workload, **more: int) -> Memory:
     numbers = {"samples": 2, "in_flight": 2, "micro_batches": 2, "replicas": 1} | more
-    return held_bytes(TWO, LAYERS, context_bytes=5.0, workload=asked, share=share, **numbers)
+    return held_bytes(TWO, asked, RankLoad(layers=LAYERS, context_bytes=5.0, share=share, **numbers))
 
 
 @pytest.mark.parametrize("share", SCHEMES.values(), ids=SCHEMES)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgesim.cluster import Cluster, Device, Network
 from edgesim.errors import EdgesimError, InfeasibleError, PlanError
-from edgesim.memory import Memory, held_bytes
+from edgesim.memory import Memory, RankLoad, held_bytes
 from edgesim.model import Layer, Model
 from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.even import even
@@ -146,13 +146,15 @@ def fits(problem: Problem, rank: int, layers: tuple[int, int], samples: int, in_
     M = problem.workload.micro_batches
     held = held_bytes(
         problem.model,
-        layers,
-        samples=samples,
-        in_flight=min(in_flight, M),
-        micro_batches=M,
-        replicas=replicas,
-        context_bytes=0.0,
-        workload=problem.workload,
+        problem.workload,
+        RankLoad(
+            layers=layers,
+            samples=samples,
+            in_flight=min(in_flight, M),
+            micro_batches=M,
+            replicas=replicas,
+            context_bytes=0.0,
+        ),
     )
     return held.total_bytes <= problem.cluster.devices[rank].memory_bytes
 
@@ -431,13 +433,8 @@ def test_eco_fl_keeps_in_flight_what_memory_holds_and_never_more_than_the_stage_
     held = [
         held_bytes(
             roomy.model,
-            (0, 1),
-            samples=B,
-            in_flight=k,
-            micro_batches=4,
-            replicas=1,
-            context_bytes=0,
-            workload=roomy.workload,
+            roomy.workload,
+            RankLoad(layers=(0, 1), samples=B, in_flight=k, micro_batches=4, replicas=1, context_bytes=0),
         ).total_bytes
         for k in (2, 3)
     ]

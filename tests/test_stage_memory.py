@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.memory import held_bytes
+from edgesim.memory import RankLoad, held_bytes
 from edgesim.model import Model
 from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
 from edgesim.planners.problem import Problem
@@ -49,13 +49,10 @@ def test_bytes_of_every_range_are_those_of_held_bytes(
     for held, nbytes in zip(ranges, found, strict=True):
         asked = held_bytes(
             model,
-            held,
-            samples=samples,
-            in_flight=in_flight,
-            micro_batches=6,
-            replicas=replicas,
-            context_bytes=0.0,
-            workload=problem.workload,
+            problem.workload,
+            RankLoad(
+                layers=held, samples=samples, in_flight=in_flight, micro_batches=6, replicas=replicas, context_bytes=0.0
+            ),
         )
         assert nbytes == pytest.approx(asked.total_bytes, rel=1e-12)
 
@@ -64,13 +61,8 @@ def test_the_furthest_position_is_the_last_at_which_its_depth_fits() -> None:
     model = builders.chain(3, stash_bytes=10_000)
     alone = held_bytes(
         model,
-        (0, 2),
-        samples=2,
-        in_flight=3,
-        micro_batches=6,
-        replicas=1,
-        context_bytes=1000.0,
-        workload=a_problem(model, Purpose.TRAIN, Optimiser.SGD).workload,
+        a_problem(model, Purpose.TRAIN, Optimiser.SGD).workload,
+        RankLoad(layers=(0, 2), samples=2, in_flight=3, micro_batches=6, replicas=1, context_bytes=1000.0),
     ).total_bytes
     memory = StageMemory(a_problem(model, Purpose.TRAIN, Optimiser.SGD, alone), [(0, 2)])
     assert memory.furthest(0, 2, 1, depths=[1, 3, 5]).tolist() == [2]

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgesim.cluster import Cluster, Device
 from edgesim.errors import PlanError
-from edgesim.memory import Memory, held_bytes
+from edgesim.memory import Memory, RankLoad, held_bytes
 from edgesim.model import Model
 from edgesim.plan.fit import check_memory, check_shares, tied_apart
 from edgesim.plan.stage import Stage
@@ -121,14 +121,16 @@ class Plan:
         return {
             rank: held_bytes(
                 model,
-                stage.layers,
-                samples=samples,
-                in_flight=min(stage.in_flight, self.micro_batches),
-                micro_batches=self.micro_batches,
-                replicas=len(stage.ranks),
-                context_bytes=cluster.devices[rank].context_bytes,
-                workload=workload,
-                share=stage.share(rank),
+                workload,
+                RankLoad(
+                    layers=stage.layers,
+                    samples=samples,
+                    in_flight=min(stage.in_flight, self.micro_batches),
+                    micro_batches=self.micro_batches,
+                    replicas=len(stage.ranks),
+                    context_bytes=cluster.devices[rank].context_bytes,
+                    share=stage.share(rank),
+                ),
             )
             for stage in self.stages
             for rank, samples in zip(stage.ranks, stage.samples, strict=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
 
-from edgesim.memory import held_bytes
+from edgesim.memory import RankLoad, held_bytes
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.partitioning import most
 from edgesim.planners.problem import Problem
@@ -107,13 +107,15 @@ class StageCosts:
         """Not the device's, but for its context: so that it is counted once for all of them."""
         held = held_bytes(
             self.problem.model,
-            layers,
-            samples=samples,
-            in_flight=in_flight,
-            micro_batches=self.problem.workload.micro_batches,
-            replicas=replicas,
-            context_bytes=context_bytes,
-            workload=self.problem.workload,
+            self.problem.workload,
+            RankLoad(
+                layers=layers,
+                samples=samples,
+                in_flight=in_flight,
+                micro_batches=self.problem.workload.micro_batches,
+                replicas=replicas,
+                context_bytes=context_bytes,
+            ),
         )
         return held.total_bytes
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from edgesim.apportion import largest_remainder
 from edgesim.errors import InfeasibleError
-from edgesim.memory import Share, held_bytes
+from edgesim.memory import RankLoad, Share, held_bytes
 from edgesim.model import BlockKind
 from edgesim.plan import OUT_OF_MEMORY, Plan
 from edgesim.planners.block_division import Ranks, balanced, capacities, chosen_ranks, divided_plan, splits
@@ -65,14 +65,16 @@ class Division:
         share = Share(heads=heads / sum(self.heads), columns=columns / sum(self.columns), tokens=self.tokens[i])
         held = held_bytes(
             self.problem.model,
-            (0, len(self.problem.model.layers)),
-            share=share,
-            samples=self.problem.workload.micro_batch_samples,
-            in_flight=1,
-            micro_batches=self.problem.workload.micro_batches,
-            replicas=len(self.ranks),
-            context_bytes=self.problem.cluster.devices[self.ranks[i]].context_bytes,
-            workload=self.problem.workload,
+            self.problem.workload,
+            RankLoad(
+                layers=(0, len(self.problem.model.layers)),
+                share=share,
+                samples=self.problem.workload.micro_batch_samples,
+                in_flight=1,
+                micro_batches=self.problem.workload.micro_batches,
+                replicas=len(self.ranks),
+                context_bytes=self.problem.cluster.devices[self.ranks[i]].context_bytes,
+            ),
         )
         return held.total_bytes
 

@@ -8,7 +8,7 @@ by what rounding may add, so that no plan that fits breaks one; what keeps them 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgesim.memory import Memory, Share, block_bytes, held_bytes
+from edgesim.memory import Memory, RankLoad, Share, block_bytes, held_bytes
 from edgesim.model import SplitBy
 from edgesim.planners.problem import Problem
 from edgesim.units import BYTES_PER_FLOAT32
@@ -119,12 +119,14 @@ def held_at(problem: Problem, share: Share, *, ranks: int, context_bytes: float)
     workload = problem.workload
     return held_bytes(
         problem.model,
-        (0, len(problem.model.layers)),
-        samples=workload.micro_batch_samples,
-        in_flight=1,
-        micro_batches=workload.micro_batches,
-        replicas=ranks,
-        context_bytes=context_bytes,
-        workload=workload,
-        share=share,
+        workload,
+        RankLoad(
+            layers=(0, len(problem.model.layers)),
+            samples=workload.micro_batch_samples,
+            in_flight=1,
+            micro_batches=workload.micro_batches,
+            replicas=ranks,
+            context_bytes=context_bytes,
+            share=share,
+        ),
     )

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from edgesim.memory import Memory, boundary_bytes, held_bytes, ring_bytes
+from edgesim.memory import Memory, RankLoad, boundary_bytes, held_bytes, ring_bytes
 from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints
 from edgesim.planners.problem import Problem
 
@@ -36,13 +36,15 @@ class StageMemory:
         workload = self.problem.workload
         return held_bytes(
             self.problem.model,
-            layers,
-            samples=samples,
-            in_flight=1,
-            micro_batches=workload.micro_batches,
-            replicas=1,
-            context_bytes=0.0,
-            workload=workload,
+            workload,
+            RankLoad(
+                layers=layers,
+                samples=samples,
+                in_flight=1,
+                micro_batches=workload.micro_batches,
+                replicas=1,
+                context_bytes=0.0,
+            ),
         )
 
     def total_bytes(self, samples: int, in_flight: int, replicas: int) -> Floats:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from edgesim.finetuning import cached
-from edgesim.memory import held_bytes
+from edgesim.memory import RankLoad, held_bytes
 from edgesim.model import Model
 from edgesim.plan import Depth, Stage, in_flight
 from edgesim.planners.cost_models.migration import tied
@@ -85,13 +85,15 @@ class CachedPhase:
         device, samples = self.problem.cluster.devices[rank], self.samples(share)
         held = held_bytes(
             self.second.model,
-            self.stage((rank,), (share,)).layers,
-            samples=share,
-            in_flight=self.in_flight,
-            micro_batches=self.problem.workload.micro_batches,
-            replicas=replicas,
-            context_bytes=device.context_bytes,
-            workload=self.second.workload,
+            self.second.workload,
+            RankLoad(
+                layers=self.stage((rank,), (share,)).layers,
+                samples=share,
+                in_flight=self.in_flight,
+                micro_batches=self.problem.workload.micro_batches,
+                replicas=replicas,
+                context_bytes=device.context_bytes,
+            ),
         )
         free = self.problem.budget_bytes(rank) - held.total_bytes - self.tied_bytes
         in_memory = int(min(samples, free // self.sample_bytes))
