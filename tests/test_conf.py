@@ -533,6 +533,14 @@ def test_every_validation_plan_can_be_scheduled() -> None:
         assert setup.seconds(make_plan(entry, setup), strategy_named(entry.strategy)) > 0
 
 
+def test_only_strategies_are_known_by_their_names_and_not_what_they_share() -> None:
+    for path in (CONF / "strategy").glob("*.yaml"):
+        assert callable(strategy_named(path.stem))
+    for shared in ("orders", "block_programs", "divide_blocks"):
+        with pytest.raises(ValueError, match="unknown strategy"):
+            strategy_named(shared)
+
+
 def test_no_group_is_missing_from_these_tests() -> None:
     tested = {
         "device",

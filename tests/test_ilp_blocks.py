@@ -579,8 +579,16 @@ def test_what_is_added_up_is_what_the_simulator_plays(
 def test_a_plan_that_divides_no_blocks_is_refused() -> None:
     problem = a_problem()
     plan = builders.data_plan(problem.model, (1, 1))
-    with pytest.raises(PlanError, match="divides no blocks in one stage"):
+    with pytest.raises(PlanError, match="does not divide blocks in one stage"):
         block_latency_s(problem, plan, overlap=False)
+
+
+def test_seconds_of_one_division_are_not_asked_of_a_plan_with_another() -> None:
+    problem = a_problem((2, 1))
+    plan = even_blocks(problem, units=True, tokens=False)
+    seconds = BlockLatency(problem, units=True, tokens=True, overlap=False)
+    with pytest.raises(PlanError, match="these phases divide heads and columns and tokens in one stage, the plan says"):
+        seconds(plan)
 
 
 def test_generating_with_tokens_alone_is_refused() -> None:

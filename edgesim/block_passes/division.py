@@ -146,6 +146,11 @@ class BlockDivision:
         return [replace(self, now=(first + m - 1, first + m)) for m in range(1, self.workload.new_tokens)]
 
 
+def divided_text(*, units: bool, tokens: bool) -> str:
+    """What ranks divide, for messages."""
+    return " and ".join((["heads and columns"] if units else []) + (["tokens"] if tokens else []))
+
+
 def leaving_bytes(block: Block) -> Cost:
     """Bytes of what a block puts out itself: an attention or an MLP, what its exiting product gives."""
     return block.parts[-1].output_bytes if block.parts else block.output_bytes

@@ -67,20 +67,20 @@ class _PipelineWriter:
 
     def forward(self, s: int, rank: int, m: int) -> Iterator[Task]:
         """Receive the input, compute, send the output on."""
-        received = [] if s == 0 else list(self.messages(Op.RECV, s, rank, m, Payload.ACTIVATION, other=s - 1))
+        received = [] if s == 0 else list(self.messages(Op.RECV, Payload.ACTIVATION, s, rank, m))
         yield from received
         yield self.compute(Op.F, s, rank, m, needs=tuple(task.name for task in received))
         if s + 1 < len(self.plan.stages):
-            yield from self.messages(Op.SEND, s, rank, m, Payload.ACTIVATION, other=s + 1)
+            yield from self.messages(Op.SEND, Payload.ACTIVATION, s, rank, m)
 
     def backward(self, s: int, rank: int, m: int) -> Iterator[Task]:
         """Receive the output's gradient, compute, send the input's gradient back."""
         last = s + 1 == len(self.plan.stages)
-        received = [] if last else list(self.messages(Op.RECV, s, rank, m, Payload.GRADIENT, other=s + 1))
+        received = [] if last else list(self.messages(Op.RECV, Payload.GRADIENT, s, rank, m))
         yield from received
         yield self.compute(Op.B, s, rank, m, needs=(f"{s}F{m}@{rank}", *(task.name for task in received)))
         if s > 0:
-            yield from self.messages(Op.SEND, s, rank, m, Payload.GRADIENT, other=s - 1)
+            yield from self.messages(Op.SEND, Payload.GRADIENT, s, rank, m)
 
     def compute(self, op: Op, s: int, rank: int, m: int, needs: tuple[str, ...]) -> Task:
         stage = self.plan.stages[s]
@@ -88,8 +88,12 @@ class _PipelineWriter:
             op=op, rank=rank, stage=s, layers=stage.layers, micro_batch=m, samples=stage.sample_range(rank), needs=needs
         )
 
-    def messages(self, op: Op, s: int, rank: int, m: int, payload: Payload, other: int) -> Iterator[Task]:
-        """One message for every rank of the other stage that shares samples with this rank."""
+    def messages(self, op: Op, payload: Payload, s: int, rank: int, m: int) -> Iterator[Task]:
+        """One message for every rank of the other stage that shares samples with this rank.
+
+        Activations come from the stage before and go to the next one; gradients travel the other way.
+        """
+        other = s + 1 if (op is Op.SEND) == (payload is Payload.ACTIVATION) else s - 1
         boundary = max(self.plan.stages[s].layers[0], self.plan.stages[other].layers[0])
         sent = self.model.layers[boundary - 1]
         if payload is Payload.GRADIENT and not sent.returns_gradient:

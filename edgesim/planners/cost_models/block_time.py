@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edgesim.apportion import even_shares
+from edgesim.block_passes.division import divided_text
 from edgesim.cluster import Network, Resource, Topology
 from edgesim.errors import PlanError
 from edgesim.model import SplitBy
@@ -86,7 +87,7 @@ class BlockCosts:
         return self.all_s(rank, work, (amount,), tokens=tokens)[0]
 
     def all_s(self, rank: int, work: Computation, amounts: Iterable[int], *, tokens: int | None = None) -> list[float]:
-        """The same for many amounts."""
+        """Seconds of a computation for many amounts, as :meth:`work_s` has them for one."""
         device = self.problem.cluster.devices[rank].name
         known = self._known.setdefault((device, work, tokens), {})  # the long key is looked up once for all amounts
         own, total = work.by is SplitBy.TOKENS, self.totals.get(work.by, 1)
@@ -98,11 +99,11 @@ class BlockCosts:
                 count = amount if own else counted
                 assert count is not None, "a tile has tokens"
                 share = amount / total if work.by in (SplitBy.HEADS, SplitBy.COLUMNS) else 1.0
-                known[amount] = self._asked_s(device, work, samples, count, share)
+                known[amount] = self._profiled_s(device, work, samples, count, share)
         return [known[amount] for amount in amounts]
 
-    def _asked_s(self, device: str, work: Computation, samples: int, tokens: int, share: float) -> float:
-        """The profile's answer; straight from its formula where its table cannot tell: so it is quick."""
+    def _profiled_s(self, device: str, work: Computation, samples: int, tokens: int, share: float) -> float:
+        """The profile's seconds; straight from its formula where its table cannot tell: so it is quick."""
         profile = self.problem.profile
         estimates, amount = profile.estimates, Amount(samples, tokens, share, work.keys)
         if estimates and device in estimates.devices and not self._may_tell(device, work, tokens, share):
@@ -115,7 +116,7 @@ class BlockCosts:
         return (share in shares or len(shares) > 1) and (tokens in counts or len(counts) > 1)
 
     def rows(self, rank: int, phase: Phase, amount: int, *, ranks: int) -> list[Row]:
-        """Of an overlapped phase on a ring of so many ranks: it takes the longest of these."""
+        """Rows of an overlapped phase on a ring of so many ranks: it takes as long as the longest of them."""
         between = sum(self.work_s(rank, work, amount) for work in phase.works)
         enter = self._by_tiles(rank, phase.entering, amount, ranks)
         leave = self._by_tiles(rank, phase.leaving, amount, ranks)
@@ -135,18 +136,19 @@ class BlockCosts:
 
 
 class BlockLatency:
-    """What :func:`block_latency_s` adds up, for many plans of one problem that divide the same."""
+    """Adds up :func:`block_latency_s` for many plans of one problem that all divide the same."""
 
     def __init__(self, problem: Problem, *, units: bool, tokens: bool, overlap: bool) -> None:
-        self.problem, self.divides = problem, (units, tokens)
-        self.phases = phases(problem, units=units, tokens=tokens, overlap=overlap and units and tokens)
+        self.problem, self.units, self.tokens = problem, units, tokens
+        self.phases = phases(problem, units=units, tokens=tokens, overlap=overlap)
         self.costs: BlockCosts | None = None
 
     def __call__(self, plan: Plan) -> float:
         """Seconds of one iteration, or request. Raises PlanError for a plan that divides otherwise."""
         stage = plan.stages[0]
-        if len(plan.stages) != 1 or (bool(stage.heads), bool(stage.tokens)) != self.divides:
-            raise PlanError(f"plan {plan} does not divide heads and columns, and tokens, as {self.divides} says")
+        if len(plan.stages) != 1 or (bool(stage.heads), bool(stage.tokens)) != (self.units, self.tokens):
+            divided = divided_text(units=self.units, tokens=self.tokens)
+            raise PlanError(f"these phases divide {divided} in one stage, the plan says {plan} (count its own phases)")
         if self.costs is None:
             self.costs = BlockCosts(self.problem, heads=sum(stage.heads), columns=sum(stage.columns))
         nothing = (0,) * len(stage.ranks)
@@ -172,7 +174,7 @@ def block_latency_s(problem: Problem, plan: Plan, *, overlap: bool) -> float:
     """
     stage = plan.stages[0]
     if len(plan.stages) != 1 or not stage.divides_blocks:
-        raise PlanError(f"plan {plan} divides no blocks in one stage: no phases to add up (take the simulator)")
+        raise PlanError(f"plan {plan} does not divide blocks in one stage, so it has no phases to add up (simulate it)")
     return BlockLatency(problem, units=bool(stage.heads), tokens=bool(stage.tokens), overlap=overlap)(plan)
 
 

@@ -1,6 +1,6 @@
-"""Can ranks divide this model's blocks as the plan and the strategy say? PlanError where they cannot."""
+"""Can ranks divide this model's blocks as the plan and the strategy say? Raises PlanError where they cannot."""
 
-from edgesim.block_passes.division import DIVIDED, BlockDivision, Place
+from edgesim.block_passes.division import DIVIDED, BlockDivision, Place, divided_text
 from edgesim.errors import PlanError
 from edgesim.model import BlockKind
 from edgesim.plan import Plan
@@ -16,10 +16,8 @@ def check_division(strategy: str, plan: Plan, division: BlockDivision) -> None:
     if stage.layers[1] != len(model.layers):
         raise PlanError(f"plan covers {stage.layers[1]} layers, {model.name} has {len(model.layers)}")
     if (bool(stage.heads), bool(stage.tokens)) != (division.units, division.tokens):
-        parts = (["heads and columns"] if division.units else []) + (["tokens"] if division.tokens else [])
-        raise PlanError(
-            f"{strategy} divides {' and '.join(parts)}; the plan says {plan} (take a planner that divides these)"
-        )
+        parts = divided_text(units=division.units, tokens=division.tokens)
+        raise PlanError(f"{strategy} divides {parts}; the plan says {plan} (take a planner that divides these)")
     for place in division.places():
         _check_block(strategy, division, place)
     if division.workload.new_tokens:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgesim.block_passes.division import Place, Span
+from edgesim.block_passes.steps import ComputeStep
 from edgesim.plan import Stage
 from edgesim.schedule import Op, Payload, Task
 from edgesim.strategies.block_programs.collectives import CollectiveAlgorithm, Hop, gather, scatter
@@ -52,19 +53,18 @@ class RankProgram:
         """What a receive of the next exchange waits for."""
         return (self.before,) if self.before else ()
 
-    def compute(
-        self, op: Op, place: Place, block: str, *, tokens: Span, units: Span = (0, 0), tile: int | None = None
-    ) -> str:
-        """Write a computation, which waits for what is ready; return its name."""
+    def compute(self, step: ComputeStep, *, tokens: Span, units: Span, tile: int | None = None) -> str:
+        """Write a rank's share of a step, or one tile of it, which waits for what is ready; return its name."""
+        layer = step.place.index
         task = Task(
-            op=op,
+            op=step.op,
             rank=self.rank,
             stage=0,
-            layers=(place.index, place.index + 1),
-            block=block,
+            layers=(layer, layer + 1),
+            block=step.name,
             micro_batch=self.micro_batch,
             tile=tile,
-            samples=(0, 0) if op is Op.UPDATE else self.stage.sample_range(self.rank),
+            samples=(0, 0) if step.op is Op.UPDATE else self.stage.sample_range(self.rank),
             tokens=tokens,
             units=units,
             needs=tuple(dict.fromkeys(self.ready)),

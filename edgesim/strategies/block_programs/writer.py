@@ -58,7 +58,7 @@ class StepWriter:
         """Write the computation of the rank's share, or of one tile; return its name."""
         tokens = self.share.tokens(step) if tile is None else self.share.tiles[tile]
         units = self.share.units(step.place.block, step.by)
-        return self.program.compute(step.op, step.place, step.name, tokens=tokens, units=units, tile=tile)
+        return self.program.compute(step, tokens=tokens, units=units, tile=tile)
 
     def _exchange(self, step: ExchangeStep) -> Names:
         """Write the rank's messages; return what brings it what the others have."""
