@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ilp_hybrid_pipeline import a_problem
 
+from edgesim.errors import PlanError
 from edgesim.plan import Depth
 from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.label_setting import Choice, LabelSetting
+from edgesim.planners.exact.pipelines.labels import DeviceCounts, Labels, joined, undominated
 from edgesim.planners.exact.pipelines.lagrangian import DualPrices, Relaxation, WindowCosts
 from edgesim.planners.exact.pipelines.milp import StageMilp
 from edgesim.planners.exact.pipelines.milp_in_pulp import in_pulp
@@ -181,3 +183,33 @@ def test_a_search_without_time_does_not_take_what_it_knows_for_the_best(seed: in
     stopped = BranchAndBound(search.milp, SearchLimits(time_limit_s=0.0, gap=1e-6), seconds=search.seconds).run([worst])
     assert stopped.bound_s <= best_s * (1 + 1e-9)
     assert not stopped.proven
+
+
+# --- labels ---
+
+
+def test_devices_taken_are_counted_kind_by_kind() -> None:
+    counts = DeviceCounts((2, 3), positions=4)
+    taken, more = counts.number(np.array([[0, 0], [2, 1], [1, 3]])), counts.number(np.array([[1, 0], [0, 1], [1, 2]]))
+    assert counts.fit(taken, more).tolist() == [[True, True, True], [False, True, False], [True, False, False]]
+    first_only = np.array([True, False])
+    assert counts.take_all(taken, first_only).tolist() == [False, True, False]
+
+
+def test_more_kinds_than_a_number_can_count_are_refused() -> None:
+    with pytest.raises(PlanError, match="64 kinds of devices are more than can be counted"):
+        DeviceCounts((1,) * 64, positions=1)
+
+
+def test_a_label_goes_only_if_another_of_its_devices_is_as_good_in_everything() -> None:
+    """The second costs more, with the same tail; the third has the shorter tail; the fourth takes other devices."""
+    one = Labels.empty_end(0, 0)
+    labels = joined(
+        [
+            replace(one, cost_s=np.array([cost_s]), tail_s=np.array([tail_s]))
+            for cost_s, tail_s in ((1.0, 2.0), (1.5, 2.0), (1.5, 1.0), (9.0, 9.0))
+        ]
+    )
+    group = np.array([0, 0, 0, 1])
+    assert sorted(undominated(labels, group, enough=1).cost_s.tolist()) == [1.0, 1.5, 9.0]
+    assert len(undominated(labels, group, enough=2)) == 4, "the second best is asked for as well"

@@ -17,7 +17,7 @@ from edgesim.planners.exact.pipelines.milp import StageMilp
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class PathAmount:
     """Where a sum or a peak stands in its table; ``None`` where the problem does not ask for it."""
 
     place: int | None
@@ -57,11 +57,11 @@ class Stages:
         sums: list[Floats] = []
         peaks: list[Floats] = []
 
-        def kept(table: list[Floats], values: Floats, *, asked: bool) -> Amount:
+        def kept(table: list[Floats], values: Floats, *, asked: bool) -> PathAmount:
             if not asked:
-                return Amount(None)
+                return PathAmount(None)
             table.append(values)
-            return Amount(len(table) - 1)
+            return PathAmount(len(table) - 1)
 
         radio = bool(c.air_forward_s.any() or c.air_backward_s.any())
         self.beside = kept(sums, c.beside_s, asked=bool(c.beside_s.any()))
