@@ -24,7 +24,8 @@ from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.setup import Setup, read_setup
-from real_runtime.testbeds.testbed import Testbed, open_testbed
+from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.testbed import Testbed
 
 
 def calibrate_command(cfg: DictConfig) -> None:
@@ -54,7 +55,7 @@ def calibrate(testbed: Testbed, setup: Setup, settings: DictConfig, progress: Pr
     task = progress.add_task("timing blocks", total=len(settings.samples) + 1)
     for count in settings.samples:
         progress.update(task, description=f"timing blocks, {count} samples")
-        points += testbed.profile_blocks(setup.model, setup.workload, samples=[count], repeats=settings.repeats)
+        points += testbed.profile_layers(setup.model, setup.workload, samples=[count], repeats=settings.repeats)
         progress.advance(task)
     progress.update(task, description="timing links")
     network = testbed.measure_network()

@@ -36,7 +36,8 @@ from experiments.tables.comparison import Row as TableRow
 from experiments.tables.comparison import comparison_markdown, comparison_table
 from experiments.tables.plans import in_words
 from experiments.validate import strategy_named
-from real_runtime.testbeds.testbed import Testbed, open_testbed
+from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.testbed import Testbed
 
 
 @dataclass(frozen=True, kw_only=True)

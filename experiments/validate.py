@@ -35,7 +35,7 @@ from experiments.execution.jobs import execute, make_job
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
 from experiments.tables.fidelity import fidelity_table
-from real_runtime.testbeds.testbed import open_testbed
+from real_runtime.testbeds.opening import open_testbed
 
 
 def validate(cfg: DictConfig) -> None:

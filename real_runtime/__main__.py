@@ -13,22 +13,30 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 import torch
 
 from edgesim.model import model_from_dict
+from edgesim.schedule import Task
 from edgesim.workload import Workload
-from real_runtime.job import Job
+from real_runtime.blocks.executor import BlockExecutor
+from real_runtime.job import Failure, Job
 from real_runtime.models import load_libraries
 from real_runtime.pacing import Dilation
-from real_runtime.profiler import machine_flop_per_s, profile_blocks
-from real_runtime.transport import DeadlineError, Transport
-from real_runtime.worker import TaskError, Worker, freeze_garbage
+from real_runtime.profiler import Repetition, Statistic, machine_flop_per_s, profile_layers
+from real_runtime.stages.executor import StageExecutor
+from real_runtime.transport import DeadlineError, Membership, PeerGoneError, Transport
+from real_runtime.worker import Executor, TaskError, Worker, freeze_garbage
 
 _HEARTBEAT_S = 0.2
 _ROUNDS = 20
+
+
+def make_executor(job: Job, program: Sequence[Task]) -> Executor:
+    """What computes the rank's tasks: whole layers, or blocks that ranks divide."""
+    return BlockExecutor(job, program) if any(task.block for task in program) else StageExecutor(job, program)
 
 
 class Rank:
@@ -76,15 +84,11 @@ class Rank:
 
     def join(self, command: dict[str, Any]) -> dict[str, Any]:
         torch.set_num_threads(1)
-        transport = Transport(
-            rank=command["rank"],
-            world=command["world"],
-            store=command["store"],
-            interface=command["interface"],
-            deadline_s=command["deadline_s"],
-            nic_bytes_per_s=command["nic_bytes_per_s"],
+        member = Membership(
+            rank=command["rank"], ranks=command["world"], store=command["store"], interface=command["interface"]
         )
-        self.worker = Worker(command["rank"], transport, Dilation(1.0))
+        transport = Transport(member, deadline_s=command["deadline_s"], nic_bytes_per_s=command["nic_bytes_per_s"])
+        self.worker = Worker(member.rank, transport, Dilation(1.0), make_executor)
         # Start-up and libraries come first: a memory limit is on what the model adds, and a quota would stretch them.
         if command["limited"]:
             load_libraries()
@@ -108,16 +112,17 @@ class Rank:
     def rehearse(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self.worker is not None
         job = Job.from_dict(command["job"])
-        return {"rows": self.worker.rehearse(job, command["repeats"], command["row"])}
+        return {"rows": self.worker.rehearse(job, command["repeats"], Statistic(command["statistic"]))}
 
     def profile(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self.worker is not None
         self.worker.now = "profiling"
         freeze_garbage()
         model, workload = model_from_dict(command["model"]), Workload(**command["workload"])
-        rows = profile_blocks(
-            model, workload, command["samples"], command["repeats"], self.worker.dilation, row=command["row"]
+        repetition = Repetition(
+            samples=command["samples"], repeats=command["repeats"], statistic=Statistic(command["statistic"])
         )
+        rows = profile_layers(model, workload, repetition, self.worker.dilation)
         self.worker.now = "idle"
         return {"rows": rows}
 
@@ -133,6 +138,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was refused; under a limit even the error may have had no memory left to say so."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
+    # PyTorch and the C++ library raise RuntimeErrors, which only their text tells from others.
     text = str(error)
     if any(sign in text for sign in ("can't allocate memory", "not enough memory", "bad_alloc")):
         return True
@@ -140,24 +146,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     return limited and (isinstance(error, SystemError) or "can't start new thread" in text or "failed to map" in text)
 
 
+def failure_of(error: BaseException) -> Failure:
+    """The kind of failure that an error is."""
+    if is_out_of_memory(error):
+        return Failure.OUT_OF_MEMORY
+    if isinstance(error, DeadlineError):
+        return Failure.DEADLINE
+    return Failure.PEER_GONE if isinstance(error, PeerGoneError) else Failure.OTHER
+
+
 def describe(error: BaseException) -> dict[str, Any]:
-    """An error for the coordinator: kind, task, message."""
+    """An error for the coordinator: kind of failure, task, message."""
     task = error.task.name if isinstance(error, TaskError) else None
     cause = error.__cause__ if isinstance(error, TaskError) and error.__cause__ is not None else error
-    text = str(cause)
-    kind = "failed"
-    if is_out_of_memory(cause):
-        kind = "out of memory"
-    elif isinstance(cause, DeadlineError):
-        kind = "deadline"
-    elif ("losed" in text and "peer" in text) or "reset by peer" in text:
-        kind = "connection closed"
-    trace = "".join(traceback.format_exception(cause))
+    text = str(cause).strip()
     return {
-        "kind": kind,
+        "failure": failure_of(cause),
         "task": task,
-        "message": text.strip().splitlines()[0] if text.strip() else repr(cause),
-        "trace": trace,
+        "message": text.splitlines()[0] if text else repr(cause),
+        "trace": "".join(traceback.format_exception(cause)),
     }
 
 

@@ -7,7 +7,9 @@ every size, and its requests end only by being waited for: every receive stream 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,17 +29,32 @@ class DeadlineError(Exception):
     """A wait took longer than its deadline."""
 
 
-class Transport:
-    """This rank's connections."""
+class PeerGoneError(Exception):
+    """The other end of a connection was closed."""
 
-    def __init__(
-        self, *, rank: int, world: int, store: str, interface: str, deadline_s: float, nic_bytes_per_s: float | None
-    ) -> None:
-        os.environ["GLOO_SOCKET_IFNAME"] = interface
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """Who this rank is among how many, the file where they meet, and the network interface that they use."""
+
+    rank: int
+    ranks: int
+    store: str
+    interface: str
+
+
+class Transport:
+    """This rank's connections; where a rate is given, its messages are paced to it in both directions."""
+
+    def __init__(self, member: Membership, *, deadline_s: float, nic_bytes_per_s: float | None) -> None:
+        os.environ["GLOO_SOCKET_IFNAME"] = member.interface
         self.deadline_s = deadline_s
-        timeout = timedelta(seconds=deadline_s)
-        dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=timeout)
-        self.groups = {channel: dist.new_group(backend="gloo", timeout=timeout) for channel in Channel}
+        timeout, store = timedelta(seconds=deadline_s), f"file://{member.store}"
+        with self.typed_errors("all ranks"):
+            dist.init_process_group(
+                "gloo", init_method=store, rank=member.rank, world_size=member.ranks, timeout=timeout
+            )
+            self.groups = {channel: dist.new_group(backend="gloo", timeout=timeout) for channel in Channel}
         self.uplink = None if nic_bytes_per_s is None else Pacer(nic_bytes_per_s)
         self.downlink = None if nic_bytes_per_s is None else Pacer(nic_bytes_per_s)
 
@@ -47,24 +64,30 @@ class Transport:
 
     def barrier(self) -> None:
         """Wait for all ranks. Raises DeadlineError."""
-        with self.deadline("all ranks"):
+        with self.typed_errors("all ranks"):
             dist.barrier()
 
     def gather(self, own: Any) -> list[Any]:
         """[rank] what every rank gave. Raises DeadlineError."""
         everyone: list[Any] = [None] * dist.get_world_size()
-        with self.deadline("all ranks"):
+        with self.typed_errors("all ranks"):
             dist.all_gather_object(everyone, own)
         return everyone
 
     @contextmanager
-    def deadline(self, what: str) -> Iterator[None]:
-        """Tell gloo's time-out from its other errors, which have the same type."""
+    def typed_errors(self, awaited: str) -> Iterator[None]:
+        """Give gloo's errors types: all of them are RuntimeErrors, and only their text tells one from another.
+
+        ``awaited`` says what is waited for within. Raises DeadlineError, PeerGoneError, and others as they are.
+        """
         try:
             yield
         except RuntimeError as error:
-            if "timed out" in str(error).lower() or "timeout" in str(error).lower():
-                raise DeadlineError(f"waited {self.deadline_s:g} s for {what}") from error
+            text = str(error).lower()
+            if "timed out" in text or "timeout" in text:
+                raise DeadlineError(f"waited {self.deadline_s:g} s for {awaited}") from error
+            if ("closed" in text and "peer" in text) or "reset by peer" in text:
+                raise PeerGoneError(f"lost the connection while waiting for {awaited}: {error}") from error
             raise
 
     def chunks(self, tensor: Tensor) -> Iterator[Tensor]:
@@ -74,23 +97,36 @@ class Transport:
             yield flat
             return
         nbytes = max(_MIN_CHUNK_BYTES, int(self.uplink.bytes_per_s * _CHUNK_SECONDS))
-        yield from flat.split(max(1, nbytes // flat.element_size()))
+        yield from torch.split(flat, max(1, nbytes // flat.element_size()))
 
     def send(self, tensor: Tensor, peer: int, channel: Channel, tag: int) -> None:
-        """Send and wait until the peer took it; both ends give the same tag. Raises DeadlineError."""
+        """Send and wait until the peer took it; both ends give the same tag. Raises DeadlineError, PeerGoneError."""
         for chunk in self.chunks(tensor):
             if self.uplink is not None:
                 self.uplink.transmit(chunk.nbytes)
-            self.wait(dist.isend(chunk, peer, group=self.groups[channel], tag=tag), f"rank {peer} to receive")
+            self.wait(self.post_send(chunk, peer, channel, tag), f"rank {peer} to receive")
 
     def post_receive(self, tensor: Tensor, peer: int, channel: Channel, tag: int) -> "Receive":
         """Announce where the peer's message with this tag goes."""
         return Receive(self, list(self.chunks(tensor)), peer, channel, tag)
 
-    def wait(self, work: "dist.Work | None", what: str) -> None:
-        """Wait within the deadline. Raises DeadlineError."""
+    def post_send(self, chunk: Tensor, peer: int, channel: Channel, tag: int = 0) -> dist.Work:
+        """Begin to send one chunk. Raises PeerGoneError."""
+        with self.typed_errors(f"rank {peer} to receive"):
+            work = dist.isend(chunk, peer, group=self.groups[channel], tag=tag)
         assert work is not None, "gloo gives work for every request of a member"
-        with self.deadline(what):
+        return work
+
+    def post_chunk(self, chunk: Tensor, peer: int, channel: Channel, tag: int = 0) -> dist.Work:
+        """Announce where one chunk goes. Raises PeerGoneError."""
+        with self.typed_errors(f"rank {peer}"):
+            work = dist.irecv(chunk, peer, group=self.groups[channel], tag=tag)
+        assert work is not None, "gloo gives work for every request of a member"
+        return work
+
+    def wait(self, work: dist.Work, awaited: str) -> None:
+        """Wait within the deadline. Raises DeadlineError, PeerGoneError."""
+        with self.typed_errors(awaited):
             work.wait(timedelta(seconds=self.deadline_s))
 
     def all_reduce(self, flat: Tensor, ring: tuple[int, ...], rank: int) -> None:
@@ -114,14 +150,13 @@ class Transport:
 
     def exchange(self, out: Tensor, to: int, into: Tensor, source: int) -> None:
         """Send and receive at once on the weights channel, chunk by chunk."""
-        group = self.groups[Channel.WEIGHTS]
         outgoing, incoming = list(self.chunks(out)), list(self.chunks(into))
         for i in range(max(len(outgoing), len(incoming))):
-            received = dist.irecv(incoming[i], source, group=group) if i < len(incoming) else None
+            received = self.post_chunk(incoming[i], source, Channel.WEIGHTS) if i < len(incoming) else None
             if i < len(outgoing):
                 if self.uplink is not None:
                     self.uplink.transmit(outgoing[i].nbytes)
-                self.wait(dist.isend(outgoing[i], to, group=group), f"rank {to} to receive")
+                self.wait(self.post_send(outgoing[i], to, Channel.WEIGHTS), f"rank {to} to receive")
             if received is not None:
                 self.wait(received, f"rank {source}")
                 if self.downlink is not None:
@@ -132,16 +167,14 @@ class Receive:
     """A receive that was posted ahead; a paced one posts each further chunk when the last has passed the downlink."""
 
     def __init__(self, transport: Transport, chunks: list[Tensor], peer: int, channel: Channel, tag: int) -> None:
-        self.transport, self.chunks, self.peer, self.tag = transport, chunks, peer, tag
-        self.group = transport.groups[channel]
+        self.transport, self.chunks = transport, chunks
+        self.post = partial(transport.post_chunk, peer=peer, channel=channel, tag=tag)
+        self.awaited = f"rank {peer}"
         self.first = self.post(chunks[0])
 
-    def post(self, chunk: Tensor) -> "dist.Work | None":
-        return dist.irecv(chunk, self.peer, group=self.group, tag=self.tag)
-
     def wait(self) -> None:
-        """Wait until all has arrived. Raises DeadlineError."""
+        """Wait until all has arrived. Raises DeadlineError, PeerGoneError."""
         for i, chunk in enumerate(self.chunks):
-            self.transport.wait(self.post(chunk) if i else self.first, f"rank {self.peer}")
+            self.transport.wait(self.post(chunk) if i else self.first, self.awaited)
             if self.transport.downlink is not None:
                 self.transport.downlink.receive(chunk.nbytes)

@@ -8,23 +8,21 @@ import gc
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from edgesim.model import Block
 from edgesim.schedule import COMPUTE, COMPUTE_STREAM, Op, Stream, Task
-from edgesim.work import Work, work_of
-from real_runtime.blocks.executor import BlockPart
+from edgesim.work import Work
+from real_runtime.blocks.alike_layers import AlikeLayers, work_of_row
 from real_runtime.job import Job
 from real_runtime.pacing import Dilation
-from real_runtime.profiler import ROWS
-from real_runtime.stages.executor import Part
+from real_runtime.profiler import Statistic
 from real_runtime.transport import Receive, Transport
 
 
@@ -44,11 +42,45 @@ class Times:
     end_s: float
 
 
-class Worker:
-    """One rank, from job to job."""
+class Executor(Protocol):
+    """What computes a rank's part of a job, and holds the tensors that its messages carry."""
 
-    def __init__(self, rank: int, transport: Transport, dilation: Dilation) -> None:
-        self.rank, self.transport, self.dilation = rank, transport, dilation
+    def begin(self, iteration: int) -> None:
+        """Draw the iteration's batch and forget the last iteration's tensors."""
+
+    def kind(self, task: Task) -> Hashable:
+        """What the tasks that compute as much as this one have in common."""
+
+    def compute(self, task: Task) -> None:
+        """Do an F, a B or an UPDATE."""
+
+    def outgoing(self, task: Task) -> Tensor:
+        """The tensor that a SEND carries."""
+
+    def incoming(self, task: Task) -> Tensor:
+        """Where a RECV puts what arrives."""
+
+    def reduced(self, task: Task) -> Tensor:
+        """What an ALL_REDUCE adds up, in place."""
+
+    def loss(self) -> float:
+        """This rank's part of the batch's loss."""
+
+    def results(self) -> dict[str, Tensor]:
+        """What the rank has after the last iteration: trained weights; of inference, logits and chosen tokens."""
+
+
+class Worker:
+    """One rank, from job to job; ``make_executor`` gives what computes the rank's part of one."""
+
+    def __init__(
+        self,
+        rank: int,
+        transport: Transport,
+        dilation: Dilation,
+        make_executor: Callable[[Job, Sequence[Task]], Executor],
+    ) -> None:
+        self.rank, self.transport, self.dilation, self.make_executor = rank, transport, dilation, make_executor
         self.now = "idle"  # what the heartbeat tells
 
     def play(self, job: Job, rehearsed: Iterable[Mapping[str, Any]], report: Callable[[dict[str, Any]], None]) -> None:
@@ -60,55 +92,47 @@ class Worker:
         self.compare_hashes(job.schedule.hash)
         programs = job.schedule.programs
         program = programs[self.rank] if self.rank < len(programs) else ()
-        part = make_part(job, program)
-        self.kinds = Kinds(job)
+        executor = self.make_executor(job, program)
         self.dilation.forget()
         for row in rehearsed:
-            work = {name: value for name, value in row.items() if name != "seconds"}
-            self.dilation.charge(Work(**work | {"keys": work["keys"] or None}), row["seconds"])
+            self.dilation.charge(work_of_row(row), row["seconds"])
         freeze_garbage()
         for iteration in range(job.iterations):
-            part.begin(iteration)
-            player = Player(self, part, program)
+            executor.begin(iteration)
+            played = IterationPlayer(self, executor, program)
             gc.collect()
             self.now = f"waiting for all ranks before iteration {iteration}"
             self.transport.barrier()
-            times = player.play()
-            report({"iteration": iteration, "times": times, "loss": part.loss()})
+            times = played.play()
+            report({"iteration": iteration, "times": times, "loss": executor.loss()})
             time.sleep(job.pause_s)
         if job.results_folder is not None and program:
-            torch.save(part.results(), Path(job.results_folder) / f"rank{self.rank}.pt")
+            torch.save(executor.results(), Path(job.results_folder) / f"rank{self.rank}.pt")
         self.now = "idle"
 
-    def rehearse(self, job: Job, repeats: int, row: str) -> list[dict[str, Any]]:
+    def rehearse(self, job: Job, repeats: int, statistic: Statistic) -> list[dict[str, Any]]:
         """Play the program's computations alone, on whatever is in the buffers; rows of seconds for every block.
 
         What is timed is what a run does, in its order, without waiting for others. Of those that are alike the first
-        warms up, and counts only where it is alone; ``row`` says what of the others a row is (profiler.ROWS).
+        warms up, and counts only where it is alone; a row keeps the statistic of the others.
         """
         program = job.schedule.programs[self.rank]
-        part, kinds = make_part(job, program), Kinds(job)
+        executor, alike = self.make_executor(job, program), AlikeLayers(job)
         self.dilation.forget()
         freeze_garbage()
         seconds: dict[Work, list[float]] = defaultdict(list)
         for repeat in range(repeats):
-            part.begin(repeat)
+            executor.begin(repeat)
             for task in program:
                 self.now = f"rehearsing {task}"
                 if task.op is Op.RECV:
-                    part.incoming(task).zero_()
+                    executor.incoming(task).zero_()
                 elif task.op in COMPUTE:
-                    kind = kinds.work(task)
-                    _, start_s, end_s = self.dilation.run(partial(part.compute, task), kind)
-                    seconds[kind].append(end_s - start_s)
+                    work = alike.work(task)
+                    _, start_s, end_s = self.dilation.run(partial(executor.compute, task), work)
+                    seconds[work].append(end_s - start_s)
         self.now = "idle"
-        return [
-            asdict(work)
-            | {"block": f"{layer}/{work.block.partition('/')[2]}", "keys": work.keys or 0}
-            | {"seconds": ROWS[row](values[1:] or values)}
-            for work, values in seconds.items()
-            for layer in kinds.layers_like(work.block.partition("/")[0])
-        ]
+        return [row for work, values in seconds.items() for row in alike.rows(work, statistic.of(values[1:] or values))]
 
     def compare_hashes(self, own: str) -> None:
         """Raise ValueError unless all ranks hold the same schedule."""
@@ -127,39 +151,11 @@ def freeze_garbage() -> None:
     gc.disable()
 
 
-class Kinds:
-    """Which computations are alike: the same operation, on as much, in layers that cost the same."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        first: dict[tuple[Block, ...], str] = {}
-        self.alike = {layer.name: first.setdefault(layer.blocks, layer.name) for layer in job.model.layers}
-
-    def __call__(self, task: Task) -> Hashable:
-        return self.work(task) if task.block else (task.op, task.layers, task.samples[1] - task.samples[0])
-
-    def work(self, task: Task) -> Work:
-        """That of a task of a block, as if it were in the first of the layers that cost the same."""
-        work = work_of(task, self.job.model, self.job.workload.tokens)
-        layer, _, block = work.block.partition("/")
-        return replace(work, block=f"{self.alike[layer]}/{block}")
-
-    def layers_like(self, first: str) -> list[str]:
-        """The layers that cost the same as this one, the first of them."""
-        return [name for name, like in self.alike.items() if like == first]
-
-
-def make_part(job: Job, program: Iterable[Task]) -> Part | BlockPart:
-    """What the rank's tasks are of: whole layers, or blocks."""
-    tasks = list(program)
-    return BlockPart(job, tasks) if any(task.block for task in tasks) else Part(job, tasks)
-
-
-class Player:
+class IterationPlayer:
     """One iteration of one rank."""
 
-    def __init__(self, worker: Worker, part: Part | BlockPart, program: Iterable[Task]) -> None:
-        self.worker, self.part, self.transport = worker, part, worker.transport
+    def __init__(self, worker: Worker, executor: Executor, program: Sequence[Task]) -> None:
+        self.worker, self.executor, self.transport = worker, executor, worker.transport
         self.streams: dict[Stream, list[Task]] = defaultdict(list)
         for task in program:
             self.streams[task.stream].append(task)
@@ -220,12 +216,12 @@ class Player:
         match task.op:
             case Op.F | Op.B | Op.UPDATE:
                 self.worker.now = str(task)
-                kind = self.worker.kinds(task)
-                _, ready_s, end_s = self.worker.dilation.run(lambda: self.part.compute(task), kind)
+                kind = self.executor.kind(task)
+                _, ready_s, end_s = self.worker.dilation.run(partial(self.executor.compute, task), kind)
                 self.times[task.name] = Times(ready_s, end_s)
                 return
             case Op.SEND:
-                tensor = self.part.outgoing(task)
+                tensor = self.executor.outgoing(task)
                 check_bytes(task, tensor)
                 assert task.channel is not None
                 self.transport.send(tensor, task.peers[0], task.channel, self.tags[task.name])
@@ -236,7 +232,7 @@ class Player:
                     ready_s = self.times[task.name].ready_s
                 self.posted[task.name].wait()
             case Op.ALL_REDUCE:
-                tensor = self.part.reduced(task)
+                tensor = self.executor.reduced(task)
                 check_bytes(task, tensor)
                 self.transport.all_reduce(tensor.reshape(-1), task.peers, task.rank)
             case _:
@@ -245,7 +241,7 @@ class Player:
 
     def post(self, task: Task) -> None:
         """Announce a receive."""
-        tensor = self.part.incoming(task)
+        tensor = self.executor.incoming(task)
         check_bytes(task, tensor)
         assert task.channel is not None
         self.posted[task.name] = self.transport.post_receive(tensor, task.peers[0], task.channel, self.tags[task.name])

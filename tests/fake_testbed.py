@@ -19,7 +19,7 @@ NOISE = 0.03
 
 
 class FakeTestbed:
-    """Looks like ``real_runtime.testbeds.Testbed``; refuses schedules of more than ``ranks`` ranks."""
+    """Looks like ``real_runtime.testbeds.testbed.Testbed``; refuses schedules of more than ``ranks`` ranks."""
 
     name = "fake"
 
@@ -49,7 +49,7 @@ class FakeTestbed:
         stretched = {name: tuple(factor * s for s in getattr(trace, name)) for name in ("start_s", "end_s")}
         return replace(trace, **stretched, player="measured", profile_hash=None)
 
-    def profile_blocks(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
+    def profile_layers(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
         """The estimate, as if timed."""
         return list(estimate(model, self.cluster.devices, samples=samples, tokens=workload.tokens).points)
 

@@ -27,7 +27,9 @@ from real_runtime.blocks.shards import cut
 from real_runtime.data import DataSpec, Source
 from real_runtime.job import Execution, Job
 from real_runtime.models import architecture, build_layers
-from real_runtime.testbeds.testbed import Testbed, TestbedSpec, open_testbed
+from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.spec import TestbedSpec
+from real_runtime.testbeds.testbed import Testbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(300)]
 

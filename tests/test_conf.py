@@ -23,7 +23,7 @@ from experiments.configuration.constructors import build
 from experiments.configuration.setup import Planner, Prepared, Setup, prepare, read_setup
 from experiments.validate import make_plan, plans_of, strategy_named
 from real_runtime.data import DataSpec
-from real_runtime.testbeds.testbed import TestbedSpec
+from real_runtime.testbeds.spec import TestbedSpec
 
 
 def names(group: str) -> list[str]:

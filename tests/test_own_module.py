@@ -20,7 +20,7 @@ from experiments.execution.jobs import make_job
 from real_runtime.data import DataSpec, Source, refuse_other_data
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
-from real_runtime.testbeds.testbed import open_testbed
+from real_runtime.testbeds.opening import open_testbed
 from real_runtime.tracing.trace_model import trace_file
 
 TOLERANCE = 1e-5

@@ -37,7 +37,7 @@ from experiments.planner_regret.rows import COLUMNS, SETTING, by_planner, table,
 from experiments.planner_regret.settings import check, configurations
 from experiments.planner_regret.summary import kept, measured_regret, merge
 from experiments.planner_regret.trials import FreshTestbeds, Trial, planned_s, rounds, trials
-from real_runtime.testbeds.testbed import TestbedSpec
+from real_runtime.testbeds.spec import TestbedSpec
 
 SETTINGS = OmegaConf.create({"rounds": 3, "iterations": 2, "once_above": 1.2, "skip_above": 2.0, "keep": 2})
 TINY = (

@@ -19,7 +19,10 @@ from runtime_builders import BERT, CASES, data, three_hosts, workload
 from edgesim import Depth, PlanError, RunError, ScheduleError
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from real_runtime.job import Job
-from real_runtime.testbeds.testbed import Testbed, TestbedSpec, cgroups, netns, open_testbed
+from real_runtime.testbeds import cgroups, netns
+from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.spec import TestbedSpec
+from real_runtime.testbeds.testbed import Testbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(180)]
 
@@ -125,7 +128,7 @@ def test_out_of_memory_under_a_cgroup_is_told_from_a_crash() -> None:
 def test_a_cpu_quota_slows_a_host_instead_of_dilation() -> None:
     spec = TestbedSpec(kind="loopback", deadline_s=30, fractions=(0.8, 0.2, 0.2), cpu_quota=True)
     with open_testbed(spec, three_hosts()) as testbed:
-        points = testbed.profile_blocks(BERT, workload(BERT), samples=[6], repeats=60)
+        points = testbed.profile_layers(BERT, workload(BERT), samples=[6], repeats=60)
     whole = {name: sum(p.seconds for p in points if p.device == name) for name in ("a", "b")}
     # Shares of 0.8 and 0.2 of a core make 4; a busy machine slows the larger share first.
     assert whole["b"] > 2 * whole["a"]
@@ -147,7 +150,8 @@ def big_job() -> Job:
 
 
 SCRIPT = """
-    from real_runtime.testbeds.testbed import TestbedSpec, open_testbed
+    from real_runtime.testbeds.opening import open_testbed
+    from real_runtime.testbeds.spec import TestbedSpec
     from runtime_builders import three_hosts
     from test_runtime_failures import endless_job, pids
     with open_testbed(TestbedSpec(kind="{kind}", deadline_s=60, cpu_quota={quota}), three_hosts()) as testbed:

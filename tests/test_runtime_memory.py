@@ -17,9 +17,9 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime.data import DataSpec
 from real_runtime.job import Job
-from real_runtime.stages.executor import Part
+from real_runtime.stages.executor import StageExecutor
 from real_runtime.transport import Transport
-from real_runtime.worker import Kinds, Player
+from real_runtime.worker import IterationPlayer
 
 BERT = bert(name="small", layers=4, hidden=64, heads=4, columns=128, vocabulary=259, positions=64)
 WORK = Workload(purpose="train", batch_samples=24, micro_batch_samples=4, tokens=16, optimiser="sgd", learning_rate=0.1)
@@ -91,14 +91,14 @@ def live_between_tasks(plan: Plan, rank: int) -> tuple[int, int]:
     job = Job(schedule=schedule, model=BERT, workload=WORK, data=DataSpec(kind="text"), iterations=1, seed=0)
     transport, most = Listening(), 0
     with Living() as living:
-        part = Part(job, program)
-        assert part.stage is not None
-        living.add(part.stage.module.parameters())
-        part.begin(0)
-        batch = [part.inputs, part.targets]
+        executor = StageExecutor(job, program)
+        assert executor.stage is not None
+        living.add(executor.stage.module.parameters())
+        executor.begin(0)
+        batch = [executor.inputs, executor.targets]
         living.add(batch)
         of_data = sum(tensor.untyped_storage().nbytes() for tensor in batch)
-        compute = part.compute
+        compute = executor.compute
 
         def watched(task: Task) -> None:
             nonlocal most
@@ -106,10 +106,10 @@ def live_between_tasks(plan: Plan, rank: int) -> tuple[int, int]:
             if task.op is Op.F:
                 most = max(most, living.nbytes - of_data)
 
-        part.compute = watched  # type: ignore[method-assign]
+        executor.compute = watched  # type: ignore[method-assign]
         dilation = SimpleNamespace(run=lambda work, kind: (work(), 0.0, 0.0))
-        worker = SimpleNamespace(transport=transport, dilation=dilation, kinds=Kinds(job), now="")
-        player = Player(worker, part, program)  # type: ignore[arg-type]
+        worker = SimpleNamespace(transport=transport, dilation=dilation, now="")
+        player = IterationPlayer(worker, executor, program)  # type: ignore[arg-type]
         for task in program:  # in one thread: nobody waits for anybody, and what is received is there
             if task.op is not Op.RECV:
                 player.perform(task)

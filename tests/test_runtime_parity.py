@@ -28,7 +28,9 @@ from real_runtime.data import Source
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.stages.module import flatten_gradients, make_optimiser
-from real_runtime.testbeds.testbed import Testbed, TestbedSpec, open_testbed
+from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.spec import TestbedSpec
+from real_runtime.testbeds.testbed import Testbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(300)]
 

@@ -11,7 +11,8 @@ from experiments.configuration.constructors import build
 from experiments.configuration.setup import Prepared, Setup, nominal_cluster, refuse_to_execute
 from real_runtime.data import DataSpec, refuse_other_data
 from real_runtime.job import Execution, Job
-from real_runtime.testbeds.testbed import Testbed, open_testbed
+from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.testbed import Testbed
 
 
 def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int) -> Job:

@@ -9,7 +9,7 @@ from torch import Tensor
 Key = tuple[int | None, str]  # micro-batch, and the block or its part
 
 
-class Segments:
+class AutogradSegments:
     """The graphs between forward and backward; none are kept where nothing is trained."""
 
     def __init__(self, *, training: bool) -> None:
@@ -23,8 +23,8 @@ class Segments:
             for leaf in leaves:
                 if leaf is not None and leaf.is_floating_point():
                     leaf.requires_grad_()
-        outputs = work(*leaves)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        result = work(*leaves)
+        outputs = result if isinstance(result, tuple) else (result,)
         if self.training:
             self.kept[key] = ([leaf for leaf in leaves if leaf is not None], list(outputs))
         return tuple(output.detach() for output in outputs)
@@ -32,6 +32,6 @@ class Segments:
     def back(self, key: Key, *gradients: Tensor | None) -> list[Tensor | None]:
         """Go back from the gradients of the outputs, adding to those of weights; the gradients of the inputs."""
         leaves, outputs = self.kept.pop(key)
-        given = [(output, g) for output, g in zip(outputs, gradients, strict=True) if g is not None]
-        torch.autograd.backward([output for output, _ in given], [g for _, g in given])
+        known = [(output, own) for output, own in zip(outputs, gradients, strict=True) if own is not None]
+        torch.autograd.backward([output for output, _ in known], [own for _, own in known])
         return [leaf.grad for leaf in leaves]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesim.workload import Workload
-from real_runtime.blocks.shards.parts import Head
+from real_runtime.blocks.shards.parts import HeadShard
 from real_runtime.stages.module import flatten_gradients, make_optimiser
 
 
@@ -33,7 +33,7 @@ class BlockWeights:
     def of(self, block: str) -> dict[str, list[nn.Parameter]]:
         """Parameters of a block, by its part where its parts are updated one by one."""
         part = self.parts[block]
-        if isinstance(part, Head) and part.dense is not None:
+        if isinstance(part, HeadShard) and part.dense is not None:
             decoder = list(part.decoder.parameters())
             return {"in": [p for p in part.parameters() if all(p is not own for own in decoder)], "out": decoder}
         return {"": list(part.parameters())}

@@ -17,7 +17,7 @@ labelled, loss, sample = masked_tokens, masked_loss, token_ids
 _NORM_EPS = 1e-12  # as in the library's Embeddings and DistilBertForMaskedLM, which have no setting for it
 
 
-class Head(nn.Module):
+class DistilBertHead(nn.Module):
     """The library keeps these four parts in the whole model."""
 
     def __init__(self, dense: nn.Linear, activation: nn.Module, norm: nn.LayerNorm, decoder: nn.Linear) -> None:
@@ -37,7 +37,7 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
         return Embeddings(config)
     if index <= hyper["layers"]:
         return OneTensor(TransformerBlock(config))
-    return Head(
+    return DistilBertHead(
         nn.Linear(hidden, hidden),
         get_activation(config.activation),
         nn.LayerNorm(hidden, eps=_NORM_EPS),
@@ -52,7 +52,7 @@ def layer_of(whole: DistilBertForMaskedLM, index: int) -> nn.Module:
         return body.embeddings
     if index <= len(body.transformer.layer):
         return OneTensor(body.transformer.layer[index - 1])
-    return Head(whole.vocab_transform, whole.activation, whole.vocab_layer_norm, whole.vocab_projector)
+    return DistilBertHead(whole.vocab_transform, whole.activation, whole.vocab_layer_norm, whole.vocab_projector)
 
 
 def _config(hyper: Mapping[str, Any]) -> DistilBertConfig:

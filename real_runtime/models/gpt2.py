@@ -16,7 +16,7 @@ CAUSAL = True
 labelled, loss, sample = every_token, causal_loss, token_ids
 
 
-class Embedding(nn.Module):
+class Gpt2Embedding(nn.Module):
     """Words and learnt positions."""
 
     def __init__(self, words: nn.Embedding, positions: nn.Embedding) -> None:
@@ -34,7 +34,7 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     refuse_dropout(hyper, "GPT-2")
     config, hidden = _config(hyper), hyper["hidden"]
     if index == 0:
-        return Embedding(nn.Embedding(hyper["vocabulary"], hidden), nn.Embedding(hyper["positions"], hidden))
+        return Gpt2Embedding(nn.Embedding(hyper["vocabulary"], hidden), nn.Embedding(hyper["positions"], hidden))
     if index <= hyper["layers"]:
         return OneTensor(GPT2Block(config, layer_idx=index - 1))
     norm = nn.LayerNorm(hidden, eps=config.layer_norm_epsilon)
@@ -45,7 +45,7 @@ def layer_of(whole: GPT2LMHeadModel, index: int) -> nn.Module:
     """The same layer of a whole model."""
     body = whole.transformer
     if index == 0:
-        return Embedding(body.wte, body.wpe)
+        return Gpt2Embedding(body.wte, body.wpe)
     if index <= len(body.h):
         return OneTensor(body.h[index - 1])
     return NormedHead(body.ln_f, whole.lm_head)

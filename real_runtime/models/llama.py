@@ -18,7 +18,7 @@ labelled, loss, sample = every_token, causal_loss, token_ids
 _ROTARY = ("default", "linear", "llama3")
 
 
-class Embedding(nn.Module):
+class LlamaEmbedding(nn.Module):
     """Words alone: positions turn Q and K in every layer."""
 
     def __init__(self, words: nn.Embedding) -> None:
@@ -30,7 +30,7 @@ class Embedding(nn.Module):
         return hidden
 
 
-class Decoder(nn.Module):
+class LlamaDecoder(nn.Module):
     """A decoder layer that computes its rotary positions itself, from the length."""
 
     def __init__(self, layer: LlamaDecoderLayer, rotary: LlamaRotaryEmbedding) -> None:
@@ -47,9 +47,9 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the decoder, last norm and head."""
     config, hidden = _config(hyper), hyper["hidden"]
     if index == 0:
-        return Embedding(nn.Embedding(hyper["vocabulary"], hidden))
+        return LlamaEmbedding(nn.Embedding(hyper["vocabulary"], hidden))
     if index <= hyper["layers"]:
-        return Decoder(LlamaDecoderLayer(config, layer_idx=index - 1), LlamaRotaryEmbedding(config))
+        return LlamaDecoder(LlamaDecoderLayer(config, layer_idx=index - 1), LlamaRotaryEmbedding(config))
     norm = LlamaRMSNorm(hidden, eps=config.rms_norm_eps)
     return NormedHead(norm, nn.Linear(hidden, hyper["vocabulary"], bias=False))
 
@@ -58,9 +58,9 @@ def layer_of(whole: LlamaForCausalLM, index: int) -> nn.Module:
     """The same layer of a whole model."""
     body = whole.model
     if index == 0:
-        return Embedding(body.embed_tokens)
+        return LlamaEmbedding(body.embed_tokens)
     if index <= len(body.layers):
-        return Decoder(body.layers[index - 1], body.rotary_emb)
+        return LlamaDecoder(body.layers[index - 1], body.rotary_emb)
     return NormedHead(body.norm, whole.lm_head)
 
 

@@ -16,7 +16,7 @@ CAUSAL = True
 labelled, loss, sample = every_token, causal_loss, token_ids
 
 
-class Embedding(nn.Module):
+class OptEmbedding(nn.Module):
     """Words and learnt positions, which the library counts for each sample from its mask."""
 
     def __init__(self, words: nn.Embedding, positions: OPTLearnedPositionalEmbedding) -> None:
@@ -34,7 +34,7 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     config, hidden, vocabulary = _config(hyper), hyper["hidden"], hyper["vocabulary"]
     if index == 0:
         words = nn.Embedding(vocabulary, hidden, config.pad_token_id)
-        return Embedding(words, OPTLearnedPositionalEmbedding(hyper["positions"], hidden))
+        return OptEmbedding(words, OPTLearnedPositionalEmbedding(hyper["positions"], hidden))
     if index <= hyper["layers"]:
         return OneTensor(OPTDecoderLayer(config, layer_idx=index - 1))
     return NormedHead(nn.LayerNorm(hidden), nn.Linear(hidden, vocabulary, bias=False))
@@ -44,7 +44,7 @@ def layer_of(whole: OPTForCausalLM, index: int) -> nn.Module:
     """The same layer of a whole model."""
     body = whole.model.decoder
     if index == 0:
-        return Embedding(body.embed_tokens, body.embed_positions)
+        return OptEmbedding(body.embed_tokens, body.embed_positions)
     if index <= len(body.layers):
         return OneTensor(body.layers[index - 1])
     return NormedHead(body.final_layer_norm, whole.lm_head)

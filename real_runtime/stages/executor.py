@@ -1,6 +1,6 @@
 """Which tensors does a rank need for its part of a job? Its module, its samples, the boundary tensors in between."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,10 +12,10 @@ from real_runtime.models import boundary_shapes
 from real_runtime.stages.module import StageModule
 
 
-class Part:
-    """A rank's part of a job: its stage's module, its data and its boundary tensors."""
+class StageExecutor:
+    """A rank's part of a job whose tasks are of whole layers: its stage's module, its data and its boundary tensors."""
 
-    def __init__(self, job: Job, program: Iterable[Task]) -> None:
+    def __init__(self, job: Job, program: Sequence[Task]) -> None:
         self.job = job
         held = {task.layers: task for task in program if task.op in COMPUTE}
         if len(held) > 1:
@@ -63,8 +63,12 @@ class Part:
         start = micro_batch * self.job.workload.micro_batch_samples
         return slice(start + self.samples[0], start + self.samples[1])
 
+    def kind(self, task: Task) -> Hashable:
+        """The same operation, on as many samples: a rank computes one stage."""
+        return (task.op, task.layers, task.samples[1] - task.samples[0])
+
     def compute(self, task: Task) -> None:
-        """F, B or UPDATE."""
+        """Do an F, a B or an UPDATE of the stage."""
         assert self.stage is not None
         m = task.micro_batch
         match task.op:

@@ -49,8 +49,8 @@ class Cgroup:
             (self.cpu / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
             (self.cpu / "cpu.cfs_quota_us").write_text(str(quota))
 
-    def limit_memory(self, extra_bytes: int, pid: int) -> None:
-        """Let the process, once in the group, hold so many bytes more than it does now.
+    def limit_memory(self, extra_bytes: int) -> None:
+        """Let a process, once in the group, hold so many bytes more than it does when it is added.
 
         Memory that was taken before is not charged to the group, so the limit counts what the model adds.
         """
@@ -64,8 +64,8 @@ class Cgroup:
     def oom_kills(self) -> int:
         """How often the kernel killed for memory in this group."""
         events = self.memory / ("memory.events" if _version_2() else "memory.oom_control")
-        words = events.read_text().split() if events.exists() else []
-        return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
+        counts = events.read_text().split() if events.exists() else []
+        return int(counts[counts.index("oom_kill") + 1]) if "oom_kill" in counts else 0
 
 
 @contextmanager

@@ -14,10 +14,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 from edgesim.errors import RunError
+from real_runtime.job import Failure
 
 # A rank on a busy machine was seen to miss 0.16 s at worst; stopped ones never answer again.
 _SILENT_S = 10.0
@@ -27,13 +29,28 @@ _START_S = 120.0
 # After a first error, how long to wait for the evidence of its cause: a killed peer shows within 0.05 s.
 _GRACE_S = 0.5
 _POLL_S = 0.05
-_ALIVE = " (all ranks are alive: the link between them is down, or far too slow)"
+_TOLD = {
+    Failure.OUT_OF_MEMORY: "ran out of memory ",
+    Failure.OTHER: "failed ",
+    Failure.DEADLINE: "",
+    Failure.PEER_GONE: "",
+}
+_HINTS = {Failure.DEADLINE: " (all ranks are alive: the link between them is down, or far too slow)"}
 
 
 def _environment() -> dict[str, str]:
     """Ours, with this very package on the path: a rank may start in another folder."""
     here = str(Path(__file__).resolve().parents[2])
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))}
+
+
+class Health(Enum):
+    """How a rank's process is."""
+
+    RUNNING = auto()
+    STOPPED = auto()  # held by the operating system (SIGSTOP)
+    SILENT = auto()  # no heartbeat for too long
+    ENDED = auto()
 
 
 class RankProcess:
@@ -71,6 +88,7 @@ class RankProcess:
                 self.messages.put(message)
 
     def tell(self, command: dict[str, Any]) -> None:
+        """Give the rank a command."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(command) + "\n")
@@ -78,18 +96,22 @@ class RankProcess:
         except BrokenPipeError:
             pass  # it has ended; its exit code tells why
 
-    def state(self) -> str:
-        """running, stopped, silent, or how it ended."""
-        code = self.process.poll()
-        if code is not None:
-            # A wrapper that enters namespaces repeats its child's signal, or adds 128 to it.
-            number = -code if code < 0 else code - 128 if code > 128 else 0
-            return f"killed by {signal.Signals(number).name}" if number else f"ended with exit code {code}"
+    def health(self) -> Health:
+        """How the process is, as the operating system and its heartbeats tell."""
+        if self.process.poll() is not None:
+            return Health.ENDED
         silent_s = time.monotonic() - self.heard_s
         if silent_s > _STOPPED_S and self.is_stopped():
-            return "stopped"
+            return Health.STOPPED
         limit_s = _START_S if self.pid is None else _SILENT_S
-        return "silent" if silent_s > limit_s else "running"
+        return Health.SILENT if silent_s > limit_s else Health.RUNNING
+
+    def ending(self) -> str:
+        """How a process that has ended did so: its signal or exit code."""
+        code = self.process.returncode
+        # A wrapper that enters namespaces repeats its child's signal, or adds 128 to it.
+        number = -code if code < 0 else code - 128 if code > 128 else 0
+        return f"killed by {signal.Signals(number).name}" if number else f"ended with exit code {code}"
 
     def is_stopped(self) -> bool:
         """Whether the operating system holds the process (SIGSTOP)."""
@@ -156,7 +178,7 @@ class Coordinator:
                     if "done" in message:
                         waiting.discard(rank)
                     yield rank, message
-            if any(rank.state() != "running" for rank in self.ranks):
+            if any(rank.health() is not Health.RUNNING for rank in self.ranks):
                 raise self.explain({})
             if not heard:
                 time.sleep(_POLL_S / 10)
@@ -174,35 +196,42 @@ class Coordinator:
         return RunError(self._cause(errors))
 
     def _cause(self, errors: dict[int, dict[str, Any]]) -> str:
+        """The likeliest: a process that ended, then a rank's own failure, a silent process, and last a wait in vain."""
+        return (
+            self._ended()
+            or self._failed(errors, Failure.OUT_OF_MEMORY)
+            or self._failed(errors, Failure.OTHER)
+            or self._unresponsive(some_failed=bool(errors))
+            or self._failed(errors, Failure.DEADLINE)
+            or self._failed(errors, Failure.PEER_GONE)
+            or "the run ended for an unknown reason: " + json.dumps(errors)
+        )
+
+    def _ended(self) -> str | None:
         for rank in self.ranks:
-            state = rank.state()
-            if state.startswith(("killed", "ended")):
+            if rank.health() is Health.ENDED:
                 if self.oom_kills(rank.rank):
                     return f"rank {rank.rank} ran out of memory at {rank.now}: the kernel killed it at its limit"
-                return f"rank {rank.rank} was {state} at {rank.now}" + self._log_tail(rank)
-        for wanted in ("out of memory", "failed"):
-            for number, error in sorted(errors.items()):
-                if error["kind"] == wanted:
-                    what = "ran out of memory" if wanted == "out of memory" else "failed"
-                    at = error["task"] or self.ranks[number].now
-                    return f"rank {number} {what} at {at}: {error['message']}"
+                return f"rank {rank.rank} was {rank.ending()} at {rank.now}" + self._log_tail(rank)
+        return None
+
+    def _failed(self, errors: dict[int, dict[str, Any]], failure: Failure) -> str | None:
+        """What the first rank that reported this failure said."""
+        for number, error in sorted(errors.items()):
+            if error["failure"] == failure:
+                at, message = error["task"] or self.ranks[number].now, error["message"]
+                return f"rank {number} {_TOLD[failure]}at {at}: {message}{_HINTS.get(failure, '')}"
+        return None
+
+    def _unresponsive(self, *, some_failed: bool) -> str | None:
         for rank in self.ranks:
-            if rank.state() == "stopped" or (errors and rank.is_stopped()):
+            if rank.health() is Health.STOPPED or (some_failed and rank.is_stopped()):
                 return f"rank {rank.rank} was stopped (SIGSTOP) at {rank.now} and does not answer"
-            if rank.state() == "silent":
+            if rank.health() is Health.SILENT:
                 return (
                     f"rank {rank.rank} has been silent for {_SILENT_S:g} s at {rank.now}: hung, or its machine is gone"
                 )
-        for wanted in ("deadline", "connection closed"):
-            for number, error in sorted(errors.items()):
-                if error["kind"] == wanted:
-                    why = (
-                        " (all ranks are alive: the link between them is down, or far too slow)"
-                        if wanted == "deadline"
-                        else ""
-                    )
-                    return f"rank {number} at {error['task'] or self.ranks[number].now}: {error['message']}{why}"
-        return "the run ended for an unknown reason: " + json.dumps(errors)
+        return None
 
     def _log_tail(self, rank: RankProcess) -> str:
         lines = [line for line in rank.log.read_text().splitlines() if line.strip()]

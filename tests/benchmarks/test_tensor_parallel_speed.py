@@ -23,8 +23,10 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
 from real_runtime.job import Job
+from real_runtime.testbeds import loopback, netns
 from real_runtime.testbeds.coordinator import Coordinator
-from real_runtime.testbeds.testbed import Hosts, Testbed, TestbedSpec, loopback, netns
+from real_runtime.testbeds.spec import TestbedSpec
+from real_runtime.testbeds.testbed import Choice, Hosts, Testbed
 
 RANKS, LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS = 2, 4, 768, 12, 3072, 1, 128
 ROUNDS, PASSES, WARM_UP = 9, 5, 2
@@ -93,7 +95,7 @@ def our_ranks(hosts: Hosts, folder: Path) -> Iterator[Testbed]:
         free = {"deadline_s": 60.0, "nic_bytes_per_s": None, "limited": False, "memory_bytes": None}
         coordinator.ask({rank: common | free | {"rank": rank} for rank in range(RANKS)})
         cluster = homogeneous(RANKS, network=switched(RANKS))
-        yield Testbed(TestbedSpec(), cluster, coordinator, hosts, name="benchmark", why="no emulated speed")
+        yield Testbed(TestbedSpec(), cluster, coordinator, hosts, Choice(kind="benchmark", why="no emulated speed"))
 
 
 class PyTorch:

@@ -11,7 +11,14 @@ from typing import Any
 from torch import nn
 
 from edgesim.model import BlockKind, Model
-from real_runtime.blocks.shards.parts import Attention, Connective, Embedding, Head, Mlp, Range
+from real_runtime.blocks.shards.parts import (
+    AttentionShard,
+    ConnectiveShard,
+    EmbeddingShard,
+    HeadShard,
+    MlpShard,
+    Range,
+)
 
 FAMILIES = ("bert", "distilbert", "gpt2", "llama", "opt")
 
@@ -31,7 +38,7 @@ def cut(
     a gradient), and its head is a view of the embedding. Raises ValueError for an unknown architecture or block, and
     for a range that is empty or not within the block.
     """
-    blocks, parts = _blocks(model), {}
+    blocks, parts = _blocks(model), dict[str, nn.Module]()
     pre_norm = model.layers[1].blocks[0].kind is BlockKind.CONNECTIVE
     bias = None  # of the last exiting matrix, which the next connective adds
     for layer, module in zip(model.layers, layers, strict=True):
@@ -42,15 +49,15 @@ def cut(
             weights = blocks[block.name](module)
             match block.kind:
                 case BlockKind.EMBEDDING:
-                    parts[name] = Embedding(weights)
+                    parts[name] = EmbeddingShard(weights)
                 case BlockKind.ATTENTION:
-                    parts[name], bias = Attention(weights, _within(heads, block.splits, name)), weights.out.bias
+                    parts[name], bias = AttentionShard(weights, _within(heads, block.splits, name)), weights.out.bias
                 case BlockKind.MLP:
-                    parts[name], bias = Mlp(weights, _within(columns, block.splits, name)), weights.out.bias
+                    parts[name], bias = MlpShard(weights, _within(columns, block.splits, name)), weights.out.bias
                 case BlockKind.CONNECTIVE:
-                    parts[name] = Connective(weights, bias, pre_norm=pre_norm)
+                    parts[name] = ConnectiveShard(weights, bias, pre_norm=pre_norm)
                 case BlockKind.HEAD:
-                    parts[name] = Head(weights, _within(vocabulary, block.splits, name))
+                    parts[name] = HeadShard(weights, _within(vocabulary, block.splits, name))
     if model.hyper["tied"]:
         _tie(parts, vocabulary)
     return parts

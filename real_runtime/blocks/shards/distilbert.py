@@ -3,7 +3,7 @@
 from transformers.models.distilbert.modeling_distilbert import Embeddings
 
 from real_runtime.blocks.shards.weights import AttentionWeights, EmbeddingWeights, HeadWeights, MlpWeights, linear
-from real_runtime.models.distilbert import Head
+from real_runtime.models.distilbert import DistilBertHead
 from real_runtime.models.language import OneTensor
 
 
@@ -29,7 +29,7 @@ def _mlp(layer: OneTensor) -> MlpWeights:
     return MlpWeights(into=(linear(part.lin1),), activation=part.activation, out=linear(part.lin2))
 
 
-def _head(layer: Head) -> HeadWeights:
+def _head(layer: DistilBertHead) -> HeadWeights:
     return HeadWeights(
         dense=linear(layer.dense), activation=layer.activation, norm=layer.norm, decoder=linear(layer.decoder)
     )

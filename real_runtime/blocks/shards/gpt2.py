@@ -8,11 +8,11 @@ from real_runtime.blocks.shards.weights import (
     conv1d,
     linear,
 )
-from real_runtime.models.gpt2 import Embedding
+from real_runtime.models.gpt2 import Gpt2Embedding
 from real_runtime.models.language import OneTensor
 
 
-def _embedding(layer: Embedding) -> EmbeddingWeights:
+def _embedding(layer: Gpt2Embedding) -> EmbeddingWeights:
     return EmbeddingWeights(words=layer.word_embeddings.weight, positions=layer.positions.weight)
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from real_runtime.blocks.shards.weights import AttentionWeights, EmbeddingWeights, HeadWeights, MlpWeights, linear
-from real_runtime.models.llama import Decoder
+from real_runtime.models.llama import LlamaDecoder
 
 
 class Rotary(nn.Module):
@@ -21,7 +21,7 @@ class Rotary(nn.Module):
         return turned
 
 
-def _attention(layer: Decoder) -> AttentionWeights:
+def _attention(layer: LlamaDecoder) -> AttentionWeights:
     part = layer.layer.self_attn
     return AttentionWeights(
         query=linear(part.q_proj),
@@ -34,7 +34,7 @@ def _attention(layer: Decoder) -> AttentionWeights:
     )
 
 
-def _mlp(layer: Decoder) -> MlpWeights:
+def _mlp(layer: LlamaDecoder) -> MlpWeights:
     part = layer.layer.mlp
     return MlpWeights(
         into=(linear(part.gate_proj), linear(part.up_proj)), activation=part.act_fn, out=linear(part.down_proj)

@@ -2,10 +2,10 @@
 
 from real_runtime.blocks.shards.weights import AttentionWeights, EmbeddingWeights, HeadWeights, MlpWeights, linear
 from real_runtime.models.language import OneTensor
-from real_runtime.models.opt import Embedding
+from real_runtime.models.opt import OptEmbedding
 
 
-def _embedding(layer: Embedding) -> EmbeddingWeights:
+def _embedding(layer: OptEmbedding) -> EmbeddingWeights:
     words, positions = layer.word_embeddings, layer.positions
     return EmbeddingWeights(
         words=words.weight, padding=words.padding_idx, positions=positions.weight, offset=positions.offset

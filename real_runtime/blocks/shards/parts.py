@@ -1,7 +1,7 @@
 """What does a rank compute of each block? Five modules that hold its own heads, columns or vocabulary of the weights.
 
 Tokens are a range of the sequence, and ``first`` is the position of its first one. ``leave`` gives a partial sum
-without the bias: the ranks' sums are added up, and the Connective behind adds the bias once.
+without the bias: the ranks' sums are added up, and the connective behind adds the bias once.
 """
 
 from copy import deepcopy
@@ -33,7 +33,7 @@ class Product(nn.Module):
         return functional.linear(x, self.weight, self.bias)
 
 
-class Embedding(nn.Module):
+class EmbeddingShard(nn.Module):
     """Words, positions and types, added up and normed; never split."""
 
     def __init__(self, weights: EmbeddingWeights) -> None:
@@ -59,7 +59,7 @@ class Embedding(nn.Module):
         return hidden if self.norm is None else self.norm(hidden)
 
 
-class Attention(nn.Module):
+class AttentionShard(nn.Module):
     """Some groups of heads: one head of keys and values each, and the heads of queries that look at it."""
 
     def __init__(self, weights: AttentionWeights, groups: Range | None) -> None:
@@ -106,7 +106,7 @@ class Attention(nn.Module):
         return functional.linear(context, self.out)
 
 
-class Mlp(nn.Module):
+class MlpShard(nn.Module):
     """Some columns."""
 
     def __init__(self, weights: MlpWeights, columns: Range | None) -> None:
@@ -128,7 +128,7 @@ class Mlp(nn.Module):
         return functional.linear(inner, self.out)
 
 
-class Connective(nn.Module):
+class ConnectiveShard(nn.Module):
     """Adds the branch and the bias of its last matrix to the residual, and norms; never split but by tokens."""
 
     def __init__(self, norm: nn.Module, bias: Tensor | None, *, pre_norm: bool) -> None:
@@ -147,7 +147,7 @@ class Connective(nn.Module):
         return (residual if self.pre_norm else normed), normed
 
 
-class Head(nn.Module):
+class HeadShard(nn.Module):
     """Some of the vocabulary; what stands before that matrix is whole."""
 
     def __init__(self, weights: HeadWeights, vocabulary: Range | None) -> None:

@@ -1,0 +1,116 @@
+"""How does a rank compute its part of an attention? Own heads of all tokens, or own tokens that look at all others.
+
+Where tokens are generated, K and V of all tokens so far are cached.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from edgesim.schedule import Payload, Task
+from real_runtime.blocks.divided_block import DividedBlock
+from real_runtime.blocks.rank_state import RankState, part_of, pass_of
+from real_runtime.blocks.shards.parts import AttentionShard
+from real_runtime.blocks.tensor_store import Place, piece
+
+
+class AttentionComputation(DividedBlock):
+    """Own heads of an attention, of all tokens or of the own ones."""
+
+    def __init__(self, block: str, shard: AttentionShard, state: RankState) -> None:
+        super().__init__(block, state)
+        self.shard = shard
+        self.cache: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, task: Task) -> None:
+        """The whole attention, or the part of it that the task names, of one tile or of the own tokens."""
+        match part_of(task):
+            case "in":
+                self._enter(task)
+            case "core":
+                self._core(task)
+            case "out":
+                self._leave(task)
+            case _:
+                (summand,) = self.state.run(task, partial(self._whole, first=task.tokens[0]), self.entering(task))
+                self.state.put_out(task, self.block, summand)
+
+    def _whole(self, x: Tensor, first: int) -> Tensor:
+        q, k, v = self.shard.enter(x, first)
+        return self.shard.leave(self.shard.core(q, *self._remember(k, v, first), first))
+
+    def _enter(self, task: Task) -> None:
+        m, first = pass_of(task), task.tokens[0]
+        q, k, v = self.state.run(task, partial(self.shard.enter, first=first), self.entering_tile(task))
+        self.state.passes[m].projected[first] = (q, k, v)
+        if task.tile is None:
+            self.state.store.keep(Place(m, f"{self.block}.core", Payload.KV), torch.stack([k, v]))
+
+    def _core(self, task: Task) -> None:
+        """Scores and their use, of all tiles that entered, or of the own tokens on all tokens' K and V."""
+        m, first = pass_of(task), task.tokens[0]
+        projected = dict(sorted(self.state.passes[m].projected.items()))
+        self.state.passes[m].projected.clear()
+        if len(projected) > 1:
+            q, k, v = (torch.cat(tiles, dim=2) for tiles in zip(*projected.values(), strict=True))
+        else:
+            ((q, k, v),) = projected.values()
+            k, v = self.state.store.in_order(Place(m, f"{self.block}.core", Payload.KV), torch.stack([k, v]), first)
+        k, v = self._remember(k, v, 0)
+        (context,) = self.state.run(task, partial(self.shard.core, first=first), q, k, v)
+        self.state.passes[m].inner[None] = context
+
+    def _leave(self, task: Task) -> None:
+        context = self.state.passes[pass_of(task)].inner[None]
+        if task.tile is not None:
+            context = piece(context, task.tokens)
+        (summand,) = self.state.run(task, self.shard.leave, context)
+        self.state.put_out(task, self.block, summand)
+
+    def _remember(self, k: Tensor, v: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """K and V of all tokens so far, where tokens are generated; else those given."""
+        workload = self.state.workload
+        if not workload.new_tokens:
+            return k, v
+        if first == 0:
+            room = list(k.shape)
+            room[2] = workload.tokens + workload.new_tokens
+            self.cache = (k.new_empty(room), v.new_empty(room))
+        assert self.cache is not None, "the prompt comes first"
+        stop = first + k.shape[2]
+        for cached, new in zip(self.cache, (k, v), strict=True):
+            cached[:, :, first:stop] = new
+        keys, values = self.cache
+        return keys[:, :, :stop], values[:, :, :stop]
+
+    def backward(self, task: Task) -> None:
+        """The whole attention, or of the own tokens the part that the task names."""
+        state = self.state.passes[pass_of(task)]
+        match part_of(task):
+            case "out":
+                (gradient,) = self.state.back(task, state.branch_gradient)
+                assert gradient is not None
+                state.inner[None] = gradient
+            case "core":
+                q, k, v = self.state.back(task, state.inner[None])
+                assert q is not None
+                assert k is not None
+                assert v is not None
+                state.inner[None] = q
+                place = Place(pass_of(task), f"{self.block}.core", Payload.PARTIAL)
+                self.state.store.keep(place, torch.stack([k, v]))
+            case "in":
+                k, v = self.state.own_sum(pass_of(task), f"{self.block}.core", task.tokens)
+                (entered,) = self.state.back(task, state.inner.pop(None), k, v)
+                self.state.put_back(task, f"{self.block}.in", entered)
+            case _:
+                self.back_whole(task)
+
+    def message_shape(self, task: Task) -> tuple[int, ...]:
+        """K and V, or their gradients, where queries look at them; else hidden states."""
+        if not task.block.endswith(".core"):
+            return super().message_shape(task)
+        heads, size = self.shard.key.weight.shape[0] // self.shard.head_size, self.shard.head_size
+        tokens = task.tokens[1] - task.tokens[0] or self.state.workload.tokens
+        return (2, self.state.samples, heads, tokens, size)

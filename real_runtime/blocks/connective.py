@@ -1,0 +1,29 @@
+"""How does a rank join branch and residual? With the complete branch of its own tokens, whatever brought it."""
+
+from edgesim.schedule import Task
+from real_runtime.blocks.rank_state import RankState, pass_of
+from real_runtime.blocks.shards.parts import ConnectiveShard
+
+
+class ConnectiveComputation:
+    """Ends a block: what its parts held is let go of."""
+
+    def __init__(self, block: str, shard: ConnectiveShard, state: RankState) -> None:
+        self.shard, self.state = shard, state
+
+    def forward(self, task: Task) -> None:
+        """Residual and branch to the next residual, and to what the next attention or MLP reads."""
+        state = self.state.passes[pass_of(task)]
+        state.residual, state.normed = self.state.run(task, self.shard, state.residual, self.state.branch(task))
+        state.behind = ""
+        state.projected.clear()
+        state.inner.clear()
+        self.state.store.next_block()
+
+    def backward(self, task: Task) -> None:
+        """The gradients of residual and branch; before the first attention there is no branch."""
+        state = self.state.passes[pass_of(task)]
+        gradients = self.state.back(task, state.residual_gradient, self.state.input_gradient(task))
+        state.residual_gradient, state.branch_gradient = (*gradients, None)[:2]
+        state.entered = ""
+        self.state.store.next_block()

@@ -1,0 +1,143 @@
+"""How does a cluster come up on this machine? Hosts, a rank on each, and every rank as fast as its device."""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgesim.cluster import Cluster, Device, Topology
+from edgesim.errors import RunError
+from edgesim.model import BlockKind
+from edgesim.units import show
+from real_runtime.profiler import MATRIX_FLOP
+from real_runtime.testbeds import cgroups, loopback, netns
+from real_runtime.testbeds.coordinator import Coordinator
+from real_runtime.testbeds.spec import TestbedSpec
+from real_runtime.testbeds.testbed import Choice, Hosts, Testbed, nic_rates
+
+# Share of the machine's cores that hosts may ask for together: the rest carries the network and the system.
+_CORES_SHARE = 0.8
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
+    """Start a rank on every emulated host; end and remove everything on leaving, also after an error or Ctrl-C.
+
+    Raises ValueError where the machine cannot emulate the cluster, RunError where ranks do not come up.
+    """
+    if cluster.network.topology is not Topology.SWITCHED:
+        raise ValueError(
+            f"the testbeds emulate switched networks, cluster {cluster.name} has topology {cluster.network.topology}"
+        )
+    ranks = len(cluster.devices)
+    choice = choose(spec.kind)
+    rates = nic_rates(cluster, spec.slow_motion)
+    with ExitStack() as stack:
+        hosts: Hosts = (
+            stack.enter_context(netns.hosts(rates)) if choice.kind == "netns" else stack.enter_context(loopback.hosts())
+        )
+        groups = (
+            stack.enter_context(cgroups.groups(ranks))
+            if spec.cpu_quota or (spec.memory_limit and cgroups.available())
+            else None
+        )
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesim-")))
+        coordinator = Coordinator(
+            [hosts.command(rank, [sys.executable, "-m", "real_runtime"]) for rank in range(ranks)],
+            oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
+        )
+        stack.callback(coordinator.close)
+        testbed = Testbed(spec, cluster, coordinator, hosts, choice)
+        coordinator.ask(_joins(testbed, rates, str(folder / "store")))
+        _emulate_speed(testbed, groups)
+        yield testbed
+
+
+def _joins(testbed: Testbed, rates: Sequence[float], store: str) -> dict[int, dict[str, Any]]:
+    """[rank] the command that lets it join the others."""
+    spec, hosts, ranks = testbed.spec, testbed.hosts, len(testbed.cluster.devices)
+    return {
+        rank: {
+            "do": "join",
+            "rank": rank,
+            "world": ranks,
+            "store": store,
+            "interface": hosts.interface,
+            "deadline_s": spec.deadline_s,
+            "nic_bytes_per_s": rates[rank] if hosts.paces else None,
+            "limited": spec.memory_limit or spec.cpu_quota,
+        }
+        for rank in range(ranks)
+    }
+
+
+def _emulate_speed(testbed: Testbed, groups: Sequence[cgroups.Cgroup] | None) -> None:
+    """Give each rank its device's speed and memory. Raises ValueError, RunError."""
+    spec, devices, coordinator = testbed.spec, testbed.cluster.devices, testbed.coordinator
+    # One rank alone: together they would take each other's caches, and hosts would be faster than they should.
+    (core,) = coordinator.ask({0: {"do": "time_core"}})
+    testbed.fractions = core_fractions(spec, testbed.cluster, core["flop_per_s"])
+    if groups is not None:
+        _confine(testbed, groups)
+    limits = [device.memory_bytes if spec.memory_limit and groups is None else None for device in devices]
+    dilations = {
+        rank: {"do": "dilate", "fraction": 1.0 if spec.cpu_quota else fraction, "memory_bytes": limits[rank]}
+        for rank, fraction in enumerate(testbed.fractions)
+    }
+    coordinator.ask(dilations)
+
+
+def _confine(testbed: Testbed, groups: Sequence[cgroups.Cgroup]) -> None:
+    """Put the ranks, now that they are up, into their cgroups: start-up is never throttled."""
+    spec, devices = testbed.spec, testbed.cluster.devices
+    for rank, group, device, fraction in zip(
+        testbed.coordinator.ranks, groups, devices, testbed.fractions, strict=True
+    ):
+        assert rank.pid is not None, "a rank that joined has told its pid"
+        if spec.cpu_quota:
+            group.limit_cpu(fraction)
+        if spec.memory_limit:
+            group.limit_memory(int(device.memory_bytes))
+        group.add(rank.pid)
+
+
+def core_fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float) -> tuple[float, ...]:
+    """Each host's share of one core. Raises ValueError if this machine is too slow or too small."""
+    if spec.fractions is not None and len(spec.fractions) != len(cluster.devices):
+        raise ValueError(f"testbed: {len(spec.fractions)} fractions for {len(cluster.devices)} devices")
+    wanted = spec.fractions or tuple(_sustained_flop_per_s(device) / machine_flop_per_s for device in cluster.devices)
+    fractions = tuple(fraction / spec.slow_motion for fraction in wanted)
+    cores = _CORES_SHARE * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    need = max(max(fractions), sum(fractions) / cores) * spec.slow_motion
+    if need > spec.slow_motion:
+        raise ValueError(
+            f"testbed: the hosts ask for {', '.join(f'{f:.2f}' for f in fractions)} of a core "
+            f"({show(machine_flop_per_s, 'FLOP/s')} each, {cores:g} cores to share): "
+            f"set testbed.slow_motion={need * 1.05:.2g} or more"
+        )
+    return fractions
+
+
+def _sustained_flop_per_s(device: Device) -> float:
+    """What the device reaches in a matrix product like that by which this machine is measured."""
+    return device.flop_per_s * device.efficiency_at(BlockKind.MLP, MATRIX_FLOP)
+
+
+def choose(kind: str) -> Choice:
+    """The testbed to use and why. Raises RunError if the one asked for does not work here."""
+    if kind == "loopback":
+        return Choice(kind="loopback", why="as asked: plain processes, messages paced in user space")
+    problem = netns.problem()
+    if problem is None:
+        why = ", as asked" if kind == "netns" else ": the best that works here"
+        return Choice(kind="netns", why=f"a network namespace per host{why}")
+    if kind == "netns":
+        raise RunError(f"testbed netns does not work here: {problem} (use testbed=loopback)")
+    logger.info("netns does not work here: %s", problem)
+    return Choice(kind="loopback", why=f"namespaces do not work here: {problem}")

@@ -1,0 +1,38 @@
+"""How should a cluster be emulated on this machine? The settings of a testbed, which load nothing."""
+
+from dataclasses import dataclass
+
+KINDS = ("auto", "netns", "loopback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestbedSpec:
+    """How to emulate a cluster on this machine.
+
+    Attributes:
+        kind: netns, loopback, or auto: the best that works here.
+        fractions: [rank] speed of each host as a fraction of one core of this machine; None takes what the
+            devices sustain: their FLOP/s, and of these what a large matrix product reaches.
+        slow_motion: slows computation and links alike, so that fast boards are imitated true to ratio; traces are told
+            in the board's own seconds.
+        deadline_s: no wait takes longer.
+        cpu_quota: slow hosts down by cgroup quota instead of dilation (root).
+        memory_limit: hold each host to its device's memory (cgroup as root, else by resource limit).
+    """
+
+    __test__ = False  # not a test class, whatever its name says
+
+    kind: str = "auto"
+    fractions: tuple[float, ...] | None = None
+    slow_motion: float = 1.0
+    deadline_s: float = 60.0
+    cpu_quota: bool = False
+    memory_limit: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown testbed {self.kind!r} (known: {', '.join(KINDS)})")
+        if not self.slow_motion >= 1:
+            raise ValueError(f"testbed: slow_motion must be at least 1, got {self.slow_motion:g}")
+        if not self.deadline_s > 0:
+            raise ValueError(f"testbed: deadline_s must be positive, got {self.deadline_s:g}")
