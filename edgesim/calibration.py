@@ -86,7 +86,7 @@ def fit_efficiency(points: Sequence[Point], model: Model, device: Device, *, kno
 def prediction_errors(points: Sequence[Point], model: Model, device: Device) -> tuple[float, ...]:
     """How far the device's estimate is from each point's seconds, relative to these."""
     guesses = [
-        sum(estimated_s(device, block, point.op, point.amount) for block in _blocks(point, model)) for point in points
+        sum(estimated_s(device, block, point.op, point.portion) for block in _blocks(point, model)) for point in points
     ]
     return tuple(abs(guess / point.seconds - 1) for guess, point in zip(guesses, points, strict=True))
 

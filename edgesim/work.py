@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edgesim.model import BlockKind, Model
-from edgesim.profile import UPDATE, Amount
+from edgesim.profile import UPDATE, Portion
 from edgesim.schedule import Task
 
 
@@ -23,9 +23,9 @@ class Work:
     keys: int | None
 
     @property
-    def amount(self) -> Amount:
+    def portion(self) -> Portion:
         """How much of the block it is."""
-        return Amount(samples=self.samples, tokens=self.tokens, share=self.share, keys=self.keys)
+        return Portion(samples=self.samples, tokens=self.tokens, share=self.share, keys=self.keys)
 
 
 def work_of(task: Task, model: Model, tokens: int) -> Work:

@@ -116,8 +116,8 @@ class Seconds:
     def __init__(self, cost=lambda block, op, tokens, share: 0.0) -> None:
         self.cost = cost
 
-    def block_s(self, *, device, block, op, amount) -> float:
-        return self.cost(block, op, amount.tokens, amount.share)
+    def block_s(self, *, device, block, op, portion) -> float:
+        return self.cost(block, op, portion.tokens, portion.share)
 
 
 def boards(ranks: int, network: Network | None = None, *, flop_per_s: Sequence[float] = ()) -> Cluster:

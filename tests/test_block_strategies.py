@@ -432,9 +432,9 @@ def test_attention_looks_at_all_tokens_so_far() -> None:
     asked = []
 
     class Keys(Seconds):
-        def block_s(self, *, device, block, op, amount) -> float:
+        def block_s(self, *, device, block, op, portion) -> float:
             if block == "decoder.0/attention":
-                asked.append((amount.tokens, amount.keys))
+                asked.append((portion.tokens, portion.keys))
             return 0.0
 
     played(infer(GPT2, "tensor", 2, new_tokens=3, heads=(6, 6)), GPT2, boards(2), Keys())

@@ -15,7 +15,7 @@ from edgesim.calibration import fit_efficiency, held_out_error, prediction_error
 from edgesim.cluster import Device, EfficiencyCurve
 from edgesim.errors import ProfileError
 from edgesim.model import Block, BlockKind, Cost, Layer, Model
-from edgesim.profile import Amount, Point, Profile, estimate, estimated_s
+from edgesim.profile import Point, Portion, Profile, estimate, estimated_s
 from edgesim.zoo.bert import bert
 from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
@@ -246,7 +246,7 @@ def test_parts_that_were_timed_alone_tell_about_their_kind_as_well() -> None:
     board, core = device(efficiency=(curve([1.0], [0.5], "attention"),)), model.block("encoder.0/attention.core")
     points = [
         point(
-            estimated_s(board, core, "F", Amount(samples, 1, keys=keys)),
+            estimated_s(board, core, "F", Portion(samples, 1, keys=keys)),
             block="encoder.0/attention.core",
             samples=samples,
             keys=keys,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgesim.cluster import EfficiencyCurve, Origin
 from edgesim.errors import ProfileError
 from edgesim.model import Cost
-from edgesim.profile import Amount, Point, Profile, estimate, estimated_s, leave_one_out_error, mix, profile_from_rows
+from edgesim.profile import Point, Portion, Profile, estimate, estimated_s, leave_one_out_error, mix, profile_from_rows
 from edgesim.zoo.bert import bert
 
 
@@ -30,9 +30,9 @@ def points(*samples_seconds: tuple[int, float], block: str = "l0", op: str = "F"
 
 
 def amounted(asked: dict[str, object]) -> dict[str, object]:
-    """The same question with its amount in one piece."""
-    amount = Amount(**{name: asked[name] for name in Amount._fields if name in asked})  # type: ignore[arg-type]
-    return {name: value for name, value in asked.items() if name not in Amount._fields} | {"amount": amount}
+    """The same question with its portion in one piece."""
+    portion = Portion(**{name: asked[name] for name in Portion._fields if name in asked})  # type: ignore[arg-type]
+    return {name: value for name, value in asked.items() if name not in Portion._fields} | {"portion": portion}
 
 
 def ask(profile: Profile, samples: int, **more: object) -> float:
@@ -172,18 +172,18 @@ def test_negative_seconds_are_refused() -> None:
 def test_an_estimate_is_arithmetic_and_then_memory() -> None:
     part = block()
     arithmetic, memory = {"flop_per_s": 1e9, "memory_bytes_per_s": inf}, {"flop_per_s": inf, "memory_bytes_per_s": 1e6}
-    assert estimated_s(device(**arithmetic), part, "F", Amount(2, 1)) == pytest.approx(2e6 / 1e9)
-    assert estimated_s(device(**arithmetic), part, "B", Amount(2, 1)) == pytest.approx(4e6 / 1e9)
-    assert estimated_s(device(**memory), part, "F", Amount(2, 1)) == pytest.approx(2e3 / 1e6)
-    assert estimated_s(device(**memory), part, "B", Amount(2, 1)) == pytest.approx(4e3 / 1e6)
-    assert estimated_s(device(**arithmetic | {"memory_bytes_per_s": 1e6}), part, "F", Amount(2, 1)) == pytest.approx(
+    assert estimated_s(device(**arithmetic), part, "F", Portion(2, 1)) == pytest.approx(2e6 / 1e9)
+    assert estimated_s(device(**arithmetic), part, "B", Portion(2, 1)) == pytest.approx(4e6 / 1e9)
+    assert estimated_s(device(**memory), part, "F", Portion(2, 1)) == pytest.approx(2e3 / 1e6)
+    assert estimated_s(device(**memory), part, "B", Portion(2, 1)) == pytest.approx(4e3 / 1e6)
+    assert estimated_s(device(**arithmetic | {"memory_bytes_per_s": 1e6}), part, "F", Portion(2, 1)) == pytest.approx(
         4e-3
     )
 
 
 def test_an_estimate_pays_for_inefficiency() -> None:
     half = EfficiencyCurve(kind="any", work_flop=(1.0,), fraction=(0.5,), source="test")
-    assert estimated_s(device(efficiency=(half,)), block(), "F", Amount(1, 1)) == pytest.approx(2e6 / 1e9)
+    assert estimated_s(device(efficiency=(half,)), block(), "F", Portion(1, 1)) == pytest.approx(2e6 / 1e9)
 
 
 @given(flop=st.floats(1e3, 1e12), nbytes=st.floats(1e3, 1e12), fraction=st.floats(0.01, 1))
@@ -192,7 +192,7 @@ def test_a_block_computes_and_then_moves_its_bytes(flop: float, nbytes: float, f
     part = replace(block(), forward_flop=Cost(per_sample=flop), forward_bytes=Cost(per_sample=nbytes))
     curve = EfficiencyCurve(kind="mlp", work_flop=(1.0,), fraction=(fraction,), source="test")
     board = device(flop_per_s=1e9, memory_bytes_per_s=1e8, efficiency=(curve,))
-    seconds = estimated_s(board, part, "F", Amount(1, 1))
+    seconds = estimated_s(board, part, "F", Portion(1, 1))
     assert seconds == pytest.approx(flop / (1e9 * fraction) + nbytes / 1e8)
 
 
@@ -202,22 +202,22 @@ def test_an_estimate_takes_the_curve_of_each_block_kind_at_its_work() -> None:
     other = EfficiencyCurve(kind="any", work_flop=(1.0,), fraction=(0.01,), source="test")
     table = estimate(chain(1), [device(efficiency=(other, curve))], samples=(1, 10, 50), tokens=1)
     asked = {"device": "board", "block": "l0/only"}
-    assert table.block_s(op="F", amount=Amount(1, 1), **asked) == pytest.approx(1e6 / 1e9 / 0.2)  # type: ignore[arg-type]
-    assert table.block_s(op="F", amount=Amount(10, 1), **asked) == pytest.approx(1e7 / 1e9 / 0.4)  # type: ignore[arg-type]
-    assert table.block_s(op="B", amount=Amount(50, 1), **asked) == pytest.approx(1e8 / 1e9 / 0.6)  # type: ignore[arg-type]
+    assert table.block_s(op="F", portion=Portion(1, 1), **asked) == pytest.approx(1e6 / 1e9 / 0.2)  # type: ignore[arg-type]
+    assert table.block_s(op="F", portion=Portion(10, 1), **asked) == pytest.approx(1e7 / 1e9 / 0.4)  # type: ignore[arg-type]
+    assert table.block_s(op="B", portion=Portion(50, 1), **asked) == pytest.approx(1e8 / 1e9 / 0.6)  # type: ignore[arg-type]
 
 
 def test_an_update_touches_each_parameter_three_times_and_does_two_flop() -> None:
     part = block(parameter_bytes=4000)
-    assert estimated_s(device(memory_bytes_per_s=1e3), part, "UPDATE", Amount(0, 1)) == pytest.approx(3 * 4000 / 1e3)
-    assert estimated_s(device(flop_per_s=1.0), part, "UPDATE", Amount(0, 1)) == pytest.approx(2 * 1000)
+    assert estimated_s(device(memory_bytes_per_s=1e3), part, "UPDATE", Portion(0, 1)) == pytest.approx(3 * 4000 / 1e3)
+    assert estimated_s(device(flop_per_s=1.0), part, "UPDATE", Portion(0, 1)) == pytest.approx(2 * 1000)
 
 
 def test_an_estimate_has_every_block_op_and_sample_count_and_says_that_it_is_one() -> None:
     table = estimate(chain(2), [device(), device()], samples=(1, 4), tokens=1)
     assert table.origin is Origin.ESTIMATED
     assert len(table.points) == 2 * (2 + 2 + 1)
-    assert table.block_s(device="board", block="l1/only", op="F", amount=Amount(2, 1)) == pytest.approx(2e6 / 1e9)
+    assert table.block_s(device="board", block="l1/only", op="F", portion=Portion(2, 1)) == pytest.approx(2e6 / 1e9)
 
 
 BERT = bert(name="small", layers=1, hidden=64, heads=4, columns=256, vocabulary=99, positions=64)
@@ -245,9 +245,9 @@ def test_an_estimate_answers_for_any_share_part_tokens_keys_and_samples() -> Non
     assert sum(parts) == pytest.approx(of_block(guess(), "attention", share=0.75))
     board, attention = device("board", memory_bytes_per_s=1e7), BERT.block("encoder.0/attention")
     assert of_block(guess(), "attention", tokens=8, keys=32) == estimated_s(
-        board, attention, "F", Amount(2, 8, keys=32)
+        board, attention, "F", Portion(2, 8, keys=32)
     )
-    assert of_block(guess(), "attention", samples=99) == estimated_s(board, attention, "F", Amount(99, 32))
+    assert of_block(guess(), "attention", samples=99) == estimated_s(board, attention, "F", Portion(99, 32))
 
 
 def test_keys_cost_their_scores_and_their_reading() -> None:

@@ -8,7 +8,7 @@ from edgesim.errors import PlanError
 from edgesim.model import Block, BlockKind
 from edgesim.plan import Plan, Stage
 from edgesim.planners.problem import Problem
-from edgesim.profile import BACKWARD, FORWARD, Amount
+from edgesim.profile import BACKWARD, FORWARD, Portion
 
 # Who divides the blocks: all ranks, the fastest one alone (the first of equals), or these.
 Ranks = Literal["all", "fastest"] | Sequence[int]
@@ -48,7 +48,7 @@ def capacities(problem: Problem, ranks: Sequence[int]) -> list[float]:
                 device=problem.cluster.devices[rank].name,
                 block=name,
                 op=op,
-                amount=Amount(problem.workload.micro_batch_samples, problem.workload.tokens),
+                portion=Portion(problem.workload.micro_batch_samples, problem.workload.tokens),
             )
             for name in names
             for op in ops
@@ -89,25 +89,16 @@ def divided_plan(
     tokens: tuple[int, ...],
 ) -> Plan:
     """Return the checked plan of one stage with these shares. Raises PlanError."""
-    samples, micro_batches = problem.workload.micro_batch_samples, problem.workload.micro_batches
     stage = Stage(
         layers=(0, len(problem.model.layers)),
         ranks=ranks,
-        samples=(samples,) * len(ranks),
+        samples=(problem.workload.micro_batch_samples,) * len(ranks),
         in_flight=1,
         heads=heads,
         columns=columns,
         tokens=tokens,
     )
-    plan = Plan(
-        model=problem.model.name,
-        stages=(stage,),
-        micro_batches=micro_batches,
-        micro_batch_samples=samples,
-        planner=planner,
-        profile_hash=problem.profile.hash,
-    )
-    return problem.check(plan)
+    return problem.check(problem.plan(planner=planner, stages=(stage,)))
 
 
 def _divisible(problem: Problem) -> Iterator[tuple[str, Block]]:

@@ -82,4 +82,7 @@ def plans(problem: Problem, partition: Partition, *, depth: Depth, planner: str)
     L = len(problem.model.layers)
     for inner in combinations(range(1, L), len(partition) - 1):
         for samples in product(*(sums(problem.workload.micro_batch_samples, len(group)) for group in partition)):
-            yield problem.plan(planner=planner, cuts=(0, *inner, L), groups=partition, samples=samples, depth=depth)
+            yield problem.plan(
+                planner=planner,
+                stages=problem.stages(cuts=(0, *inner, L), groups=partition, samples=samples, depth=depth),
+            )

@@ -3,14 +3,14 @@
 Planners know no seconds but the profile's, and no simulator: one that judges whole plans is handed the function.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from edgesim.cluster import Cluster
 from edgesim.errors import PlanError
 from edgesim.model import Model
-from edgesim.plan import Depth, Plan, make_stages
+from edgesim.plan import Depth, Plan, Stage, make_stages
 from edgesim.profile import BACKWARD, FORWARD, Profile
 from edgesim.proof import Objective, Proof
 from edgesim.workload import Workload
@@ -112,23 +112,31 @@ class Problem:
                 "one for each sample, are fewer (enlarge the micro-batch, or take fewer devices)"
             )
 
-    def plan(
+    def stages(
         self,
         *,
-        planner: str,
         cuts: Sequence[int],
         groups: Sequence[Sequence[int]],
         samples: Sequence[Sequence[int]],
         depth: Depth,
+    ) -> tuple[Stage, ...]:
+        """Return stages between cuts, each of a group of ranks with their samples, in the depth of a schedule."""
+        micro_batches = self.workload.micro_batches
+        return make_stages(cuts=cuts, groups=groups, samples=samples, depth=depth, micro_batches=micro_batches)
+
+    def plan(
+        self,
+        *,
+        planner: str,
+        stages: Iterable[Stage],
         proof: Proof | None = None,
         predicted_s: float | None = None,
     ) -> Plan:
-        """The plan of these stages, not yet checked."""
-        micro_batches = self.workload.micro_batches
+        """Return the plan of these stages, not yet checked."""
         return Plan(
             model=self.model.name,
-            stages=make_stages(cuts=cuts, groups=groups, samples=samples, depth=depth, micro_batches=micro_batches),
-            micro_batches=micro_batches,
+            stages=tuple(stages),
+            micro_batches=self.workload.micro_batches,
             micro_batch_samples=self.workload.micro_batch_samples,
             planner=planner,
             proof=proof,

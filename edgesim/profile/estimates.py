@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from edgesim.cluster import Device
 from edgesim.errors import ProfileError
 from edgesim.model import Block, Model, divided
-from edgesim.profile.point import FORWARD, UPDATE, Amount
+from edgesim.profile.point import FORWARD, UPDATE, Portion
 
 # Bytes an update moves per byte of parameters: read parameter and gradient, write parameter (plain SGD).
 _UPDATE_TOUCHES = 3
@@ -14,7 +14,7 @@ _UPDATE_TOUCHES = 3
 _UPDATE_FLOP_PER_PARAMETER = 2
 
 
-def estimated_s(device: Device, block: Block, op: str, amount: Amount) -> float:
+def estimated_s(device: Device, block: Block, op: str, portion: Portion) -> float:
     """Seconds of a block, or of a share of its heads or columns: its arithmetic, and then what it moves.
 
     ``FLOP / (efficiency(FLOP) flop_per_s) + bytes / memory_bytes_per_s``
@@ -24,7 +24,7 @@ def estimated_s(device: Device, block: Block, op: str, amount: Amount) -> float:
     A single kernel takes the longer of the two (Williams et al., CACM 2009). A block is several, one after the other:
     products bound by arithmetic; norms, activations and copies by memory.
     """
-    samples, tokens, share, keys = amount
+    samples, tokens, share, keys = portion
     block = block if share == 1 else divided(block, share)  # what is remembered is found by a long hash
     if op == UPDATE:
         trainable = block.parameter_bytes if block.trainable else 0
@@ -42,17 +42,20 @@ class Estimates:
 
     model: Model
     devices: Mapping[str, Device]
-    _answers: dict[tuple[str, str, str, Amount], float] = field(default_factory=dict, repr=False)
+    _answers: dict[tuple[str, str, str, Portion], float] = field(default_factory=dict, repr=False)
     _shares: dict[tuple[str, float], Block] = field(default_factory=dict, repr=False)
 
-    def block_s(self, device: str, block: str, op: str, amount: Amount) -> float:
+    def block_s(self, device: str, block: str, op: str, portion: Portion) -> float:
         """Seconds by :func:`estimated_s`. Raises ProfileError for a block, or a share of it, that the model lacks."""
-        asked = (device, block, op, amount)
+        asked = (device, block, op, portion)
         if asked not in self._answers:
             try:
-                if (block, amount.share) not in self._shares:
-                    self._shares[block, amount.share] = divided(self.model.block(block), amount.share)
-                part, whole = self._shares[block, amount.share], Amount(amount.samples, amount.tokens, 1.0, amount.keys)
+                if (block, portion.share) not in self._shares:
+                    self._shares[block, portion.share] = divided(self.model.block(block), portion.share)
+                part, whole = (
+                    self._shares[block, portion.share],
+                    Portion(portion.samples, portion.tokens, 1.0, portion.keys),
+                )
                 self._answers[asked] = estimated_s(self.devices[device], part, op, whole)
             except ValueError as error:
                 raise ProfileError(f"no estimate of {block} on {device}: {error}") from None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 FORWARD, BACKWARD, UPDATE = "F", "B", "UPDATE"
 
 
-class Amount(NamedTuple):
+class Portion(NamedTuple):
     """How much of a block is computed: samples and tokens, and the share of its heads or columns.
 
     ``samples`` is 0 for updates, ``share`` lies in (0, 1]. The tokens look at ``keys``: at themselves where it is None.
@@ -40,6 +40,6 @@ class Point:
             raise ValueError(f"profile: {self.block} on {self.device}: seconds must be >= 0, got {self.seconds}")
 
     @property
-    def amount(self) -> Amount:
+    def portion(self) -> Portion:
         """How much of the block it is."""
-        return Amount(samples=self.samples, tokens=self.tokens, share=self.share, keys=self.keys or None)
+        return Portion(samples=self.samples, tokens=self.tokens, share=self.share, keys=self.keys or None)

@@ -15,7 +15,7 @@ from edgesim.errors import ProfileError
 from edgesim.model import Layer
 from edgesim.profile.estimates import Estimates
 from edgesim.profile.lines import Line, between, leave_one_out_error, line_through
-from edgesim.profile.point import Amount, Point
+from edgesim.profile.point import Point, Portion
 
 Which = tuple[str, str, str]  # device, block and op
 Table = dict[float, dict[float, dict[float, Line]]]  # by share, tokens and keys: seconds over samples
@@ -63,21 +63,21 @@ class Profile:
             by_tokens.setdefault(tokens, {})[keys] = line_through(lines[device, block, op, share, tokens, keys])
         return tables
 
-    def block_s(self, *, device: str, block: str, op: str, amount: Amount) -> float:
+    def block_s(self, *, device: str, block: str, op: str, portion: Portion) -> float:
         """Seconds of so much of one named block or part.
 
         From the table, else from the estimates behind it. Raises ProfileError where neither knows.
         """
         try:
-            return self._from_table((device, block, op), amount)
+            return self._from_table((device, block, op), portion)
         except ProfileError:
             if self.estimates is None or device not in self.estimates.devices:
                 raise
-        return self.estimates.block_s(device, block, op, amount)
+        return self.estimates.block_s(device, block, op, portion)
 
-    def _from_table(self, which: Which, amount: Amount) -> float:
+    def _from_table(self, which: Which, portion: Portion) -> float:
         device, block, op = which
-        samples, tokens, share, keys = amount
+        samples, tokens, share, keys = portion
         if which not in self._tables:
             raise ProfileError(self._missing(device, block, op))
         of = f"{op} of {block!r} on {device}"
@@ -122,10 +122,10 @@ class Profile:
     def layer_s(self, *, device: str, layer: Layer, op: str, samples: int, tokens: int) -> float:
         """Seconds of a whole layer: its own point where there is one, else the sum over its blocks."""
         if 1.0 in self._tables.get((device, layer.name, op), {}):
-            return self.block_s(device=device, block=layer.name, op=op, amount=Amount(samples, tokens))
-        amount = Amount(samples, tokens)
+            return self.block_s(device=device, block=layer.name, op=op, portion=Portion(samples, tokens))
+        portion = Portion(samples, tokens)
         return sum(
-            self.block_s(device=device, block=f"{layer.name}/{block.name}", op=op, amount=amount)
+            self.block_s(device=device, block=f"{layer.name}/{block.name}", op=op, portion=portion)
             for block in layer.blocks
         )
 

@@ -8,7 +8,7 @@ from edgesim.cluster import Device, Origin
 from edgesim.errors import ProfileError
 from edgesim.model import Block, Layer, Model
 from edgesim.profile.estimates import Estimates, estimated_s
-from edgesim.profile.point import BACKWARD, FORWARD, UPDATE, Amount, Point
+from edgesim.profile.point import BACKWARD, FORWARD, UPDATE, Point, Portion
 from edgesim.profile.profile import Profile
 
 
@@ -20,7 +20,7 @@ def estimate(model: Model, devices: Sequence[Device], *, samples: Sequence[int],
     by_name = {device.name: device for device in devices}
     tables = ((FORWARD, samples), (BACKWARD, samples), (UPDATE, (0,)))
     points = (
-        _estimated(device, layer, block, op, Amount(count, tokens))
+        _estimated(device, layer, block, op, Portion(count, tokens))
         for device in by_name.values()
         for layer in model.layers
         for block in layer.blocks
@@ -36,15 +36,15 @@ def estimate(model: Model, devices: Sequence[Device], *, samples: Sequence[int],
     )
 
 
-def _estimated(device: Device, layer: Layer, block: Block, op: str, amount: Amount) -> Point:
+def _estimated(device: Device, layer: Layer, block: Block, op: str, portion: Portion) -> Point:
     return Point(
         block=f"{layer.name}/{block.name}",
         device=device.name,
         op=op,
-        samples=amount.samples,
-        tokens=amount.tokens,
+        samples=portion.samples,
+        tokens=portion.tokens,
         share=1.0,
-        seconds=estimated_s(device, block, op, amount),
+        seconds=estimated_s(device, block, op, portion),
     )
 
 

@@ -72,7 +72,7 @@ class Durations:
             return task.nbytes / device.disk_bytes_per_s
         if task.block:
             work = work_of(task, self.model, self.tokens)
-            return self.profile.block_s(device=device.name, block=work.block, op=work.op, amount=work.amount)
+            return self.profile.block_s(device=device.name, block=work.block, op=work.op, portion=work.portion)
         samples = 0 if task.op is Op.UPDATE else task.samples[1] - task.samples[0]
         layers = self.model.layers[slice(*task.layers)]
         return self.profile.layers_s(device=device.name, layers=layers, op=task.op, samples=samples, tokens=self.tokens)

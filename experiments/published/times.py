@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from edgesim.cluster import Device, EfficiencyCurve
-from edgesim.profile import BACKWARD, FORWARD, Amount, estimated_s
+from edgesim.profile import BACKWARD, FORWARD, Portion, estimated_s
 from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
 from experiments.published.claims import (
@@ -80,4 +80,4 @@ def seconds(device: Device, title: str, method: str, metric: str) -> float:
     """The seconds of one sample of sixteen: the sum over all blocks, as over the stages of a pipeline."""
     ops = (FORWARD,) if metric == "forward per sample" else (FORWARD, BACKWARD)
     blocks = [block for layer in model(title, method).layers for block in layer.blocks]
-    return sum(estimated_s(device, block, op, Amount(SAMPLES, TOKENS)) for block in blocks for op in ops) / SAMPLES
+    return sum(estimated_s(device, block, op, Portion(SAMPLES, TOKENS)) for block in blocks for op in ops) / SAMPLES

@@ -11,9 +11,11 @@ def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
     formed = problem.group(groups)
     plan = problem.plan(
         planner="even",
-        cuts=even_cuts(len(problem.model.layers), len(formed)),
-        groups=formed,
-        samples=[even_shares(problem.workload.micro_batch_samples, len(group)) for group in formed],
-        depth=depth,
+        stages=problem.stages(
+            cuts=even_cuts(len(problem.model.layers), len(formed)),
+            groups=formed,
+            samples=[even_shares(problem.workload.micro_batch_samples, len(group)) for group in formed],
+            depth=depth,
+        ),
     )
     return problem.check(plan)

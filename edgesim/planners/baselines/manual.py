@@ -26,9 +26,11 @@ def manual(
     micro_batch_samples = problem.workload.micro_batch_samples
     plan = problem.plan(
         planner="manual",
-        cuts=cuts or even_cuts(len(problem.model.layers), len(formed)),
-        groups=formed,
-        samples=samples or [even_shares(micro_batch_samples, len(group)) for group in formed],
-        depth=depth,
+        stages=problem.stages(
+            cuts=cuts or even_cuts(len(problem.model.layers), len(formed)),
+            groups=formed,
+            samples=samples or [even_shares(micro_batch_samples, len(group)) for group in formed],
+            depth=depth,
+        ),
     )
     return problem.check(plan)

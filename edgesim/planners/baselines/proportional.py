@@ -33,7 +33,11 @@ def proportional(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
         objective=Objective.SLOWEST_COMPUTATION,
         value=slowest_s,
     )
-    plan = problem.plan(planner="proportional", cuts=cuts, groups=formed, samples=samples, depth=depth, proof=proof)
+    plan = problem.plan(
+        planner="proportional",
+        stages=problem.stages(cuts=cuts, groups=formed, samples=samples, depth=depth),
+        proof=proof,
+    )
     return problem.check(plan)
 
 

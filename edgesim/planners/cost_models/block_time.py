@@ -28,7 +28,7 @@ from edgesim.plan import Plan
 from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.cost_models.phases import Computation, Phase, RingRounds
 from edgesim.planners.problem import Problem
-from edgesim.profile import UPDATE, Amount
+from edgesim.profile import UPDATE, Portion
 
 Row = tuple[float, int]  # seconds, and how many steps of the ring come on top
 
@@ -105,10 +105,10 @@ class BlockCosts:
     def _profiled_s(self, device: str, work: Computation, samples: int, tokens: int, share: float) -> float:
         """The profile's seconds; straight from its formula where its table cannot tell: so it is quick."""
         profile = self.problem.profile
-        estimates, amount = profile.estimates, Amount(samples, tokens, share, work.keys)
+        estimates, portion = profile.estimates, Portion(samples, tokens, share, work.keys)
         if estimates and device in estimates.devices and not self._may_tell(device, work, tokens, share):
-            return estimates.block_s(device, work.block, work.op, amount)
-        return profile.block_s(device=device, block=work.block, op=work.op, amount=amount)
+            return estimates.block_s(device, work.block, work.op, portion)
+        return profile.block_s(device=device, block=work.block, op=work.op, portion=portion)
 
     def _may_tell(self, device: str, work: Computation, tokens: int, share: float) -> bool:
         """Whether the table has such a point, or several to look between."""

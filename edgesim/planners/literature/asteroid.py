@@ -44,10 +44,7 @@ def asteroid(problem: Problem) -> Plan:
     proof = Proof(method="asteroid", objective=Objective.HPP_ROUND, value=best.latency_s)
     plan = problem.plan(
         planner="asteroid",
-        cuts=best.cuts,
-        groups=best.groups,
-        samples=best.samples,
-        depth=Depth.ASTEROID,
+        stages=problem.stages(cuts=best.cuts, groups=best.groups, samples=best.samples, depth=Depth.ASTEROID),
         proof=proof,
         predicted_s=best.latency_s,
     )

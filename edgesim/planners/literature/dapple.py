@@ -100,10 +100,12 @@ def dapple(problem: Problem) -> Plan:
     proof = Proof(method="dapple", objective=Objective.PIPELINE_LATENCY, value=best_s)
     plan = problem.plan(
         planner="dapple",
-        cuts=best.cuts,
-        groups=best.groups,
-        samples=[costs.slices(group) for group in best.groups],
-        depth=Depth.ONE_F_ONE_B,
+        stages=problem.stages(
+            cuts=best.cuts,
+            groups=best.groups,
+            samples=[costs.slices(group) for group in best.groups],
+            depth=Depth.ONE_F_ONE_B,
+        ),
         proof=proof,
         predicted_s=best_s,
     )

@@ -44,10 +44,7 @@ def eco_fl(problem: Problem) -> Plan:
     value = max(slowest_s(p, start, stop) for p, (start, stop) in enumerate(pairwise(cuts)))
     plan = problem.plan(
         planner="eco_fl",
-        cuts=cuts,
-        groups=groups,
-        samples=[[samples]] * len(groups),
-        depth=Depth.ONE_F_ONE_B,
+        stages=problem.stages(cuts=cuts, groups=groups, samples=[[samples]] * len(groups), depth=Depth.ONE_F_ONE_B),
         proof=Proof(method="eco_fl", objective=Objective.SLOWEST_STAGE, value=value),
     )
     return problem.check(replace(plan, stages=_as_deep_as_fits(costs, plan.stages)))

@@ -25,10 +25,12 @@ def exo(problem: Problem) -> Plan:
     )
     plan = problem.plan(
         planner="exo",
-        cuts=(0, *accumulate(layers)),
-        groups=groups,
-        samples=[[problem.workload.micro_batch_samples]] * len(groups),
-        depth=Depth.ONE_F_ONE_B,
+        stages=problem.stages(
+            cuts=(0, *accumulate(layers)),
+            groups=groups,
+            samples=[[problem.workload.micro_batch_samples]] * len(groups),
+            depth=Depth.ONE_F_ONE_B,
+        ),
         proof=proof,
     )
     return problem.check(plan)

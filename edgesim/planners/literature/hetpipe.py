@@ -53,10 +53,7 @@ def hetpipe(problem: Problem, *, workers: int | None = None) -> Plan:
     groups = list(zip(*formed, strict=True))
     plan = problem.plan(
         planner="hetpipe",
-        cuts=cuts,
-        groups=groups,
-        samples=[shares] * len(groups),
-        depth=Depth.ONE_F_ONE_B,
+        stages=problem.stages(cuts=cuts, groups=groups, samples=[shares] * len(groups), depth=Depth.ONE_F_ONE_B),
         proof=proof,
     )
     return problem.check(plan)

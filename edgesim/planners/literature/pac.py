@@ -50,10 +50,12 @@ def pac(problem: Problem) -> Plan:
     proof = Proof(method="pac", objective=Objective.THREE_PHASES, value=seconds)
     plan = problem.plan(
         planner="pac",
-        cuts=best.cuts,
-        groups=best.groups,
-        samples=[_equal(problem, group) for group in best.groups],
-        depth=Depth.ONE_F_ONE_B,
+        stages=problem.stages(
+            cuts=best.cuts,
+            groups=best.groups,
+            samples=[_equal(problem, group) for group in best.groups],
+            depth=Depth.ONE_F_ONE_B,
+        ),
         proof=proof,
         predicted_s=seconds,
     )

@@ -42,11 +42,13 @@ def pipedream(problem: Problem) -> Plan:
     )
     plan = problem.plan(
         planner="pipedream",
-        cuts=cuts,
-        groups=groups,
-        depth=Depth.ONE_F_ONE_B,
+        stages=problem.stages(
+            cuts=cuts,
+            groups=groups,
+            depth=Depth.ONE_F_ONE_B,
+            samples=[even_shares(problem.workload.micro_batch_samples, len(group)) for group in groups],
+        ),
         proof=proof,
-        samples=[even_shares(problem.workload.micro_batch_samples, len(group)) for group in groups],
     )
     return problem.check(plan)
 

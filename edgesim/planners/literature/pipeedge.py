@@ -44,10 +44,12 @@ def pipeedge(problem: Problem) -> Plan:
     )
     plan = problem.plan(
         planner="pipeedge",
-        cuts=cuts,
-        groups=[(left[t].pop(0),) for t in order],
-        samples=[(samples,)] * len(order),
-        depth=Depth.ONE_F_ONE_B,
+        stages=problem.stages(
+            cuts=cuts,
+            groups=[(left[t].pop(0),) for t in order],
+            samples=[(samples,)] * len(order),
+            depth=Depth.ONE_F_ONE_B,
+        ),
         proof=proof,
     )
     return problem.check(plan)

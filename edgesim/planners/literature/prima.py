@@ -40,10 +40,9 @@ def prima(problem: Problem) -> Plan:
         raise nothing_fits(costs, "chain of devices in rank order", samples=samples)
     plan = problem.plan(
         planner="prima",
-        cuts=cuts,
-        groups=[(rank,) for rank in ranks],
-        samples=[(samples,)] * len(ranks),
-        depth=Depth.ONE_F_ONE_B,
+        stages=problem.stages(
+            cuts=cuts, groups=[(rank,) for rank in ranks], samples=[(samples,)] * len(ranks), depth=Depth.ONE_F_ONE_B
+        ),
         proof=Proof(method="prima", objective=Objective.REQUEST_LATENCY, value=latency_s),
         predicted_s=latency_s if problem.workload.micro_batches == 1 else None,
     )

@@ -77,15 +77,7 @@ class Evaluator:
                     in_flight=int(columns.depth[number]),
                 )
             )
-        problem = self.modes.original
-        return Plan(
-            model=problem.model.name,
-            stages=tuple(stages),
-            micro_batches=problem.workload.micro_batches,
-            micro_batch_samples=problem.workload.micro_batch_samples,
-            planner=self.planner,
-            profile_hash=problem.profile.hash,
-        )
+        return self.modes.original.plan(planner=self.planner, stages=stages)
 
     def plan(self, choice: Choice, proof: Proof) -> Plan:
         """Return the checked plan of boards in modes."""

@@ -89,17 +89,7 @@ class PipelineSearch:
                     samples=tuple(n for _, n in shares),
                 )
             )
-        workload = self.problem.workload
-        return Plan(
-            model=self.problem.model.name,
-            stages=tuple(stages),
-            micro_batches=workload.micro_batches,
-            micro_batch_samples=workload.micro_batch_samples,
-            planner=self.planner,
-            predicted_s=predicted_s,
-            proof=proof,
-            profile_hash=self.problem.profile.hash,
-        )
+        return self.problem.plan(planner=self.planner, stages=stages, proof=proof, predicted_s=predicted_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
