@@ -19,7 +19,8 @@ from edgesim.plan import Depth, Plan, make_stages
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
-from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, Kept
+from edgesim.planners.exact.pipelines.search import SearchOptions
+from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, KeptSamples
 from edgesim.planners.exact.two_phases.ilp_two_phases import TwoPhases, ilp_two_phases, two_phases
 from edgesim.planners.exact.two_phases.redistribution import Redistribution
 from edgesim.planners.problem import Problem
@@ -115,8 +116,8 @@ def test_a_rank_keeps_the_outputs_of_the_samples_that_it_will_compute_in_memory_
     )
     sample_bytes = a_phase(roomy, 7).sample_bytes
     tight = a_problem([1e9, 1e9], samples=4, memory_bytes=[held.total_bytes + 10.5 * sample_bytes, 1e9])
-    assert a_phase(tight, 7).kept(0, 3, 2) == Kept(rank=0, in_memory=10, on_disk=3 * 2 * 7 - 10)
-    assert a_phase(tight, 7).kept(1, 1, 2) == Kept(rank=1, in_memory=1 * 2 * 7, on_disk=0)
+    assert a_phase(tight, 7).kept(0, 3, 2) == KeptSamples(rank=0, in_memory=10, on_disk=3 * 2 * 7 - 10)
+    assert a_phase(tight, 7).kept(1, 1, 2) == KeptSamples(rank=1, in_memory=1 * 2 * 7, on_disk=0)
     assert a_phase(tight, 7, disk_bytes=32 * sample_bytes).kept(0, 3, 2) is not None
     assert a_phase(tight, 7, disk_bytes=31.9 * sample_bytes).kept(0, 3, 2) is None
     too_small = a_problem([1e9, 1e9], samples=4, memory_bytes=[held.total_bytes - 1, 1e9])
@@ -127,7 +128,7 @@ def test_an_iteration_computes_the_side_network_and_reads_what_lies_on_disk() ->
     problem = a_problem([1e9], micro_batches=4, disk_bytes_per_s=1000.0)
     phase = a_phase(problem, 5)
     alone_s = iteration_s(phase.second, phase_plan(phase, (2,)))
-    in_memory, on_disk = Kept(rank=0, in_memory=40, on_disk=0), Kept(rank=0, in_memory=10, on_disk=30)
+    in_memory, on_disk = KeptSamples(rank=0, in_memory=40, on_disk=0), KeptSamples(rank=0, in_memory=10, on_disk=30)
     assert phase.iteration_s((2,), [in_memory]) == pytest.approx(alone_s)
     read_s = 30 * phase.sample_bytes / 1000.0 / 5
     assert phase.iteration_s((2,), [on_disk]) == pytest.approx(alone_s + read_s)
@@ -158,7 +159,7 @@ def test_seconds_of_whole_layers_do_not_count_once_their_backbone_is_gone() -> N
         for n in (1, 2)
     )
     measured = replace(problem, profile=replace(problem.profile, points=(*problem.profile.points, *whole)))
-    kept = Kept(rank=0, in_memory=8, on_disk=0)
+    kept = KeptSamples(rank=0, in_memory=8, on_disk=0)
     before, after = (a_phase(asked, 2).iteration_s((2,), [kept]) for asked in (problem, measured))
     assert after == pytest.approx(before)
 
@@ -330,7 +331,7 @@ def test_stopped_early_the_bound_still_holds() -> None:
     problem = a_problem([1e8, 2e8, 3e8], layers=2, samples=4, epochs=20)
     best = two_phases(problem, samples=400)
     assert best.second is not None
-    early = two_phases(problem, samples=400, time_limit_s=0.0)
+    early = two_phases(problem, samples=400, options=SearchOptions(depth=Depth.ONE_F_ONE_B, time_limit_s=0.0))
     assert early.proof.status is Status.FEASIBLE
     assert early.proof.bound is not None
     assert early.proof.bound <= best.total_s <= early.total_s

@@ -14,11 +14,11 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.planners.enumeration import sums
+from edgesim.planners.exact.all_shares import AllSharesCandidates
 from edgesim.planners.exact.energy.candidate_energy import StageEnergy
 from edgesim.planners.exact.energy.power_modes import ModeExpansion
 from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Loads
-from edgesim.planners.exact.pipelines.candidates import Candidates, Group, PipelineFamily
+from edgesim.planners.exact.pipelines.candidates import Group, PipelineFamily
 from edgesim.planners.exact.pipelines.columns import Columns
 from edgesim.profile import BACKWARD, FORWARD
 
@@ -37,7 +37,7 @@ class BoardOptions:
     values: dict[str, Floats]
 
 
-class PowerCandidates(Candidates):
+class PowerCandidates(AllSharesCandidates):
     """The candidates of a problem in modes.
 
     ``budget_j`` is [kind] what a device may draw per iteration, ``idle_w`` [kind] what a working device adds to the
@@ -48,7 +48,6 @@ class PowerCandidates(Candidates):
         self, modes: ModeExpansion, family: PipelineFamily, *, budget_j: Sequence[float], idle_w: Sequence[float]
     ) -> None:
         self.modes = modes
-        self.totals: dict[tuple[int, ...], Ints] = {}
         super().__init__(modes.expanded, family, kinds=modes.kinds)
         self.energy, self.idle_w = StageEnergy(self, budget_j), idle_w
 
@@ -68,25 +67,6 @@ class PowerCandidates(Candidates):
                 group = tuple((kind, chosen.count(kind)) for kind in dict.fromkeys(chosen))
                 if all(n <= most for n, most in zip(self.boards(group), self.devices, strict=True)):
                     yield group
-
-    def ways_to_share(self, group: Group) -> Ints:
-        """Return, [way, kind], the largest share of a replica of each kind, in all ways to share; totals are kept."""
-        key = tuple(n for _, n in group)
-        if key not in self.totals:
-            ways = [way for way in sums(self.samples, len(key)) if all(s >= n for s, n in zip(way, key, strict=True))]
-            self.totals[key] = np.array(ways, dtype=np.int64).reshape(-1, len(key))
-        most: Ints = -(-self.totals[key] // np.array(key))
-        return most
-
-    def shares(self, g: int, split: int) -> list[tuple[int, int]]:
-        """Return (kind, samples) of each replica: a kind's replicas share its total evenly, larger parts first."""
-        group = self.groups[g]
-        totals = self.totals[tuple(n for _, n in group)][split].tolist()
-        return [
-            (kind, total // n + (i < total % n))
-            for (kind, n), total in zip(group, totals, strict=True)
-            for i in range(n)
-        ]
 
     @cached_property
     def columns(self) -> Columns:
@@ -133,7 +113,7 @@ class PowerCandidates(Candidates):
         """Return, [way, range], all that rows and the objective see of a group, by name; ``latest`` is negated."""
         group, splits = self.groups[g], self.splits[g]
         shape = len(splits), len(self.ranges)
-        energy = self.energy.of_group(group, self.totals[tuple(n for _, n in group)])
+        energy = self.energy.of_group(group, self.totals(group))
         loads: Loads = self.links.loads(group, splits, self.ranges)
         return {
             "forward_s": self._slowest(group, splits, FORWARD),

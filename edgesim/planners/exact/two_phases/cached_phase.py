@@ -1,4 +1,4 @@
-"""What would the epochs cost that are trained from the activation cache? Data parallelism over parallel adapters alone.
+"""What do the epochs take that are trained from the activation cache? Data parallelism over parallel adapters alone.
 
 Once the frozen layers' outputs b_0 .. b_l of all samples are cached, later epochs train the side network by data
 parallelism (Pluto and Charon, PAC, arXiv 2408.10746). A rank that computes n of the B samples of every micro-batch
@@ -6,7 +6,7 @@ keeps the outputs of just these, n / B of the data set, and needs of every epoch
 
     I M (F(n) + B(n)) + on_disk cache_bytes / disk_bytes_per_s
 
-the slowest of all, and behind it, I times, the all-reduce of the adapters' gradients and the update. Assumed: as many
+of which the slowest counts, and I times the all-reduce of the adapters' gradients and the update. Assumed: as many
 samples stay in memory as fit beside the training; the others are read before they are computed, not meanwhile. A head
 whose words are tied to the embedding keeps a copy, because the embedding is gone.
 """
@@ -29,7 +29,7 @@ Shares = tuple[int, ...]  # [rank] samples of a micro-batch in the second phase;
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptSamples:
     """How many of the data set's samples a rank keeps the outputs of, and where."""
 
     rank: int
@@ -38,7 +38,7 @@ class Kept:
 
     @property
     def samples(self) -> int:
-        """All of them."""
+        """How many there are in all."""
         return self.in_memory + self.on_disk
 
 
@@ -62,7 +62,7 @@ class CachedPhase:
 
     @cached_property
     def costs(self) -> StageCosts:
-        """Seconds of the side network."""
+        """The seconds of the side network's stages."""
         return StageCosts(self.second)
 
     @cached_property
@@ -73,15 +73,15 @@ class CachedPhase:
 
     @cached_property
     def sample_bytes(self) -> int:
-        """Of all layers: what the cache keeps of a sample."""
+        """The bytes of all layers' outputs that the cache keeps of one sample."""
         return sum(self.layer_bytes)
 
     def samples(self, share: int) -> int:
-        """How many of the data set's samples a share of every micro-batch is; the last batch is taken for full."""
+        """Return how many of the data set's samples a share of every micro-batch is; the last batch counts as full."""
         return self.iterations * self.problem.workload.micro_batches * share
 
-    def kept(self, rank: int, share: int, replicas: int) -> Kept | None:
-        """Where the outputs of its samples lie; None where memory or disk is too small."""
+    def kept(self, rank: int, share: int, replicas: int) -> KeptSamples | None:
+        """Return where a rank keeps its samples' outputs; None where memory or disk is too small."""
         device, samples = self.problem.cluster.devices[rank], self.samples(share)
         held = held_bytes(
             self.second.model,
@@ -99,50 +99,50 @@ class CachedPhase:
         in_memory = int(min(samples, free // self.sample_bytes))
         if free < 0 or (samples - in_memory) * self.sample_bytes > self.disk_bytes[rank]:
             return None
-        return Kept(rank=rank, in_memory=in_memory, on_disk=samples - in_memory)
+        return KeptSamples(rank=rank, in_memory=in_memory, on_disk=samples - in_memory)
 
     @cached_property
     def tied_bytes(self) -> float:
-        """Of copies of the embedding's words."""
+        """The bytes of copies of the embedding's words."""
         return sum(nbytes for _, _, nbytes in tied(self.second))
 
     @property
     def in_flight(self) -> int:
-        """Micro-batches, in a pipeline of one stage."""
+        """The micro-batches in flight, in a pipeline of one stage."""
         return in_flight(self.depth, stage=0, stages=1, micro_batches=self.problem.workload.micro_batches)
 
     def stage(self, ranks: tuple[int, ...], samples: tuple[int, ...]) -> Stage:
-        """All layers on these ranks."""
+        """Return the one stage of all layers on these ranks."""
         layers = len(self.problem.model.layers)
         return Stage(layers=(0, layers), ranks=ranks, samples=samples, in_flight=self.in_flight)
 
     def stage_of(self, shares: Shares) -> Stage:
-        """The ranks that take part."""
+        """Return the stage of the ranks that take part."""
         ranks = tuple(rank for rank, share in enumerate(shares) if share)
         return self.stage(ranks, tuple(shares[rank] for rank in ranks))
 
-    def kept_by_all(self, shares: Shares) -> tuple[Kept, ...]:
-        """Of all ranks that take part; nothing where one of them has no place for its samples' outputs."""
+    def kept_by_all(self, shares: Shares) -> tuple[KeptSamples, ...]:
+        """Return what all ranks that take part keep; nothing where one has no place for its samples' outputs."""
         replicas = sum(share > 0 for share in shares)
-        found = [self.kept(rank, share, replicas) for rank, share in enumerate(shares) if share]
-        fitting = tuple(kept for kept in found if kept)
-        return fitting if len(fitting) == len(found) else ()
+        of_ranks = [self.kept(rank, share, replicas) for rank, share in enumerate(shares) if share]
+        fitting = tuple(kept for kept in of_ranks if kept)
+        return fitting if len(fitting) == len(of_ranks) else ()
 
-    def rank_s(self, share: int, kept: Kept) -> float:
-        """Seconds of an iteration on one rank, reading included."""
+    def rank_s(self, share: int, kept: KeptSamples) -> float:
+        """Return the seconds of an iteration on one rank, reading included."""
         workload, layers = self.second.workload, (0, len(self.second.model.layers))
         reading_s = kept.on_disk * self.sample_bytes / self.problem.cluster.devices[kept.rank].disk_bytes_per_s
         computing_s = sum(self.costs.seconds(kept.rank, layers, op, share) for op in (FORWARD, BACKWARD))
         return workload.micro_batches * computing_s + reading_s / self.iterations
 
-    def iteration_s(self, shares: Shares, kept: Sequence[Kept]) -> float:
-        """Seconds of an iteration: the slowest rank, then all-reduce and update."""
+    def iteration_s(self, shares: Shares, kept: Sequence[KeptSamples]) -> float:
+        """Return the seconds of an iteration: the slowest rank, then all-reduce and update."""
         ending_s = stage_times(self.costs, self.stage_of(shares)).ending_s
         return max(self.rank_s(shares[of.rank], of) for of in kept) + ending_s
 
 
 def _of_adapters(profile: Profile, model: Model) -> Profile:
-    """The profile for the model without its backbone: blocks keep their seconds, whole layers are no longer whole."""
+    """Return the profile without the backbone: blocks keep their seconds, whole layers are no longer whole."""
     head = model.layers[-1].name
     points = tuple(point for point in profile.points if "/" in point.block or point.block == head)
     return replace(profile, model=model.name, points=points)

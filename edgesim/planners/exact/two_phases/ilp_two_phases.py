@@ -2,8 +2,8 @@
 
 PAC (arXiv 2408.10746) plans its first epoch as if there were no others. Here an integer programme decides together: the
 pipeline of the first epoch, whether its frozen layers' outputs are cached at all, which devices train the adapters from
-the cache in the epochs behind it, with how many samples of a micro-batch each, and what each keeps in memory and on
-disk. ``search.py`` has the objective; every assumption stands in ``cached_phase.py`` and ``redistribution.py``.
+the cache in the epochs after it, with how many samples of a micro-batch each, and what each keeps in memory and on
+disk. ``search.py`` states the objective, ``cached_phase.py`` and ``redistribution.py`` every assumption.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from time import perf_counter
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.milp import INF
-from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
-from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, Kept
-from edgesim.planners.exact.two_phases.search import CachingSearch, Incumbent, plain, with_cache
+from edgesim.planners.exact.pipelines.search import PipelineSearch, SearchOptions
+from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, KeptSamples
+from edgesim.planners.exact.two_phases.search import CacheSearch, CachingSearch, Incumbent, without_cache
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof, bound_or_none
 
 NAME = "ilp_two_phases"
+OF_1F1B = SearchOptions(depth=Depth.ONE_F_ONE_B)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class TwoPhases:
 
     first: Plan
     second: Plan | None
-    kept: tuple[Kept, ...]
+    kept: tuple[KeptSamples, ...]
     redistribution_s: float
     epochs: int
     iterations: int
@@ -44,7 +44,7 @@ class TwoPhases:
 
     @property
     def total_s(self) -> float:
-        """Of all epochs."""
+        """The seconds of all epochs."""
         first_s = self.first.predicted_s or 0.0
         if self.second is None:
             return self.epochs * self.iterations * first_s
@@ -63,17 +63,9 @@ def ilp_two_phases(
     time_limit_s: float = 60.0,
     gap: float = 1e-6,
 ) -> Plan:
-    """The first phase of :func:`two_phases`; its proof is of both phases together."""
-    return two_phases(
-        problem,
-        samples=samples,
-        disk_bytes=disk_bytes,
-        depth=depth,
-        replicas=replicas,
-        stages=stages,
-        time_limit_s=time_limit_s,
-        gap=gap,
-    ).first
+    """Return the first phase of :func:`two_phases`; its proof is of both phases together."""
+    options = SearchOptions(depth=depth, replicas=replicas, stages=stages, time_limit_s=time_limit_s, gap=gap)
+    return two_phases(problem, samples=samples, disk_bytes=disk_bytes, options=options).first
 
 
 def two_phases(
@@ -81,41 +73,34 @@ def two_phases(
     *,
     samples: int,
     disk_bytes: float | Sequence[float] | None = None,
-    depth: Depth = Depth.ONE_F_ONE_B,
-    replicas: int | None = None,
-    stages: int | None = None,
-    time_limit_s: float = 60.0,
-    gap: float = 1e-6,
+    options: SearchOptions = OF_1F1B,
 ) -> TwoPhases:
-    """The best pair of phases for ``workload.epochs`` epochs of so many samples, proven within the gap or the time.
+    """Return the best pair of phases for ``workload.epochs`` epochs of so many samples, proven within gap or time.
 
-    ``workload.cache`` allows a cache; a single epoch never has one. ``disk_bytes`` is what each rank may keep on disk,
-    without a limit if it is None. Stages have at most so many replicas, and a pipeline so many stages.
+    ``workload.cache`` allows a cache; a single epoch never has one. ``disk_bytes`` is what each rank may keep on disk;
+    None: without a limit.
 
     Raises InfeasibleError if the whole model fits nowhere, naming a device and a number; PlanError for a cache without
     parallel adapters, for inference, and where the workload says itself how many samples stay in memory.
     """
     began_s = perf_counter()
     workload, iterations = problem.workload, _iterations(problem, samples)
-    kinds = interchangeable(problem.cluster)
-    family = PipelineFamily(depth=depth, replicas=most_replicas(problem, replicas, kinds), stages=stages)
-    search = PipelineSearch(problem, family, planner=NAME)
-    found = search.run(time_limit_s=time_limit_s, gap=gap)
-    if not found.choice:
-        raise InfeasibleError(why_no_pipeline(search.candidates, found))
-    best = plain(search, found, (workload.epochs, iterations))
+    search = PipelineSearch(problem, options.family(problem, interchangeable(problem.cluster)), planner=NAME)
+    result = search.run(time_limit_s=options.time_limit_s, gap=options.gap)
+    if not result.choice:
+        raise InfeasibleError(why_no_pipeline(search.candidates, result))
+    best = without_cache(search, result, workload.epochs * iterations)
     if workload.cache and workload.epochs > 1:
-        phase = CachedPhase(
-            problem=problem, iterations=iterations, disk_bytes=_disks(problem, disk_bytes), depth=Depth(depth)
-        )
-        with_cache(
-            phase, best, epochs=workload.epochs, first_bound_s=found.bound_s, deadline_s=began_s + time_limit_s, gap=gap
-        )
-    return _answer(problem, best, iterations, perf_counter() - began_s)
+        disks, depth = _disks(problem, disk_bytes), Depth(options.depth)
+        phase = CachedPhase(problem=problem, iterations=iterations, disk_bytes=disks, depth=depth)
+        deadline_s = began_s + options.time_limit_s
+        caching = CacheSearch(phase=phase, epochs=workload.epochs, deadline_s=deadline_s, gap=options.gap)
+        caching.improve(best, first_bound_s=result.bound_s)
+    return _planned(problem, best, iterations, perf_counter() - began_s)
 
 
 def _iterations(problem: Problem, samples: int) -> int:
-    """Of an epoch. Raises PlanError for what this planner is not for."""
+    """Return the iterations of an epoch. Raises PlanError for what this planner is not for."""
     workload = problem.workload
     if samples < 1:
         raise PlanError(f"{NAME}: an epoch has at least one sample, got samples={samples}")
@@ -135,18 +120,19 @@ def _iterations(problem: Problem, samples: int) -> int:
 
 
 def _disks(problem: Problem, disk_bytes: float | Sequence[float] | None) -> tuple[float, ...]:
-    """[rank] how much may be kept."""
+    """Return, [rank], how many bytes may be kept."""
     ranks = len(problem.ranks)
     if disk_bytes is None or isinstance(disk_bytes, int | float):
-        found = (INF if disk_bytes is None else float(disk_bytes),) * ranks
+        disks = (INF if disk_bytes is None else float(disk_bytes),) * ranks
     else:
-        found = tuple(float(nbytes) for nbytes in disk_bytes)
-    if len(found) != ranks or min(found) < 0:
-        raise PlanError(f"{NAME}: disk_bytes must be one number >= 0 or one for each of {ranks} ranks, got {found}")
-    return found
+        disks = tuple(float(nbytes) for nbytes in disk_bytes)
+    if len(disks) != ranks or min(disks) < 0:
+        raise PlanError(f"{NAME}: disk_bytes must be one number >= 0 or one for each of {ranks} ranks, got {disks}")
+    return disks
 
 
-def _answer(problem: Problem, best: Incumbent, iterations: int, seconds: float) -> TwoPhases:
+def _planned(problem: Problem, best: Incumbent, iterations: int, seconds: float) -> TwoPhases:
+    """Return the checked plans of the incumbent, with their proof; planning took so many seconds."""
     epochs = problem.workload.epochs
     proof = Proof(
         seconds=seconds,
@@ -158,7 +144,7 @@ def _answer(problem: Problem, best: Incumbent, iterations: int, seconds: float) 
         solver=" and ".join(best.solvers),
     )
     first_s = best.search.seconds(best.choice)
-    second, kept, redistribution_s = None, tuple[Kept, ...](), 0.0
+    second, kept, redistribution_s = None, tuple[KeptSamples, ...](), 0.0
     if best.to and isinstance(best.search, CachingSearch):
         first_s, redistribution_s = best.search.first_s(best.choice), best.search.redistribution_s(best.choice)
         kept, second = tuple(best.to.kept), _second(best, proof)
@@ -174,7 +160,7 @@ def _answer(problem: Problem, best: Incumbent, iterations: int, seconds: float) 
 
 
 def _second(best: Incumbent, proof: Proof) -> Plan:
-    """The checked plan of the second phase."""
+    """Return the checked plan of the second phase."""
     assert best.to is not None
     phase = best.to.phase
     problem, first = phase.second, best.search.draft(best.choice)
