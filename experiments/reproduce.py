@@ -44,15 +44,27 @@ def reproduce(experiment: str, name: str, results: Path, *, keep: bool, console:
         sweep(parse([f"experiment={experiment}", f"results={folder}"]))
         now = Path(folder) / "table.csv"
         write_text(now, to_csv(collect(name, Path(folder))))
-        moved = differences(read_table(kept), read_table(now), tolerance=TOLERANCE) if kept.exists() else []
-        if moved:
-            console.print(differences_table(moved, title=f"{name}: kept (A), now (B)", top=_SHOWN))
-        console.print(f"{name}: {len(moved)} numbers moved" if moved else f"{name}: nothing moved")
+        same = not kept.exists() or _same(kept, now, name, console, columns_may_differ=keep)
         if keep:
             write_text(kept, now.read_text())
             record(kept.parent, [kept.name], made(command("experiments.reproduce", [name, "--keep"])))
             console.print(f"{name}: kept in {kept}")
-    return not moved or keep
+    return same or keep
+
+
+def _same(kept: Path, now: Path, name: str, console: Console, *, columns_may_differ: bool) -> bool:
+    """Whether nothing moved, and on the screen what did. Raises ValueError if rows cannot be matched."""
+    try:
+        moved = differences(read_table(kept), read_table(now), tolerance=TOLERANCE)
+    except ValueError as error:
+        if not columns_may_differ:
+            raise
+        console.print(f"{name}: not comparable with what was kept: {error}")
+        return False
+    if moved:
+        console.print(differences_table(moved, title=f"{name}: kept (A), now (B)", top=_SHOWN))
+    console.print(f"{name}: {len(moved)} numbers moved" if moved else f"{name}: nothing moved")
+    return not moved
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
