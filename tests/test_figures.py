@@ -21,6 +21,7 @@ from matplotlib.transforms import Bbox
 from pandas import DataFrame
 from table_builders import made
 
+from experiments.analysis.tidy import RunStatus
 from experiments.configuration.command_line import ROOT
 from experiments.figures.__main__ import main
 from experiments.figures.catalogue import Folders, figure_names, load_figure, requests
@@ -185,11 +186,11 @@ def test_measured_points_carry_their_range_and_published_ones_are_hollow() -> No
 
 
 @pytest.mark.parametrize(
-    ("reason", "marker", "said"),
-    [("no link", "+", "failed"), ("out of memory: rank 0 needs more", "x", "OOM: out of memory")],
+    ("status", "marker", "said"),
+    [(RunStatus.FAILED, "+", "failed"), (RunStatus.OUT_OF_MEMORY, "x", "OOM: out of memory")],
 )
-def test_a_failed_run_is_marked_by_why_it_failed_and_no_bar_of_height_zero(reason: str, marker: str, said: str) -> None:
-    failed = {"method": "pipeline", "status": "failed", "samples_per_s": None, "reason": reason}
+def test_a_failed_run_is_marked_by_why_it_failed_and_no_bar_of_height_zero(status: str, marker: str, said: str) -> None:
+    failed = {"method": "pipeline", "status": str(status), "samples_per_s": None}
     ax = drawn("throughput", {}, failed)
     assert heights(ax) == [16.0]
     assert [line.get_marker() for line in ax.lines if len(line.get_xdata()) == 1] == [marker]
@@ -197,7 +198,7 @@ def test_a_failed_run_is_marked_by_why_it_failed_and_no_bar_of_height_zero(reaso
 
 
 def test_where_nothing_ran_there_is_nothing_to_read_off() -> None:
-    ax = drawn("throughput", {"status": "failed", "samples_per_s": None, "reason": "out of memory: rank 0"})
+    ax = drawn("throughput", {"status": str(RunStatus.OUT_OF_MEMORY), "samples_per_s": None})
     assert list(ax.get_yticks()) == []
 
 

@@ -99,7 +99,7 @@ def test_a_failing_run_is_a_row_with_its_reason_and_the_others_go_on(
 ) -> None:
     assert sweep("devices.slow.memory_bytes=1e4,1e9", "strategy=data") == 1
     table = rows(tmp_path).set_index("config.devices.slow.memory_bytes")
-    assert table.loc["10000.0", "status"] == "failed"
+    assert table.loc["10000.0", "status"] == "out_of_memory"
     assert "demo-slow" in table.loc["10000.0", "reason"]
     assert table.loc["1000000000.0", "status"] == "done"
     assert "1 failed: " in capfd.readouterr().err

@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 
 from edgesim.cluster import Device
-from edgesim.errors import PlanError
+from edgesim.errors import OutOfMemoryError, PlanError
 from edgesim.memory import Memory
 from edgesim.model import BlockKind, Model
 from edgesim.plan.stage import Stage
 from edgesim.units import show
 from edgesim.workload import Workload
-
-OUT_OF_MEMORY = (
-    "out of memory"  # how the refusal of a plan that does not fit begins; tables and figures know it by that
-)
 
 
 def check_shares(stage: Stage, model: Model, workload: Workload) -> None:
@@ -73,7 +69,7 @@ def _stage_of(stages: Sequence[Stage], layer: int) -> int:
 
 
 def check_memory(stage: Stage, rank: int, held: Memory, device: Device, head_room: float) -> None:
-    """Raise PlanError if a rank of the stage holds more than its device has, less the head room."""
+    """Raise OutOfMemoryError if a rank of the stage holds more than its device has, less the head room."""
     budget = device.budget_bytes(head_room)
     if held.total_bytes <= budget:
         return
@@ -81,8 +77,8 @@ def check_memory(stage: Stage, rank: int, held: Memory, device: Device, head_roo
     if not stage.divides_blocks:
         share, ways_out = f"{share} samples and {stage.in_flight} in flight", "fewer layers, samples or in flight"
     kept_free = f" ({head_room:.4g} of it kept free)" if head_room else ""
-    raise PlanError(
-        f"{OUT_OF_MEMORY}: rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')} for layers "
+    raise OutOfMemoryError(
+        f"rank {rank} ({device.name}) needs {show(held.total_bytes, 'B')} for layers "
         f"{stage.layers}, {share} (largest: {term}, {show(most, 'B')}), "
         f"and has {show(budget, 'B')}{kept_free} ({ways_out})"
     )

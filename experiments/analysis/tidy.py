@@ -5,6 +5,7 @@ Any column that is neither a result nor says where one comes from identifies the
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 
 import pandas as pd
@@ -87,6 +88,14 @@ _TEXTS = (*(name for name in IDENTITY if name not in {"devices", "bandwidth_bit_
 MBIT_PER_S = si("1 Mbit/s") / si("1 bit/s")
 
 Value = float | int | str | None
+
+
+class RunStatus(StrEnum):
+    """How a run of a study ended."""
+
+    DONE = "done"
+    OUT_OF_MEMORY = "out_of_memory"  # its plan does not fit, or no plan does
+    FAILED = "failed"  # for any other reason
 
 
 def identity(table: DataFrame, *, ignore: Collection[str] = (), results: Collection[str] = RESULTS) -> list[str]:

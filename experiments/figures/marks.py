@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from pandas import DataFrame
 
-from edgesim.plan import OUT_OF_MEMORY
 from experiments.analysis.names import reader_name
-from experiments.analysis.tidy import MBIT_PER_S
+from experiments.analysis.tidy import MBIT_PER_S, RunStatus
 from experiments.figures.style import BLACK, Look, label, looks
 
 RATE = "bandwidth_bit_per_s"
@@ -111,10 +110,11 @@ def _others(rows: DataFrame, ax: Axes, look: Look) -> None:
             zorder=3,
         )
         _explain(ax, player, marker="o", markerfacecolor="white" if face else BLACK, color=edge or BLACK)
-    failed = rows[rows["status"] == "failed"]
-    reasons = failed.get("reason", pd.Series(index=failed.index, dtype=object)).astype(str)
-    too_large = reasons.str.startswith(OUT_OF_MEMORY)
-    for marker, text, mine in (("+", "failed", failed[~too_large]), ("x", "OOM: out of memory", failed[too_large])):
+    for marker, text, ended in (
+        ("+", "failed", RunStatus.FAILED),
+        ("x", "OOM: out of memory", RunStatus.OUT_OF_MEMORY),
+    ):
+        mine = rows[rows["status"] == ended]
         if not mine.empty:
             ax.plot(
                 mine["at"],

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from edgesim.errors import EdgesimError, InfeasibleError
-from edgesim.plan import OUT_OF_MEMORY, Plan
+from edgesim.errors import EdgesimError, InfeasibleError, OutOfMemoryError
+from edgesim.plan import Plan
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.certify import depth_of
 from edgesim.planners.exact.pipelines.search import most_replicas
@@ -97,7 +97,7 @@ def tried(posed: Posed) -> Row:
         return taken | judged(posed, plan) | {"status": str(Status.DONE), "reason": ""}
     except EdgesimError as error:
         reason = sentence(error)
-        unfit = isinstance(error, InfeasibleError) or reason.startswith(OUT_OF_MEMORY)
+        unfit = isinstance(error, InfeasibleError | OutOfMemoryError)
         status = Status.INFEASIBLE if unfit else Status.DECLINED
     except Exception as error:  # our mistake, but it must not end the other attempts
         status, reason = Status.DIED, f"{type(error).__name__}: {sentence(error)}"

@@ -11,9 +11,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from edgesim.errors import OutOfMemoryError
 from edgesim.metrics import Metrics
 from edgesim.units import bit_per_s, si
 from experiments.analysis.predictions import prediction, proof_columns
+from experiments.analysis.tidy import RunStatus
 from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.result_folders import versions
@@ -62,16 +64,29 @@ class Runner:
             return self.failed(overrides, name, config, problem)
         try:
             found = self._facts(config)
+        except OutOfMemoryError as error:
+            return self.failed(overrides, name, config, sentence(error), RunStatus.OUT_OF_MEMORY)
         except USERS as error:
             return self.failed(overrides, name, config, sentence(error))
         except Exception as error:  # our mistake, but it must not end the other runs
             return self.failed(overrides, name, config, f"{type(error).__name__}: {error}")
         wall_s = time.monotonic() - begin_s
-        return self._said(overrides, name, config) | found | {"status": "done", "reason": "", "wall_s": wall_s}
+        return (
+            self._said(overrides, name, config)
+            | found
+            | {"status": str(RunStatus.DONE), "reason": "", "wall_s": wall_s}
+        )
 
-    def failed(self, overrides: Overrides, name: str, config: dict[str, Any] | None, reason: str) -> Row:
+    def failed(
+        self,
+        overrides: Overrides,
+        name: str,
+        config: dict[str, Any] | None,
+        reason: str,
+        status: RunStatus = RunStatus.FAILED,
+    ) -> Row:
         """The row of a run that could not be made; it tells which one as far as that can be known."""
-        row = self._said(overrides, name, config) | {"status": "failed", "reason": reason}
+        row = self._said(overrides, name, config) | {"status": str(status), "reason": reason}
         try:
             return row | (which(config, read_setup(config, self.cache)) if config else {})
         except Exception:  # what is wrong with the nouns is the reason already

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from experiments.analysis.tidy import RunStatus
 from experiments.configuration.command_line import USERS, check_complete, composed, hydra_choice, sentence
 from experiments.configuration.constructors import build
 from experiments.sweeps.grid import Composer, Sweep, parse
@@ -150,6 +151,6 @@ def _tell_failures(table: RunTable, code: str, console: Console) -> None:
     rows = table.rows()
     if rows.empty:
         return
-    lost = rows[(rows["code"] == code) & (rows["status"] == "failed")]
+    lost = rows[(rows["code"] == code) & (rows["status"] != RunStatus.DONE)]
     for reason, count in lost["reason"].value_counts().head(_REASONS).items():
         console.print(f"[yellow]{count} failed:[/yellow] {reason}", soft_wrap=True, highlight=False)

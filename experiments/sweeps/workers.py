@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.analysis.tidy import RunStatus
 from experiments.sweeps.grid import Composer, Overrides, Sweep
 from experiments.sweeps.rows import Runner
 from experiments.sweeps.run_table import Row, RunTable, Writer
@@ -56,7 +57,7 @@ class Worker:
         self.finished.add(key)
         if self.writer is not None:
             self.writer.add([row])
-        return Outcome(key, failed=row["status"] == "failed", row=None if self.writer else row)
+        return Outcome(key, failed=row["status"] != RunStatus.DONE, row=None if self.writer else row)
 
     def mark(self, overrides: Overrides) -> "Mark":
         """Tell, for as long as the run lasts, who is at it: if this process dies, the driver knows at what."""

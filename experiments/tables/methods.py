@@ -10,17 +10,18 @@ from dataclasses import dataclass, replace
 
 from pandas import DataFrame
 
-from experiments.analysis.tidy import Value, identity, in_words, records, telling
+from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
 from experiments.configuration.command_line import suggestion
 from experiments.tables.number import number, one_unit
 
 NEEDED = ("cluster", "model", "method", "bandwidth_bit_per_s", "player", "status", "reason")  # and the value
-NOT_RUN, UNKNOWN, FAILED = "–", "n/a", "failed"
+NOT_RUN, UNKNOWN = "–", "n/a"
+FAILED = {RunStatus.FAILED: "failed", RunStatus.OUT_OF_MEMORY: "OOM"}
 
 _RATE = "bandwidth_bit_per_s"
 _ROWS = ("model", "cluster", _RATE)
 _HEADS = {"player": "origin", _RATE: "bandwidth ({})"}
-_STATUS = ("done", "failed")
+_STATUS = tuple(map(str, RunStatus))
 
 Row = Mapping[str, Value]
 Key = tuple[Value, ...]
@@ -102,9 +103,9 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
     keys = sorted(cells, key=lambda key: [(entry is None, isinstance(entry, str), entry or 0) for entry in key])
     methods = sorted({_method(run) for run in runs}, key=lambda name: (name.casefold(), name))
     ordered = [[cells[key].get(method) for method in methods] for key in keys]
-    failed = [run for row in ordered for run in row if run and run["status"] == "failed"]
+    failed = [run for row in ordered for run in row if run and run["status"] in FAILED]
     reasons = tuple(dict.fromkeys(_reason(run) for run in failed))
-    done = [run[value] for run in runs if run["status"] == "done" and run[value] is not None]
+    done = [run[value] for run in runs if run["status"] == RunStatus.DONE and run[value] is not None]
     unit, scale = one_unit(done, quantity.unit) if quantity.prefixed else (quantity.unit, 1.0)
     rate_unit, rate = one_unit((run[_RATE] for run in runs if run[_RATE] is not None), "bit/s")
     rows = tuple(
@@ -151,8 +152,8 @@ def _reason(run: Row) -> str:
 def _cell(run: Row | None, value: str, scale: float, reasons: Sequence[str]) -> Cell:
     if run is None:
         return Cell(text=NOT_RUN)
-    if run["status"] == "failed":
-        return Cell(text=FAILED, note=reasons.index(_reason(run)) + 1)
+    if (failed := FAILED.get(RunStatus(run["status"]))) is not None:
+        return Cell(text=failed, note=reasons.index(_reason(run)) + 1)
     return Cell(text=UNKNOWN) if run[value] is None else Cell(text=number(run[value] / scale), value=run[value])
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import inf
 from time import perf_counter
 
-from edgesim.errors import InfeasibleError, PlanError
+from edgesim.errors import InfeasibleError, NothingFitsError, PlanError
 from edgesim.plan import Depth, Plan, tied_apart
 from edgesim.planners.enumeration import Family, Partition, count, partitions, plans
 from edgesim.planners.problem import Problem
@@ -67,7 +67,8 @@ def _best(
                     best = plan, value
     if best is None:
         assert nearest is not None, "there are plans"
-        raise InfeasibleError(f"exhaustive: no plan fits in memory; the nearest: {nearest[1]}")
+        refused = NothingFitsError if nearest[0] < inf else InfeasibleError
+        raise refused(f"none of the plans that exhaustive tries can be played; the nearest: {nearest[1]}")
     return best
 
 

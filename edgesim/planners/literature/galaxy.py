@@ -13,10 +13,10 @@ The steps are recalled, not verified. Memory is what ``Plan.check`` counts, not 
 from dataclasses import dataclass, field
 
 from edgesim.apportion import largest_remainder
-from edgesim.errors import InfeasibleError
+from edgesim.errors import NothingFitsError
 from edgesim.memory import RankLoad, Share, held_bytes
 from edgesim.model import BlockKind
-from edgesim.plan import OUT_OF_MEMORY, Plan
+from edgesim.plan import Plan
 from edgesim.planners.block_division import Ranks, balanced, capacities, chosen_ranks, divided_plan, splits
 from edgesim.planners.partitioning import most
 from edgesim.planners.problem import Problem
@@ -115,7 +115,7 @@ class Division:
             if heads == 0
             else f"is {show(self.overflow_bytes(i), 'B')} over its budget, and no other device has room"
         )
-        raise InfeasibleError(
-            f"{OUT_OF_MEMORY}: rank {self.ranks[i]} ({device.name}) {why}, of {show(self.budget_bytes(i), 'B')} "
+        raise NothingFitsError(
+            f"rank {self.ranks[i]} ({device.name}) {why}, of {show(self.budget_bytes(i), 'B')} "
             "(leave it out, add devices, or take a smaller model)"
         )

@@ -18,8 +18,8 @@ from itertools import accumulate
 from math import inf
 
 from edgesim.apportion import even_shares
-from edgesim.errors import InfeasibleError
-from edgesim.plan import OUT_OF_MEMORY, Depth, Plan
+from edgesim.errors import NothingFitsError
+from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
 from edgesim.planners.problem import Problem
@@ -42,8 +42,8 @@ def pac(problem: Problem) -> Plan:
     most = min(len(problem.model.layers), len(problem.ranks))
     pipelines = [(each, _three_phases_s(costs, each)) for s in range(1, most + 1) if (each := _balanced(costs, s))]
     if not pipelines:
-        raise InfeasibleError(
-            f"{OUT_OF_MEMORY}: no balanced pipeline of {problem.model.name} in 1..{most} stages with equal shares fits "
+        raise NothingFitsError(
+            f"no balanced pipeline of {problem.model.name} in 1..{most} stages with equal shares fits "
             f"on {problem.cluster.name} (smaller micro-batches, or more devices)"
         )
     best, seconds = min(pipelines, key=lambda entry: (entry[1], len(entry[0].groups)))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pulp
 
-from edgesim.plan import OUT_OF_MEMORY
+from edgesim.errors import NothingFitsError
 from edgesim.planners.exact.blocks.memory_rows import Divisible, budget_bytes, held_at, memory_rows, share_of
 from edgesim.planners.problem import Problem
 from edgesim.planners.solvers.race import solve
@@ -14,8 +14,8 @@ _MEGA = 1e6
 _TIME_LIMIT_S = 10.0
 
 
-def shortage(problem: Problem, members: Sequence[int], division: Divisible) -> str:
-    """Return what an InfeasibleError says: a device, how much it lacks, and what would be enough.
+def shortage(problem: Problem, members: Sequence[int], division: Divisible) -> NothingFitsError:
+    """Return the error to raise, which names a device, how much it lacks, and what would be enough.
 
     Rows of memory are made elastic, and the sum of what is added to the devices is minimised, all members working.
     """
@@ -27,8 +27,8 @@ def shortage(problem: Problem, members: Sequence[int], division: Divisible) -> s
     rest = sorted(((lacks, r) for r, lacks in lacking.items() if r != rank and lacks > 0), reverse=True)
     others = ", ".join(f"rank {r} {show(lacks, 'B')}" for lacks, r in rest[:3]) + ", ..." * (len(rest) > 3)
     beside = f" (and {others})" if others else ""
-    return (
-        f"{OUT_OF_MEMORY}: no division among ranks {tuple(members)} fits; with the least added in all, rank {rank} "
+    return NothingFitsError(
+        f"no division among ranks {tuple(members)} fits; with the least added in all, rank {rank} "
         f"({device.name}) lacks {show(max(lacking[rank], 1.0), 'B')} beside the {show(max(room, 0.0), 'B')} that it "
         f"has for the model{beside} (give it that much more, add devices, or take a smaller model)"
     )

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from time import perf_counter
 
-from edgesim.errors import InfeasibleError, PlanError
+from edgesim.errors import PlanError
 from edgesim.model import BlockKind, SplitBy
 from edgesim.plan import Plan
 from edgesim.planners.block_division import Ranks, chosen_ranks, divided_plan, splits
@@ -89,7 +89,7 @@ class _BlockSearch:
             return self._proven(best, bound_s, search)
         if bound_s < inf:
             raise PlanError(f"ilp_blocks found no plan within {self.time_limit_s:g} s (raise time_limit_s)")
-        raise InfeasibleError(shortage(self.problem, ranks, self.division))
+        raise shortage(self.problem, ranks, self.division)
 
     def _best_of(self, candidates: Sequence[Team]) -> tuple[TeamResult | None, float, TeamSearch | None]:
         """Return the best of all teams, a bound that none can beat, and the search that reached it."""

@@ -2,16 +2,19 @@
 
 from math import floor, inf
 
+from edgesim.errors import InfeasibleError
 from edgesim.planners.exact.energy.evaluation import Evaluation
 from edgesim.planners.exact.energy.search import NAME, EnergyResult, EnergySearch
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.search import PipelineSearch
 
 
-def why_nothing_fits(search: EnergySearch, limit_s: float, result: EnergyResult, *, time_limit_s: float) -> str:
-    """Return one sentence for people; ``result`` is a search that ended without a choice."""
+def why_nothing_fits(
+    search: EnergySearch, limit_s: float, result: EnergyResult, *, time_limit_s: float
+) -> InfeasibleError:
+    """Return the error to raise; ``result`` is a search that ended without a choice."""
     if not result.proven:
-        return (
+        return InfeasibleError(
             f"no plan within the limits was found in {time_limit_s:g} s, and none is excluded "
             "(raise time_limit_s, or loosen latency_s or iterations)"
         )
@@ -27,22 +30,22 @@ def why_nothing_fits(search: EnergySearch, limit_s: float, result: EnergyResult,
     return _channel(search, without.evaluate(fastest.choice), limit_s)
 
 
-def _memory(search: EnergySearch, time_limit_s: float) -> str:
+def _memory(search: EnergySearch, time_limit_s: float) -> InfeasibleError:
     plain = PipelineSearch(search.modes.original, search.candidates.family, planner=NAME)
     return why_no_pipeline(plain.candidates, plain.run(time_limit_s=time_limit_s))
 
 
-def _too_slow(search: EnergySearch, fastest: EnergyResult, limit_s: float) -> str:
+def _too_slow(search: EnergySearch, fastest: EnergyResult, limit_s: float) -> InfeasibleError:
     problem = search.modes.original
     slower = "" if fastest.value - fastest.bound <= 1e-4 * fastest.value else f" (none below {fastest.bound:.4g} s)"
-    return (
+    return InfeasibleError(
         f"no pipeline of {problem.model.name} on {problem.cluster.name} takes at most {limit_s:.6g} s an iteration: "
         f"the fastest takes {fastest.value * (1 + 1e-6):.6g} s{slower} (set latency_s to that or more, add devices, "
         "or allow faster modes)"
     )
 
 
-def _batteries(search: EnergySearch, least: Evaluation, limit_s: float) -> str:
+def _batteries(search: EnergySearch, least: Evaluation, limit_s: float) -> InfeasibleError:
     """Explain by the plan of the fewest joules without batteries: the one that any of their limits excludes last."""
     over = {rank: least.by_board_j.get(rank, 0.0) / budget_j for rank, budget_j in search.budget_j.items()}
     worst = max(over, key=lambda rank: over[rank])
@@ -50,16 +53,16 @@ def _batteries(search: EnergySearch, least: Evaluation, limit_s: float) -> str:
     assert search.iterations is not None, "batteries matter"
     needs_j, lasts = least.by_board_j[worst] * search.iterations, floor(search.iterations / over[worst])
     others = "" if sum(ratio > 1 for ratio in over.values()) == 1 else ", and other batteries are too small as well"
-    return (
+    return InfeasibleError(
         f"no plan{within} lets every battery last {search.iterations} iterations: the plan of the fewest joules takes "
         f"{least.by_board_j[worst]:.4g} J of rank {worst} ({device.name}) in each, which are {needs_j:.4g} J of the "
         f"{device.power.battery_j:.4g} J in its battery{others} (with iterations={lasts} it would last)"
     )
 
 
-def _channel(search: EnergySearch, fastest: Evaluation, limit_s: float) -> str:
+def _channel(search: EnergySearch, fastest: Evaluation, limit_s: float) -> InfeasibleError:
     cluster = search.modes.original.cluster
-    return (
+    return InfeasibleError(
         f"no plan's messages fit on the air of {cluster.name} within {limit_s:.6g} s: those of the "
         f"fastest take {fastest.channel_s:.4g} s (set latency_s to that or more, or a faster rate)"
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgesim.cluster import Cluster
-from edgesim.plan import OUT_OF_MEMORY
+from edgesim.errors import InfeasibleError, NothingFitsError
 from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits, SearchResult
 from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
 from edgesim.planners.exact.pipelines.candidates import Candidates
@@ -17,11 +17,11 @@ _LIMIT_S = 10.0  # of one factor
 _STEPS = 12  # halvings of the factor's logarithm
 
 
-def why_no_pipeline(candidates: Candidates, result: SearchResult) -> str:
-    """One sentence for people; candidates are all that fit, ``result`` is of a search that ended without a choice."""
+def why_no_pipeline(candidates: Candidates, result: SearchResult) -> InfeasibleError:
+    """The error to raise; candidates are all that fit, ``result`` is of a search that ended without a choice."""
     problem = candidates.problem
     if not result.proven:
-        return (
+        return InfeasibleError(
             f"no pipeline of {problem.model.name} on {problem.cluster.name} was found in time, and none is excluded: "
             "memory is nearly full (raise time_limit_s, take smaller micro-batches, or more devices)"
         )
@@ -32,7 +32,7 @@ def _ranks(candidates: Candidates) -> list[int]:
     return sorted(rank for kind in candidates.kinds for rank in kind)
 
 
-def _layer_that_fits_nowhere(candidates: Candidates) -> str:
+def _layer_that_fits_nowhere(candidates: Candidates) -> InfeasibleError | None:
     problem = candidates.problem
     ranges = [(i, i + 1) for i in range(candidates.layers)]
     memory = StageMemory(problem, ranges)
@@ -42,20 +42,20 @@ def _layer_that_fits_nowhere(candidates: Candidates) -> str:
     worst = int(np.argmax(least))
     budget = problem.budget_bytes(largest)
     if least[worst] <= budget:
-        return ""
-    return (
-        f"{OUT_OF_MEMORY}: layer {problem.model.layers[worst].name} of {problem.model.name} alone needs "
+        return None
+    return NothingFitsError(
+        f"layer {problem.model.layers[worst].name} of {problem.model.name} alone needs "
         f"{show(float(least[worst]), 'B')}, and rank {largest} ({device.name}), the largest device, has "
         f"{show(budget, 'B')} (smaller micro-batches, a leaner optimiser, or a larger device)"
     )
 
 
-def _memory_that_would_do(candidates: Candidates) -> str:
+def _memory_that_would_do(candidates: Candidates) -> InfeasibleError:
     """By how much all memories would have to grow."""
     problem = candidates.problem
     low, high = 0.0, float(np.log2(_MOST))
     if not _fits(candidates, 2.0**high):
-        return (
+        return InfeasibleError(
             f"no pipeline of {problem.model.name} fits on {problem.cluster.name}, whatever the memory: "
             f"{len(_ranks(candidates))} devices share micro-batches of {problem.workload.micro_batch_samples} samples "
             "(allow more stages, more replicas or larger micro-batches)"
@@ -66,8 +66,8 @@ def _memory_that_would_do(candidates: Candidates) -> str:
     factor = 2.0**high
     smallest = min(_ranks(candidates), key=lambda rank: problem.cluster.devices[rank].memory_bytes)
     device = problem.cluster.devices[smallest]
-    return (
-        f"{OUT_OF_MEMORY}: no pipeline of {problem.model.name} ({show(problem.model.parameter_bytes, 'B')} of weights) "
+    return NothingFitsError(
+        f"no pipeline of {problem.model.name} ({show(problem.model.parameter_bytes, 'B')} of weights) "
         f"fits on {problem.cluster.name}. With about {factor:.3g} times the memory on every device one would: rank "
         f"{smallest} ({device.name}) then has {show(factor * device.memory_bytes, 'B')}, now "
         f"{show(device.memory_bytes, 'B')} (smaller micro-batches, a leaner optimiser, or more devices help too)"

@@ -5,7 +5,6 @@ a stage's position. The objective is ``pipeline_time.py``, all-reduces and updat
 the rows. Their structure, a shortest path that counts devices, is what ``branch_and_bound.py`` solves them by.
 """
 
-from edgesim.errors import InfeasibleError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
@@ -32,5 +31,5 @@ def ilp_hybrid_pipeline(
     search = PipelineSearch(problem, family, planner="ilp_hybrid_pipeline")
     result = search.run(time_limit_s=time_limit_s, gap=gap)
     if not result.choice:
-        raise InfeasibleError(why_no_pipeline(search.candidates, result))
+        raise why_no_pipeline(search.candidates, result)
     return search.plan(result.choice, result)

@@ -64,11 +64,11 @@ def ilp_replan(
         if result.value_s < INF:
             return search.best_plan(result)
     if not result.proven or budget_s is None:
-        raise InfeasibleError(why_no_pipeline(search.candidates, result))
+        raise why_no_pipeline(search.candidates, result)
     cheapest = ReplanSearch(survivors, family, iterations=_HARDLY_ANY, budget_s=INF)
     result = cheapest.run(time_limit_s=deadline_s - cheapest.began_s, gap=gap)
     if result.value_s == INF:
-        raise InfeasibleError(why_no_pipeline(search.candidates, result))
+        raise why_no_pipeline(search.candidates, result)
     raise InfeasibleError(why_not_within(budget_s, survivors, cheapest.draft(result.choice)))
 
 

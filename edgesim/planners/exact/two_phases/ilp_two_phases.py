@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from time import perf_counter
 
-from edgesim.errors import InfeasibleError, PlanError
+from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
@@ -88,7 +88,7 @@ def two_phases(
     search = PipelineSearch(problem, options.family(problem, interchangeable(problem.cluster)), planner=NAME)
     result = search.run(time_limit_s=options.time_limit_s, gap=options.gap)
     if not result.choice:
-        raise InfeasibleError(why_no_pipeline(search.candidates, result))
+        raise why_no_pipeline(search.candidates, result)
     best = without_cache(search, result, workload.epochs * iterations)
     if workload.cache and workload.epochs > 1:
         disks, depth = _disks(problem, disk_bytes), Depth(options.depth)
