@@ -371,7 +371,7 @@ def test_what_others_published_is_drawn_in_whatever_their_plan_was(tmp_path: Pat
 def test_a_panel_in_which_nothing_ran_is_said_in_words_instead() -> None:
     too_large = {
         "model": "opt-2.7b",
-        "status": "failed",
+        "status": "out_of_memory",
         "latency_s": None,
         "reason": "out of memory: rank 0 needs more",
     }

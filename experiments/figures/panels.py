@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from edgesim.plan import OUT_OF_MEMORY
 from experiments.analysis.names import reader_name
-from experiments.analysis.tidy import Value, identity, in_words, records, telling
+from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
 from experiments.configuration.command_line import suggestion
 from experiments.figures.style import ONE_COLUMN_IN, ORDER, RC, TWO_COLUMNS_IN
 
@@ -106,8 +105,7 @@ def with_a_run(parts: Panels) -> tuple[Panels, list[str]]:
 
 
 def _why(rows: DataFrame) -> str:
-    too_large = all(str(reason).startswith(OUT_OF_MEMORY) for reason in rows.get("reason", [""]))
-    return "out of memory" if too_large else "failed"
+    return "out of memory" if (rows["status"] == RunStatus.OUT_OF_MEMORY).all() else "failed"
 
 
 def _by_model(columns: Sequence[str]) -> list[str]:
