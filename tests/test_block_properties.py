@@ -143,7 +143,7 @@ def test_no_task_needs_one_that_is_written_later(case: Case) -> None:
 
 
 def parts_in(case: Case):
-    """A function from a message to who is added up in it, found by what it needs; a tile is its owner's alone."""
+    """A function from a message to who is added up in it, by what it needs; a tile is its owner's alone."""
     sends = {task.meeting: task for task in case.schedule if task.op is Op.SEND}
     position = {rank: i for i, rank in enumerate(case.ranks)}
 
@@ -169,12 +169,12 @@ def test_every_partial_sum_reaches_its_owner_with_everybodys_part_once(case: Cas
     for task in case.schedule:
         if task.op is Op.RECV and task.payload is Payload.PARTIAL and position[task.rank] == task.tile:
             arrived[task.micro_batch, task.block, task.tile] += parts(task.name)
-    for (_, _, tile), found in arrived.items():
-        assert found == Counter(set(range(n)) - {tile})
+    for (_, _, tile), sources in arrived.items():
+        assert sources == Counter(set(range(n)) - {tile})
     tiles: dict[object, set[object]] = defaultdict(set)
     for m, block, tile in arrived:
         tiles[m, block].add(tile)
-    assert all(found in ({0}, set(range(n))) for found in tiles.values())  # of a star's all-reduce only the hub's
+    assert all(sources in ({0}, set(range(n))) for sources in tiles.values())  # of a star's all-reduce only the hub's
     assert set(tiles) == {(t.micro_batch, t.block) for t in case.schedule if t.payload is Payload.PARTIAL}
 
 
@@ -215,7 +215,7 @@ def test_bytes_of_a_tile_are_those_of_its_tokens(case: Case) -> None:
     for task in case.schedule:
         if task.op in MESSAGE and task.tokens[1]:
             per_token[task.payload, task.block].add(task.nbytes / (task.tokens[1] - task.tokens[0]))
-    assert all(len(found) == 1 for found in per_token.values())
+    assert all(len(lengths) == 1 for lengths in per_token.values())
 
 
 # --- how much is computed ---------------------------------------------------------------------------------------------
@@ -223,12 +223,12 @@ def test_bytes_of_a_tile_are_those_of_its_tokens(case: Case) -> None:
 
 def flop_by_block(case: Case, op: Op) -> Counter[str]:
     """All ranks' FLOPs of each block, its parts added up."""
-    found: Counter[str] = Counter()
+    flop: Counter[str] = Counter()
     for task in case.schedule:
         if task.op is op:
             layer, _, rest = task.block.partition("/")
-            found[f"{layer}/{rest.partition('.')[0]}"] += case.flop(task)
-    return found
+            flop[f"{layer}/{rest.partition('.')[0]}"] += case.flop(task)
+    return flop
 
 
 @repeatable
@@ -238,7 +238,7 @@ def test_ranks_together_compute_what_one_device_would_and_what_they_repeat(case:
     n, samples = len(case.ranks), case.plan.batch_samples
     decoding = case.model.name in ("t5", "bart")
     for op in {task.op for task in case.schedule} & {Op.F, Op.B}:
-        found = flop_by_block(case, op)
+        flop = flop_by_block(case, op)
         for layer in case.model.layers:
             repeats = case.strategy == "tensor" or (decoding and layer.name.startswith(("decoder", "head")))
             for block in layer.blocks:
@@ -246,7 +246,7 @@ def test_ranks_together_compute_what_one_device_would_and_what_they_repeat(case:
                 alike = (block.unsplit.forward_flop if op is Op.F else block.unsplit.backward_flop)(samples, TOKENS)
                 cut = block.divisible and case.strategy != "sequence"
                 expected = whole + repeats * (n - 1) * (alike if cut else whole)
-                assert found[f"{layer.name}/{block.name}"] == pytest.approx(expected, rel=1e-9, abs=1e-6), layer.name
+                assert flop[f"{layer.name}/{block.name}"] == pytest.approx(expected, rel=1e-9, abs=1e-6), layer.name
 
 
 @repeatable

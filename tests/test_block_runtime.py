@@ -171,11 +171,11 @@ def test_ranks_put_out_what_one_device_does(architecture: str, way: Way, testbed
     model, work = model_of(architecture), workload(batch_samples=2 * SAMPLES)
     plan = way.plan(model, len(testbed.cluster.devices), micro_batches=2)
     schedule = way.strategy(plan, model, work)
-    execution, found = execute(testbed, schedule, model, work, tmp_path)
+    execution, by_rank = execute(testbed, schedule, model, work, tmp_path)
     assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
     with torch.no_grad():
         expected = build_layers(model, range(len(model.layers)), seed=SEED)(inputs(model, work)[0])
-    logits = torch.cat([rank["logits"] for rank in found], dim=2 if way.units else 1)
+    logits = torch.cat([rank["logits"] for rank in by_rank], dim=2 if way.units else 1)
     torch.testing.assert_close(logits, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
 
 
@@ -205,21 +205,21 @@ def test_ranks_learn_what_one_device_does(name: str, way: Way, testbed: Testbed,
     work = workload(purpose="train", batch_samples=2 * SAMPLES, optimiser="momentum", learning_rate=0.1)
     plan = way.plan(model, len(testbed.cluster.devices), micro_batches=2, in_flight=1 + (name == "gpt2"))
     schedule = way.strategy(plan, model, work)
-    execution, found = execute(testbed, schedule, model, work, tmp_path, iterations=2)
+    execution, by_rank = execute(testbed, schedule, model, work, tmp_path, iterations=2)
     assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
     layers, losses = trained(model, work, iterations=2)
     assert execution.losses == pytest.approx(losses, rel=TOLERANCE)
     before = build_layers(model, range(len(model.layers)), seed=SEED)
     stage = plan.stages[0]
     shares = {
-        name: ranges(values) if values else [None] * len(found)
+        name: ranges(values) if values else [None] * len(by_rank)
         for name, values in {
             "heads": stage.heads,
             "columns": stage.columns,
             "vocabulary": largest_remainder(VOCABULARY, stage.columns) if stage.columns else (),
         }.items()
     }
-    for rank, weights in enumerate(found):
+    for rank, weights in enumerate(by_rank):
         own = {name: pieces[rank] for name, pieces in shares.items()}
         wanted, start = cut(model, layers, **own), cut(model, before, **own)
         names = [f"{block}.{name}" for block, part in wanted.items() for name, _ in part.named_parameters()]
@@ -268,10 +268,10 @@ def test_replicas_and_stages_put_out_what_one_device_does(
         learning_rate=0,
     )
     plan = plan_of(model, stages_of(kind, model, len(testbed.cluster.devices), samples))
-    execution, found = execute(testbed, hybrid_pipeline(plan, model, work), model, work, tmp_path)
+    execution, by_rank = execute(testbed, hybrid_pipeline(plan, model, work), model, work, tmp_path)
     with torch.no_grad():
         expected = build_layers(model, range(len(model.layers)), seed=SEED)(inputs(model, work)[0])
-    logits = torch.cat([rank["logits"] for rank in found if "logits" in rank])
+    logits = torch.cat([rank["logits"] for rank in by_rank if "logits" in rank])
     torch.testing.assert_close(logits, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
     assert execution.losses == (0.0,)
 
@@ -338,10 +338,10 @@ def test_ranks_generate_the_library_s_greedy_tokens(name: str, way: Way, testbed
         pad_token_id=1,
     )[:, TOKENS:]
     schedule = way.strategy(way.plan(model, len(testbed.cluster.devices)), model, work)
-    execution, found = execute(testbed, schedule, model, work, tmp_path, checkpoint=tmp_path / "checkpoint")
+    execution, by_rank = execute(testbed, schedule, model, work, tmp_path, checkpoint=tmp_path / "checkpoint")
     assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
-    chosen = [rank["chosen"] for rank in found if "chosen" in rank]
-    assert len(chosen) == (len(found) if way.units else 1)  # where weights are not divided, one rank goes on alone
+    chosen = [rank["chosen"] for rank in by_rank if "chosen" in rank]
+    assert len(chosen) == (len(by_rank) if way.units else 1)  # where weights are not divided, one rank goes on alone
     for tokens in chosen:
         assert torch.equal(tokens, expected)
 

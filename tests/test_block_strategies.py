@@ -51,10 +51,10 @@ LATENCY_S = 0.25
 
 def sent_bytes(schedule: Schedule, rank: int, place: str = "", **wanted: object) -> int:
     """What a rank puts on the wire for blocks whose name begins with ``place``, of the tasks wanted."""
-    return sum(wire_bytes(task) for task in found(schedule, rank, place, **wanted))
+    return sum(wire_bytes(task) for task in tasks_of(schedule, rank, place, **wanted))
 
 
-def found(schedule: Schedule, rank: int, place: str = "", **wanted: object) -> list[Task]:
+def tasks_of(schedule: Schedule, rank: int, place: str = "", **wanted: object) -> list[Task]:
     return [
         task
         for task in schedule.programs[rank]
@@ -68,7 +68,7 @@ def names(tasks: list[Task]) -> list[str]:
 
 
 def computed(schedule: Schedule, rank: int, place: str = "") -> list[str]:
-    return names([task for task in found(schedule, rank, place) if task.op in COMPUTE])
+    return names([task for task in tasks_of(schedule, rank, place) if task.op in COMPUTE])
 
 
 def layers_of(model: Model) -> list[str]:
@@ -84,7 +84,7 @@ def test_tensor_parallelism_all_reduces_hidden_states_twice_per_layer_and_direct
     schedule = train(model, "tensor", n)
     for rank in range(n):
         for layer in layers_of(model):
-            tasks = [task for task in found(schedule, rank, f"{layer}/") if task.op not in COMPUTE]
+            tasks = [task for task in tasks_of(schedule, rank, f"{layer}/") if task.op not in COMPUTE]
             assert Counter((task.op, task.payload, task.nbytes) for task in tasks) == {
                 (Op.ALL_REDUCE, Payload.ACTIVATION, BSH): 2,
                 (Op.ALL_REDUCE, Payload.GRADIENT, BSH): 2,
@@ -96,7 +96,7 @@ def test_tensor_parallelism_all_reduces_hidden_states_twice_per_layer_and_direct
 def test_tensor_parallelism_of_a_decoder_that_reads_an_encoder_all_reduces_three_times(model: Model) -> None:
     schedule, decoded = infer(model, "tensor", 3), BSH // TOKENS * 3
     for layer in layers_of(model):
-        sizes = [task.nbytes for task in found(schedule, 1, f"{layer}/") if task.op in COLLECTIVE]
+        sizes = [task.nbytes for task in tasks_of(schedule, 1, f"{layer}/") if task.op in COLLECTIVE]
         assert sizes == ([BSH] * 2 if layer.startswith("encoder") else [decoded] * 3)
 
 
@@ -112,7 +112,7 @@ def test_sequence_parallelism_gathers_k_and_v_and_scatters_their_gradients(model
             assert sent_bytes(schedule, rank, f"{layer}/", op=Op.SEND) == 2 * (n - 1) / n * both
             assert sent_bytes(schedule, rank, payload=Payload.KV, **kv) == (n - 1) / n * both
             assert sent_bytes(schedule, rank, payload=Payload.PARTIAL, **kv) == (n - 1) / n * both
-    (ring,) = found(schedule, 0, op=Op.ALL_REDUCE)
+    (ring,) = tasks_of(schedule, 0, op=Op.ALL_REDUCE)
     assert (ring.nbytes, ring.payload, ring.layers) == (model.parameter_bytes, None, (0, len(model.layers)))
 
 
@@ -122,7 +122,7 @@ def test_the_hybrid_gathers_and_scatters_as_many_bytes_as_tensor_parallelism_red
     hybrid, reduced = train(model, "hybrid_model", n), train(model, "tensor", n)
     for rank in range(n):
         for layer in layers_of(model):
-            tasks = found(hybrid, rank, f"{layer}/", op=Op.SEND)
+            tasks = tasks_of(hybrid, rank, f"{layer}/", op=Op.SEND)
             sums = Counter(task.payload for task in tasks)
             assert sums == {Payload.TILE: 2 * (n - 1), Payload.GRADIENT: 2 * (n - 1), Payload.PARTIAL: 4 * (n - 1)}
             assert {task.nbytes for task in tasks} == {BSH // n}
@@ -145,12 +145,12 @@ def test_uneven_tiles_travel_in_full_to_all_but_who_owns_them_or_is_before_who_d
 @pytest.mark.parametrize("strategy", ["sequence", "hybrid_model"])
 def test_a_decoder_that_reads_an_encoder_runs_whole_after_one_gather_of_all_tokens(model: Model, strategy: str) -> None:
     schedule = infer(model, strategy, 3, overlap=False) if strategy == "hybrid_model" else infer(model, strategy, 3)
-    gathered = found(schedule, 0, "decoder.0/embedding", op=Op.SEND, payload=Payload.TILE)
+    gathered = tasks_of(schedule, 0, "decoder.0/embedding", op=Op.SEND, payload=Payload.TILE)
     assert [task.nbytes for task in gathered] == [BSH // 3] * 2
-    inside = [task for task in found(schedule, 0, "decoder.") if task.op not in COMPUTE and task not in gathered]
+    inside = [task for task in tasks_of(schedule, 0, "decoder.") if task.op not in COMPUTE and task not in gathered]
     reduced = 3 * LAYERS if strategy == "hybrid_model" else 0
     assert [task.op for task in inside if task.op is not Op.RECV] == [Op.ALL_REDUCE] * reduced
-    assert {task.tokens for task in found(schedule, 2, "decoder.") if task.op is Op.F} == {(0, 0)}
+    assert {task.tokens for task in tasks_of(schedule, 2, "decoder.") if task.op is Op.F} == {(0, 0)}
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -185,9 +185,9 @@ def test_every_trained_block_is_updated_once_after_everything_else(strategy: str
 def test_what_the_columns_of_a_vocabulary_say_of_a_loss_is_told_before_anything_goes_back() -> None:
     """A log-sum-exp and the target's logit for every token, from every rank to every other."""
     schedule = train(GPT2, "tensor", 3)
-    told = found(schedule, 1, "head/head", op=Op.RECV)
+    told = tasks_of(schedule, 1, "head/head", op=Op.RECV)
     assert [(task.payload, task.nbytes) for task in told] == [(Payload.VOCABULARY, 2 * SAMPLES * TOKENS * FLOAT)] * 2
-    (back,) = found(schedule, 1, "head/head", op=Op.B)
+    (back,) = tasks_of(schedule, 1, "head/head", op=Op.B)
     assert set(back.needs) == {task.name for task in told}
 
 
@@ -212,7 +212,7 @@ LAYER = "encoder.0/"
 
 def test_tensor_parallelism_computes_blocks_and_reduces_behind_attention_and_mlp() -> None:
     schedule = infer(BERT, "tensor", 2, heads=(8, 4), columns=(15, 5))
-    assert names(found(schedule, 1, LAYER)) == [
+    assert names(tasks_of(schedule, 1, LAYER)) == [
         "F0.encoder.0/attention",
         "ALL_REDUCE_activation0.encoder.0/attention",
         "F0.encoder.0/norm_attention",
@@ -220,16 +220,16 @@ def test_tensor_parallelism_computes_blocks_and_reduces_behind_attention_and_mlp
         "ALL_REDUCE_activation0.encoder.0/mlp",
         "F0.encoder.0/norm_mlp",
     ]
-    attention, ring, norm, mlp, *_ = found(schedule, 1, LAYER)
+    attention, ring, norm, mlp, *_ = tasks_of(schedule, 1, LAYER)
     assert (attention.units, mlp.units, norm.units) == ((8, 12), (15, 20), (0, 0))
     assert (ring.needs, norm.needs, mlp.needs) == ((attention.name,), (ring.name,), ())
-    head = found(schedule, 1, "head/head.out", op=Op.F)[0]
+    head = tasks_of(schedule, 1, "head/head.out", op=Op.F)[0]
     assert head.units == (31, 41)  # 41 columns as 15 to 5: 30.75 and 10.25
 
 
 def test_sequence_parallelism_waits_only_before_the_scores() -> None:
     schedule = infer(GPT2, "sequence", 3, tokens=(4, 14, 6))
-    tasks = found(schedule, 1, "decoder.1/")
+    tasks = tasks_of(schedule, 1, "decoder.1/")
     assert [task.block.partition("/")[2] for task in tasks if task.op is Op.F] == [
         "norm_attention",
         "attention.in",
@@ -248,7 +248,7 @@ def test_sequence_parallelism_waits_only_before_the_scores() -> None:
 
 @pytest.mark.parametrize("block", ["attention", "mlp"])
 def test_without_overlap_a_block_waits_for_all_tiles_and_a_norm_for_all_sums(block: str) -> None:
-    tasks = found(infer(BERT, "hybrid_model", 3, overlap=False), 2, LAYER)
+    tasks = tasks_of(infer(BERT, "hybrid_model", 3, overlap=False), 2, LAYER)
     received = {
         part: [t.name for t in tasks if t.op is Op.RECV and t.block == f"{LAYER}{block}.{part}"]
         for part in ("in", "out")
@@ -266,7 +266,7 @@ def test_without_overlap_a_block_waits_for_all_tiles_and_a_norm_for_all_sums(blo
 def test_with_overlap_the_own_tile_enters_first_and_leaves_last(me: int) -> None:
     shares = (5, 12, 7)
     schedule = infer(BERT, "hybrid_model", 3, tokens=shares)
-    tasks = found(schedule, me, f"{LAYER}attention")
+    tasks = tasks_of(schedule, me, f"{LAYER}attention")
     entering = [task for task in tasks if task.op is Op.F and task.block.endswith(".in")]
     leaving = [task for task in tasks if task.op is Op.F and task.block.endswith(".out")]
     assert [task.tile for task in entering] == [me, (me - 1) % 3, (me - 2) % 3]
@@ -280,7 +280,7 @@ def test_with_overlap_the_own_tile_enters_first_and_leaves_last(me: int) -> None
 @pytest.mark.parametrize("exchange", ["ring", "star"])
 @pytest.mark.parametrize("me", range(3))
 def test_with_overlap_a_tile_waits_only_for_itself_and_what_leaves_for_nothing(me: int, exchange: str) -> None:
-    tasks = found(infer(BERT, "hybrid_model", 3, exchange=exchange), me, f"{LAYER}mlp")
+    tasks = tasks_of(infer(BERT, "hybrid_model", 3, exchange=exchange), me, f"{LAYER}mlp")
     received = {task.tile: task.name for task in tasks if task.op is Op.RECV and task.payload is Payload.TILE}
     products = {(task.block[-3:], task.tile): task for task in tasks if task.op is Op.F}
     for tile in range(3):
@@ -293,7 +293,7 @@ def test_with_overlap_a_tile_waits_only_for_itself_and_what_leaves_for_nothing(m
 
 def test_sums_in_a_ring_grow_on_their_way() -> None:
     """Rank 1 of three passes on the sum for rank 2's neighbour after adding its own part; its first has no other."""
-    tasks = found(infer(BERT, "hybrid_model", 3), 1, f"{LAYER}mlp.out", op=Op.SEND)
+    tasks = tasks_of(infer(BERT, "hybrid_model", 3), 1, f"{LAYER}mlp.out", op=Op.SEND)
     assert [(task.tile, task.peers, len(task.needs)) for task in tasks] == [(0, (2,), 1), (2, (2,), 2)]
 
 
@@ -382,9 +382,9 @@ def test_a_prompt_is_read_at_once_and_then_one_token_per_pass(model: Model, stra
 def test_after_each_pass_every_rank_tells_its_best_word(strategy: str) -> None:
     """A logit and a word for every sample, from every rank to every other; the embedding waits for them."""
     schedule = infer(GPT2, strategy, 3, new_tokens=3)
-    told = found(schedule, 0, op=Op.RECV, payload=Payload.VOCABULARY)
+    told = tasks_of(schedule, 0, op=Op.RECV, payload=Payload.VOCABULARY)
     assert [(task.micro_batch, task.nbytes) for task in told] == [(m, 2 * FLOAT * SAMPLES) for m in (0, 0, 1, 1, 2, 2)]
-    _, first, second = found(schedule, 0, "embedding/", op=Op.F)
+    _, first, second = tasks_of(schedule, 0, "embedding/", op=Op.F)
     assert set(first.needs) == {task.name for task in told[:2]}
     assert set(second.needs) == {task.name for task in told[2:4]}
 
@@ -405,12 +405,12 @@ def test_a_generated_token_is_reduced_by_itself(strategy: str) -> None:
 def test_only_the_prompts_last_token_goes_to_the_vocabulary() -> None:
     schedule = infer(GPT2, "hybrid_model", 3, new_tokens=2, tokens=(4, 6, 14))
     for rank in range(3):
-        head = found(schedule, rank, "head/head", op=Op.F)[0]
-        received = found(schedule, rank, "head/head", op=Op.RECV, payload=Payload.TILE)
+        head = tasks_of(schedule, rank, "head/head", op=Op.F)[0]
+        received = tasks_of(schedule, rank, "head/head", op=Op.RECV, payload=Payload.TILE)
         assert (head.tokens, head.tile) == ((23, 24), None)
         assert [(task.tile, task.nbytes) for task in received] == ([] if rank == 2 else [(2, BSH // TOKENS)])
     sequential = infer(GPT2, "sequence", 3, new_tokens=2, tokens=(4, 14, 6))
-    assert [len(found(sequential, rank, "head/head", op=Op.F, micro_batch=0)) for rank in range(3)] == [0, 0, 1]
+    assert [len(tasks_of(sequential, rank, "head/head", op=Op.F, micro_batch=0)) for rank in range(3)] == [0, 0, 1]
 
 
 @pytest.mark.parametrize(("shares", "alone", "messages"), [((4, 14, 6), 1, 1), ((4, 6, 14), 2, 0)])
@@ -423,7 +423,7 @@ def test_sequence_parallelism_hands_over_to_the_rank_with_the_most_tokens(
     told = [task for task in schedule if task.payload is Payload.VOCABULARY]
     assert [(task.op, task.rank) for task in told] == [(Op.RECV, 1), (Op.SEND, 2)][: 2 * messages]
     assert all(task.nbytes == 2 * FLOAT * SAMPLES for task in told)
-    _, first, _ = found(schedule, alone, "embedding/", op=Op.F)
+    _, first, _ = tasks_of(schedule, alone, "embedding/", op=Op.F)
     assert first.needs == tuple(task.name for task in told if task.op is Op.RECV)
 
 
@@ -457,13 +457,13 @@ def test_plans_of_another_shape_are_refused() -> None:
     assert refused(two, BERT, sequence).match("sequence: the plan has 2 stages, but blocks are divided in one stage")
     short = plan_of(BERT, [half], micro_batches=1)
     assert refused(short, BERT, sequence).match("plan covers 2 layers, bert has 4")
-    for strategy, divides, given in (
+    for strategy, divides, divided in (
         (tensor, "heads and columns", "sequence"),
         (sequence, "tokens", "tensor"),
         (hybrid_model, "heads and columns and tokens", "tensor"),
         (tensor, "heads and columns", "hybrid_model"),
     ):
-        error = refused(block_plan(BERT, given), BERT, strategy)
+        error = refused(block_plan(BERT, divided), BERT, strategy)
         assert error.match(rf"{strategy.__name__} divides {divides}; the plan says .* \(take a planner that divides")
 
 

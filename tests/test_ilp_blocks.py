@@ -529,7 +529,7 @@ def test_many_ranks_on_unequal_links_cannot_be_left_out_one_by_one() -> None:
 
 def errors(way: str, *, overlap: bool = False, purpose: Purpose = Purpose.INFER, equal_tokens: bool) -> list[float]:
     """Relative, over random splits among two to four devices of random speeds, on random rates."""
-    draw, found = random.Random(f"{way} {overlap} {purpose}"), list[float]()
+    draw, relative_errors = random.Random(f"{way} {overlap} {purpose}"), list[float]()
     for name, model in blocks.CHAINS.items():
         for n, _ in product((2, 3, 4), range(4)):
             weights = [draw.uniform(0.5, 1) for _ in range(n)]
@@ -549,9 +549,9 @@ def errors(way: str, *, overlap: bool = False, purpose: Purpose = Purpose.INFER,
             profile = estimate(model, cluster.devices, samples=[blocks.SAMPLES], tokens=blocks.TOKENS)
             trace = simulate(schedule, cluster=cluster, model=model, profile=profile, tokens=blocks.TOKENS)
             problem = Problem(model=model, cluster=cluster, profile=profile, workload=workload)
-            found.append(abs(block_latency_s(problem, plan, overlap=overlap) / trace.makespan_s - 1))
+            relative_errors.append(abs(block_latency_s(problem, plan, overlap=overlap) / trace.makespan_s - 1))
             assert name == model.name
-    return found
+    return relative_errors
 
 
 @pytest.mark.parametrize(
@@ -570,10 +570,10 @@ def errors(way: str, *, overlap: bool = False, purpose: Purpose = Purpose.INFER,
 def test_what_is_added_up_is_what_the_simulator_plays(
     way: str, overlap: bool, purpose: Purpose, equal_tokens: bool, median: float, worst: float
 ) -> None:
-    found = errors(way, overlap=overlap, purpose=purpose, equal_tokens=equal_tokens)
-    print(f"{way} {overlap} {purpose}: median {statistics.median(found):.4f}, worst {max(found):.4f}")
-    assert statistics.median(found) < median
-    assert max(found) < worst
+    relative = errors(way, overlap=overlap, purpose=purpose, equal_tokens=equal_tokens)
+    print(f"{way} {overlap} {purpose}: median {statistics.median(relative):.4f}, worst {max(relative):.4f}")
+    assert statistics.median(relative) < median
+    assert max(relative) < worst
 
 
 def test_a_plan_that_divides_no_blocks_is_refused() -> None:

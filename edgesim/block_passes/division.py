@@ -83,8 +83,8 @@ class BlockDivision:
         """All blocks in order; of a head the product onto the vocabulary apart from what leads to it."""
         for index, layer in enumerate(self.model.layers):
             for block in layer.blocks:
-                parts = block.parts if block.kind is BlockKind.HEAD and block.parts else (block,)
-                yield from (Place(index=index, layer=layer, block=part) for part in parts)
+                for part in block.parts if block.kind is BlockKind.HEAD and block.parts else (block,):
+                    yield Place(index=index, layer=layer, block=part)
 
     def form(self, place: Place) -> Form:
         """How ranks compute the block together."""

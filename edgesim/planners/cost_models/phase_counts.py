@@ -101,14 +101,14 @@ class _PhaseCounter:
         if isinstance(step, SumGradientsStep):
             return RingRounds(rounds=2, shared_bytes=step.nbytes)
         samples = self.division.samples
+        if step.exchange in (Exchange.GATHER, Exchange.SCATTER):
+            none = step.nbytes(samples, 0)
+            return RingRounds(fixed_bytes=none, token_bytes=step.nbytes(samples, 1) - none)
         whole_bytes = step.nbytes(samples, self.division.length(step.tokens))
         match step.exchange:
-            case Exchange.GATHER | Exchange.SCATTER:
-                none, one = (step.nbytes(samples, tokens) for tokens in (0, 1))
-                return RingRounds(fixed_bytes=none, token_bytes=one - none)
             case Exchange.ALL_REDUCE:
                 return RingRounds(rounds=2, shared_bytes=whole_bytes)
             case Exchange.TELL | Exchange.FROM_LAST:
                 return RingRounds(fixed_bytes=whole_bytes)
-            case Exchange.HAND_OVER:
+            case _:
                 raise AssertionError("phases() refuses where one rank generates alone")
