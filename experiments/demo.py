@@ -85,7 +85,9 @@ def compete(cfg: DictConfig, setup: Setup, testbed: Testbed, progress: Progress)
         progress.update(task, description=f"playing {name}")
         strategy = strategy_named(way.strategy)
         groups = OmegaConf.to_container(way.groups) if OmegaConf.is_config(way.groups) else way.groups
-        plan = setup.plan(partial(exhaustive, groups=groups, depth=Depth(way.depth)), strategy)
+        plan = exhaustive(
+            setup.problem, groups=groups, depth=Depth(way.depth), evaluate=partial(setup.seconds, strategy=strategy)
+        )
         schedule = strategy(plan, setup.model, setup.workload)
         measured = execute(testbed, make_job(cfg, setup, schedule, cfg.iterations)).traces
         contests.append(

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 
 from experiments.configuration.constructors import Config
+from experiments.configuration.planners import Handed, planner_files
 
 T = TypeVar("T")
 _CAPACITY = 256  # of each kind a sweep needs a few at a time; schedules are the largest
+_READ_BY_CONTENDERS = ("groups", "depth", "divides")  # of a strategy, by options of planners that contend
 
 
 class Cache:
@@ -38,7 +40,11 @@ def texts_of(cfg: Config) -> dict[str, str]:
         noun: f"{noun}: {text(cfg[noun])}" + "".join(f" {_written_ns(file)}" for file in files.get(noun, ()))
         for noun in ("model", "workload", "cluster", "profile", "planner", "strategy", "scenario")
     }
-    return texts | {"model": f"{texts['model']} {text(cfg['finetuning'])}", "modes": f"modes: {text(cfg['modes'])}"}
+    return texts | {
+        "model": f"{texts['model']} {text(cfg['finetuning'])}",
+        "planner": f"{texts['planner']} {text([cfg.get(name) for name in _READ_BY_CONTENDERS])}",
+        "modes": f"modes: {text(cfg['modes'])}",
+    }
 
 
 def files_of(cfg: Config) -> dict[str, list[str]]:
@@ -50,8 +56,10 @@ def files_of(cfg: Config) -> dict[str, list[str]]:
         "profile": [cfg["profile"].get("path")],
         "scenario": [event.get("path") for event in cfg["scenario"]["events"].values()],
     }
-    if old := cfg["planner"].get("old"):  # the plan that was running before a loss
-        paths["planner"] = [old]
+    planner = cfg["planner"]
+    paths["planner"] = [planner.get("old")]  # the plan that was running before a loss
+    if Handed.CONTENDERS in (planner.get("handed") or ()):
+        paths["planner"] += map(str, planner_files(cfg["config_dirs"]))
     return {noun: [path for path in found if path] for noun, found in paths.items()}
 
 

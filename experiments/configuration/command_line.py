@@ -11,8 +11,9 @@ from pathlib import Path
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import edgesim
@@ -25,6 +26,7 @@ CONF = ROOT / "conf"
 # The one place where human units of a configuration are read.
 OmegaConf.register_new_resolver("si", si, replace=True)
 
+DECLARES = "declares"  # what a planner's file says for lists of planners; no run depends on it
 Command = Callable[[DictConfig], object]
 USERS = (EdgesimError, ValueError, OSError, HydraException, OmegaConfBaseException)  # mistakes that a user can mend
 
@@ -44,6 +46,7 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
     @wraps(command)
     def guarded(cfg: DictConfig) -> object:
         try:
+            _complete(cfg, [each.path for each in HydraConfig.get().runtime.config_sources if each.schema == "file"])
             check_complete(cfg)
             return command(cfg)
         except USERS as error:  # kept from Hydra, which would print a traceback
@@ -83,7 +86,16 @@ def _composed(overrides: Sequence[str], folders: Sequence[str], *, hydra_too: bo
     GlobalHydra.instance().clear()
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in folders)}]"]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return compose("config", overrides=[*(paths if folders else ()), *overrides], return_hydra_config=hydra_too)
+        cfg = compose("config", overrides=[*(paths if folders else ()), *overrides], return_hydra_config=hydra_too)
+    return _complete(cfg, folders)
+
+
+def _complete(cfg: DictConfig, folders: Iterable[str | Path]) -> DictConfig:
+    """Let a configuration say where it comes from; what planners declare is read from their files, not from a run."""
+    with open_dict(cfg):
+        cfg.config_dirs = [str(folder) for folder in map(Path, folders) if folder.resolve() != CONF]
+        cfg.planner.pop(DECLARES, None)
+    return cfg
 
 
 def sentence(error: BaseException) -> str:

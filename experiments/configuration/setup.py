@@ -1,8 +1,8 @@
 """What is set up to be played? The nouns that a configuration names, and the plan and schedule that follow."""
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from edgesim.workload import Workload
 from experiments.configuration.cache import Cache, text, texts_of
 from experiments.configuration.constructors import Config, build
 from experiments.configuration.network_file import load_network
+from experiments.configuration.planners import ConfiguredPlanner, Handed, build_planner
 
-Planner = Callable[..., Plan]  # takes a problem, ``evaluate`` if it judges candidates, ``modes`` if it chooses them
 Modes = Mapping[str, Sequence[Device]]  # by a device's name, its other power modes
 
 
@@ -59,15 +59,11 @@ class Setup:
             head_room=self.head_room,
         )
 
-    def plan(self, planner: Planner, strategy: Strategy) -> Plan:
-        """The planner's answer, checked; who judges candidates is handed the simulator, who chooses modes these."""
+    def plan(self, planner: ConfiguredPlanner, strategy: Strategy) -> Plan:
+        """The planner's plan, checked; the planner is handed what it declares to need."""
         problem = self.problem
-        handed: dict[str, Any] = {
-            "evaluate": lambda candidate: self.seconds(candidate, strategy),
-            "modes": self.modes,
-        }
-        asked = inspect.signature(planner).parameters
-        plan = planner(problem, **{name: thing for name, thing in handed.items() if name in asked})
+        run = {Handed.EVALUATE: partial(self.seconds, strategy=strategy), Handed.MODES: self.modes}
+        plan = planner.bind(run)(problem)
         return replace(problem, cluster=plan.in_modes(self.cluster, self.modes)).check(plan)
 
     def in_modes_of(self, plan: Plan) -> "Setup":
@@ -180,7 +176,7 @@ def prepare(cfg: Config, cache: Cache | None = None) -> Prepared:
         refuse_to_execute(setup.scenario)
     strategy: Strategy = cache.get(texts["strategy"], lambda: build(cfg["strategy"]))
     planned_for = (setup.head_room, *(each for noun, each in texts.items() if noun != "scenario"))
-    plan = cache.get(planned_for, lambda: setup.plan(build(cfg["planner"]), strategy))
+    plan = cache.get(planned_for, lambda: setup.plan(build_planner(cfg), strategy))
     if cfg["execute"]:
         refuse_modes(plan)
     schedule = cache.get(

@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from experiments.analysis.names import reader_name
+from experiments.configuration.planners import Kind
 from experiments.figures.style import COLOURS, GREY, Look
-from experiments.planner_bench.competitors import Kind
 from experiments.planner_bench.rows import CASE
 
 COLUMNS = (*CASE, "planner", "kind", "status", "layers", "devices", "regret", "planning_s", "limit_s")

@@ -22,7 +22,8 @@ from edgesim.units import bit_per_s
 from experiments.analysis.predictions import prediction, proof_columns
 from experiments.configuration.command_line import composed, sentence
 from experiments.configuration.constructors import build
-from experiments.configuration.setup import Planner, Setup, read_setup
+from experiments.configuration.planners import ConfiguredPlanner, build_planner
+from experiments.configuration.setup import Setup, read_setup
 from experiments.planner_bench.cases import Case
 from experiments.planner_bench.competitors import Competitor
 from experiments.tables.plans import in_words
@@ -66,14 +67,14 @@ class Posed:
     """The case and its competitor, built."""
 
     setup: Setup
-    planner: Planner
+    planner: ConfiguredPlanner
     strategy: Strategy
 
 
 def pose(attempt: Attempt) -> Posed:
     """Build what the configuration names; nothing is planned."""
-    cfg = composed(*attempt.case.overrides, *attempt.competitor.overrides)
-    return Posed(setup=read_setup(cfg), planner=build(cfg.planner), strategy=build(cfg.strategy))
+    cfg = composed(*attempt.case.overrides, *attempt.competitor.overrides, folders=attempt.competitor.folders)
+    return Posed(setup=read_setup(cfg), planner=build_planner(cfg), strategy=build(cfg.strategy))
 
 
 def size(posed: Posed) -> Row:

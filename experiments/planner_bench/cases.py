@@ -11,7 +11,7 @@ requests      Galaxy's models in its environments (arXiv 2405.17245): one sequen
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from experiments.planner_bench.competitors import Plans
+from experiments.configuration.planners import Plans
 from experiments.planner_bench.pools import pools
 
 POOLS = 20

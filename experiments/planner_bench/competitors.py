@@ -1,75 +1,41 @@
-"""Who plans? A row per competitor: add one to have it in the bench."""
+"""Who plans? The planners that declare to be in the bench, in the order of its rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from pathlib import Path
 
-
-class Plans(StrEnum):
-    """What a competitor's plans are, and so which cases it is asked."""
-
-    PIPELINES = "pipelines"  # of training and fine-tuning: stages of layers, and shares of samples
-    BLOCKS = "blocks"  # of one request: shares of heads, columns and tokens
-
-
-class Kind(StrEnum):
-    """Where a competitor comes from: figures draw baselines pale, summaries leave oracles out of planning times."""
-
-    OURS = "ours"
-    PUBLISHED = "published"
-    BASELINE = "baseline"
-    ORACLE = "oracle"
+from experiments.configuration.planners import Kind, Plans, declared_planners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Competitor:
-    """A planner with its options and the strategy that plays its plans, as overrides of the configuration."""
+    """A planner with its options and the strategy that plays its plans, as overrides of the configuration.
+
+    ``folders`` hold further configuration files, in which its own may be.
+    """
 
     name: str
     plans: Plans
     kind: Kind
     overrides: tuple[str, ...]
+    folders: tuple[str, ...] = ()
 
 
-def _row(plans: Plans, kind: Kind, name: str, *overrides: str) -> Competitor:
-    return Competitor(name=name, plans=plans, kind=kind, overrides=overrides)
-
-
-# fmt: off
-COMPETITORS = (
-    _row(Plans.PIPELINES, Kind.OURS, "simulate_and_choose", "strategy=hybrid_pipeline", "planner=simulate_and_choose",
-         "planner.keep=6", "planner.time_limit_s=20"),
-    _row(Plans.PIPELINES, Kind.OURS, "ilp", "strategy=hybrid_pipeline", "planner=ilp_hybrid_pipeline",
-         "planner.time_limit_s=15"),
-    _row(Plans.PIPELINES, Kind.OURS, "ilp_1f1b", "strategy=hybrid_pipeline", "planner=ilp_hybrid_pipeline",
-         "planner.depth=one_f_one_b", "planner.time_limit_s=15"),
-    _row(Plans.PIPELINES, Kind.PUBLISHED, "asteroid", "strategy=hybrid_pipeline", "planner=asteroid"),
-    _row(Plans.PIPELINES, Kind.PUBLISHED, "pac", "strategy=hybrid_pipeline", "planner=pac"),
-    *(_row(Plans.PIPELINES, Kind.PUBLISHED, name, "strategy=hybrid_pipeline", f"planner={name}")
-      for name in ("pipedream", "dapple", "hetpipe", "eco_fl", "pipeedge")),
-    _row(Plans.PIPELINES, Kind.BASELINE, "gpipe", "strategy=hybrid_pipeline", "planner=gpipe"),
-    _row(Plans.PIPELINES, Kind.BASELINE, "exo", "strategy=hybrid_pipeline", "planner=exo"),
-    _row(Plans.PIPELINES, Kind.BASELINE, "proportional_data", "strategy=data", "planner=proportional"),
-    _row(Plans.PIPELINES, Kind.BASELINE, "proportional_pipeline", "strategy=pipeline", "planner=proportional"),
-    _row(Plans.PIPELINES, Kind.BASELINE, "proportional_halves",
-         "strategy=hybrid_pipeline", "groups=halves", "planner=proportional"),
-    _row(Plans.PIPELINES, Kind.BASELINE, "even_data", "strategy=data", "planner=even"),
-    _row(Plans.PIPELINES, Kind.BASELINE, "even_pipeline", "strategy=pipeline", "planner=even"),
-    # Where it has few enough plans to try; else it declines. A stage per rank, in any order, ranks left out.
-    _row(Plans.PIPELINES, Kind.ORACLE, "exhaustive_pipeline",
-         "strategy=pipeline", "planner=exhaustive", "+planner.leave_out=true"),
-    _row(Plans.BLOCKS, Kind.OURS, "simulate_and_choose_hybrid", "strategy=hybrid_model", "planner=simulate_and_choose"),
-    *(_row(Plans.BLOCKS, Kind.OURS, f"ilp_{name}", f"strategy={strategy}", "planner=ilp_blocks",
-           "planner.leave_out=true", "planner.time_limit_s=15")
-      for name, strategy in (("hybrid", "hybrid_model"), ("tensor", "tensor"), ("sequence", "sequence"))),
-    _row(Plans.BLOCKS, Kind.PUBLISHED, "galaxy", "method=galaxy"),
-    *(_row(Plans.BLOCKS, Kind.PUBLISHED, f"{name}_request", "strategy=pipeline", f"planner={name}")
-      for name in ("prima", "pipeedge")),
-    _row(Plans.BLOCKS, Kind.BASELINE, "proportional_hybrid", "strategy=hybrid_model", "planner=proportional_blocks"),
-    _row(Plans.BLOCKS, Kind.BASELINE, "proportional_tensor", "strategy=tensor", "planner=proportional_blocks"),
-    _row(Plans.BLOCKS, Kind.BASELINE, "proportional_sequence", "strategy=sequence", "planner=proportional_blocks"),
-    _row(Plans.BLOCKS, Kind.BASELINE, "even_hybrid", "strategy=hybrid_model", "planner=even_blocks"),
-    _row(Plans.BLOCKS, Kind.BASELINE, "even_tensor", "method=megatron_tp"),
-    _row(Plans.BLOCKS, Kind.BASELINE, "even_sequence", "method=sequence_parallel"),
-    _row(Plans.BLOCKS, Kind.BASELINE, "fastest_alone", "method=local"),
-)
-# fmt: on
+def competitors(folders: Sequence[str | Path] = ()) -> list[Competitor]:
+    """All of them: of pipelines first, then by kind and by place. Raises ValueError if two have one name."""
+    entries = [(declared, entry) for declared in declared_planners(folders) for entry in declared.bench]
+    plans, kinds = list(Plans), list(Kind)
+    entries.sort(key=lambda pair: (plans.index(pair[1].plans), kinds.index(pair[0].kind), pair[1].place))
+    names = [entry.name for _, entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two planners are called {twice[0]!r} in the bench (give one of them another name)")
+    return [
+        Competitor(
+            name=entry.name,
+            plans=entry.plans,
+            kind=declared.kind,
+            overrides=entry.overrides,
+            folders=tuple(map(str, folders)),
+        )
+        for declared, entry in entries
+    ]

@@ -23,7 +23,8 @@ class Journal:
     """The rows of an unfinished bench, in a folder of its own: the end of one bench forgets no other."""
 
     def __init__(self, folder: Path, attempts: Sequence[Attempt], *, limit_s: float) -> None:
-        self.made_by = [code_hash(), _conf_hash(), limit_s]
+        folders = {folder for attempt in attempts for folder in attempt.competitor.folders}
+        self.made_by = [code_hash(), _conf_hash([CONF, *map(Path, sorted(folders))]), limit_s]
         self.folder = folder / _hash([self._key(attempt) for attempt in attempts])
         kept = RunTable(self.folder).rows()
         self.rows: dict[str, Row] = {row["key"]: _plain(row) for row in kept.to_dict("records")}
@@ -56,5 +57,6 @@ def _plain(row: dict[str, Any]) -> Row:
     return {str(name): value for name, value in row.items() if name not in _OWN}
 
 
-def _conf_hash() -> str:
-    return sha256(b"".join(path.read_bytes() for path in sorted(CONF.rglob("*.yaml")))).hexdigest()
+def _conf_hash(folders: Sequence[Path]) -> str:
+    files = [path for folder in folders for path in sorted(folder.rglob("*.yaml"))]
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

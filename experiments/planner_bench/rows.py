@@ -15,7 +15,8 @@ import pandas as pd
 
 from edgesim.proof import Objective, gap, status
 from experiments.analysis.predictions import PROOF_COLUMNS
-from experiments.planner_bench.competitors import COMPETITORS, Plans
+from experiments.configuration.planners import Plans
+from experiments.planner_bench.competitors import competitors
 
 Row = Mapping[str, Any]
 CASE = ("plans", "cluster", "model")
@@ -55,7 +56,7 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     found["regret"] = found["simulated_s"] / best - 1
     found = _bounded(found)
     found = found.astype(dict.fromkeys(_WHOLE, "Int64"))  # whole also where some are missing
-    places = {competitor.name: place for place, competitor in enumerate(COMPETITORS)}
+    places = {competitor.name: place for place, competitor in enumerate(competitors())}
     order = {str(plans): place for place, plans in enumerate(Plans)}
     found["_place"], found["_plans"] = found["planner"].map(places).fillna(len(places)), found["plans"].map(order)
     by = ["_plans", "cluster", "model", "_place", "planner"]

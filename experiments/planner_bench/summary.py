@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.planner_bench.competitors import Kind
+from experiments.configuration.planners import Kind
 
 # By layers x devices; a problem belongs to the first class that is large enough.
 SIZE_CLASSES: Mapping[str, float] = {"small": 64, "medium": 128, "large": float("inf")}

@@ -22,6 +22,7 @@ from edgesim.profile import estimate
 from edgesim.units import BYTES_PER_FLOAT32, si
 from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
+from experiments.configuration.planners import build_planner
 from experiments.configuration.setup import Setup, read_setup
 from experiments.published.claims import Claim, published
 from experiments.published.constants import Constant, Origin, Row
@@ -92,7 +93,7 @@ def _simulated_s(method: str, bit_per_s: float, flop_per_s: float) -> float:
         f"method={method}",
     )
     encoder, strategy = _at_speed(read_setup(cfg), flop_per_s), build(cfg.strategy)
-    return encoder.seconds(encoder.plan(build(cfg.planner), strategy), strategy)
+    return encoder.seconds(encoder.plan(build_planner(cfg), strategy), strategy)
 
 
 def _at_speed(whole: Setup, flop_per_s: float) -> Setup:

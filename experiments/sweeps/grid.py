@@ -28,7 +28,7 @@ from experiments.configuration.command_line import CONF, check_complete, compose
 
 Overrides = tuple[str, ...]
 # What says where and how a run is made or shown, not what it is.
-_BESIDE = ("results", "study", "sweep", "launcher", "search", "calibration", "fit", "validation", "demo")
+_BESIDE = ("results", "config_dirs", "study", "sweep", "launcher", "search", "calibration", "fit", "validation", "demo")
 # What matters only to a run that is also executed.
 _REAL = ("testbed", "data", "iterations", "rehearsals", "checkpoint")
 
