@@ -29,11 +29,10 @@ from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import versions, whole_folder
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
-from experiments.execution.jobs import execute, make_job
+from experiments.execution.testbed_jobs import execute, make_job
 from experiments.figures.gantt import gantt_figure
 from experiments.figures.style import save
-from experiments.tables.comparison import Row as TableRow
-from experiments.tables.comparison import comparison_markdown, comparison_table
+from experiments.tables.comparison import ComparisonRow, comparison_markdown, comparison_table
 from experiments.tables.plans import in_words
 from experiments.validate import strategy_named
 from real_runtime.testbeds.opening import open_testbed
@@ -98,11 +97,11 @@ def compete(cfg: DictConfig, setup: Setup, testbed: Testbed, progress: Progress)
     return contests
 
 
-def row(contest: Contest, setup: Setup) -> TableRow:
+def row(contest: Contest, setup: Setup) -> ComparisonRow:
     """The contest's figures; seconds are the median of the measured iterations."""
     metrics = [setup.measure(trace) for trace in contest.measured]
     measured_s = median(m.makespan_s for m in metrics)
-    return TableRow(
+    return ComparisonRow(
         strategy=contest.name,
         plan=in_words(contest.plan, [device.name for device in setup.cluster.devices]),
         simulated_s=contest.simulated.makespan_s,
@@ -118,7 +117,9 @@ def named(trace: Trace, name: str) -> Trace:
     return replace(trace, player=f"{name}, {trace.player},")
 
 
-def write(target: Path, cfg: DictConfig, setup: Setup, contests: Sequence[Contest], table: Sequence[TableRow]) -> None:
+def write(
+    target: Path, cfg: DictConfig, setup: Setup, contests: Sequence[Contest], table: Sequence[ComparisonRow]
+) -> None:
     """Everything, whole or not at all."""
     with whole_folder(target) as folder:
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))

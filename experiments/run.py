@@ -33,7 +33,7 @@ from experiments.configuration.command_line import run_command
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import versions, whole_folder
 from experiments.configuration.setup import Prepared, prepare
-from experiments.execution.lazily import executed
+from experiments.execution.deferred import executed
 from experiments.sweeps.sweep import hydra_sweeps, sweep_command
 from experiments.tables.metrics import metrics_table
 from experiments.tables.plan import SideBySide, plan_table, side_by_side

@@ -23,7 +23,7 @@ import edgesim.strategies
 from edgesim.errors import EdgesimError, RunError
 from edgesim.plan import Depth, Plan, make_stages
 from edgesim.strategies import Strategy
-from experiments.analysis.fidelity import ITERATION, Row, rows, summary, to_csv
+from experiments.analysis.fidelity import ITERATION, FidelityRow, rows, summary, to_csv
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
 from experiments.configuration.command_line import run_command, suggestion
 from experiments.configuration.constructors import build
@@ -31,7 +31,7 @@ from experiments.configuration.network_file import save_network
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
-from experiments.execution.jobs import execute, make_job
+from experiments.execution.testbed_jobs import execute, make_job
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
 from experiments.tables.fidelity import fidelity_table
@@ -59,7 +59,7 @@ def validate(cfg: DictConfig) -> None:
         print(f"Parity plot: {save(parity_figure(folder, kind), folder / f'parity_{kind}')}")
 
 
-def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[Row], dict[str, Any]]:
+def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityRow], dict[str, Any]]:
     """Name of the testbed and rate, a table of all plans, and its summary."""
     nominal, spec = read_setup(cfg), build(cfg.testbed)
     with ExitStack() as open_now, progress_bar() as progress:
@@ -70,7 +70,7 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[Row], dic
         setup = nominal.calibrated(profile, network)
         profile.save(Path(cfg.results) / "profiles" / f"{name}.profile.json")
         save_network(Path(cfg.results) / "profiles" / f"{name}.network.json", network)
-        table: list[Row] = []
+        table: list[FidelityRow] = []
         entries = plans_of(cfg, setup)
         task = progress.add_task(name, total=len(entries))
         for label, (strategy_name, plan) in entries.items():
@@ -78,7 +78,7 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[Row], dic
             try:
                 table += play_both(setup, testbed, label, strategy_name, plan, cfg, iterations)
             except EdgesimError as error:
-                table.append(Row(strategy=strategy_name, plan=label, kind=ITERATION, reason=str(error)))
+                table.append(FidelityRow(strategy=strategy_name, plan=label, kind=ITERATION, reason=str(error)))
                 if isinstance(error, RunError):  # the testbed may be broken: the next plan gets a fresh one
                     open_now.close()
                     testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
@@ -90,7 +90,7 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[Row], dic
 
 def play_both(
     setup: Setup, testbed: Any, label: str, strategy_name: str, plan: Plan, cfg: DictConfig, iterations: int
-) -> list[Row]:
+) -> list[FidelityRow]:
     """The plan's schedule simulated and executed; the first executed iteration is dropped."""
     schedule = strategy_named(strategy_name)(plan, setup.model, setup.workload)
     simulated = setup.simulate(schedule)

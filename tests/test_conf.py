@@ -12,6 +12,9 @@ from omegaconf import OmegaConf
 from edgesim.cluster import Cluster, Device, Grid, Origin
 from edgesim.errors import PlanError, ProfileError
 from edgesim.model import Model
+from edgesim.plan import Depth, Plan
+from edgesim.planners.baselines.even import even
+from edgesim.planners.problem import Problem
 from edgesim.proof import Objective
 from edgesim.scenario import Jitter, Scenario, Slowdown, Walk
 from edgesim.strategies import Strategy
@@ -20,7 +23,8 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from experiments.configuration.command_line import CONF, composed
 from experiments.configuration.constructors import build
-from experiments.configuration.setup import Planner, Prepared, Setup, prepare, read_setup
+from experiments.configuration.planners import ConfiguredPlanner, Plans, build_planner, declared_planners
+from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
 from experiments.validate import make_plan, plans_of, strategy_named
 from real_runtime.data import DataSpec
 from real_runtime.testbeds.spec import TestbedSpec
@@ -246,36 +250,23 @@ def divides_blocks(strategy: str) -> bool:
     return "divides" in composed(f"strategy={strategy}")
 
 
-# Planners that form their own groups, of published systems and by integer programmes: the strategy that each is for.
-OF_SYSTEMS = {
-    "asteroid": "hybrid_pipeline",
-    "pac": "hybrid_pipeline",
-    "pipedream": "hybrid_pipeline",
-    "dapple": "hybrid_pipeline",
-    "hetpipe": "hybrid_pipeline",
-    "eco_fl": "pipeline",
-    "gpipe": "pipeline",
-    "pipeedge": "pipeline",
-    "prima": "pipeline",
-    "exo": "pipeline",
-    "eddl": "data",
-    "galaxy": "hybrid_model",
-    "megatron": "tensor",
-    "sequence_parallel": "sequence",
-    "ilp_hybrid_pipeline": "hybrid_pipeline",
-    "ilp_two_phases": "hybrid_pipeline",
-    "ilp_energy": "hybrid_pipeline",
-}
+DECLARED = {declared.name: declared for declared in declared_planners()}
+AFTER_A_LOSS = [name for name in DECLARED if OmegaConf.is_missing(DECLARED[name].configured, "old")]
 
 
-AFTER_A_LOSS = ("ilp_replan",)  # planners that are told of a plan that was running
+def test_every_planner_declares_what_its_plans_are_and_where_it_comes_from() -> None:
+    assert sorted(DECLARED) == names("planner")
 
 
-@pytest.mark.parametrize("planner", [name for name in names("planner") if name not in (*OF_SYSTEMS, *AFTER_A_LOSS)])
+def plans_of_strategy(strategy: str) -> Plans:
+    return Plans.BLOCKS if divides_blocks(strategy) else Plans.PIPELINES
+
+
+@pytest.mark.parametrize("planner", [name for name in DECLARED if DECLARED[name].strategy is None])
 @pytest.mark.parametrize("strategy", names("strategy"))
 def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(planner: str, strategy: str) -> None:
     setup, plan_it, when = small_run(planner, strategy)
-    if planner != "simulate_and_choose" and planner.endswith("_blocks") != divides_blocks(strategy):
+    if plans_of_strategy(strategy) not in DECLARED[planner].plans:
         with pytest.raises(PlanError, match=r"forms no groups of ranks|neither units nor tokens"):
             setup.plan(plan_it, when)
         return
@@ -284,19 +275,49 @@ def test_every_planner_plans_for_every_strategy_that_divides_what_it_divides(pla
     assert setup.seconds(plan, when) > 0
 
 
-@pytest.mark.parametrize("planner", OF_SYSTEMS)
-def test_planners_of_published_systems_plan_for_their_own_strategy_and_for_none_that_divides_otherwise(
-    planner: str,
-) -> None:
-    setup, plan_it, when = small_run(planner, OF_SYSTEMS[planner])
+@pytest.mark.parametrize("planner", [name for name in DECLARED if DECLARED[name].strategy and name not in AFTER_A_LOSS])
+def test_planners_with_a_strategy_of_their_own_plan_for_it_and_for_none_that_divides_otherwise(planner: str) -> None:
+    own = str(DECLARED[planner].strategy)
+    assert (plans_of_strategy(own),) == DECLARED[planner].plans
+    setup, plan_it, when = small_run(planner, own)
     plan = setup.plan(plan_it, when)
     assert plan.planner == planner
     assert setup.seconds(plan, when) > 0
     for other in names("strategy"):
-        if divides_blocks(other) != divides_blocks(OF_SYSTEMS[planner]):
+        if divides_blocks(other) != divides_blocks(own):
             setup, plan_it, when = small_run(planner, other)
             with pytest.raises(PlanError):
                 when(setup.plan(plan_it, when), setup.model, setup.workload)
+
+
+@pytest.mark.parametrize(
+    ("declaration", "said"),
+    [
+        ("{plans: [pipelines]}", "declares its plans, as a list of pipelines, blocks, and its kind, one of ours"),
+        ("{plans: [pipes], kind: ours}", "'pipes' is not a valid Plans"),
+        ("{plans: [blocks], kind: mine}", "'mine' is not a valid Kind"),
+        ("{plans: [blocks], kind: ours, benches: true}", "a planner declares no 'benches'"),
+    ],
+)
+def test_a_declaration_that_cannot_be_read_is_refused_with_its_file(
+    tmp_path: Path, declaration: str, said: str
+) -> None:
+    (tmp_path / "planner").mkdir()
+    (tmp_path / "planner" / "mine.yaml").write_text(f"_target_: mine.mine\ndeclares: {declaration}\n")
+    with pytest.raises(ValueError, match=re.escape(said)) as error:
+        declared_planners([tmp_path])
+    assert "mine.yaml" in str(error.value)
+
+
+def test_a_planner_is_handed_what_its_file_says_whatever_its_parameters_are_called() -> None:
+    """A parameter called ``evaluate`` that has a value of its own is no request for the simulator."""
+
+    def plans_alone(problem: Problem, *, evaluate: str = "by hand", modes: object = None) -> Plan:
+        assert (evaluate, modes) == ("by hand", None)
+        return even(problem, groups="data", depth=Depth.GPIPE)
+
+    setup, _, when = small_run("even", "data")
+    assert setup.plan(ConfiguredPlanner(function=plans_alone), when).planner == "even"
 
 
 def test_both_phases_of_fine_tuning_are_planned_together() -> None:
@@ -318,11 +339,12 @@ def test_after_a_loss_a_planner_is_told_of_the_plan_that_was_running(tmp_path: P
     assert setup.seconds(plan, when) > 0
 
 
-def small_run(planner: str, strategy: str, *more: str) -> tuple[Setup, Planner, Strategy]:
+def small_run(planner: str, strategy: str, *more: str) -> tuple[Setup, ConfiguredPlanner, Strategy]:
     small = ("model=bert_tiny_bytes", "model.heads=4", "workload.batch_samples=8")
-    served = ("workload.purpose=infer",) if planner == "prima" else ()
+    purpose = DECLARED[planner].purpose
+    served = (f"workload.purpose={purpose}",) if purpose else ()
     cfg = composed(f"strategy={strategy}", f"planner={planner}", *small, *served, *more)
-    return read_setup(cfg), build(cfg.planner), build(cfg.strategy)
+    return read_setup(cfg), build_planner(cfg), build(cfg.strategy)
 
 
 @pytest.mark.parametrize("name", names("strategy"))

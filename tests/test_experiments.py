@@ -18,12 +18,12 @@ from edgesim.profile import Point, Profile
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace
 from experiments import calibrate, demo, run, validate
-from experiments.analysis.fidelity import ITERATION, Row, from_csv, row, summary, to_csv
+from experiments.analysis.fidelity import ITERATION, FidelityRow, from_csv, row, summary, to_csv
 from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.network_file import network_from_json, network_to_json, save_network
 from experiments.configuration.result_folders import whole_folder
 from experiments.configuration.setup import read_setup
-from experiments.execution import jobs
+from experiments.execution import testbed_jobs
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.parity import draw, parity_figure
 from experiments.figures.style import save
@@ -54,7 +54,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (jobs, calibrate, demo, validate):
+    for module in (testbed_jobs, calibrate, demo, validate):
         monkeypatch.setattr(module, "open_testbed", open_fake)
 
 
@@ -142,7 +142,7 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
 def test_a_run_that_fails_half_way_leaves_nothing(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(jobs, "open_testbed", _open_broken)
+    monkeypatch.setattr(testbed_jobs, "open_testbed", _open_broken)
     assert command(run, *TINY, "execute=true") == 2
     assert "rank 2: cannot be reached" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -201,7 +201,7 @@ def test_a_run_with_calibrated_links_is_executed_at_the_line_rate_and_not_at_wha
         rates.append(cluster.network.slowest_bytes_per_s)
         return open_fake(spec, cluster)
 
-    monkeypatch.setattr(jobs, "open_testbed", opened)
+    monkeypatch.setattr(testbed_jobs, "open_testbed", opened)
     network = read_setup(composed(*TINY)).cluster.network
     slower = tuple(tuple(0.9 * rate for rate in row) for row in network.bytes_per_s)
     save_network(tmp_path / "network.json", replace(network, bytes_per_s=slower))
@@ -314,7 +314,7 @@ def test_the_demonstration_prints_one_table_and_draws_both_players(
 # --- figures and statistics ---
 
 
-def made_up(simulated_s: float, measured_s: list[float], **words: str) -> Row:
+def made_up(simulated_s: float, measured_s: list[float], **words: str) -> FidelityRow:
     return row(
         **{"strategy": "data", "plan": "p", "kind": ITERATION} | words,
         tasks=1,
@@ -347,7 +347,7 @@ def test_the_summary_counts_played_iterations_only() -> None:
         made_up(1.9, [2.0], plan="b"),
         made_up(3.0, [3.0], plan="c"),
         made_up(9.0, [1.0], kind="F"),
-        Row(strategy="data", plan="d", kind=ITERATION, reason="rank 1: killed"),
+        FidelityRow(strategy="data", plan="d", kind=ITERATION, reason="rank 1: killed"),
     ]
     figures = summary(table)
     assert figures["plans"] == 3
@@ -369,7 +369,7 @@ def test_without_plans_the_summary_knows_nothing() -> None:
 def test_a_table_survives_its_file() -> None:
     table = [
         made_up(1.5, [1.0, 1.0]),
-        Row(strategy="data", plan="d", kind=ITERATION, reason='rank 1, "2F0@1": killed'),
+        FidelityRow(strategy="data", plan="d", kind=ITERATION, reason='rank 1, "2F0@1": killed'),
     ]
     assert from_csv(to_csv(table)) == table
 

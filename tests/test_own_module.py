@@ -16,7 +16,7 @@ from edgesim.workload import Workload
 from experiments.configuration.command_line import ROOT, composed
 from experiments.configuration.constructors import build
 from experiments.configuration.setup import nominal_cluster, prepare
-from experiments.execution.jobs import make_job
+from experiments.execution.testbed_jobs import make_job
 from real_runtime.data import DataSpec, Source, refuse_other_data
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers

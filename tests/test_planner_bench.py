@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from edgesim.proof import Objective
 from edgesim.units import mbit_per_s, si
 from experiments.analysis.tidy import read_table
 from experiments.configuration.command_line import composed
+from experiments.configuration.planners import Kind, Plans
 from experiments.configuration.setup import read_setup
 from experiments.figures.__main__ import main as figures
 from experiments.figures.catalogue import load_figure
@@ -27,14 +29,16 @@ from experiments.planner_bench import __main__ as bench
 from experiments.planner_bench import selection
 from experiments.planner_bench.attempt import Attempt, pose, tried
 from experiments.planner_bench.cases import POOLS, Case, cases
-from experiments.planner_bench.competitors import COMPETITORS, Competitor, Kind, Plans
+from experiments.planner_bench.competitors import Competitor, competitors
 from experiments.planner_bench.pools import FEWEST, MOST, RATES_MBIT_PER_S, pools
 from experiments.planner_bench.processes import attempted
 from experiments.planner_bench.report import page
 from experiments.planner_bench.rows import COLUMNS, table, updated
 from experiments.planner_bench.summary import BEST, SIZE_CLASSES, size_class, standings, summary
 
+COMPETITORS = competitors()
 BLOCKS = [competitor.name for competitor in COMPETITORS if competitor.plans is Plans.BLOCKS]
+RESULTS = Path(__file__).parent.parent / "results"
 STORED = Path(__file__).parent / "golden" / "planner_bench.csv"
 TINY = Case(
     plans=Plans.PIPELINES,
@@ -197,7 +201,7 @@ def test_cases_are_those_of_the_papers_and_the_pools() -> None:
 def test_every_competitor_can_be_built(competitor: Competitor) -> None:
     case = next(case for case in cases(seed=0) if case.plans is competitor.plans)
     posed = pose(Attempt(case=case, competitor=competitor))
-    assert callable(posed.planner)
+    assert callable(posed.planner.function)
     assert callable(posed.strategy)
 
 
@@ -213,7 +217,7 @@ def test_names_of_planners_environments_and_models_are_told_apart() -> None:
 
 def test_names_of_one_sort_are_alternatives_and_sorts_combine() -> None:
     def named(*only: str) -> set[tuple[str, str, str]]:
-        found = selection.attempts(cases(seed=0), only=only)
+        found = selection.attempts(cases(seed=0), COMPETITORS, only=only)
         return {(each.competitor.name, each.case.environment, each.case.model) for each in found}
 
     assert named("asteroid", "pac", "asteroid_a", "resnet50") == {
@@ -222,6 +226,37 @@ def test_names_of_one_sort_are_alternatives_and_sorts_combine() -> None:
     }
     assert {planner for planner, _, _ in named("galaxy", "pac")} == {"galaxy", "pac"}
     assert len(named("galaxy")) == 6 * 4
+
+
+def test_the_kept_selection_is_the_rows_of_the_kept_table() -> None:
+    """Case by case and planner by planner, so that one command makes the table again."""
+    kept = pd.read_csv(RESULTS / "planner_bench" / "table.csv")
+    wanted = selection.attempts(cases(seed=0), COMPETITORS, selection=selection.KEPT)
+    names = ["plans", "cluster", "model", "planner", "kind"]
+    assert Counter(tuple(each.names[name] for name in names) for each in wanted) == Counter(
+        kept[names].itertuples(index=False, name=None)
+    )
+    assert set(kept["limit_s"]) == {selection.KEPT_TIME_LIMIT_S}
+    assert len({(each.case.environment, each.case.model) for each in wanted}) == 44
+
+
+def test_the_command_for_the_kept_table_asks_for_its_selection_with_its_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def made_up(
+        attempts: Sequence[Attempt], *, limit_s: float, **_: object
+    ) -> Iterator[tuple[Attempt, dict[str, object]]]:
+        asked.append((len(attempts), limit_s))
+        yield from ((attempt, a_row("x", 2.0) | attempt.names) for attempt in attempts)
+
+    monkeypatch.setattr(bench, "attempted", made_up)
+    assert bench.main(["--kept", "--results", str(tmp_path)]) == 0
+    assert asked == [(746, 30.0)]
+    assert len(read_table(tmp_path / "planner_bench" / "table.csv")) == 746
+    made = json.loads((tmp_path / "planner_bench" / "made.json").read_text())
+    assert made["table.csv"]["command"] == "python -m experiments.planner_bench --kept"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from edgesim.profile import Profile, estimate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from experiments.analysis.tidy import read_table
 from experiments.configuration.command_line import composed, run_command
+from experiments.configuration.planners import contending_planners
 from experiments.configuration.setup import Setup, read_setup
 from experiments.figures.__main__ import main as draw
 from experiments.figures.catalogue import load_figure
@@ -48,6 +49,7 @@ TINY = (
     "planner_regret.iterations=1",
     "planner_regret.workloads=[{batch_samples: 8, micro_batch_samples: 4}]",
 )
+PLANNERS = tuple(contending_planners(composed(*TINY)))
 Command = Callable[..., int]
 
 
@@ -123,7 +125,7 @@ THREE = table(
 
 def test_contenders_are_distinct_plans_and_each_has_all_who_proposed_it() -> None:
     _, setup = tiny()
-    found = contenders(setup, hybrid_pipeline, keep=2)
+    found = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
     assert len({each.plan.stages for each in found}) == len(found) > 3
     names = [name for each in found for name in each.planners]
     assert len(set(names)) == len(names)
@@ -134,17 +136,22 @@ def test_contenders_are_distinct_plans_and_each_has_all_who_proposed_it() -> Non
 @pytest.mark.parametrize("rate", ["20 Mbit/s", "500 Mbit/s"])
 def test_the_choice_is_the_planners_own_answer_and_the_fastest_simulated(rate: str) -> None:
     _, setup = tiny(f"network.rate={rate}")
-    found = contenders(setup, hybrid_pipeline, keep=2)
+    found = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
     (chosen,) = (each for each in found if CHOICE in each.planners)
     assert chosen.simulated_s == min(each.simulated_s for each in found)
     assert len(chosen.planners) > 1  # it never has a plan of its own
-    theirs = simulate_and_choose(setup.problem, evaluate=lambda plan: setup.seconds(plan, hybrid_pipeline), keep=2)
+    theirs = simulate_and_choose(
+        setup.problem,
+        evaluate=lambda plan: setup.seconds(plan, hybrid_pipeline),
+        contenders=[setup.bind(planner, hybrid_pipeline) for planner in PLANNERS],
+        keep=2,
+    )
     assert theirs.stages == chosen.plan.stages
 
 
 def test_further_answers_of_a_planner_are_numbered() -> None:
-    _, words = tiny()
-    (first, *_) = contenders(words, hybrid_pipeline, keep=2)
+    _, setup = tiny()
+    (first, *_) = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
     proposals = [Candidate(name=name, plan=first.plan) for name in ("pac", "eddl", "pac", "pac")]
     assert [name for name, _ in numbered(proposals)] == ["pac", "eddl", "pac #2", "pac #3"]
 
@@ -154,8 +161,8 @@ def test_further_answers_of_a_planner_are_numbered() -> None:
 
 def simulated(*seconds: float) -> list[Contender]:
     """Plans that differ in seconds alone."""
-    _, words = tiny()
-    (first, *_) = contenders(words, hybrid_pipeline, keep=2)
+    _, setup = tiny()
+    (first, *_) = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
     return [
         Contender(planners=(f"p{place}",), plan=first.plan, analytic_s=each, simulated_s=each)
         for place, each in enumerate(seconds)
@@ -190,7 +197,7 @@ def test_a_plan_that_breaks_the_testbed_is_not_run_again_and_the_next_has_a_fres
 
     monkeypatch.setattr(trials_module, "open_testbed", of_two)
     cfg, setup = tiny("planner_regret.skip_above=99", "planner_regret.once_above=99", "testbed.slow_motion=2")
-    found = contenders(setup, hybrid_pipeline, keep=2)
+    found = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
     told: list[str] = []
     with FreshTestbeds(TestbedSpec(slow_motion=2.0), setup.cluster) as testbeds:
         tried = trials(
@@ -405,7 +412,7 @@ def test_plans_are_measured_on_real_processes_and_a_fresh_testbed_goes_on() -> N
     setup = read_setup(cfg)
     profile = estimate(BERT, cluster.devices, samples=range(1, 5), tokens=16)
     setup = Setup(cluster=cluster, model=BERT, workload=setup.workload, profile=profile, scenario=setup.scenario)
-    found = contenders(setup, hybrid_pipeline, keep=1)[:2]
+    found = contenders(setup, hybrid_pipeline, PLANNERS, keep=1)[:2]
     cfg.planner_regret.skip_above = cfg.planner_regret.once_above = 1e3
     with FreshTestbeds(TestbedSpec(kind="loopback"), cluster) as testbeds:
         first, fractions = testbeds.testbed, testbeds.testbed.fractions

@@ -1,5 +1,6 @@
 """Is the plan that the simulator chooses never slower than what anybody else says, and what does it prove?"""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -7,16 +8,31 @@ from test_ilp_hybrid_pipeline import a_problem
 from test_steady_state import simulated_s
 
 from edgesim.errors import InfeasibleError, PlanError
-from edgesim.plan import Plan
+from edgesim.plan import Depth, Plan
+from edgesim.planners.baselines.proportional import proportional
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
-from edgesim.planners.problem import Problem
-from edgesim.planners.simulate_and_choose import PIPELINES, pipelines, simulate_and_choose
+from edgesim.planners.literature.asteroid import asteroid
+from edgesim.planners.literature.dapple import dapple
+from edgesim.planners.literature.eco_fl import eco_fl
+from edgesim.planners.literature.eddl import eddl
+from edgesim.planners.literature.pipeedge import pipeedge
+from edgesim.planners.problem import Planner, Problem
+from edgesim.planners.simulate_and_choose import pipelines, simulate_and_choose
 from edgesim.proof import Status
+
+CONTENDERS: tuple[Planner, ...] = (
+    asteroid,
+    dapple,
+    eco_fl,
+    pipeedge,
+    partial(eddl, shares="proportional"),
+    partial(proportional, groups="halves", depth=Depth.ONE_F_ONE_B),
+)
 
 
 def chosen(problem: Problem) -> Plan:
-    return simulate_and_choose(problem, evaluate=partial(simulated_s, problem), keep=4)
+    return simulate_and_choose(problem, evaluate=partial(simulated_s, problem), contenders=CONTENDERS, keep=4)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -25,7 +41,7 @@ def test_no_planner_is_faster_in_simulated_time(seed: int) -> None:
     plan = chosen(problem)
     best = simulated_s(problem, plan)
     asked = 0
-    for planner in (*PIPELINES, ilp_hybrid_pipeline):
+    for planner in (*CONTENDERS, ilp_hybrid_pipeline):
         try:
             theirs = planner(problem)
         except (PlanError, InfeasibleError):
@@ -48,7 +64,7 @@ def test_its_proof_is_of_the_formula_and_tells_who_proposed_the_plan() -> None:
 
 def test_the_best_few_come_first_and_the_formulas_best_is_among_them() -> None:
     problem = a_problem(3, layers=5, devices=3, samples=4, memory=100.0)
-    found = list(pipelines(problem, keep=3, time_limit_s=30))
+    found = list(pipelines(problem, CONTENDERS, keep=3, time_limit_s=30))
     values = [candidate.plan.proof.value for candidate in found[:3]]
     assert values == sorted(values)  # type: ignore[type-var]
     assert values[0] == pytest.approx(ilp_hybrid_pipeline(problem).predicted_s)
@@ -68,15 +84,40 @@ def test_plans_that_the_strategy_refuses_are_passed_over() -> None:
             raise PlanError("data parallelism has one stage")
         return simulated_s(problem, plan)
 
-    assert len(simulate_and_choose(problem, evaluate=only_data).stages) == 1
+    assert len(simulate_and_choose(problem, evaluate=only_data, contenders=CONTENDERS).stages) == 1
 
     def nothing(plan: Plan) -> float:
         raise PlanError("no")
 
     with pytest.raises(PlanError, match="the strategy plays none of the plans"):
-        simulate_and_choose(problem, evaluate=nothing)
+        simulate_and_choose(problem, evaluate=nothing, contenders=CONTENDERS)
 
 
 def test_where_nobody_has_a_plan_it_says_whom_to_ask() -> None:
     with pytest.raises(InfeasibleError, match="no planner has a plan"):
         chosen(a_problem(1, layers=3, devices=2, memory=0.02))
+
+
+def test_contenders_are_whoever_the_caller_names_and_one_that_declines_is_passed_over() -> None:
+    problem = a_problem(4, layers=5, devices=3, samples=4, memory=100.0)
+    asked: list[str] = []
+
+    def declines(problem: Problem) -> Plan:
+        asked.append("declines")
+        raise PlanError("not made for this")
+
+    def knows_better(problem: Problem) -> Plan:
+        asked.append("knows_better")
+        return replace(asteroid(problem), planner="knows_better")
+
+    def only_from_there(plan: Plan) -> float:
+        return 1.0 if plan.planner == "knows_better" else 2.0
+
+    alone = simulate_and_choose(problem, evaluate=only_from_there, keep=1)
+    plan = simulate_and_choose(problem, evaluate=only_from_there, contenders=[declines, knows_better], keep=1)
+    assert asked == ["declines", "knows_better"]
+    assert alone.proof is not None
+    assert "ilp_hybrid_pipeline" in alone.proof.method
+    assert alone.stages != plan.stages
+    assert plan.proof is not None
+    assert plan.proof.method.startswith("knows_better, fastest of")

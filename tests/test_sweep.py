@@ -22,7 +22,7 @@ from experiments.collect import collect, tidy
 from experiments.collect import main as collect_main
 from experiments.configuration.command_line import CONF, ROOT, composed
 from experiments.configuration.studies import studies
-from experiments.execution import jobs
+from experiments.execution import testbed_jobs
 from experiments.figures.__main__ import main as figures
 from experiments.sweeps.run_table import RunTable, code_hash
 
@@ -180,7 +180,7 @@ def test_what_the_usual_columns_tell_has_no_column_of_its_own_unless_it_tells_ru
 def test_an_executed_run_is_one_row_and_two_in_the_tidy_table(
     sweep: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "open_testbed", open_fake)
+    monkeypatch.setattr(testbed_jobs, "open_testbed", open_fake)
     assert sweep("strategy=data,pipeline", "execute=true", "iterations=3") == 0
     assert len(rows(tmp_path)) == 2
     table = collect("s", tmp_path)

@@ -1,20 +1,16 @@
 """Which of many good plans is fastest when simulated? Formulas err on slow links; the simulator has the last word.
 
-Candidates are the best few of the integer programmes, at Asteroid's depth and at 1F1B's, and what the published
-planners say. So the choice is never slower, in simulated time, than any of them.
+Candidates are the best few of the integer programmes, at Asteroid's depth and at 1F1B's, and the plans of the planners
+that contend, which the caller names. So the choice is never slower, in simulated time, than any of them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
 from edgesim.errors import InfeasibleError, PlanError, ProfileError
 from edgesim.plan import Depth, Plan
-from edgesim.planners.baselines.even import even
-from edgesim.planners.baselines.even_blocks import even_blocks
-from edgesim.planners.baselines.proportional import proportional
-from edgesim.planners.baselines.proportional_blocks import proportional_blocks
 from edgesim.planners.cost_models.block_time import block_latency_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
@@ -22,38 +18,8 @@ from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.certify import depth_of
 from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
-from edgesim.planners.literature.asteroid import asteroid
-from edgesim.planners.literature.dapple import dapple
-from edgesim.planners.literature.eco_fl import eco_fl
-from edgesim.planners.literature.eddl import eddl
-from edgesim.planners.literature.exo import exo
-from edgesim.planners.literature.galaxy import galaxy
-from edgesim.planners.literature.gpipe import gpipe
-from edgesim.planners.literature.hetpipe import hetpipe
-from edgesim.planners.literature.pac import pac
-from edgesim.planners.literature.pipedream import pipedream
-from edgesim.planners.literature.pipeedge import pipeedge
-from edgesim.planners.literature.prima import prima
 from edgesim.planners.problem import Planner, Problem
 from edgesim.proof import Objective, Proof, bound_or_none
-
-PIPELINES: tuple[Planner, ...] = (
-    asteroid,
-    pac,
-    pipedream,
-    dapple,
-    hetpipe,
-    eco_fl,
-    gpipe,
-    pipeedge,
-    prima,
-    exo,
-    partial(eddl, shares="even"),
-    partial(eddl, shares="proportional"),
-    partial(even, groups="pipeline", depth=Depth.ONE_F_ONE_B),
-    partial(proportional, groups="pipeline", depth=Depth.ONE_F_ONE_B),
-    partial(proportional, groups="halves", depth=Depth.ONE_F_ONE_B),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +34,7 @@ def simulate_and_choose(
     problem: Problem,
     *,
     evaluate: Callable[[Plan], float],
+    contenders: Sequence[Planner] = (),
     keep: int = 8,
     units: bool = False,
     tokens: bool = False,
@@ -76,22 +43,30 @@ def simulate_and_choose(
 ) -> Plan:
     """The candidate with the fewest seconds per iteration, as ``evaluate`` judges them; the first of equals.
 
-    ``keep`` are the best of each integer programme, which share the time limit. For a strategy that divides blocks by
-    ``units``, ``tokens`` or both, candidates are divisions of them. The proof is of the formula, for the chosen plan's
-    depth: it says how far simulation led away from the formula's best. Raises InfeasibleError if nobody has a plan.
+    ``contenders`` are planners whose plans compete with those of the integer programmes; without any, the programmes'
+    plans compete among themselves. One that raises PlanError or InfeasibleError has declined. ``keep`` are the best of
+    each integer programme, which share the time limit. For a strategy that divides blocks by ``units``, ``tokens`` or
+    both, candidates are divisions of them. The proof is of the formula, for the chosen plan's depth: it says how far
+    simulation led away from the formula's best. Raises InfeasibleError if nobody has a plan.
     """
     began_s = perf_counter()
-    found = _distinct(
-        _divisions(problem, units, tokens, overlap, time_limit_s)
+    programmes = [
+        partial(
+            ilp_blocks, units=units, tokens=tokens, overlap=overlap, leave_out=leave_out, time_limit_s=time_limit_s / 2
+        )
+        for leave_out in (True, False)
+    ]
+    candidates = _distinct(
+        divisions(problem, [*programmes, *contenders], overlap=overlap)
         if units or tokens
-        else pipelines(problem, keep=keep, time_limit_s=time_limit_s)
+        else pipelines(problem, contenders, keep=keep, time_limit_s=time_limit_s)
     )
-    if not found:
+    if not candidates:
         raise InfeasibleError(
             f"no planner has a plan for {problem.model.name} on {problem.cluster.name} "
             "(ilp_hybrid_pipeline or ilp_blocks say what is missing)"
         )
-    judged = [(seconds, each) for each in found if (seconds := _seconds(evaluate, each.plan)) is not None]
+    judged = [(seconds, each) for each in candidates if (seconds := _seconds(evaluate, each.plan)) is not None]
     if not judged:
         raise PlanError(
             "the strategy plays none of the plans that planners have (take hybrid_pipeline or hybrid_model)"
@@ -105,21 +80,22 @@ def simulate_and_choose(
     return problem.check(replace(best.plan, planner="simulate_and_choose", proof=proof))
 
 
-def pipelines(problem: Problem, *, keep: int, time_limit_s: float) -> Iterator[Candidate]:
-    """The best few of each depth, then what other planners say; with the bound of their depth."""
+def pipelines(
+    problem: Problem, contenders: Sequence[Planner], *, keep: int, time_limit_s: float
+) -> Iterator[Candidate]:
+    """The best few pipelines of each depth, then the contenders' plans, with the bound of their depth."""
     most, proofs = most_replicas(problem, None, interchangeable(problem.cluster)), dict[Depth, Proof]()
     depths = (Depth.ASTEROID, Depth.ONE_F_ONE_B)
     for depth in depths:
         search = PipelineSearch(problem, PipelineFamily(depth=depth, replicas=most), planner="ilp_hybrid_pipeline")
-        found = search.run(time_limit_s=time_limit_s / len(depths), keep=keep)
-        for _, choice in found.pool[:keep]:
-            plan = search.plan(choice, found)
+        result = search.run(time_limit_s=time_limit_s / len(depths), keep=keep)
+        for _, choice in result.pool[:keep]:
+            plan = search.plan(choice, result)
             if plan.proof is not None:
                 proofs.setdefault(depth, plan.proof)
             yield Candidate(name=f"ilp_hybrid_pipeline, {depth}", plan=plan)
-    for planner in PIPELINES:
-        if (theirs := _asked(planner, problem)) is not None:
-            yield Candidate(name=theirs.planner, plan=_judged(problem, theirs, proofs, most))
+    for candidate in proposals(problem, contenders):
+        yield replace(candidate, plan=_judged(problem, candidate.plan, proofs, most))
 
 
 def _judged(problem: Problem, plan: Plan, proofs: dict[Depth, Proof], most: int) -> Plan:
@@ -137,22 +113,12 @@ def _judged(problem: Problem, plan: Plan, proofs: dict[Depth, Proof], most: int)
     return replace(plan, proof=proof, predicted_s=value)
 
 
-def _divisions(problem: Problem, units: bool, tokens: bool, overlap: bool, time_limit_s: float) -> Iterator[Candidate]:
-    """Blocks divided by the integer programme, and by those that it should beat."""
-    planners: list[Planner] = [
-        partial(
-            ilp_blocks, units=units, tokens=tokens, overlap=overlap, leave_out=leave_out, time_limit_s=time_limit_s / 2
+def divisions(problem: Problem, planners: Iterable[Planner], *, overlap: bool) -> Iterator[Candidate]:
+    """The plans of all planners of blocks, by the formula where the planner has no proof of its own."""
+    for candidate in proposals(problem, planners):
+        yield (
+            candidate if candidate.plan.proof else replace(candidate, plan=_reckoned(problem, candidate.plan, overlap))
         )
-        for leave_out in (True, False)
-    ]
-    planners += [
-        partial(proportional_blocks, units=units, tokens=tokens, connective_tokens="equal"),
-        partial(even_blocks, units=units, tokens=tokens),
-        partial(even_blocks, units=units, tokens=tokens, ranks="fastest"),
-    ]
-    for planner in [*planners, galaxy] if units and tokens else planners:
-        if (plan := _asked(planner, problem)) is not None:
-            yield Candidate(name=plan.planner, plan=plan if plan.proof else _reckoned(problem, plan, overlap))
 
 
 def _reckoned(problem: Problem, plan: Plan, overlap: bool) -> Plan:
@@ -165,20 +131,22 @@ def _reckoned(problem: Problem, plan: Plan, overlap: bool) -> Plan:
     return replace(plan, proof=proof, predicted_s=value)
 
 
-def _asked(planner: Planner, problem: Problem) -> Plan | None:
-    """What a planner says; None where it declines."""
-    try:
-        return planner(problem)
-    except (PlanError, InfeasibleError):
-        return None
+def proposals(problem: Problem, planners: Iterable[Planner]) -> Iterator[Candidate]:
+    """The plans of all planners that do not decline, in their order."""
+    for planner in planners:
+        try:
+            plan = planner(problem)
+        except (PlanError, InfeasibleError):
+            continue
+        yield Candidate(name=plan.planner, plan=plan)
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Plans that differ; of equal ones the first."""
-    found: dict[object, Candidate] = {}
+    by_stages: dict[object, Candidate] = {}
     for candidate in candidates:
-        found.setdefault(candidate.plan.stages, candidate)
-    return list(found.values())
+        by_stages.setdefault(candidate.plan.stages, candidate)
+    return list(by_stages.values())
 
 
 def _seconds(evaluate: Callable[[Plan], float], plan: Plan) -> float | None:

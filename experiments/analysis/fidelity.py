@@ -25,7 +25,7 @@ ITERATION = "iteration"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class FidelityRow:
     """One plan and kind of task. A plan that failed has one row, with its reason and no seconds."""
 
     strategy: str
@@ -40,7 +40,7 @@ class Row:
     reason: str = ""
 
 
-def rows(*, strategy: str, plan: str, simulated: Trace, measured: Sequence[Trace]) -> list[Row]:
+def rows(*, strategy: str, plan: str, simulated: Trace, measured: Sequence[Trace]) -> list[FidelityRow]:
     """One row for the iteration, one for each kind of task."""
     counts = defaultdict(int, {ITERATION: 1})
     for task in simulated.schedule:
@@ -59,10 +59,12 @@ def rows(*, strategy: str, plan: str, simulated: Trace, measured: Sequence[Trace
     ]
 
 
-def row(*, strategy: str, plan: str, kind: str, tasks: int, simulated_s: float, measured_s: Sequence[float]) -> Row:
+def row(
+    *, strategy: str, plan: str, kind: str, tasks: int, simulated_s: float, measured_s: Sequence[float]
+) -> FidelityRow:
     """The figures of the module's docstring; a time of zero has no relative error."""
     middle = median(measured_s)
-    return Row(
+    return FidelityRow(
         strategy=strategy,
         plan=plan,
         kind=kind,
@@ -89,7 +91,7 @@ def seconds_by_kind(trace: Trace) -> dict[str, float]:
     return {ITERATION: trace.makespan_s} | {name: sum(values) / len(values) for name, values in times.items()}
 
 
-def summary(table: Sequence[Row]) -> dict[str, Any]:
+def summary(table: Sequence[FidelityRow]) -> dict[str, Any]:
     """Median and worst error of the plans' iterations, and Kendall's tau of their order."""
     played = [r for r in table if r.kind == ITERATION and r.error is not None]
     errors = [abs(r.error) for r in played if r.error is not None]
@@ -103,16 +105,16 @@ def summary(table: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _tau(played: Sequence[Row]) -> float | None:
+def _tau(played: Sequence[FidelityRow]) -> float | None:
     if len(played) < 2:
         return None
     return float(kendalltau([r.simulated_s for r in played], [r.measured_s for r in played]).statistic)
 
 
-def to_csv(table: Sequence[Row]) -> str:
+def to_csv(table: Sequence[FidelityRow]) -> str:
     """A header and a line per row; what is unknown stays empty."""
     text = StringIO()
-    writer = csv.DictWriter(text, fieldnames=[field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=[field.name for field in fields(FidelityRow)], lineterminator="\n")
     writer.writeheader()
     for entry in table:
         writer.writerow(
@@ -121,14 +123,14 @@ def to_csv(table: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def from_csv(text: str) -> list[Row]:
+def from_csv(text: str) -> list[FidelityRow]:
     """Read what :func:`to_csv` wrote."""
     return [_row(line) for line in csv.DictReader(StringIO(text))]
 
 
-def _row(line: Mapping[str, str]) -> Row:
+def _row(line: Mapping[str, str]) -> FidelityRow:
     seconds = {key: float(line[key]) if line[key] else None for key in ("simulated_s", "measured_s", "spread", "error")}
     counts = {key: int(line[key]) for key in ("tasks", "iterations")}
-    return Row(
+    return FidelityRow(
         strategy=line["strategy"], plan=line["plan"], kind=line["kind"], reason=line["reason"], **counts, **seconds
     )

@@ -8,6 +8,7 @@ options, and may say two things more::
       plans: [pipelines]     # what its plans are: pipelines, blocks
       kind: published        # where it comes from: ours, published, baseline, oracle
       strategy: pipeline     # the one it is made for; left out where it plans for all that play its kind of plans
+      purpose: infer         # the only one it plans for: train, fine_tune, infer; left out where it plans for any
       place: 70              # lower numbers are asked first, and of equal plans the first is kept; left out: last
       contends: true         # among the planners that simulate_and_choose chooses from, with the file's options ...
       contends: [{shares: even}, {shares: proportional}]      # ... or once with each of these
@@ -31,6 +32,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from edgesim.plan import Plan
 from edgesim.planners.problem import Planner
+from edgesim.workload import Purpose
 from experiments.configuration.command_line import CONF, DECLARES
 from experiments.configuration.constructors import Config, build
 
@@ -96,6 +98,7 @@ class DeclaredPlanner:
         name: of the file, without its ending.
         configured: what the file configures: the function and its options.
         strategy: the one that it is made for; None for all that play its kind of plans.
+        purpose: the only one that it plans for; None for any.
         contends: the options with which it contends, a mapping for each time.
     """
 
@@ -104,6 +107,7 @@ class DeclaredPlanner:
     plans: tuple[Plans, ...]
     kind: Kind
     strategy: str | None
+    purpose: Purpose | None
     place: float
     contends: tuple[Mapping[str, Any], ...]
     bench: tuple[BenchEntry, ...]
@@ -160,7 +164,7 @@ def _declared(path: Path) -> DeclaredPlanner | None:
     says = cfg.pop(DECLARES, None)
     if says is None:
         return None
-    if unknown := sorted(set(map(str, says)) - {"plans", "kind", "strategy", "place", "contends", "bench"}):
+    if unknown := sorted(set(map(str, says)) - {"plans", "kind", "strategy", "purpose", "place", "contends", "bench"}):
         raise ValueError(f"{path}: a planner declares no {unknown[0]!r} (see experiments/configuration/planners.py)")
     try:
         plans, kind = tuple(Plans(each) for each in says.plans), Kind(says.kind)
@@ -176,6 +180,7 @@ def _declared(path: Path) -> DeclaredPlanner | None:
         plans=plans,
         kind=kind,
         strategy=says.get("strategy"),
+        purpose=Purpose(says.purpose) if "purpose" in says else None,
         place=place,
         contends=tuple(OmegaConf.to_container(each) for each in _entries(says, "contends")),
         bench=tuple(_bench_entry(path.stem, each, plans[0], place) for each in _entries(says, "bench")),

@@ -35,13 +35,13 @@ class Tree(StrEnum):
     NOT_RECORDED = "not recorded"
 
 
-def command(module: str, words: Sequence[str] = ()) -> str:
+def command(module: str, arguments: Sequence[str] = ()) -> str:
     """The command line of a module of ours.
 
     >>> command("experiments.reproduce", ["scaling", "--keep"])
     'python -m experiments.reproduce scaling --keep'
     """
-    return shlex.join(["python", "-m", module, *words])
+    return shlex.join(["python", "-m", module, *arguments])
 
 
 def made(by: str, *, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edgesim.cluster import Cluster, Device, Grid, Network
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Model
 from edgesim.plan import Plan
-from edgesim.planners.problem import Problem
+from edgesim.planners.problem import Planner, Problem
 from edgesim.profile import Profile
 from edgesim.scenario import Scenario
 from edgesim.schedule import Schedule
@@ -60,11 +59,13 @@ class Setup:
         )
 
     def plan(self, planner: ConfiguredPlanner, strategy: Strategy) -> Plan:
-        """The planner's plan, checked; the planner is handed what it declares to need."""
-        problem = self.problem
-        run = {Handed.EVALUATE: partial(self.seconds, strategy=strategy), Handed.MODES: self.modes}
-        plan = planner.bind(run)(problem)
-        return replace(problem, cluster=plan.in_modes(self.cluster, self.modes)).check(plan)
+        """The planner's plan, checked."""
+        plan = self.bind(planner, strategy)(self.problem)
+        return replace(self.problem, cluster=plan.in_modes(self.cluster, self.modes)).check(plan)
+
+    def bind(self, planner: ConfiguredPlanner, strategy: Strategy) -> Planner:
+        """The planner, handed what it declares to need of this run."""
+        return planner.bind({Handed.EVALUATE: partial(self.seconds, strategy=strategy), Handed.MODES: self.modes})
 
     def in_modes_of(self, plan: Plan) -> "Setup":
         """The same, with the cluster in the plan's power modes: what plays and measures it."""

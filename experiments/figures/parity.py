@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from experiments.analysis.fidelity import ITERATION, Row, from_csv, row, summary
+from experiments.analysis.fidelity import ITERATION, FidelityRow, from_csv, row, summary
 from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import Value, identity, records
 from experiments.figures.style import GREY, ONE_COLUMN_IN, RC, SMALL_PT, TWO_COLUMNS_IN, label, log_axis, looks
@@ -22,7 +22,7 @@ _PER_CENT = 100
 _ERRORS = 0.3  # of the height of the panel above
 
 
-def draw(rows: Sequence[Row], ax: Axes, errors: Axes) -> None:
+def draw(rows: Sequence[FidelityRow], ax: Axes, errors: Axes) -> None:
     """Points (their bars as long as the spread), the diagonal, a corridor of 5 % and the summary; the errors below."""
     played = [each for each in rows if each.kind == ITERATION and each.simulated_s and each.measured_s]
     values = [s for each in played for s in (each.simulated_s, each.measured_s) if s]
@@ -67,7 +67,7 @@ def draw(rows: Sequence[Row], ax: Axes, errors: Axes) -> None:
     ax.text(0.97, 0.04, _verdict(rows), transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL_PT)
 
 
-def _verdict(rows: Sequence[Row]) -> str:
+def _verdict(rows: Sequence[FidelityRow]) -> str:
     figures = summary(rows)
     tau = "" if figures["kendall_tau"] is None else f"\nKendall's τ {figures['kendall_tau']:.2f}"
     median, worst = (_PER_CENT * figures[f"{name}_abs_error"] for name in ("median", "worst"))
@@ -82,7 +82,7 @@ def whole_figure(table: DataFrame) -> Figure:
     return _figure({"": paired})
 
 
-def pairs(table: DataFrame) -> list[Row]:
+def pairs(table: DataFrame) -> list[FidelityRow]:
     """Runs that were simulated and measured, as rows of a validation. Raises ValueError for two of the same run."""
     columns = [name for name in identity(table) if name != "player"]
     by_player: dict[str, dict[tuple[Value, ...], dict[str, Value]]] = {"simulated": {}, "measured": {}}
@@ -100,7 +100,7 @@ def pairs(table: DataFrame) -> list[Row]:
     ]
 
 
-def _pair(simulated: dict[str, Value], measured: dict[str, Value], plan: str) -> Row:
+def _pair(simulated: dict[str, Value], measured: dict[str, Value], plan: str) -> FidelityRow:
     """The median of the iterations counts; their extremes are known where there were several."""
     ends = [measured[name] for name in ("makespan_low_s", "makespan_high_s") if measured[name] is not None]
     return row(
@@ -127,7 +127,7 @@ def parity_figure(folder: Path, testbed: str) -> Figure:
     return _figure({f"{reader_name(testbed, 'testbed')}, {_rate_text(name)}": rows for name, rows in tables.items()})
 
 
-def _figure(tables: dict[str, list[Row]]) -> Figure:
+def _figure(tables: dict[str, list[FidelityRow]]) -> Figure:
     """A column per table: parity above errors."""
     width = ONE_COLUMN_IN if len(tables) == 1 else TWO_COLUMNS_IN
     with plt.rc_context(RC):

@@ -1,6 +1,7 @@
 """Which planner finds the best plan, how far are the others, and what does planning cost?
 
     python -m experiments.planner_bench                                # all planners on all cases
+    python -m experiments.planner_bench --kept                         # the table that is kept: 44 cases
     python -m experiments.planner_bench --quick --results /tmp/try     # three small cases, in about a minute
     python -m experiments.planner_bench --only asteroid pac resnet50   # these planners, on cases of this model
     python -m experiments.figures planner_bench                        # regret profile, planning time against size
@@ -8,6 +9,8 @@
 Names of --only are of planners, of environments (asteroid_a ... asteroid_d, pool-SEED-NN, pac_8, galaxy_a ... galaxy_f)
 or of models; those of one sort are alternatives, sorts combine. Each attempt runs in a process of its own; a planner
 that declines, finds nothing, takes too long or dies is a row with its reason.
+
+Planners are those whose files in conf/planner declare ``bench``, and those of --config-dir FOLDER (FOLDER/planner).
 
 Writes RESULTS/planner_bench/: table.csv (a row per case and planner), summary.md, summary.json, made.json. A run of
 a part (--only, --quick) replaces its rows of a table that is there and keeps the others. These files are written at the
@@ -35,24 +38,29 @@ from experiments.configuration.studies import table_path
 from experiments.planner_bench import report
 from experiments.planner_bench.attempt import Attempt, Row
 from experiments.planner_bench.cases import cases
+from experiments.planner_bench.competitors import competitors
 from experiments.planner_bench.journal import Journal
 from experiments.planner_bench.processes import attempted
 from experiments.planner_bench.rows import table, updated
-from experiments.planner_bench.selection import attempts
+from experiments.planner_bench.selection import ALL, KEPT, KEPT_TIME_LIMIT_S, QUICK, CaseGroup, attempts
 from experiments.planner_bench.summary import standings, summary
 from experiments.planner_regret import summary as measured_study
 
 NAME = "planner_bench"
+_TIME_LIMIT_S = 60.0
 _PAGE = 110  # columns of the tables where there is no terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, write, and say what came out; 2 for a mistake in the command."""
     asked = _parser().parse_args(arguments)
+    if asked.time_limit is None:
+        asked.time_limit = KEPT_TIME_LIMIT_S if asked.kept else _TIME_LIMIT_S
     console = Console(width=None if sys.stdout.isatty() else _PAGE)
     try:
         _check(asked)
-        wanted = attempts(cases(asked.seed), only=asked.only, quick=asked.quick)
+        everybody = competitors([folder.resolve() for folder in asked.config_dir])
+        wanted = attempts(cases(asked.seed), everybody, only=asked.only, selection=_selection(asked))
         path = table_path(asked.results, NAME)
         kept = read_table(path) if (asked.only or asked.quick) and path.exists() else None
         journal = Journal(asked.results / "sweeps" / NAME, wanted, limit_s=asked.time_limit)
@@ -79,16 +87,33 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="planners, environments, models")
-    parser.add_argument("--quick", action="store_true", help="three small cases only")
+    selections = parser.add_mutually_exclusive_group()
+    selections.add_argument("--kept", action="store_true", help="the cases and planners of the table that is kept")
+    selections.add_argument("--quick", action="store_true", help="three small cases only")
+    parser.add_argument(
+        "--config-dir",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="further configuration files: planners in FOLDER/planner",
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder to write to (default: results)")
     parser.add_argument("--seed", type=int, default=0, help="of the pools (default: 0)")
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="attempts at a time (default: one per core)"
     )
     parser.add_argument(
-        "--time-limit", type=float, default=60.0, metavar="SECONDS", help="for each attempt (default: 60)"
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help=f"for each attempt (default: {_TIME_LIMIT_S:g}; with --kept {KEPT_TIME_LIMIT_S:g})",
     )
     return parser
+
+
+def _selection(asked: argparse.Namespace) -> Sequence[CaseGroup]:
+    return KEPT if asked.kept else QUICK if asked.quick else ALL
 
 
 def _check(asked: argparse.Namespace) -> None:
@@ -123,9 +148,11 @@ def _driven(wanted: Sequence[Attempt], journal: Journal, workers: int, limit_s: 
     return rows
 
 
-def _words(asked: argparse.Namespace) -> list[str]:
+def _selecting(asked: argparse.Namespace) -> list[str]:
     """What selects attempts, as it was typed."""
-    return [*(["--quick"] if asked.quick else []), *(["--only", *asked.only] if asked.only else [])]
+    selection = ["--kept"] if asked.kept else ["--quick"] if asked.quick else []
+    folders = [argument for folder in asked.config_dir for argument in ("--config-dir", str(folder))]
+    return [*selection, *folders, *(["--only", *asked.only] if asked.only else [])]
 
 
 def _write(target: Path, whole: pd.DataFrame, asked: argparse.Namespace) -> None:
@@ -139,7 +166,7 @@ def _write(target: Path, whole: pd.DataFrame, asked: argparse.Namespace) -> None
         (folder / "summary.md").write_text(report.page(standings(whole)))
         (folder / "summary.json").write_text(json.dumps(summary(whole, measured_regret=measured), indent=2) + "\n")
         how = {"seed": asked.seed, "workers": asked.workers, "limit_s": asked.time_limit}
-        by = command("experiments.planner_bench", _words(asked))
+        by = command("experiments.planner_bench", _selecting(asked))
         names = ["table.csv", "summary.md", "summary.json"]
         record(folder, names, made(by, settings=how), in_part=bool(asked.only or asked.quick))
 

@@ -32,7 +32,7 @@ Row = dict[str, Any]
 _KIB = 1024  # ru_maxrss counts in these on Linux
 
 
-class Status(StrEnum):
+class AttemptStatus(StrEnum):
     """How an attempt ended."""
 
     DONE = "done"
@@ -95,13 +95,13 @@ def tried(posed: Posed) -> Row:
     try:
         plan = posed.setup.plan(posed.planner, posed.strategy)
         taken: Row = {"planning_s": time.perf_counter() - began_s, "planning_bytes": _peak_bytes() - before_bytes}
-        return taken | judged(posed, plan) | {"status": str(Status.DONE), "reason": ""}
+        return taken | judged(posed, plan) | {"status": str(AttemptStatus.DONE), "reason": ""}
     except EdgesimError as error:
         reason = sentence(error)
         unfit = isinstance(error, InfeasibleError | OutOfMemoryError)
-        status = Status.INFEASIBLE if unfit else Status.DECLINED
+        status = AttemptStatus.INFEASIBLE if unfit else AttemptStatus.DECLINED
     except Exception as error:  # our mistake, but it must not end the other attempts
-        status, reason = Status.DIED, f"{type(error).__name__}: {sentence(error)}"
+        status, reason = AttemptStatus.DIED, f"{type(error).__name__}: {sentence(error)}"
     return {"status": str(status), "reason": reason, "planning_s": time.perf_counter() - began_s}
 
 

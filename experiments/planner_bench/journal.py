@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.configuration.command_line import CONF
 from experiments.planner_bench.attempt import Attempt, Row
-from experiments.sweeps.run_table import RunTable, Writer, code_hash
+from experiments.sweeps.run_table import RowWriter, RunTable, code_hash
 
 _OWN = ("key", "finished")  # columns that a table of the bench has no use for
 
@@ -28,7 +28,7 @@ class Journal:
         self.folder = folder / _hash([self._key(attempt) for attempt in attempts])
         kept = RunTable(self.folder).rows()
         self.rows: dict[str, Row] = {row["key"]: _plain(row) for row in kept.to_dict("records")}
-        self._writer: Writer | None = None
+        self._writer: RowWriter | None = None
 
     def row(self, attempt: Attempt) -> Row | None:
         """What came of it before; None if it is still to be made."""
@@ -36,7 +36,7 @@ class Journal:
 
     def add(self, attempt: Attempt, row: Row) -> None:
         """Write a row down; it is on the disk when this returns."""
-        self._writer = self._writer or Writer(RunTable(self.folder))
+        self._writer = self._writer or RowWriter(RunTable(self.folder))
         now = datetime.now(UTC).isoformat()
         self._writer.add([row | {"key": self._key(attempt), "finished": now}])
 

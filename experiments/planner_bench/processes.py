@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from experiments.configuration.command_line import sentence
-from experiments.planner_bench.attempt import Attempt, Row, Status, pose, size, tried
+from experiments.planner_bench.attempt import Attempt, AttemptStatus, Row, pose, size, tried
 
 _HERE = "experiments.planner_bench.processes"
 
@@ -70,7 +70,7 @@ def _work(rows: Connection, attempt: Attempt, limit_s: float) -> None:
     try:
         posed = pose(attempt)
     except Exception as error:  # a competitor's or a case's overrides are wrong: that is its row
-        rows.send({"status": str(Status.DIED), "reason": f"{type(error).__name__}: {sentence(error)}"})
+        rows.send({"status": str(AttemptStatus.DIED), "reason": f"{type(error).__name__}: {sentence(error)}"})
         return
     rows.send(size(posed))
     signal.setitimer(signal.ITIMER_REAL, limit_s)
@@ -91,6 +91,6 @@ def _row(ended: Running, limit_s: float) -> Row:
 
 def _silent(code: int | None, limit_s: float) -> Row:
     if code == -signal.SIGALRM:
-        return {"status": str(Status.LATE), "reason": f"no plan within {limit_s:g} s (raise --time-limit)"}
+        return {"status": str(AttemptStatus.LATE), "reason": f"no plan within {limit_s:g} s (raise --time-limit)"}
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-    return {"status": str(Status.DIED), "reason": f"its process ended with {how} (out of memory?)"}
+    return {"status": str(AttemptStatus.DIED), "reason": f"its process ended with {how} (out of memory?)"}

@@ -29,6 +29,7 @@ from experiments.collect import to_csv
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
+from experiments.configuration.planners import contending_planners
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.setup import Setup, read_setup
@@ -90,7 +91,7 @@ def played(
     name = f"{which['batch_samples']} samples by {which['micro_batch_samples']}"
     task = progress.add_task(f"{name}: planning", total=None)
     strategy: Strategy = build(cfg.strategy)
-    found = contenders(setup, strategy, keep=cfg.planner_regret.keep)
+    found = contenders(setup, strategy, contending_planners(cfg), keep=cfg.planner_regret.keep)
     progress.update(task, total=sum(map(len, rounds(found, cfg.planner_regret))))
 
     def tell(contender: Contender) -> None:

@@ -4,12 +4,15 @@
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from edgesim.plan import Plan
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.simulate_and_choose import Candidate, pipelines, simulate_and_choose
 from edgesim.strategies import Strategy
+from experiments.configuration.planners import ConfiguredPlanner
 from experiments.configuration.setup import Setup
 
 CHOICE = "simulate_and_choose"
@@ -33,18 +36,22 @@ class Contender:
     simulated_s: float
 
 
-def contenders(setup: Setup, strategy: Strategy, *, keep: int) -> list[Contender]:
+def contenders(
+    setup: Setup, strategy: Strategy, planners: Iterable[ConfiguredPlanner], *, keep: int
+) -> list[Contender]:
     """All plans of a setting, in the order in which planners are asked; ``keep`` are the best of each programme.
 
     Raises InfeasibleError if no planner has a plan.
     """
     problem = setup.problem
-    proposals = list(pipelines(problem, keep=keep, time_limit_s=_TIME_LIMIT_S))
-    chosen = setup.plan(
-        lambda problem, evaluate: simulate_and_choose(
-            problem, evaluate=evaluate, keep=keep, time_limit_s=_TIME_LIMIT_S
-        ),
-        strategy,
+    bound = [setup.bind(planner, strategy) for planner in planners]
+    proposals = list(pipelines(problem, bound, keep=keep, time_limit_s=_TIME_LIMIT_S))
+    chosen = simulate_and_choose(
+        problem,
+        evaluate=partial(setup.seconds, strategy=strategy),
+        contenders=bound,
+        keep=keep,
+        time_limit_s=_TIME_LIMIT_S,
     )
     found: dict[object, Contender] = {}
     for name, plan in numbered([*proposals, Candidate(name=CHOICE, plan=chosen)]):

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from edgesim.units import bit_per_s
 from experiments.configuration.constructors import build
+from experiments.configuration.planners import contending_planners
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
 from experiments.planner_regret.contenders import contenders
 from experiments.planner_regret.trials import planned_s, rounds
@@ -72,7 +73,8 @@ def expected_s(cfg: DictConfig) -> float:
 def _of_rate_s(cfg: DictConfig, rate: str) -> float:
     """Opening, calibration and all runs."""
     strategy, setups = build(cfg.strategy), [read_setup(own) for own in configurations(cfg, rate)]
-    found = [contenders(setup, strategy, keep=cfg.planner_regret.keep) for setup in setups]
+    planners = list(contending_planners(cfg))
+    found = [contenders(setup, strategy, planners, keep=cfg.planner_regret.keep) for setup in setups]
     runs_s = sum(planned_s(each, cfg.planner_regret) for each in found)
     runs = sum(len(order) for each in found for order in rounds(each, cfg.planner_regret))
     problem, layers = setups[0].problem, (0, len(setups[0].model.layers))

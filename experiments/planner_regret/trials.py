@@ -19,7 +19,7 @@ from edgesim.plan import Plan
 from edgesim.strategies import Strategy
 from experiments.configuration.command_line import sentence
 from experiments.configuration.setup import Setup
-from experiments.execution.jobs import execute, make_job
+from experiments.execution.testbed_jobs import execute, make_job
 from experiments.planner_regret.contenders import Contender
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec

@@ -20,7 +20,7 @@ from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.result_folders import versions
 from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
-from experiments.execution.lazily import executed
+from experiments.execution.deferred import executed
 from experiments.sweeps.grid import Composer, Overrides, flat, key
 from experiments.sweeps.run_table import Row
 from experiments.tables.plans import in_words

@@ -88,7 +88,7 @@ class RunTable:
         return sorted(self.lines.glob("*.jsonl"))
 
 
-class Writer:
+class RowWriter:
     """A process's own file of rows."""
 
     def __init__(self, table: RunTable) -> None:

@@ -22,8 +22,8 @@ from experiments.configuration.command_line import USERS, check_complete, compos
 from experiments.configuration.constructors import build
 from experiments.sweeps.grid import Composer, Sweep, parse
 from experiments.sweeps.launchers import Launcher
-from experiments.sweeps.run_table import RunTable, Writer, code_hash
-from experiments.sweeps.workers import Batch, Work
+from experiments.sweeps.run_table import RowWriter, RunTable, code_hash
+from experiments.sweeps.workers import Batch, SweepSpec
 
 _REASONS = 5  # failures told on the screen; the table holds all
 
@@ -74,11 +74,11 @@ def sweep(wanted: Sweep) -> int:
     launcher: Launcher = build(cfg.launcher)
     code = code_hash()
     before = table.finished(code)
-    work = Work(
+    spec = SweepSpec(
         sweep=wanted, folder=str(table.folder), study=name_of(cfg), code=code, shared_files=launcher.shared_files
     )
     console = Console(stderr=True)
-    failed = _drive(work, launcher, batches_of(wanted, cfg.sweep.batch), before, table, console)
+    failed = _drive(spec, launcher, batches_of(wanted, cfg.sweep.batch), before, table, console)
     rows = table.merge()
     print(f"{rows} runs in {table.parquet}" + (f", {failed} of this sweep failed" if failed else ""))
     _tell_failures(table, code, console)
@@ -117,10 +117,10 @@ def batches_of(wanted: Sweep, size: int) -> list[Batch]:
 
 
 def _drive(
-    work: Work, launcher: Launcher, batches: Sequence[Batch], before: set[str], table: RunTable, console: Console
+    spec: SweepSpec, launcher: Launcher, batches: Sequence[Batch], before: set[str], table: RunTable, console: Console
 ) -> int:
     """Launch all batches, show how far they are, write what workers could not; the number of failures."""
-    writer = None if work.shared_files else Writer(table)
+    writer = None if spec.shared_files else RowWriter(table)
     made = failed = 0
     begin_s = time.monotonic()
     bar = Progress(
@@ -133,8 +133,8 @@ def _drive(
         console=console,
     )
     with bar:
-        task = bar.add_task(work.study, total=len(work.sweep.runs), said="")
-        for outcomes in launcher.launch(work, batches):
+        task = bar.add_task(spec.study, total=len(spec.sweep.runs), said="")
+        for outcomes in launcher.launch(spec, batches):
             rows = [outcome.row for outcome in outcomes if outcome.row is not None and outcome.key not in before]
             if writer is not None and rows:
                 writer.add(rows)

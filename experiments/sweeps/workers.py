@@ -10,13 +10,13 @@ from typing import NamedTuple
 from experiments.analysis.tidy import RunStatus
 from experiments.sweeps.grid import Composer, Overrides, Sweep
 from experiments.sweeps.rows import Runner
-from experiments.sweeps.run_table import Row, RunTable, Writer
+from experiments.sweeps.run_table import Row, RowWriter, RunTable
 
 Batch = tuple[Overrides, ...]
 
 
 @dataclass(frozen=True)
-class Work:
+class SweepSpec:
     """What all batches of a sweep have in common.
 
     ``shared_files``: whether workers see the table's folder; if not, they hand their rows to the driver.
@@ -37,15 +37,15 @@ class Outcome(NamedTuple):
     row: Row | None = None
 
 
-class Worker:
+class SweepWorker:
     """One process's part; what runs share is built once."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self.table = RunTable(Path(work.folder))
-        self.finished = self.table.finished(work.code) if work.shared_files else set()
-        self.runner = Runner(Composer(work.sweep), work.study, work.code)
-        self.writer = Writer(self.table) if work.shared_files else None
+    def __init__(self, spec: SweepSpec) -> None:
+        self.spec = spec
+        self.table = RunTable(Path(spec.folder))
+        self.finished = self.table.finished(spec.code) if spec.shared_files else set()
+        self.runner = Runner(Composer(spec.sweep), spec.study, spec.code)
+        self.writer = RowWriter(self.table) if spec.shared_files else None
 
     def run(self, overrides: Overrides) -> Outcome:
         """The run, unless it is finished."""
@@ -61,7 +61,7 @@ class Worker:
 
     def mark(self, overrides: Overrides) -> "Mark":
         """Tell, for as long as the run lasts, who is at it: if this process dies, the driver knows at what."""
-        return Mark(Path(self.work.folder) / "now" / f"{os.getpid()}", overrides if self.writer else None)
+        return Mark(Path(self.spec.folder) / "now" / f"{os.getpid()}", overrides if self.writer else None)
 
 
 class Mark:
@@ -81,19 +81,19 @@ class Mark:
 
 
 @lru_cache(maxsize=1)
-def _worker(work: Work) -> Worker:
-    return Worker(work)
+def _worker(spec: SweepSpec) -> SweepWorker:
+    return SweepWorker(spec)
 
 
-def run_batch(work: Work, batch: Batch) -> Sequence[Outcome]:
+def run_batch(spec: SweepSpec, batch: Batch) -> Sequence[Outcome]:
     """All runs of a batch; the process keeps what they share for its next batch."""
-    worker = _worker(work)
+    worker = _worker(spec)
     return [worker.run(overrides) for overrides in batch]
 
 
-def bury(work: Work, overrides: Overrides, reason: str) -> Outcome:
+def bury(spec: SweepSpec, overrides: Overrides, reason: str) -> Outcome:
     """Record a run that cannot be made as failed."""
-    worker = _worker(work)
+    worker = _worker(spec)
     key, config, _ = worker.runner.key(overrides)
     row = worker.runner.failed(overrides, key, config, reason)
     if worker.writer is not None:

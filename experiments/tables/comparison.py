@@ -14,7 +14,7 @@ HEAD = ("strategy", *_TIMES, *_COMPUTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ComparisonRow:
     """One way, and its figures; energy is of all devices per iteration, peak memory of the fullest device.
 
     Neither is measured: energy follows from measured times and assumed watts, peak memory from the plan.
@@ -42,7 +42,7 @@ class Row:
         )
 
 
-def comparison_table(rows: Sequence[Row], *, watts: str) -> Table:
+def comparison_table(rows: Sequence[ComparisonRow], *, watts: str) -> Table:
     """The fastest way in bold; below, the plans and where the watts come from."""
     plans = "\n".join(f"{row.strategy}: {row.plan}" for row in rows)
     caption = f"{plans}\n(in brackets: samples of each micro-batch, where devices share it)\nenergy: watts are {watts}"
@@ -56,6 +56,6 @@ def comparison_table(rows: Sequence[Row], *, watts: str) -> Table:
     return table
 
 
-def comparison_markdown(rows: Sequence[Row]) -> str:
+def comparison_markdown(rows: Sequence[ComparisonRow]) -> str:
     """The same figures as a file."""
     return markdown(HEAD, [row.cells for row in rows])

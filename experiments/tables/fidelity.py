@@ -6,10 +6,10 @@ from typing import Any
 from rich.table import Table
 
 from edgesim.units import show
-from experiments.analysis.fidelity import ITERATION, Row
+from experiments.analysis.fidelity import ITERATION, FidelityRow
 
 
-def fidelity_table(name: str, table: Sequence[Row], figures: Mapping[str, Any]) -> Table:
+def fidelity_table(name: str, table: Sequence[FidelityRow], figures: Mapping[str, Any]) -> Table:
     """Iterations only; kinds of tasks stand in the CSV."""
     failed = [f"{row.plan} was not played: {row.reason}" for row in table if row.reason]
     caption = "\n".join([_verdict(figures), *failed])

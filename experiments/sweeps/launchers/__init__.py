@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from experiments.sweeps.workers import Batch, Outcome, Work
+from experiments.sweeps.workers import Batch, Outcome, SweepSpec
 
 
 class Launcher(Protocol):
@@ -11,7 +11,7 @@ class Launcher(Protocol):
 
     shared_files: bool  # whether its workers see the driver's files
 
-    def launch(self, work: Work, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]: ...
+    def launch(self, spec: SweepSpec, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]: ...
 
 
 __all__ = ["Launcher"]

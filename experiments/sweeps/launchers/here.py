@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from experiments.sweeps.workers import Batch, Outcome, Work, run_batch
+from experiments.sweeps.workers import Batch, Outcome, SweepSpec, run_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +12,7 @@ class Here:
 
     shared_files: bool = True
 
-    def launch(self, work: Work, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
+    def launch(self, spec: SweepSpec, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
         """Each batch in turn."""
         for batch in batches:
-            yield run_batch(work, batch)
+            yield run_batch(spec, batch)

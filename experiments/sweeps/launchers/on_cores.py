@@ -19,7 +19,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from edgesim.errors import RunError
 from experiments.sweeps.grid import Overrides
-from experiments.sweeps.workers import Batch, Outcome, Work, bury, run_batch
+from experiments.sweeps.workers import Batch, Outcome, SweepSpec, bury, run_batch
 
 _DEATHS = 3
 _NO_RUN: Overrides = ()
@@ -33,40 +33,40 @@ class OnCores:
     workers: int = -1
     shared_files: bool = True
 
-    def launch(self, work: Work, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
+    def launch(self, spec: SweepSpec, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
         """All batches, again and again until each has come back."""
         left = dict(enumerate(batches))
         deaths: Counter[Overrides] = Counter()
         while left:
             try:
                 parallel = Parallel(n_jobs=self.workers, return_as="generator_unordered", batch_size=1)
-                for number, outcomes in parallel([delayed(_numbered)(work, n, batch) for n, batch in left.items()]):
+                for number, outcomes in parallel([delayed(_numbered)(spec, n, batch) for n, batch in left.items()]):
                     del left[number]
                     yield outcomes
             except BrokenProcessPool as error:
-                suspects = marked(work) or [_NO_RUN]
+                suspects = marked(spec) or [_NO_RUN]
                 deaths.update(suspects)
                 if deaths[_NO_RUN] >= _DEATHS:
                     raise RunError(f"the workers of the sweep died {_DEATHS} times before they began a run") from error
                 yield [
-                    bury(work, overrides, f"its process died {_DEATHS} times (killed, or out of memory)")
+                    bury(spec, overrides, f"its process died {_DEATHS} times (killed, or out of memory)")
                     for overrides in suspects
                     if deaths[overrides] == _DEATHS
                 ]
 
 
-def marked(work: Work) -> list[Overrides]:
+def marked(spec: SweepSpec) -> list[Overrides]:
     """The runs that were being made when the processes died; their marks are removed."""
-    files = list((Path(work.folder) / "now").glob("*"))
+    files = list((Path(spec.folder) / "now").glob("*"))
     found = [tuple(file.read_text().split("\n")) for file in files]
     for file in files:
         file.unlink(missing_ok=True)
     return found
 
 
-def _numbered(work: Work, number: int, batch: Batch) -> tuple[int, Sequence[Outcome]]:
+def _numbered(spec: SweepSpec, number: int, batch: Batch) -> tuple[int, Sequence[Outcome]]:
     _end_with_parent()
-    return number, run_batch(work, batch)
+    return number, run_batch(spec, batch)
 
 
 @cache

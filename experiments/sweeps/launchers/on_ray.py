@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import ray
 
-from experiments.sweeps.workers import Batch, Outcome, Work, run_batch
+from experiments.sweeps.workers import Batch, Outcome, SweepSpec, run_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class OnRay:
     retries: int = 3
     shared_files: bool = False
 
-    def launch(self, work: Work, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
+    def launch(self, spec: SweepSpec, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
         """Batches as they are done; Ray itself repeats those whose worker died."""
         environment = {"working_dir": self.working_dir} if self.working_dir else None
         ray.init(
@@ -34,7 +34,7 @@ class OnRay:
         )
         try:
             task = ray.remote(max_retries=self.retries)(run_batch)
-            pending = [task.remote(work, batch) for batch in batches]
+            pending = [task.remote(spec, batch) for batch in batches]
             while pending:
                 done, pending = ray.wait(pending)
                 yield from ray.get(done)

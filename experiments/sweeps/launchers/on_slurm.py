@@ -12,7 +12,7 @@ from pathlib import Path
 from submitit import SlurmExecutor
 
 from edgesim.errors import RunError
-from experiments.sweeps.workers import Batch, Outcome, Work, run_batch
+from experiments.sweeps.workers import Batch, Outcome, SweepSpec, run_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,20 +27,20 @@ class OnSlurm:
     account: str | None = None
     shared_files: bool = True
 
-    def launch(self, work: Work, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
+    def launch(self, spec: SweepSpec, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
         """Submit, say as what, and end. Raises RunError where there is no Slurm."""
         if SlurmExecutor.affinity() < 0:
             raise RunError("no Slurm here: the command srun is missing (use launcher=on_cores)")
-        executor = SlurmExecutor(folder=Path(work.folder) / "slurm")
+        executor = SlurmExecutor(folder=Path(spec.folder) / "slurm")
         more = {"partition": self.partition, "account": self.account}
         executor.update_parameters(
-            job_name=f"edgesim-{work.study}",
+            job_name=f"edgesim-{spec.study}",
             time=self.minutes,
             cpus_per_task=self.cpus,
             mem=self.memory,
             array_parallelism=self.parallel,
             **{name: value for name, value in more.items() if value is not None},
         )
-        jobs = executor.map_array(run_batch, repeat(work, len(batches)), batches)
+        jobs = executor.map_array(run_batch, repeat(spec, len(batches)), batches)
         print(f"submitted {len(jobs)} batches as job {jobs[0].job_id.partition('_')[0]}; the same command later tells")
         yield from ()

@@ -1,4 +1,4 @@
-"""How is a prepared run played for real? PyTorch, which takes seconds to load, is loaded only when somebody asks."""
+"""How is a prepared run played for real without loading PyTorch before it is? Loading it takes seconds."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,6 +17,6 @@ def executed(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], object])
     Raises RunError where a rank fails, ValueError for what cannot be executed.
     """
     # Every worker of a sweep imports this module, and most sweeps only simulate.
-    from experiments.execution.jobs import execute_once
+    from experiments.execution.testbed_jobs import execute_once
 
     return execute_once(cfg, prepared, tell)
