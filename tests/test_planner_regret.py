@@ -2,7 +2,6 @@
 
 import json
 import sys
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -366,7 +365,7 @@ def test_a_new_bench_keeps_what_was_measured(tmp_path: Path) -> None:
     folder = tmp_path / "planner_bench"
     figures = study.keep(folder, THREE)
     before = {path.name: path.read_text() for path in folder.glob("*.csv")}
-    asked = Namespace(seed=0, workers=1, time_limit=1.0)
+    asked = bench._parser().parse_args(["--workers", "1", "--time-limit", "1"])
     bench._write(folder, bench_table([a_row("pac", 2.0)]), asked)
     assert {name: (folder / name).read_text() for name in before} == before
     found = json.loads((folder / "summary.json").read_text())
