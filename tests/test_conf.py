@@ -416,7 +416,7 @@ def test_the_best_of_each_way_to_share_holds_to_what_its_name_says() -> None:
         assert set(ranks[name]) == {1}
         in_flight = [stage.in_flight for stage in plans[name].plan.stages]
         assert in_flight == list(range(len(in_flight), 0, -1))  # 1F1B
-    seconds = {name: each.words.simulate(each.schedule).makespan_s for name, each in plans.items()}
+    seconds = {name: each.setup.simulate(each.schedule).makespan_s for name, each in plans.items()}
     assert min(seconds, key=seconds.__getitem__) == "hybrid_parallel"
 
 

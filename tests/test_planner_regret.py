@@ -322,6 +322,7 @@ def test_an_interruption_leaves_the_rates_that_were_done_and_nothing_of_the_othe
     assert command("planner_regret.rounds=1", rates=[100, 20]) == 130
     assert {path.name for path in tmp_path.rglob("*.*")} == {
         "measured.csv",
+        "made.json",
         "regret.csv",
         "summary.json",
         "planner_regret_fake_100mbit.profile.json",

@@ -167,7 +167,7 @@ def _declared(path: Path) -> DeclaredPlanner | None:
     if unknown := sorted(set(map(str, says)) - {"plans", "kind", "strategy", "purpose", "place", "contends", "bench"}):
         raise ValueError(f"{path}: a planner declares no {unknown[0]!r} (see experiments/configuration/planners.py)")
     try:
-        plans, kind = tuple(Plans(each) for each in says.plans), Kind(says.kind)
+        plans, kind = tuple(Plans(each) for each in says.get("plans")), Kind(says.get("kind"))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: a planner declares its plans, as a list of {', '.join(Plans)}, and its kind, one of "
