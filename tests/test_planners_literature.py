@@ -19,9 +19,15 @@ from edgesim.memory import Memory, RankLoad, held_bytes
 from edgesim.model import Layer, Model
 from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.even import even
+from edgesim.planners.baselines.exhaustive import exhaustive
+from edgesim.planners.baselines.manual import manual
+from edgesim.planners.baselines.proportional import proportional
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.device_types import equal_devices, interchangeable
 from edgesim.planners.enumeration import sums
+from edgesim.planners.exact.energy.ilp_energy import ilp_energy
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.literature.asteroid import asteroid
 from edgesim.planners.literature.dapple import dapple, latency_s, pivot
 from edgesim.planners.literature.eco_fl import eco_fl
 from edgesim.planners.literature.eddl import eddl
@@ -29,6 +35,7 @@ from edgesim.planners.literature.exo import exo
 from edgesim.planners.literature.gpipe import gpipe
 from edgesim.planners.literature.hetpipe import hetpipe
 from edgesim.planners.literature.megatron import megatron
+from edgesim.planners.literature.pac import pac
 from edgesim.planners.literature.pipedream import pipedream
 from edgesim.planners.literature.pipeedge import pipeedge
 from edgesim.planners.literature.prima import prima
@@ -52,6 +59,8 @@ PIPELINES: dict[str, Callable[[Problem], Plan]] = {
     "eddl even": partial(eddl, shares="even"),
     "eddl proportional": partial(eddl, shares="proportional"),
     "exo": exo,
+    "asteroid": asteroid,
+    "pac": pac,
     "pipeedge": pipeedge,
 }
 B = 6  # samples of a micro-batch
@@ -615,16 +624,37 @@ def test_no_planner_returns_what_does_not_fit(name: str) -> None:
     holds()
 
 
-@pytest.mark.parametrize("name", ["pipedream", "dapple", "hetpipe", "eco_fl"])
+@pytest.mark.parametrize("name", ["asteroid", "pipedream", "dapple", "hetpipe", "eco_fl", "pac"])
 def test_planners_of_training_refuse_requests(name: str) -> None:
     with pytest.raises(PlanError, match=f"{name} plans training; the workload's purpose is infer"):
         PIPELINES[name](a_problem((1, 1), purpose=Purpose.INFER))
 
 
-@pytest.mark.parametrize("name", ["dapple", "hetpipe", "eco_fl", "pipeedge"])
+@pytest.mark.parametrize("name", ["asteroid", "dapple", "hetpipe", "eco_fl", "pac", "pipeedge"])
 def test_a_planner_that_finds_nothing_says_which_layer_or_how_much_memory(name: str) -> None:
     with pytest.raises(InfeasibleError, match=r"layer l0 of unequal fits on no device, not even on 1x100 with 100 B"):
         PIPELINES[name](a_problem((1, 1), memory_bytes=100))
     heavy = a_problem((1, 1), memory_bytes=200e3, weights=(50_000,) * 4)
     with pytest.raises(InfeasibleError, match=r"no .* of unequal \(200 kB of weights\) fits on boards, .* 400 kB"):
         PIPELINES[name](heavy)
+
+
+TRAINING: dict[str, Callable[[Problem], Plan]] = PIPELINES | {
+    "even": partial(even, groups="pipeline", depth=Depth.GPIPE),
+    "proportional": partial(proportional, groups="pipeline", depth=Depth.GPIPE),
+    "manual": partial(manual, groups="pipeline", depth=Depth.GPIPE),
+    "exhaustive": partial(exhaustive, groups="pipeline", depth=Depth.GPIPE, evaluate=lambda plan: 1.0),
+    "ilp_hybrid_pipeline": ilp_hybrid_pipeline,
+    "ilp_energy": ilp_energy,
+}
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_every_planner_declines_in_one_way_with_an_error_that_ends_with_the_way_out(name: str) -> None:
+    for problem in (
+        a_problem((1, 1), memory_bytes=100),
+        a_problem((1, 1), memory_bytes=200e3, weights=(50_000,) * 4),
+        a_problem((1,) * 5, work=(1,), weights=(4000,), outputs=(1.0,), memory_bytes=100),
+    ):
+        with pytest.raises((PlanError, InfeasibleError), match=r"\(\D.*\)$"):
+            TRAINING[name](problem)

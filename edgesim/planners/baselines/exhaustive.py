@@ -68,7 +68,10 @@ def _best(
     if best is None:
         assert nearest is not None, "there are plans"
         refused = NothingFitsError if nearest[0] < inf else InfeasibleError
-        raise refused(f"none of the plans that exhaustive tries can be played; the nearest: {nearest[1]}")
+        raise refused(
+            f"none of the plans that exhaustive tries can be played; the nearest: {nearest[1]} "
+            "(smaller micro-batches, or more devices)"
+        )
     return best
 
 

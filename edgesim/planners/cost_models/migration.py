@@ -104,7 +104,9 @@ def _check(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int | 
         raise PlanError(f"the coordinator, rank {coordinator}, is lost (name another, or none)")
     if not set(there) - set(lost):
         device = problem.cluster.devices[0].name
-        raise InfeasibleError(f"all {len(there)} devices of {problem.cluster.name} are lost, rank 0 ({device}) too")
+        raise InfeasibleError(
+            f"all {len(there)} devices of {problem.cluster.name} are lost, rank 0 ({device}) too (lose fewer)"
+        )
 
 
 def _gone(problem: Problem, old: Plan, s: int) -> str:

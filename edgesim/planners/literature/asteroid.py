@@ -63,14 +63,17 @@ def _suffixes(costs: StageCosts, order: tuple[int, ...]) -> list[States]:
         states: States = {}
         for held in range(p, layers + 1):
             for n in range(p, devices + 1):
-                if candidates := _with_heads(costs, order, held, n, p, shorter):
+                if candidates := _with_heads(costs, order, (held, n), p, shorter):
                     states[held, n] = min(candidates, key=lambda suffix: suffix.latency_s)
         tables.append(states)
     return tables
 
 
-def _with_heads(costs: StageCosts, order: tuple[int, ...], held: int, n: int, p: int, shorter: States) -> list[Suffix]:
-    """Return all suffixes of ``held`` layers on n devices in p stages whose head is followed by a best suffix."""
+def _with_heads(
+    costs: StageCosts, order: tuple[int, ...], state: tuple[int, int], p: int, shorter: States
+) -> list[Suffix]:
+    """Return all suffixes of a state in p stages whose head is followed by a best suffix."""
+    held, n = state
     start, first = len(costs.problem.model.layers) - held, len(order) - n
     if p == 1:
         return _headed(costs, order[first:], (start, start + held), 1, None)

@@ -18,9 +18,9 @@ from itertools import accumulate
 from math import inf
 
 from edgesim.apportion import even_shares
-from edgesim.errors import NothingFitsError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
+from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof
@@ -42,10 +42,7 @@ def pac(problem: Problem) -> Plan:
     most = min(len(problem.model.layers), len(problem.ranks))
     pipelines = [(each, _three_phases_s(costs, each)) for s in range(1, most + 1) if (each := _balanced(costs, s))]
     if not pipelines:
-        raise NothingFitsError(
-            f"no balanced pipeline of {problem.model.name} in 1..{most} stages with equal shares fits "
-            f"on {problem.cluster.name} (smaller micro-batches, or more devices)"
-        )
+        raise nothing_fits(costs, f"balanced pipeline of 1 to {most} stages with equal shares")
     best, seconds = min(pipelines, key=lambda entry: (entry[1], len(entry[0].groups)))
     proof = Proof(method="pac", objective=Objective.THREE_PHASES, value=seconds)
     plan = problem.plan(
