@@ -36,7 +36,7 @@ class Fit:
     left_out: Mapping[str, int]
 
     def __str__(self) -> str:
-        curves = "\n".join(f"  {_in_words(curve)}" for curve in self.device.efficiency)
+        curves = "\n".join(f"  {_curve_text(curve)}" for curve in self.device.efficiency)
         left = "; ".join(f"{count} points left out: {reason}" for reason, count in self.left_out.items())
         return (
             f"{self.device.name}: fitted to {len(self.used)} points, whose seconds it meets within "
@@ -46,7 +46,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _ReachedFraction:
     """A point as the curves see it; ``flop`` is the work at which its fraction of the peak counts."""
 
     point: Point
@@ -65,21 +65,21 @@ def fit_efficiency(points: Sequence[Point], model: Model, device: Device, *, kno
     """
     if knots < 1:
         raise ValueError(f"an efficiency curve needs at least one knot, got knots={knots}")
-    works: list[_Work] = []
+    reached: list[_ReachedFraction] = []
     left_out: dict[str, int] = defaultdict(int)
     for point in points:
-        found = _work(point, model, device)
-        if isinstance(found, _Work):
-            works.append(found)
+        fraction = _reached(point, model, device)
+        if isinstance(fraction, _ReachedFraction):
+            reached.append(fraction)
         else:
-            left_out[found] += 1
-    if not works:
+            left_out[fraction] += 1
+    if not reached:
         raise ProfileError(f"{device.name}: no point tells its efficiency ({'; '.join(left_out) or 'there is none'})")
-    kinds = {work.kind for work in works}
-    curves = [_curve(kind, [work for work in works if work.kind == kind], knots) for kind in sorted(kinds - {ANY})]
-    curves.append(_curve(ANY, [work for work in works if ANY not in kinds or work.kind == ANY], knots))
+    kinds = {each.kind for each in reached}
+    curves = [_curve(kind, [each for each in reached if each.kind == kind], knots) for kind in sorted(kinds - {ANY})]
+    curves.append(_curve(ANY, [each for each in reached if ANY not in kinds or each.kind == ANY], knots))
     fitted = replace(device, efficiency=tuple(curves))
-    used = tuple(work.point for work in works)
+    used = tuple(each.point for each in reached)
     return Fit(device=fitted, used=used, errors=prediction_errors(used, model, fitted), left_out=dict(left_out))
 
 
@@ -96,13 +96,13 @@ def held_out_error(points: Sequence[Point], model: Model, device: Device, *, kno
     counts = sorted({point.samples for point in points if point.op != UPDATE})
     known = [point for point in points if point.samples in counts[::2]]
     asked = [point for point in points if point.samples in counts[1::2]]
-    told = [point for point in asked if isinstance(_work(point, model, device), _Work)]
+    told = [point for point in asked if isinstance(_reached(point, model, device), _ReachedFraction)]
     if not told:
         return None
     return median(prediction_errors(told, model, fit_efficiency(known, model, device, knots=knots).device))
 
 
-def _work(point: Point, model: Model, device: Device) -> _Work | str:
+def _reached(point: Point, model: Model, device: Device) -> _ReachedFraction | str:
     """What the point says about arithmetic, or why it says nothing."""
     if point.op == UPDATE:
         return "steps of the optimiser"
@@ -129,7 +129,7 @@ def _work(point: Point, model: Model, device: Device) -> _Work | str:
         )
     kinds = {str(block.kind) for block, flop in zip(blocks, flops, strict=True) if flop}
     log_flop = sum(flop * log(flop) for flop in flops if flop) / total
-    return _Work(
+    return _ReachedFraction(
         point=point,
         blocks=blocks,
         kind=kinds.pop() if len(kinds) == 1 else ANY,
@@ -146,7 +146,7 @@ def _flop(block: Block, point: Point) -> float:
 def _blocks(point: Point, model: Model) -> tuple[Block, ...]:
     """The blocks that a point's ``layer`` names, or the one that is its ``layer/block`` or ``layer/block.part``."""
     name, _, wanted = point.block.partition("/")
-    found = [
+    blocks = [
         part
         for layer in model.layers
         if layer.name == name
@@ -154,24 +154,26 @@ def _blocks(point: Point, model: Model) -> tuple[Block, ...]:
         for part in ((block, *block.parts) if wanted else (block,))
         if wanted in ("", part.name)
     ]
-    if not found:
+    if not blocks:
         raise ProfileError(f"{model.name} has no block {point.block!r} (take a profile of this model)")
-    return tuple(found)
+    return tuple(blocks)
 
 
-def _curve(kind: str, works: Sequence[_Work], knots: int) -> EfficiencyCurve:
-    at, fraction = _few_knots(np.log([work.flop for work in works]), np.array([work.fraction for work in works]), knots)
+def _curve(kind: str, reached: Sequence[_ReachedFraction], knots: int) -> EfficiencyCurve:
+    at, fraction = _few_knots(
+        np.log([each.flop for each in reached]), np.array([each.fraction for each in reached]), knots
+    )
     if not np.all((fraction > 0) & (fraction <= 1 + _ROUNDING)):
         raise ProfileError(
             f"a curve of {len(at)} knots through the points of kind {kind} leaves (0, 1] (give it fewer knots)"
         )
-    names = sorted({f"{work.point.op} of {work.point.block}" for work in works})
-    counts = sorted({work.point.samples for work in works})
+    names = sorted({f"{each.point.op} of {each.point.block}" for each in reached})
+    counts = sorted({each.point.samples for each in reached})
     return EfficiencyCurve(
         kind=kind,
         work_flop=tuple(np.exp(at).tolist()),
         fraction=tuple(np.minimum(fraction, 1).tolist()),
-        source=f"fitted to {len(works)} measured points ({', '.join(names)}; {', '.join(map(str, counts))} samples)",
+        source=f"fitted to {len(reached)} measured points ({', '.join(names)}; {', '.join(map(str, counts))} samples)",
     )
 
 
@@ -193,10 +195,10 @@ def _few_knots(log_flop: Numbers, fraction: Numbers, most: int) -> tuple[Numbers
 def _least_squares(log_flop: Numbers, fraction: Numbers, at: Numbers) -> tuple[Numbers, float]:
     """Fractions at the knots, and the root of the mean squared relative error that they leave."""
     weights = np.column_stack([np.interp(log_flop, at, unit) for unit in np.eye(len(at))]) / fraction[:, None]
-    found: Numbers = np.linalg.lstsq(weights, np.ones(len(fraction)), rcond=None)[0].astype(np.float64)
-    return found, float(np.sqrt(np.mean((weights @ found - 1) ** 2)))
+    fractions: Numbers = np.linalg.lstsq(weights, np.ones(len(fraction)), rcond=None)[0].astype(np.float64)
+    return fractions, float(np.sqrt(np.mean((weights @ fractions - 1) ** 2)))
 
 
-def _in_words(curve: EfficiencyCurve) -> str:
+def _curve_text(curve: EfficiencyCurve) -> str:
     knots = ", ".join(f"{f:.3f} at {w:.2g} FLOP" for w, f in zip(curve.work_flop, curve.fraction, strict=True))
     return f"{curve.kind}: {knots}; {curve.source}"

@@ -114,12 +114,12 @@ def recording_from_csv(text: str, *, source: str) -> Recording:
 
 
 def _column(name: str, cells: Sequence[str], source: str) -> Column:
-    if (found := _COLUMN.fullmatch(name)) is None:
+    if (heading := _COLUMN.fullmatch(name)) is None:
         raise ValueError(f"{source}: unknown column {name!r} (write 'factor' or 'rate Mbit/s', with ' @2' for rank 2)")
-    scale = si(f"1 {found['unit']}") if found["unit"] else 1.0
+    scale = si(f"1 {heading['unit']}") if heading["unit"] else 1.0
     return Column(
-        rank=None if found["rank"] is None else int(found["rank"]),
-        unit=Unit.FACTOR if found["factor"] else Unit.RATE,
+        rank=None if heading["rank"] is None else int(heading["rank"]),
+        unit=Unit.FACTOR if heading["factor"] else Unit.RATE,
         values=tuple(_number(cell, source) * scale for cell in cells),
     )
 

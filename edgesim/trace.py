@@ -135,8 +135,8 @@ def to_perfetto(traces: Iterable[Trace]) -> str:
 def _details(task: Task) -> dict[str, Any]:
     """What a click on a task shows; tokens and units where it is of some of them."""
     ranges = {"tokens": task.tokens, "units": task.units}
-    some = {name: found for name, found in ranges.items() if found[1]}
-    return {"layers": task.layers, "samples": task.samples, "bytes": task.nbytes, **some}
+    divided = {name: some for name, some in ranges.items() if some[1]}
+    return {"layers": task.layers, "samples": task.samples, "bytes": task.nbytes, **divided}
 
 
 def _label(what: str, pid: int, tid: int, name: str) -> dict[str, Any]:

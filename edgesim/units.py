@@ -38,9 +38,9 @@ def si(text: str) -> float:
 
 
 def _split(text: str) -> tuple[float, str]:
-    if (found := _QUANTITY.fullmatch(text)) is None:
+    if (quantity := _QUANTITY.fullmatch(text)) is None:
         raise ValueError(f"not a quantity with a unit: {text!r} (try '100 Mbit/s' or '4 GiB')")
-    return float(found[1]), found[2]
+    return float(quantity[1]), quantity[2]
 
 
 def show(value: float, unit: str) -> str:

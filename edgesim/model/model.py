@@ -92,7 +92,7 @@ class Model:
         layers = {layer.name: layer for layer in self.layers}
         if where not in layers:
             raise ValueError(f"{self.name} has no layer {where!r} for block {name!r} (it has: {', '.join(layers)})")
-        found = {part.name: part for block in layers[where].blocks for part in (block, *block.parts)}
-        if which not in found:
-            raise ValueError(f"layer {where} of {self.name} has no block {which!r} (it has: {', '.join(found)})")
-        return found[which]
+        blocks = {part.name: part for block in layers[where].blocks for part in (block, *block.parts)}
+        if which not in blocks:
+            raise ValueError(f"layer {where} of {self.name} has no block {which!r} (it has: {', '.join(blocks)})")
+        return blocks[which]

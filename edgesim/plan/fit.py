@@ -32,7 +32,7 @@ def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:
     """Pairs of layers, by index, that share weights which the workload trains: the owner's first."""
     if not workload.trains:
         return []
-    place, found = {layer.name: i for i, layer in enumerate(model.layers)}, []
+    place, ties = {layer.name: i for i, layer in enumerate(model.layers)}, []
     for layer in model.layers:
         for block in layer.blocks:
             if not block.tied_bytes:
@@ -42,8 +42,8 @@ def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:
             owner = model.layers[place[block.tied_to]]
             # What a fine-tuning technique adds to the owner's layer is not what is shared.
             if any(part.trainable for part in (block, *owner.blocks) if part.kind is not BlockKind.SIDE):
-                found.append((place[owner.name], place[layer.name]))
-    return found
+                ties.append((place[owner.name], place[layer.name]))
+    return ties
 
 
 def tied_apart(stages: Sequence[Stage], model: Model, workload: Workload) -> str:

@@ -50,10 +50,10 @@ class Stage:
                 f"got {self.samples} (leave a rank out instead of giving it nothing)"
             )
         for name in ("heads", "columns", "tokens"):
-            if (given := getattr(self, name)) and (len(given) != len(self.ranks) or min(given) < 1):
+            if (shares := getattr(self, name)) and (len(shares) != len(self.ranks) or min(shares) < 1):
                 raise PlanError(
                     f"stage {self.layers}: needs at least one of the {name} for each of the ranks {self.ranks}, "
-                    f"got {given} (leave a rank out instead of giving it nothing)"
+                    f"got {shares} (leave a rank out instead of giving it nothing)"
                 )
         if self.modes and len(self.modes) != len(self.ranks):
             raise PlanError(f"stage {self.layers}: needs a mode for each of the ranks {self.ranks}, got {self.modes}")

@@ -97,17 +97,17 @@ class Profile:
         return self._within(self._tables[which], share, with_share, refusal)
 
     def _within(
-        self, known: Mapping[float, Known], asked: float, answer: Callable[[Known, float], float], refusal: str
+        self, known: Mapping[float, Known], asked: float, ask: Callable[[Known, float], float], refusal: str
     ) -> float:
         """The answer at a known count or share, or on the straight way between its neighbours'."""
         if asked in known:
-            return answer(known[asked], asked)
+            return ask(known[asked], asked)
         counts = list(known)
         i = bisect_left(counts, asked)
         if i in (0, len(counts)):
             raise ProfileError(f"profile of {self.model} " + refusal.format(counts))
         ends = counts[i - 1 : i + 1]
-        return between((ends, [answer(known[end], end) for end in ends]), asked)
+        return between((ends, [ask(known[end], end) for end in ends]), asked)
 
     def _on_line(self, line: Line, samples: int, which: Which) -> float:
         first, last = line[0][0], line[0][-1]

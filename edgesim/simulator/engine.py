@@ -45,12 +45,12 @@ def simulate(
         )
     scenario.check(len(cluster.devices))
     seconds = Durations(cluster, model, profile, tokens)
-    player = (
-        _DisturbedPlayer(schedule, cluster, seconds, scenario)
+    simulation = (
+        _DisturbedSimulation(schedule, cluster, seconds, scenario)
         if scenario.events
-        else _Player(schedule, cluster, seconds)
+        else _Simulation(schedule, cluster, seconds)
     )
-    return player.play(profile.hash)
+    return simulation.play(profile.hash)
 
 
 class Durations:
@@ -91,7 +91,7 @@ class Wire(NamedTuple):
     lag_s: float
 
 
-class _Player:
+class _Simulation:
     """One simulation. Nodes that wait for nothing more queue up in ``ready``; every event begins them at its end."""
 
     def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations) -> None:
@@ -196,7 +196,7 @@ class _Player:
         return Wire(self.fabric.route(ring), steps * task.nbytes / len(ring), latency_s, members, 0.0)
 
 
-class _DisturbedPlayer(_Player):
+class _DisturbedSimulation(_Simulation):
     """A simulation under a scenario. Apart, because planners simulate thousands of plans without one."""
 
     def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations, scenario: Scenario) -> None:

@@ -144,13 +144,13 @@ class Fabric:
                 self._run_at(flow, rates[flow], now_s)
 
     def _component(self, seeds: Iterable[Flow]) -> list[Flow]:
-        found = dict.fromkeys(seeds)
-        queue = list(found)
+        reached = dict.fromkeys(seeds)
+        queue = list(reached)
         for flow in queue:  # grows while it is walked
             for resource, _ in flow.route.all:
                 for other in self.active[resource]:
-                    if other not in found:
-                        found[other] = None
+                    if other not in reached:
+                        reached[other] = None
                         queue.append(other)
         return queue
 

@@ -71,11 +71,11 @@ def holdings(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int 
     senders: list[tuple[int, ...]] = []
     for s, stage in enumerate(old.stages):
         left = [rank for rank in stage.ranks if rank in held]
-        found = left or [rank for rank in _backup(old, s) if rank in held]
-        if not found and coordinator is None:
+        holders = left or [rank for rank in _backup(old, s) if rank in held]
+        if not holders and coordinator is None:
             raise InfeasibleError(_gone(problem, old, s))
-        senders += [tuple(found) if found else (coordinator or 0,)] * (stage.layers[1] - stage.layers[0])
-        for rank in found:
+        senders += [tuple(holders) if holders else (coordinator or 0,)] * (stage.layers[1] - stage.layers[0])
+        for rank in holders:
             held[rank] |= set(range(*stage.layers))
     if coordinator is not None:
         held[coordinator] = set(range(len(problem.model.layers)))

@@ -24,7 +24,7 @@ from edgesim.ring import ring_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Activity:
     """What a rank does in an iteration: seconds in each state, bytes and messages either way."""
 
     computing_s: float = 0.0
@@ -68,17 +68,17 @@ def device_j(
 
 def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
     """Joules by rank that works, beside its idle watts."""
-    devices, found = costs.problem.cluster.devices, defaultdict[int, float](float)
+    devices, joules = costs.problem.cluster.devices, defaultdict[int, float](float)
     for stage in plan.stages:
         for rank, samples in zip(stage.ranks, stage.samples, strict=True):
-            computing = Work(computing_s=_computing_s(costs, stage, rank, samples, plan.micro_batches))
-            found[rank] += computing.above_idle_j(devices[rank].power)
-        for rank, work in _ring(costs, stage):
-            found[rank] += work.above_idle_j(devices[rank].power)
+            computing = Activity(computing_s=_computing_s(costs, stage, rank, samples, plan.micro_batches))
+            joules[rank] += computing.above_idle_j(devices[rank].power)
+        for rank, activity in _ring(costs, stage):
+            joules[rank] += activity.above_idle_j(devices[rank].power)
     for before, after in pairwise(plan.stages):
-        for rank, work in _messages(costs.problem, before, after):
-            found[rank] += plan.micro_batches * work.above_idle_j(devices[rank].power)
-    return dict(found)
+        for rank, activity in _messages(costs.problem, before, after):
+            joules[rank] += plan.micro_batches * activity.above_idle_j(devices[rank].power)
+    return dict(joules)
 
 
 def _computing_s(costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int) -> float:
@@ -89,7 +89,7 @@ def _computing_s(costs: StageCosts, stage: Stage, rank: int, samples: int, micro
     return micro_batches * both_s + costs.seconds(rank, stage.layers, UPDATE, 0)
 
 
-def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Work]]:
+def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Activity]]:
     """The all-reduce, by rank: 2(n-1) messages of the n-th part, each way."""
     problem, n, nbytes = costs.problem, len(stage.ranks), costs.trained_bytes(stage.layers)
     if not problem.workload.trains or n == 1 or not nbytes:
@@ -98,7 +98,7 @@ def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Work]]:
     for rank in stage.ranks:
         yield (
             rank,
-            Work(
+            Activity(
                 sending_s=seconds,
                 receiving_s=seconds,
                 sent_bytes=steps * nbytes / n,
@@ -109,7 +109,7 @@ def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Work]]:
         )
 
 
-def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, Work]]:
+def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, Activity]]:
     """Of one micro-batch between two stages, there and back."""
     sent, workload = problem.model.layers[before.layers[1] - 1], problem.workload
     shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
@@ -118,7 +118,7 @@ def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[i
         yield from _one_way(problem, [(b, a, sent.gradient_bytes(n, workload.tokens)) for a, b, n in shared])
 
 
-def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable[tuple[int, Work]]:
+def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable[tuple[int, Activity]]:
     """Messages of (source, destination, bytes) that begin together."""
     for end, sends in ((0, True), (1, False)):
         by_rank = defaultdict[int, list[tuple[int, int, int]]](list)
@@ -128,17 +128,17 @@ def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable
             loads = link_loads(problem.cluster.network, (((a, b), nbytes) for a, b, nbytes in own))
             seconds, nbytes = max(loads.values(), default=0.0), sum(nbytes for *_, nbytes in own)
             if sends:
-                yield rank, Work(sending_s=seconds, sent_bytes=nbytes, sent_messages=len(own))
+                yield rank, Activity(sending_s=seconds, sent_bytes=nbytes, sent_messages=len(own))
             else:
-                yield rank, Work(receiving_s=seconds, received_bytes=nbytes, received_messages=len(own))
+                yield rank, Activity(receiving_s=seconds, received_bytes=nbytes, received_messages=len(own))
 
 
 def air_s(problem: Problem, plan: Plan) -> float:
     """Seconds for which all messages of an iteration occupy a shared channel, were it theirs alone."""
-    costs, network, found = StageCosts(problem), problem.cluster.network, 0.0
+    costs, network, messages_s = StageCosts(problem), problem.cluster.network, 0.0
     for before, after in pairwise(plan.stages):
-        found += plan.micro_batches * sum(work.sending_s for _, work in _messages(problem, before, after))
+        messages_s += plan.micro_batches * sum(activity.sending_s for _, activity in _messages(problem, before, after))
     trains = problem.workload.trains
-    return found + sum(
+    return messages_s + sum(
         ring_s(network, stage.ranks, costs.trained_bytes(stage.layers)) for stage in plan.stages if trains
     )
