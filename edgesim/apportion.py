@@ -6,7 +6,7 @@ from math import floor
 
 
 def largest_remainder(total: int, weights: Sequence[float]) -> tuple[int, ...]:
-    """Whole shares in proportion to the weights; what is left goes to the largest remainders, the first of equals.
+    """Share a total in proportion to weights, in whole numbers; the largest remainders get what is left over.
 
     >>> largest_remainder(7, [1, 1, 1]), largest_remainder(10, [6, 3, 1.5])
     ((3, 2, 2), (6, 3, 1))
@@ -20,7 +20,7 @@ def largest_remainder(total: int, weights: Sequence[float]) -> tuple[int, ...]:
 
 
 def even_shares(total: int, parts: int) -> tuple[int, ...]:
-    """Whole shares that are as equal as can be; the first ones are larger by one where they cannot all be equal.
+    """Share a total as equally as whole numbers can; where they cannot be equal, the first ones are larger by one.
 
     >>> even_shares(7, 3), even_shares(1, 2)
     ((3, 2, 2), (1, 0))
@@ -30,7 +30,7 @@ def even_shares(total: int, parts: int) -> tuple[int, ...]:
 
 
 def at_least_one(total: int, weights: Sequence[float]) -> tuple[int, ...]:
-    """The same, but nobody goes without: the largest share gives to who would get nothing.
+    """Share as :func:`largest_remainder` does, but with at least one for everybody, taken from the largest share.
 
     Raises ValueError if there is too little for everybody.
 
@@ -61,7 +61,7 @@ def refuse_remainder(owner: str, *, divided: tuple[str, int], by: tuple[str, int
 
 
 def ranges(shares: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Half-open ranges of consecutive shares.
+    """Return the half-open ranges that consecutive shares cover.
 
     >>> ranges((3, 2))
     ((0, 3), (3, 5))

@@ -57,7 +57,7 @@ class _ReachedFraction:
 
 
 def fit_efficiency(points: Sequence[Point], model: Model, device: Device, *, knots: int = 4) -> Fit:
-    """The device with curves of at most ``knots`` knots, one for each block kind that was timed alone, and one for any.
+    """Fit curves of at most ``knots`` knots: one for each kind of block that was timed alone, and one for any kind.
 
     The one for any rests on layers timed as a whole, or on all points where there are none. Least squares of relative
     error over the logarithm of work. Raises ProfileError where a point is faster than the device's peak, which is then
@@ -84,7 +84,7 @@ def fit_efficiency(points: Sequence[Point], model: Model, device: Device, *, kno
 
 
 def prediction_errors(points: Sequence[Point], model: Model, device: Device) -> tuple[float, ...]:
-    """How far the device's estimate is from each point's seconds, relative to these."""
+    """Return how far the device's estimate is from the seconds of each point, relative to them."""
     guesses = [
         sum(estimated_s(device, block, point.op, point.portion) for block in _blocks(point, model)) for point in points
     ]
@@ -92,7 +92,7 @@ def prediction_errors(points: Sequence[Point], model: Model, device: Device) -> 
 
 
 def held_out_error(points: Sequence[Point], model: Model, device: Device, *, knots: int = 4) -> float | None:
-    """Median error of every second sample count under a fit to the others; None if there is only one sample count."""
+    """Return the median error at every second sample count under a fit to the others; None for a single count."""
     counts = sorted({point.samples for point in points if point.op != UPDATE})
     known = [point for point in points if point.samples in counts[::2]]
     asked = [point for point in points if point.samples in counts[1::2]]
@@ -103,7 +103,7 @@ def held_out_error(points: Sequence[Point], model: Model, device: Device, *, kno
 
 
 def _reached(point: Point, model: Model, device: Device) -> _ReachedFraction | str:
-    """What the point says about arithmetic, or why it says nothing."""
+    """Return what the point says about arithmetic, or why it says nothing."""
     if point.op == UPDATE:
         return "steps of the optimiser"
     if point.share != 1:

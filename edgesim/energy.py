@@ -24,7 +24,7 @@ STATES = ("idle", "waiting", "compute", "transmit", "receive")
 
 
 def wire_bytes(task: Task) -> int:
-    """Bytes that the task's rank puts on the wire: all of a send; of a ring, ``steps / n`` of the tensor."""
+    """Return the bytes that the task's rank puts on the wire: all of a send; in a ring, ``steps / n`` of the tensor."""
     if task.op is Op.SEND:
         return task.nbytes
     if task.op in COLLECTIVE:
@@ -33,14 +33,14 @@ def wire_bytes(task: Task) -> int:
 
 
 def wire_messages(task: Task) -> int:
-    """Messages that the task's rank sends, and as many that it receives if it is a member of a ring: one per step."""
+    """Count the messages that the task's rank sends: one per step of a ring, whose members receive as many."""
     if task.op in COLLECTIVE:
         return ring_steps(len(task.peers), all_reduce=task.op is Op.ALL_REDUCE)
     return int(task.op is Op.SEND)
 
 
 def message_j(task: Task, power: PowerModel) -> dict[str, float]:
-    """Joules of a task by state for its bytes and messages alone, beside its time on the air."""
+    """Return by state the joules of a task's bytes and messages, which come on top of its time on the air."""
     sent, received = (wire_bytes(task), wire_messages(task)), (0, 0)
     if task.op is Op.RECV:
         received = (task.nbytes, 1)
@@ -53,7 +53,7 @@ def message_j(task: Task, power: PowerModel) -> dict[str, float]:
 
 
 def state_s(spans: Iterable[Span]) -> dict[str, list[tuple[float, float]]]:
-    """The intervals in which a rank computes, transmits and receives: disjoint and in order."""
+    """Return the intervals in which a rank computes, transmits and receives: disjoint and in order."""
     states: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for span in spans:
         interval = (span.start_s, span.end_s)
@@ -86,7 +86,7 @@ def _above_idle_w(power: PowerModel) -> dict[str, float]:
 
 
 def energy_by_state_j(spans: Sequence[Span], power: PowerModel, makespan_s: float) -> dict[str, float]:
-    """Joules of one rank by state, from its spans of an iteration that took so long."""
+    """Return the joules of one rank by state, from its spans of an iteration with this makespan."""
     times = state_s(spans)
     work_s = _length_s(_union([interval for intervals in times.values() for interval in intervals]))
     energy = {"idle": power.idle_w * work_s, "waiting": power.idle_w * (makespan_s - work_s)}
@@ -98,7 +98,7 @@ def energy_by_state_j(spans: Sequence[Span], power: PowerModel, makespan_s: floa
 
 
 def power_over_time(trace: Trace, cluster: Cluster, rank: int) -> list[tuple[float, float]]:
-    """The rank's draw as steps of (second, watts from here on), from the first task's start to the last one's end.
+    """Return a rank's power as steps of (second, watts from then on), from the trace's first start to its last end.
 
     The joules of a message's bytes spread over its time on the air; of a message that took none (an infinitely fast
     link), over the whole iteration. So the integral is the sum of the energies by state.

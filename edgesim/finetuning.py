@@ -25,12 +25,12 @@ _INPUT_SIDE = 0.5
 
 
 def full(model: Model) -> Model:
-    """The model as it is: every parameter is trained."""
+    """Return the model as it is: every parameter is trained."""
     return model
 
 
 def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
-    """Adapters of so many numbers behind every attention and every MLP; nothing else is trained.
+    """Put adapters of this width behind every attention and every MLP, and train nothing else.
 
     Each maps hidden to bottleneck and back, with GELU between and a residual: ``4 h m`` FLOP per token. 64 is what
     PAC's memory table implies (0.05 GiB of gradients for T5-Large).
@@ -47,7 +47,7 @@ def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
 
 
 def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
-    """Two matrices of this rank beside each attention's Q and V, ``4 h r`` FLOP per token; nothing else is trained.
+    """Put two matrices of this rank beside each attention's Q and V, ``4 h r`` FLOP per token; train nothing else.
 
     ``dropout`` drops from what enters them, for Q and V apart, as the technique's library offers. A rank of 32 is what
     PAC's memory table implies (0.04 GiB of gradients for T5-Large).
@@ -76,7 +76,7 @@ def _tuned(model: Model, technique: str, widened: Callable[[Layer], Iterable[Blo
 
 
 def with_gradients(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """What each block computes and keeps for the backward pass, given which are trainable."""
+    """Reduce each block to what it computes and keeps for the backward pass, given which blocks are trainable."""
     reached = False  # whether anything before is trained
     done: list[Layer] = []
     for layer in layers:
@@ -91,12 +91,12 @@ def with_gradients(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 
 
 def passing(part: Block) -> Block:
-    """A frozen block through which gradients travel to earlier ones."""
+    """Return the block frozen, with gradients that travel through it to earlier blocks."""
     return _frozen(part, _without_weights)
 
 
 def resting(part: Block) -> Block:
-    """A frozen block with nothing to train before it: no backward pass, nothing kept."""
+    """Return the block frozen, with nothing to train before it: it has no backward pass and keeps nothing."""
     return _frozen(part, _without_backward)
 
 
@@ -176,7 +176,7 @@ def _length(layer: Layer, hidden: int) -> Cost:
 
 
 def parallel_adapters(model: Model, *, k: int = 8) -> Model:
-    """A side network beside the frozen model, every size 1/k of it; gradients travel in the side network alone.
+    """Put a side network of 1/k of every size beside the frozen model; gradients travel in the side network alone.
 
     Behind the embedding and behind every layer, a matrix maps the layer's output b_i to the side network's width; a
     learnt gate mixes it with the side state a_(i-1), and a layer like the model's own, but light, makes a_i of it. The
@@ -197,7 +197,7 @@ def parallel_adapters(model: Model, *, k: int = 8) -> Model:
 
 
 def cached(model: Model) -> Model:
-    """Parallel adapters once the frozen layers' outputs come from a cache: the side network and the head are left.
+    """Keep only the side network and the head of parallel adapters: frozen layers' outputs come from a cache.
 
     Raises ValueError for a model of another technique.
     """

@@ -54,17 +54,17 @@ class Memory:
 
     @property
     def total_bytes(self) -> float:
-        """The most that is held at any time of an iteration."""
+        """The most bytes held at any time of an iteration."""
         return self.resting_bytes + max(self.stash_bytes + self.transient_bytes, self.ring_bytes)
 
     @property
     def resting_bytes(self) -> float:
-        """What is held from an iteration's first task to its last."""
+        """The bytes held from an iteration's first task to its last."""
         return self.static_bytes + self.message_bytes + self.kv_bytes
 
     @property
     def static_bytes(self) -> float:
-        """What stays between iterations."""
+        """The bytes that stay from one iteration to the next."""
         trained = self.parameter_bytes + self.gradient_bytes + self.optimiser_bytes
         return self.context_bytes + trained + self.cache_bytes
 
@@ -92,12 +92,12 @@ class Share:
         return self.heads != 1 or self.columns != 1
 
     def of(self, block: Block) -> Block:
-        """The block as the rank holds it."""
+        """Return the block as the rank holds it."""
         share = {SplitBy.HEADS: self.heads, SplitBy.COLUMNS: self.columns}.get(block.split_by, 1.0)
         return block if share == 1 else divided(block, share)  # what is remembered is found by a long hash
 
     def computed(self, block: Block, tokens: int) -> int:
-        """How many of all tokens the rank computes in this block."""
+        """Return how many of all tokens the rank computes in this block."""
         everywhere = self.splits_blocks and block.split_by in (SplitBy.HEADS, SplitBy.COLUMNS)
         return tokens if self.tokens is None or everywhere else self.tokens
 
@@ -130,7 +130,7 @@ class RankLoad:
 
 
 def held_bytes(model: Model, workload: Workload, load: RankLoad) -> Memory:
-    """Memory of a rank that holds a half-open range of layers, or a share of it.
+    """Return the memory of a rank that holds a half-open range of layers, or a share of it.
 
     Raises ValueError for own tokens that the workload does not have, and for an attention without parts where its K
     and V are asked for.
@@ -167,7 +167,7 @@ def _gradients_bytes(model: Model, layers: tuple[int, int], samples: int, tokens
 
 
 def boundary_bytes(model: Model, layers: tuple[int, int], *, samples: int, tokens: int) -> tuple[int, int]:
-    """The tensors that enter and leave a range of layers; 0 at the model's ends, where nothing is sent."""
+    """Return the bytes that enter and leave a range of layers; 0 at the model's ends, where nothing is sent."""
     start, stop = layers
     entering = model.layers[start - 1].output_bytes(samples, tokens) if start else 0
     leaving = model.layers[stop - 1].output_bytes(samples, tokens) if stop < len(model.layers) else 0
@@ -175,13 +175,13 @@ def boundary_bytes(model: Model, layers: tuple[int, int], *, samples: int, token
 
 
 def ring_bytes(trained_bytes: int, *, replicas: int) -> int:
-    """The part of the gradients that a ring all-reduce receives beside them: the largest of n, in whole numbers."""
+    """Return the bytes that an all-reduce receives beside the gradients: the largest of n parts, in whole numbers."""
     numbers = trained_bytes / BYTES_PER_FLOAT32
     return ceil(numbers / replicas) * BYTES_PER_FLOAT32 if replicas > 1 else 0
 
 
 def cache_bytes(model: Model, *, samples: int, tokens: int) -> int:
-    """What PAC's activation cache keeps of a frozen backbone: the outputs b_0 .. b_l of all layers but the head.
+    """Return the bytes that PAC's activation cache keeps: the outputs b_0 .. b_l of all frozen layers but the head.
 
     ``s h (l + 1)`` numbers per sequence of s tokens, hidden size h and l layers (arXiv 2408.10746). They lie on disk;
     ``Workload.cached_in_memory_samples`` asks for them in memory.
@@ -220,7 +220,7 @@ def _added_up(model: Model, layers: tuple[Layer, ...], share: Share) -> int:
 def block_bytes(
     model: Model, layers: tuple[int, int], *, samples: int, workload: Workload, share: Share = WHOLE
 ) -> list[tuple[str, float]]:
-    """For each ``layer/block``, what it needs for one micro-batch: in training its stash, else the transient.
+    """Return what each ``layer/block`` needs for one micro-batch: its stash in training, else its transient.
 
     The input that was received stands among the messages, not in the stash; but it is transient again, where the first
     block is largest.
@@ -265,7 +265,7 @@ def _transients_bytes(
 
 
 def kv_bytes(block: Block, *, samples: int, tokens: int) -> float:
-    """K and V of an attention: what it makes of its input beside Q, which is as large as what its heads put out.
+    """Return the bytes of an attention's K and V: what it makes of its input beside Q, which is as large as its output.
 
     Raises ValueError for an attention without parts.
     """
@@ -276,7 +276,7 @@ def kv_bytes(block: Block, *, samples: int, tokens: int) -> float:
 
 
 def _cached_kv_bytes(layers: Iterable[Layer], share: Share, samples: int, workload: Workload) -> float:
-    """Of the prompt and of all that is generated, for the own heads of every attention."""
+    """Return the bytes of K and V of the prompt and of all that is generated, for the own heads of every attention."""
     tokens, total = workload.tokens + workload.new_tokens, 0.0
     for layer in layers:
         for block in layer.blocks:

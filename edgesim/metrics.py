@@ -64,12 +64,12 @@ class Metrics:
         return f"{self.player} times"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self) | {"energy_from": self.energy_from}
 
 
 def measure(trace: Trace, *, cluster: Cluster, model: Model, workload: Workload, grid: Grid | None = None) -> Metrics:
-    """The metrics of a trace, simulated or measured; carbon where a grid is given."""
+    """Compute the metrics of a trace, whoever played it; carbon dioxide only where a grid is given."""
     ranks = range(len(cluster.devices))
     spans: dict[int, list[Span]] = {rank: [] for rank in ranks}
     for span in trace:
@@ -116,7 +116,7 @@ def _per_charge(power: PowerModel, energy_j: dict[str, float], samples: int) -> 
 def memory_over_time(
     spans: Sequence[Span], model: Model, workload: Workload, device: Device
 ) -> list[tuple[float, float]]:
-    """A rank's memory as steps of (second, bytes from here on); none for a rank that computes nothing.
+    """Return a rank's memory as steps of (second, bytes from then on); no steps for a rank that computes nothing.
 
     It begins and ends with what is held through the whole iteration (Memory.resting_bytes). A micro-batch's stash lives
     from its F to its B, the transient of inference during its F, the ring's part during its all-reduce. The spans stand
@@ -196,7 +196,7 @@ def _most_in_flight(tasks: Iterable[Task]) -> int:
 def _blocks_over_time(
     spans: Sequence[Span], model: Model, workload: Workload, device: Device
 ) -> list[tuple[float, float]]:
-    """As :func:`memory_over_time`, of a rank whose tasks are blocks or their parts, or tiles of these."""
+    """Do what :func:`memory_over_time` does for a rank whose tasks are blocks, parts of blocks, or tiles."""
     mine = [span for span in spans if span.task.op in (Op.F, Op.B)]
     rings = [span for span in spans if span.task.op is Op.ALL_REDUCE and span.task.payload is None]
     tasks = [span.task for span in mine]

@@ -72,11 +72,11 @@ class Recording:
 
     @property
     def named(self) -> tuple[int, ...]:
-        """The ranks that it names."""
+        """The ranks that the recording names."""
         return tuple(column.rank for column in self.columns if column.rank is not None)
 
     def changes(self, rank: int, seed: int) -> Iterator[Change]:
-        """The rank's bandwidth over time; nothing if no column is for it. Nothing of it is drawn with the seed."""
+        """Yield the rank's bandwidth over time, or nothing if no column is for it; the seed is not used."""
         own = {column.rank: column for column in self.columns}
         column = own.get(rank, own.get(None))
         for at_s, value in zip(self.at_s, column.values, strict=True) if column else ():
@@ -87,12 +87,12 @@ _COLUMN = re.compile(r"(?:(?P<factor>factor)|rate (?P<unit>\w*(?:bit|B)/s))(?: @
 
 
 def read_recording(path: str | Path) -> Recording:
-    """A CSV file of :func:`recording_from_csv`."""
+    """Read a CSV file as :func:`recording_from_csv` does."""
     return recording_from_csv(Path(path).read_text(), source=str(path))
 
 
 def recording_from_csv(text: str, *, source: str) -> Recording:
-    """Columns ``time_s``, and ``factor`` or ``rate Mbit/s`` (any bit/s or B/s) for all, ``factor @2`` for rank 2.
+    """Read columns ``time_s``, and ``factor`` or ``rate Mbit/s`` (any bit/s or B/s); ``factor @2`` is for rank 2 only.
 
     Lines that begin with ``#`` are remarks. Raises ValueError, naming the source.
     """

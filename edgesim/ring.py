@@ -13,7 +13,7 @@ Amount = TypeVar("Amount", float, NDArray[np.float64])
 
 
 def ring_steps(ranks: int, *, all_reduce: bool = True) -> int:
-    """How many messages each rank sends: 2(n-1) in an all-reduce, else n-1.
+    """Count the messages that each rank sends: 2(n-1) in an all-reduce, else n-1.
 
     >>> ring_steps(4), ring_steps(4, all_reduce=False), ring_steps(1)
     (6, 3, 0)
@@ -22,7 +22,7 @@ def ring_steps(ranks: int, *, all_reduce: bool = True) -> int:
 
 
 def ring_traffic(ranks: int) -> float:
-    """How many times the tensor each rank sends in an all-reduce: 2(n-1)/n.
+    """Return how many times the tensor's bytes each rank sends in an all-reduce: 2(n-1)/n.
 
     >>> ring_traffic(4), ring_traffic(1)
     (1.5, 0.0)
@@ -31,7 +31,7 @@ def ring_traffic(ranks: int) -> float:
 
 
 def all_reduce_s(nbytes: Amount, ranks: int, seconds_per_byte: float, latency_s: float) -> Amount:
-    """The seconds of an all-reduce whose slowest hop takes so long per byte and per message.
+    """Return the seconds of an all-reduce, given what its slowest hop takes per byte and per message.
 
     >>> all_reduce_s(8.0, 4, 0.5, 0.25)
     7.5

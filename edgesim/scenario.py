@@ -55,11 +55,11 @@ class Walk:
 
     @property
     def named(self) -> tuple[int, ...]:
-        """The ranks that it names."""
+        """The ranks that the walk names."""
         return self.ranks
 
     def changes(self, rank: int, seed: int) -> Iterator[Change]:
-        """The rank's bandwidth over time, without an end; nothing if the walk is not for it."""
+        """Yield the rank's bandwidth over time, without an end, or nothing if the walk is not for this rank."""
         if self.ranks and rank not in self.ranks:
             return
         whose, exponent = "all" if self.together else str(rank), 0
@@ -101,7 +101,7 @@ class Slowdown:
 
     @property
     def named(self) -> tuple[int, ...]:
-        """The rank that it names."""
+        """The rank that the slow-down names."""
         return (self.rank,)
 
 
@@ -124,11 +124,11 @@ class Jitter:
 
     @property
     def named(self) -> tuple[int, ...]:
-        """It concerns all ranks and names none."""
+        """Jitter concerns all ranks and names none."""
         return ()
 
     def factor(self, seed: int, iteration: int, task: str) -> float:
-        """The factor of one task, by its name."""
+        """Return the factor of one task, by the task's name."""
         first, second = _uniform(seed, "jitter", iteration, task)
         normal = sqrt(-2 * log(first)) * cos(2 * pi * second)  # Box & Muller, 1958
         variance = log1p(self.variation**2)
@@ -163,7 +163,7 @@ class Scenario:
         return "; ".join(map(str, self.events)) + f" (seed {self.seed})" if self.events else "nothing happens"
 
     def check(self, ranks: int) -> None:
-        """Raise ValueError if an event names a rank that a cluster of so many ranks has not."""
+        """Raise ValueError if an event names a rank that a cluster of this many ranks does not have."""
         for event in self.events:
             for rank in event.named:
                 if not 0 <= rank < ranks:
@@ -171,7 +171,7 @@ class Scenario:
 
     @property
     def bandwidths(self) -> tuple[Recording | Walk, ...]:
-        """The events that change links."""
+        """The events that change the bandwidth of links."""
         return tuple(event for event in self.events if isinstance(event, Recording | Walk))
 
     @property
@@ -180,7 +180,7 @@ class Scenario:
         return next((event for event in self.events if isinstance(event, Jitter)), None)
 
     def speeds(self, rank: int) -> tuple[tuple[float, float], ...]:
-        """(from when, factor of the rank's speed), from 0 s on; ``((0.0, 1.0),)`` where nothing slows it down."""
+        """Return (from when, factor of the rank's speed) from 0 s on; ``((0.0, 1.0),)`` where nothing slows it down."""
         mine = [event for event in self.events if isinstance(event, Slowdown) and event.rank == rank]
         times = {0.0, *(event.start_s for event in mine), *(event.end_s for event in mine)} - {inf}
         steps = [(at_s, prod(e.factor for e in mine if e.start_s <= at_s < e.end_s)) for at_s in sorted(times)]
@@ -188,7 +188,7 @@ class Scenario:
 
 
 def _uniform(*words: object) -> tuple[float, float]:
-    """Two numbers in (0, 1), each with 52 bits of a hash of the words."""
+    """Return two numbers in (0, 1), each with 52 bits of a hash of what they are for."""
     digest = sha256(" ".join(map(str, words)).encode()).digest()
     first, second = (int.from_bytes(digest[i : i + 8]) >> 12 for i in (0, 8))
     return (first + 0.5) / 2**52, (second + 0.5) / 2**52

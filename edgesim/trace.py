@@ -19,7 +19,7 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length of the span."""
         return self.end_s - self.start_s
 
 
@@ -65,18 +65,18 @@ class Trace:
 
     @property
     def makespan_s(self) -> float:
-        """From the start of the first task to the end of the last; 0 where nothing was to be done."""
+        """The time from the start of the first task to the end of the last; 0 for an empty schedule."""
         return max(self.end_s, default=0.0) - min(self.start_s, default=0.0)
 
     def order(self) -> dict[tuple[int, Stream], list[str]]:
-        """Names of tasks by rank and stream, in order of their start: equal for both players of one schedule."""
+        """Return the names of tasks by rank and stream in the order of their start, which both players share."""
         queues: dict[tuple[int, Stream], list[tuple[float, int, str]]] = {}
         for i, span in enumerate(self):
             queues.setdefault((span.task.rank, span.task.stream), []).append((span.start_s, i, span.task.name))
         return {queue: [name for *_, name in sorted(entries)] for queue, entries in queues.items()}
 
     def to_lines(self) -> str:
-        """JSON lines: a head, then name, start and end of each task, then the readings."""
+        """Write JSON lines: a head, then the name, start and end of each task, then the readings."""
         head = {"player": self.player, "schedule": self.schedule.hash, "profile": self.profile_hash}
         spans = [{"task": span.task.name, "start_s": span.start_s, "end_s": span.end_s} for span in self]
         readings = [{"rank": r.rank, "what": r.what, "at_s": r.at_s, "value": r.value} for r in self.readings]
@@ -102,7 +102,7 @@ class Trace:
 
 
 def to_perfetto(traces: Iterable[Trace]) -> str:
-    """Chrome's trace format, for ui.perfetto.dev: a process per player and rank, a thread per stream; microseconds."""
+    """Write Chrome's trace format for ui.perfetto.dev: a process per player and rank, a thread per stream."""
     events: list[dict[str, Any]] = []
     for number, trace in enumerate(traces):
         zero_s = min(trace.start_s, default=0.0)
@@ -144,5 +144,5 @@ def _label(what: str, pid: int, tid: int, name: str) -> dict[str, Any]:
 
 
 def save_perfetto(path: Path, traces: Iterable[Trace]) -> None:
-    """Write :func:`to_perfetto`."""
+    """Write :func:`to_perfetto` to a file."""
     path.write_text(to_perfetto(traces))

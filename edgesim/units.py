@@ -58,10 +58,10 @@ def show(value: float, unit: str) -> str:
 
 
 def mbit_per_s(bytes_per_s: float) -> float:
-    """Bytes per second as the network people write it."""
+    """Convert bytes per second to megabits per second, as networks are described."""
     return bytes_per_s / si("1 Mbit/s")
 
 
 def bit_per_s(bytes_per_s: float) -> float:
-    """Bytes per second as bits per second."""
+    """Convert bytes per second to bits per second."""
     return bytes_per_s / si("1 bit/s")

@@ -24,12 +24,12 @@ class Work:
 
     @property
     def portion(self) -> Portion:
-        """How much of the block it is."""
+        """How much of the block is computed."""
         return Portion(samples=self.samples, tokens=self.tokens, share=self.share, keys=self.keys)
 
 
 def work_of(task: Task, model: Model, tokens: int) -> Work:
-    """The work of a task of one block, in a sequence of so many tokens."""
+    """Return the work of a task of one block, for a sequence of ``tokens`` tokens."""
     layer = model.layers[task.layers[0]]
     name, _, part = task.block.removeprefix(f"{layer.name}/").partition(".")
     block = next(block for block in layer.blocks if block.name == name)

@@ -82,5 +82,5 @@ class Workload:
 
     @property
     def micro_batches(self) -> int:
-        """Micro-batches per iteration."""
+        """How many micro-batches an iteration has."""
         return self.batch_samples // self.micro_batch_samples

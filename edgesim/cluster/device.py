@@ -29,7 +29,7 @@ class EfficiencyCurve:
             raise ValueError(f"efficiency curve {self.kind}: fractions must lie in (0, 1], got {self.fraction}")
 
     def at(self, flop: float) -> float:
-        """The fraction at a work size in FLOP."""
+        """Return the fraction that work of this many FLOP reaches."""
         if flop <= self.work_flop[0]:
             return self.fraction[0]
         for i in range(1, len(self.work_flop)):
@@ -82,11 +82,11 @@ class Device:
         return f"{self.name} ({show(self.flop_per_s, 'FLOP/s')}, {show(self.memory_bytes, 'B')}, {self.origin})"
 
     def budget_bytes(self, head_room: float) -> float:
-        """The usable memory that is left where a share ``head_room`` of it is kept free."""
+        """Return the usable memory that is left where a share ``head_room`` of it is kept free."""
         return self.memory_bytes * (1 - head_room)
 
     def efficiency_at(self, block_kind: str, flop: float) -> float:
-        """The fraction of ``flop_per_s`` that a block of this kind and work reaches; 1 where no curve was given."""
+        """Return the fraction of ``flop_per_s`` that a block of this kind and work reaches; 1 without a curve."""
         for wanted in (block_kind, "any"):
             for curve in self.efficiency:
                 if curve.kind == wanted:

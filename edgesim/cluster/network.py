@@ -102,7 +102,7 @@ class Network:
         burst_bytes: float = 0.0,
         acknowledgement: float = 0.0,
     ) -> "Network":
-        """Full-duplex NICs on a switch; a NIC receives as fast as it transmits unless told otherwise."""
+        """Join full-duplex NICs by a switch; a NIC receives as fast as it transmits unless told otherwise."""
         up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
         return cls(
             topology=Topology.SWITCHED,
@@ -125,7 +125,7 @@ class Network:
         origin: Origin | str,
         source: str,
     ) -> "Network":
-        """One shared channel; ``bytes_per_s[i][j]`` is the rate of station i towards j when it has the air alone."""
+        """Share one channel; ``bytes_per_s[i][j]`` is the rate of station i towards j when it has the air alone."""
         return cls(
             topology=Topology.RADIO,
             bytes_per_s=_rows(bytes_per_s),
@@ -146,7 +146,7 @@ class Network:
         source: str,
         acknowledgement: float = 0.0,
     ) -> "Network":
-        """An independent link for every ordered pair of ranks."""
+        """Give every ordered pair of ranks an independent link."""
         return cls(
             topology=Topology.PAIRS,
             bytes_per_s=_rows(bytes_per_s),
@@ -158,7 +158,7 @@ class Network:
         )
 
     def hops(self, source: int, destination: int) -> Iterator[tuple[Resource, float]]:
-        """The shared resources that a byte from source to destination uses, and for how many seconds each."""
+        """Yield the shared resources that a byte from source to destination uses, and for how many seconds each."""
         if self.topology is Topology.SWITCHED:
             yield Resource(ResourceKind.TRANSMIT, (source,)), 1 / (self.bytes_per_s[0][source] * self.goodput)
             yield Resource(ResourceKind.RECEIVE, (destination,)), 1 / (self.bytes_per_s[1][destination] * self.goodput)
@@ -169,13 +169,13 @@ class Network:
 
     @property
     def slowest_bytes_per_s(self) -> float:
-        """Line rate of the slowest NIC or link; infinite for one rank without a NIC."""
+        """The line rate of the slowest NIC or link; infinite for one rank without a NIC."""
         switched = self.topology is Topology.SWITCHED
         rates = [rate for i, row in enumerate(self.bytes_per_s) for j, rate in enumerate(row) if switched or i != j]
         return min(rates, default=inf)
 
     def goodput_bytes_per_s(self, source: int, destination: int) -> float:
-        """What one flow alone reaches from source to destination."""
+        """Return the rate that one flow alone reaches from source to destination."""
         slowest = max(seconds_per_byte for _, seconds_per_byte in self.hops(source, destination))
         return 1 / slowest if slowest > 0 else inf
 

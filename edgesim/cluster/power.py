@@ -60,5 +60,5 @@ class Grid:
             raise ValueError(f"grid: g_per_kwh must be finite and >= 0, got {self.g_per_kwh}")
 
     def grams(self, energy_j: float) -> float:
-        """Of so much energy."""
+        """Return the grams that this energy emits."""
         return energy_j / si("1 kWh") * self.g_per_kwh

@@ -136,7 +136,7 @@ class Block:
 
 @lru_cache(maxsize=4096)  # planners weigh the memory of the same few shares again and again
 def divided(block: Block, share: float) -> Block:
-    """The block at a share of its heads or columns: ``unsplit + share (whole - unsplit)`` for each of its costs.
+    """Return the block at a share of its heads or columns: ``unsplit + share (whole - unsplit)`` for each cost.
 
     The gradient that goes back over a boundary stays whole. Raises ValueError for a share outside (0, 1], or below 1
     for a block that is split by neither.

@@ -40,7 +40,7 @@ def _unknown_table(table: str, entries: Iterable[Traversable], *, of_a_user: boo
 
 
 def model_from_dict(data: Mapping[str, Any]) -> Model:
-    """The inverse of :func:`model_to_dict`."""
+    """Read what :func:`model_to_dict` wrote."""
     layers = tuple(
         Layer(name=layer["name"], blocks=tuple(_read_block(b) for b in layer["blocks"])) for layer in data["layers"]
     )
@@ -60,7 +60,7 @@ def _read_costs(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_to_dict(model: Model) -> dict[str, Any]:
-    """The model as plain JSON data, without ``parts``, ``unsplit`` and ``per_key`` where they are empty."""
+    """Write the model as plain JSON data, without ``parts``, ``unsplit`` and ``per_key`` where they are empty."""
     data: dict[str, Any] = _plain(model)
     return data
 

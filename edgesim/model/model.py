@@ -20,23 +20,23 @@ class Layer:
             raise ValueError(f"layer {self.name}: has no blocks")
 
     def forward_flop(self, samples: float, tokens: int) -> float:
-        """FLOP of the forward pass."""
+        """Return the FLOP of the forward pass."""
         return sum(block.forward_flop(samples, tokens) for block in self.blocks)
 
     def backward_flop(self, samples: float, tokens: int) -> float:
-        """FLOP of the backward pass."""
+        """Return the FLOP of the backward pass."""
         return sum(block.backward_flop(samples, tokens) for block in self.blocks)
 
     def score_flop(self, samples: float, tokens: int) -> float:
-        """Of the forward pass, the FLOP of attention's products of activations with one another."""
+        """Return the FLOP of attention's products of activations with one another in the forward pass."""
         return sum(block.score_flop(samples, tokens) for block in self.blocks)
 
     def stash_bytes(self, samples: float, tokens: int) -> float:
-        """Bytes kept from the forward for the backward pass."""
+        """Return the bytes that are kept from the forward for the backward pass."""
         return sum(block.stash_bytes(samples, tokens) for block in self.blocks)
 
     def output_bytes(self, samples: int, tokens: int) -> int:
-        """Bytes of the boundary tensor after this layer; exact."""
+        """Return the exact bytes of the boundary tensor after this layer."""
         return round(self.blocks[-1].output_bytes(samples, tokens))
 
     @property
@@ -45,18 +45,18 @@ class Layer:
         return self.blocks[-1].gradient_bytes != Cost()
 
     def gradient_bytes(self, samples: int, tokens: int) -> int:
-        """Bytes of the boundary's gradient, which come back to this layer; exact."""
+        """Return the exact bytes of the boundary's gradient, which come back to this layer."""
         last = self.blocks[-1]
         return round((last.output_bytes if last.gradient_bytes is None else last.gradient_bytes)(samples, tokens))
 
     @property
     def parameter_bytes(self) -> int:
-        """Bytes of all parameters."""
+        """The bytes of all parameters."""
         return sum(block.parameter_bytes for block in self.blocks)
 
     @property
     def trainable_bytes(self) -> int:
-        """Bytes of the parameters that get gradients."""
+        """The bytes of the parameters that get gradients."""
         return sum(block.parameter_bytes for block in self.blocks if block.trainable)
 
 
@@ -75,11 +75,11 @@ class Model:
 
     @property
     def parameter_bytes(self) -> int:
-        """Bytes of all parameters."""
+        """The bytes of all parameters."""
         return sum(layer.parameter_bytes for layer in self.layers)
 
     def decodes(self, layer: Layer) -> bool:
-        """Whether the layer reads an encoder's output, or is the head behind such layers.
+        """Return whether the layer reads an encoder's output, or is the head behind such layers.
 
         Ranks that divide the tokens of an encoder hold these layers' few tokens whole.
         """
@@ -87,7 +87,7 @@ class Model:
         return any(block.name == CROSS_ATTENTION for block in read_by.blocks)
 
     def block(self, name: str) -> Block:
-        """The block ``layer/block``, or its part ``layer/block.part``. Raises ValueError for an unknown name."""
+        """Find the block ``layer/block``, or its part ``layer/block.part``. Raises ValueError for an unknown name."""
         where, _, which = name.partition("/")
         layers = {layer.name: layer for layer in self.layers}
         if where not in layers:

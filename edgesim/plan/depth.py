@@ -12,7 +12,7 @@ class Depth(StrEnum):
 
 
 def in_flight(depth: Depth, *, stage: int, stages: int, micro_batches: int) -> int:
-    """The warm-up depth K_p of stage p of P, never more than the M micro-batches.
+    """Return the warm-up depth K_p of stage p of P, which is never more than the M micro-batches.
 
     GPipe: M (Huang et al., 2019). 1F1B: P - p (PipeDream-Flush, Narayanan et al., 2021). Asteroid: 2(P - p) - 1
     (arXiv 2408.08015: communication steps count as pipeline slots).

@@ -29,7 +29,7 @@ def check_shares(stage: Stage, model: Model, workload: Workload) -> None:
 
 
 def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:
-    """Pairs of layers, by index, that share weights which the workload trains: the owner's first."""
+    """Return the pairs of layers, by index, that share weights which the workload trains: the owner comes first."""
     if not workload.trains:
         return []
     place, ties = {layer.name: i for i, layer in enumerate(model.layers)}, []
@@ -47,7 +47,7 @@ def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:
 
 
 def tied_apart(stages: Sequence[Stage], model: Model, workload: Workload) -> str:
-    """Which trained weights two stages would share, and the ways out; no words if there are none.
+    """Say which trained weights two stages would share, and the ways out; an empty text if there are none.
 
     Their gradients would have to be exchanged in every iteration, which no strategy does. Frozen weights and
     inference are fine: each stage holds a copy.

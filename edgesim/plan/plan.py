@@ -63,11 +63,11 @@ class Plan:
 
     @property
     def modes(self) -> dict[int, str]:
-        """By rank, the name of the power mode it runs in; only ranks that leave their own."""
+        """The name of the power mode of every rank that leaves its own."""
         return {r: mode for stage in self.stages for r, mode in zip(stage.ranks, stage.modes, strict=False) if mode}
 
     def in_modes(self, cluster: Cluster, modes: Mapping[str, Sequence[Device]]) -> Cluster:
-        """The cluster with every rank in the plan's mode; ``modes`` are the other modes of devices by their names.
+        """Return the cluster with every rank in the plan's mode; ``modes`` are the other modes of devices by name.
 
         This is the cluster that plays and measures the plan. Raises PlanError for a mode that the device lacks.
         """
@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def batch_samples(self) -> int:
-        """Samples per iteration."""
+        """How many samples an iteration has."""
         return self.micro_batches * self.micro_batch_samples
 
     def check(self, model: Model, cluster: Cluster, workload: Workload, *, head_room: float = 0.0) -> None:
@@ -117,7 +117,7 @@ class Plan:
                 check_memory(stage.with_at_most(self.micro_batches), rank, held[rank], cluster.devices[rank], head_room)
 
     def memory(self, model: Model, cluster: Cluster, workload: Workload) -> dict[int, Memory]:
-        """What every rank that works needs, at its most."""
+        """Return the memory that every rank that works needs at most."""
         return {
             rank: held_bytes(
                 model,
@@ -137,7 +137,7 @@ class Plan:
         }
 
     def to_json(self) -> str:
-        """The plan as JSON text."""
+        """Write the plan as JSON text."""
         data = asdict(self) | {"proof": self.proof and self.proof.to_dict()}
         for stage in data["stages"]:
             if not stage["modes"]:

@@ -63,7 +63,7 @@ class Stage:
             raise PlanError(f"stage {self.layers}: in_flight must be at least 1, got {self.in_flight}")
 
     def with_at_most(self, micro_batches: int) -> "Stage":
-        """The stage as it is where there are no more micro-batches than these."""
+        """Return the stage as it is where there are no more micro-batches than these."""
         return replace(self, in_flight=micro_batches) if micro_batches < self.in_flight else self
 
     @property
@@ -72,12 +72,12 @@ class Stage:
         return bool(self.heads or self.tokens)
 
     def sample_range(self, rank: int) -> tuple[int, int]:
-        """The half-open range of a micro-batch's samples that the rank computes."""
+        """Return the half-open range of a micro-batch's samples that the rank computes."""
         i = self.ranks.index(rank)
         return (0, self.samples[i]) if self.divides_blocks else ranges(self.samples)[i]
 
     def overlaps(self, rank: int, other: "Stage") -> Iterator[tuple[int, tuple[int, int]]]:
-        """Ranks of the other stage that hold some of this rank's samples, and which."""
+        """Yield the ranks of the other stage that hold some of this rank's samples, and which samples."""
         start, stop = self.sample_range(rank)
         for peer in other.ranks:
             first, last = other.sample_range(peer)
@@ -85,11 +85,11 @@ class Stage:
                 yield peer, (max(start, first), min(stop, last))
 
     def token_range(self, rank: int) -> tuple[int, int]:
-        """The half-open range of the sequence that is the rank's own; (0, 0) where tokens are not divided."""
+        """Return the half-open range of the sequence that is the rank's own; (0, 0) where tokens are not divided."""
         return ranges(self.tokens)[self.ranks.index(rank)] if self.tokens else (0, 0)
 
     def share(self, rank: int) -> Share:
-        """The rank's shares of heads and columns, and how many tokens are its own."""
+        """Return the rank's shares of heads and columns, and how many tokens are its own."""
         if not self.divides_blocks:
             return WHOLE
         i = self.ranks.index(rank)
@@ -97,7 +97,7 @@ class Stage:
         return Share(heads=heads, columns=columns, tokens=self.tokens[i] if self.tokens else None)
 
     def unit_range(self, block: Block, rank: int) -> tuple[int, int]:
-        """The half-open range of the block's heads or columns that is the rank's; (0, 0) where it has all of them.
+        """Return the half-open range of the block's heads or columns that is the rank's; (0, 0) for all of them.
 
         A vocabulary is divided as ``columns`` are, in whole columns by largest remainders, and nobody goes without.
         """
@@ -107,7 +107,7 @@ class Stage:
         return ranges(at_least_one(block.splits, shares))[self.ranks.index(rank)]
 
     def share_text(self, rank: int) -> str:
-        """``5`` samples; or ``4h 512c 95t``: heads, columns and tokens."""
+        """Write a rank's share: ``5`` samples; or ``4h 512c 95t``, its heads, columns and tokens."""
         i = self.ranks.index(rank)
         if not self.divides_blocks:
             return str(self.samples[i])
@@ -134,7 +134,7 @@ def make_stages(
     depth: Depth,
     micro_batches: int,
 ) -> tuple[Stage, ...]:
-    """Stages from layer boundaries (``cuts`` has one entry more than ``groups``), ranks and samples."""
+    """Make stages from layer boundaries (``cuts`` has one entry more than ``groups``), ranks and samples."""
     return tuple(
         Stage(
             layers=(cuts[p], cuts[p + 1]),

@@ -8,12 +8,12 @@ Types = tuple[tuple[int, ...], ...]  # [type] ranks, rising; types by their firs
 
 
 def equal_devices(cluster: Cluster) -> Types:
-    """Ranks whose devices are equal, wherever in the network."""
+    """Group the ranks whose devices are equal, wherever they are in the network."""
     return _classes(len(cluster.devices), lambda a, b: cluster.devices[a] == cluster.devices[b])
 
 
 def interchangeable(cluster: Cluster) -> Types:
-    """Ranks that can be swapped, and no stage or message takes longer: equal devices with equal ways to all others."""
+    """Group the ranks that can be swapped at no cost: equal devices with equal ways to all others."""
     ranks, network = range(len(cluster.devices)), cluster.network
 
     def way(source: int, destination: int) -> tuple[float, ...]:
@@ -28,7 +28,7 @@ def interchangeable(cluster: Cluster) -> Types:
 
 
 def split(types: Types, label: Callable[[int], Hashable]) -> Types:
-    """Types in which all ranks have the same label; ranks labelled None are left out."""
+    """Split types so that all ranks of one have the same label; ranks labelled None are left out."""
     members_of: dict[tuple[int, Hashable], list[int]] = {}
     for number, members in enumerate(types):
         for rank in members:

@@ -9,12 +9,12 @@ from edgesim.apportion import even_shares
 
 
 def even_cuts(layers: int, stages: int) -> tuple[int, ...]:
-    """Boundaries of stages of equal length, the longer ones first: ``even_cuts(5, 2)`` is ``(0, 3, 5)``."""
+    """Return the boundaries of stages of equal length, the longer ones first: ``even_cuts(5, 2)`` is ``(0, 3, 5)``."""
     return (0, *accumulate(even_shares(layers, stages)))
 
 
 def most(upper: int, fits: Callable[[int], bool]) -> int:
-    """The largest number from 1 to ``upper`` that fits, where fewer fit if more do; 0 if none does.
+    """Return the largest number from 1 to ``upper`` that fits, where fewer fit if more do; 0 if none does.
 
     >>> most(10, lambda n: n * n <= 50)
     7
@@ -53,9 +53,10 @@ def fastest_cuts(
     seconds: Callable[[int, int, int], float],
     fits: Callable[[int, int, int], bool] = lambda p, start, stop: True,
 ) -> tuple[int, ...]:
-    """Boundaries that minimise the slowest stage, exactly; ties go to the earlier cut; ``seconds(p, start, stop)``.
+    """Return the boundaries that minimise the slowest stage exactly; ``seconds(p, start, stop)`` are of stage p.
 
-    Every stage must fit, which is asked only of stages that would be taken; () where that cannot be.
+    Ties go to the earlier cut. Every stage must fit, which is asked only of stages that would be taken; () where that
+    cannot be.
 
         best(p, a) = min over b of max(seconds(p, a, b), best(p + 1, b)),   best(P - 1, a) = seconds(P - 1, a, L)
 

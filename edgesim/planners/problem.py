@@ -39,15 +39,15 @@ class Problem:
 
     @property
     def ranks(self) -> range:
-        """All ranks of the cluster."""
+        """The ranks of the cluster."""
         return range(len(self.cluster.devices))
 
     def budget_bytes(self, rank: int) -> float:
-        """The bytes of a device's memory that a plan may use: all but the head room."""
+        """Return the bytes of a device's memory that a plan may use: all but the head room."""
         return self.cluster.devices[rank].budget_bytes(self.head_room)
 
     def seconds(self, *, rank: int, layers: tuple[int, int], samples: int) -> float:
-        """Seconds in which a rank computes one micro-batch of so many samples: forward, and backward in training."""
+        """Return the seconds in which a rank computes one micro-batch of so many samples, in training backward too."""
         ops = (FORWARD, BACKWARD) if self.workload.trains else (FORWARD,)
         return sum(
             self.profile.layers_s(
@@ -76,7 +76,7 @@ class Problem:
         raise PlanError(f"unknown groups {groups!r} (try {_TRY})")
 
     def group(self, groups: Groups | None) -> tuple[tuple[int, ...], ...]:
-        """The ranks of every stage. Raises PlanError if there are more stages than layers, or ranks than samples."""
+        """Return the ranks of every stage. Raises PlanError for more stages than layers, or more ranks than samples."""
         if groups is None:
             raise PlanError("the strategy forms no groups of ranks (take planner even_blocks or proportional_blocks)")
         formed = self._form(groups) if isinstance(groups, str) else tuple(tuple(group) for group in groups)
@@ -104,7 +104,7 @@ class Problem:
             )
 
     def let_all_work(self, planner: str) -> None:
-        """Raise PlanError if there are more devices than a stage for every layer, of a device for every sample, has."""
+        """Raise PlanError if not even a stage per layer, with a device per sample, could use all devices."""
         layers, samples = len(self.model.layers), self.workload.micro_batch_samples
         if len(self.ranks) > layers * samples:
             raise PlanError(
@@ -145,13 +145,13 @@ class Problem:
         )
 
     def check(self, plan: Plan) -> Plan:
-        """The plan itself, if it fits. Raises PlanError."""
+        """Return the plan itself, if it fits. Raises PlanError."""
         plan.check(self.model, self.cluster, self.workload, head_room=self.head_room)
         return plan
 
 
 def in_the_name_of(planner: str, plan: Plan, *, objective: Objective, value: float) -> Plan:
-    """The same plan as an answer of this planner, which is another one with its options chosen."""
+    """Return the plan as this planner's own, which is another planner with its options chosen."""
     return replace(plan, planner=planner, proof=Proof(method=planner, objective=objective, value=value))
 
 
@@ -159,4 +159,4 @@ class Planner(Protocol):
     """A way to decide, its options bound (``functools.partial(even, groups="data", depth=Depth.GPIPE)``)."""
 
     def __call__(self, problem: Problem, /) -> Plan:
-        """A checked plan. Raises PlanError or InfeasibleError."""
+        """Return a checked plan. Raises PlanError or InfeasibleError."""

@@ -15,7 +15,7 @@ _UPDATE_FLOP_PER_PARAMETER = 2
 
 
 def estimated_s(device: Device, block: Block, op: str, portion: Portion) -> float:
-    """Seconds of a block, or of a share of its heads or columns: its arithmetic, and then what it moves.
+    """Estimate the seconds of a block, or of a share of its heads or columns: its arithmetic, and then what it moves.
 
     ``FLOP / (efficiency(FLOP) flop_per_s) + bytes / memory_bytes_per_s``
 
@@ -46,7 +46,7 @@ class Estimates:
     _shares: dict[tuple[str, float], Block] = field(default_factory=dict, repr=False)
 
     def block_s(self, device: str, block: str, op: str, portion: Portion) -> float:
-        """Seconds by :func:`estimated_s`. Raises ProfileError for a block, or a share of it, that the model lacks."""
+        """Ask :func:`estimated_s`, once. Raises ProfileError for a block, or a share of it, that the model lacks."""
         asked = (device, block, op, portion)
         if asked not in self._answers:
             try:

@@ -12,13 +12,13 @@ Line = tuple[list[float], list[float]]  # counts or shares, rising, and the seco
 
 
 def line_through(seconds: Mapping[float, float]) -> Line:
-    """The line through the seconds of known counts."""
+    """Return the line through the seconds of known counts."""
     counts = sorted(seconds)
     return counts, [seconds[count] for count in counts]
 
 
 def between(line: Line, count: float) -> float:
-    """The seconds of a count within the line: its own point's, or on the straight way between its neighbours'."""
+    """Return the seconds of a count within the line: its own, or interpolated between its neighbours'."""
     counts, seconds = line
     i = bisect_left(counts, count)
     if counts[i] == count:
@@ -28,7 +28,7 @@ def between(line: Line, count: float) -> float:
 
 
 def leave_one_out_error(points: Iterable[Point]) -> float | None:
-    """Median relative error of predicting each inner grid point from its neighbours; None without inner points.
+    """Return the median relative error of predicting each inner point from its neighbours; None without inner points.
 
     Neighbours in samples, tokens, keys or share, where all the rest is the same.
     """

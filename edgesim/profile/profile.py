@@ -64,7 +64,7 @@ class Profile:
         return tables
 
     def block_s(self, *, device: str, block: str, op: str, portion: Portion) -> float:
-        """Seconds of so much of one named block or part.
+        """Return the seconds of a portion of one named block or part.
 
         From the table, else from the estimates behind it. Raises ProfileError where neither knows.
         """
@@ -99,7 +99,7 @@ class Profile:
     def _within(
         self, known: Mapping[float, Known], asked: float, ask: Callable[[Known, float], float], refusal: str
     ) -> float:
-        """The answer at a known count or share, or on the straight way between its neighbours'."""
+        """Ask at a known count or share, or interpolate between its neighbours."""
         if asked in known:
             return ask(known[asked], asked)
         counts = list(known)
@@ -120,7 +120,7 @@ class Profile:
         return between(line, samples)
 
     def layer_s(self, *, device: str, layer: Layer, op: str, samples: int, tokens: int) -> float:
-        """Seconds of a whole layer: its own point where there is one, else the sum over its blocks."""
+        """Return the seconds of a whole layer: of its own point where there is one, else the sum over its blocks."""
         if 1.0 in self._tables.get((device, layer.name, op), {}):
             return self.block_s(device=device, block=layer.name, op=op, portion=Portion(samples, tokens))
         portion = Portion(samples, tokens)
@@ -130,7 +130,7 @@ class Profile:
         )
 
     def layers_s(self, *, device: str, layers: Iterable[Layer], op: str, samples: int, tokens: int) -> float:
-        """Seconds of consecutive layers."""
+        """Return the seconds of consecutive layers."""
         return sum(self.layer_s(device=device, layer=layer, op=op, samples=samples, tokens=tokens) for layer in layers)
 
     def _missing(self, device: str, block: str, op: str) -> str:
@@ -140,7 +140,7 @@ class Profile:
         return f"profile of {self.model} has no {op} of {block!r} on {device} (profile it, or estimate the device)"
 
     def to_json(self) -> str:
-        """Canonical text: one point per line, in order; ``keys`` only where they are not the tokens themselves."""
+        """Write canonical text: one point per line, in order; ``keys`` only where they differ from the tokens."""
         head = {"model": self.model, "origin": self.origin, "source": self.source}
         names = [each.name for each in fields(Point)]
         rows = ({name: getattr(p, name) for name in names if name != "keys" or p.keys} for p in self.points)

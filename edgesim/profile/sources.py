@@ -13,7 +13,7 @@ from edgesim.profile.profile import Profile
 
 
 def estimate(model: Model, devices: Sequence[Device], *, samples: Sequence[int], tokens: int) -> Profile:
-    """A profile from FLOPs, bytes and the device's description: a table for every sample count given.
+    """Make a profile from FLOPs, bytes and the devices' descriptions: a table for every sample count given.
 
     For other tokens and samples, keys, shares and parts, the formula behind it answers.
     """
@@ -49,7 +49,7 @@ def _estimated(device: Device, layer: Layer, block: Block, op: str, portion: Por
 
 
 def mix(profiles: Mapping[str, Profile]) -> Profile:
-    """Each device's points from the profile that is named for it; the origin is ``mixed`` where origins differ.
+    """Take each device's points from the profile that is named for it; the origin is ``mixed`` where origins differ.
 
     The only way to put measured and estimated seconds into one profile; each estimated device keeps the formula behind
     its points. Raises ProfileError if the profiles are of different models, or if one does not know its device.
@@ -82,5 +82,5 @@ def _joined_estimates(profiles: Mapping[str, Profile]) -> Estimates | None:
 
 
 def profile_from_rows(model: str, source: str, rows: Iterable[dict[str, Any]]) -> Profile:
-    """A measured profile from rows of points."""
+    """Make a measured profile from rows of points."""
     return Profile(model=model, origin=Origin.MEASURED, source=source, points=tuple(Point(**row) for row in rows))

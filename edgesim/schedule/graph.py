@@ -37,7 +37,7 @@ class Graph:
 
 
 def graph_of(programs: Programs) -> Graph:
-    """The dependencies of all programs' tasks. Raises ScheduleError on anything that cannot be played."""
+    """Number the dependencies of all programs' tasks. Raises ScheduleError on anything that cannot be played."""
     tasks = tuple(task for program in programs for task in program)
     number = _numbers(programs)
     members = _members(tasks)

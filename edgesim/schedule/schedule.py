@@ -37,7 +37,7 @@ class Schedule:
         _ = self.graph
 
     def to_text(self) -> str:
-        """The schedule for people and for the wire: a header per rank, a line per task."""
+        """Write the schedule for people and for the wire: a header per rank, a line per task."""
         return "".join(
             f"rank {rank}\n" + "".join(f"  {task_to_text(task)}\n" for task in program)
             for rank, program in enumerate(self.programs)

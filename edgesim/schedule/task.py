@@ -134,7 +134,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Unique within a schedule: ``1F3@2``, ``1SEND_activation3@2>4``, ``0F0.encoder.1/mlp.in#2@1``."""
+        """A unique name within the schedule: ``1F3@2``, ``1SEND_activation3@2>4``, ``0F0.encoder.1/mlp.in#2@1``."""
         what = f"{self.stage}{self.op}{'' if self.payload is None else f'_{self.payload}'}"
         part = "" if self.micro_batch is None else str(self.micro_batch)
         part += f".{self.block}" if self.block else ""

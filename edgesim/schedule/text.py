@@ -12,7 +12,7 @@ _NAME = re.compile(
 
 
 def task_to_text(task: Task) -> str:
-    """One line for a task, without its end; :func:`task_from_text` reads it back."""
+    """Write a task as one line, without its end; :func:`task_from_text` reads it back."""
     fields = [task.name, f"layers={task.layers[0]}:{task.layers[1]}", f"samples={task.samples[0]}:{task.samples[1]}"]
     for name, (start, stop) in (("tokens", task.tokens), ("units", task.units)):
         if stop:

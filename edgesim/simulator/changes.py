@@ -21,7 +21,7 @@ NEVER = Change(inf, 1.0)  # and before the first change
 
 
 def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float) -> float:
-    """Seconds from ``start_s`` on for work of so many seconds at full speed, at ``speeds`` (:meth:`Scenario.speeds`).
+    """Return how long work of ``work_s`` at full speed takes from ``start_s`` on, at these :meth:`Scenario.speeds`.
 
     >>> lasts_s([(0, 1), (4, 0.25), (8, 1)], 0, 10)
     13.0
@@ -60,7 +60,7 @@ class Rates:
         self.next_s = 0.0
 
     def step(self) -> Network:
-        """The network from the next change on."""
+        """Return the network from the next change on."""
         courses = [course for rank in self.courses for course in rank]
         for course in courses:
             if course.next.at_s <= self.next_s:
@@ -126,7 +126,7 @@ class ChangingFabric(Fabric):
                 self._fill(route.data, until_s)
 
     def _reroute(self) -> None:
-        """The same ways at other costs; flows whose cost has changed share anew."""
+        """Route all flows anew at the new costs; those whose cost has changed get new rates."""
         known, self.routes = self.routes, {}
         for pairs in known:
             self.route(pairs)

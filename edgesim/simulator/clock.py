@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def after(env: simpy.Environment, seconds: float, call: Callable[[T], None], value: T) -> None:
-    """Call with the value in so many virtual seconds."""
+    """Call a function with the value after so many virtual seconds."""
     timer = simpy.Timeout(env, seconds)
     assert timer.callbacks is not None, "nobody has run a new event"
     timer.callbacks.append(lambda _: call(value))

@@ -35,7 +35,7 @@ def simulate(
     tokens: int,
     scenario: Scenario = NOTHING_HAPPENS,
 ) -> Trace:
-    """The trace of one iteration, in virtual seconds, with what happens in it.
+    """Play one iteration in virtual time, with what happens in it, and return its trace.
 
     Raises ScheduleError, ProfileError, and ValueError for a scenario of unknown ranks, before anything is played.
     """
@@ -181,7 +181,7 @@ class _Simulation:
         self.release(self.graph.unlocks[node])
 
     def wire(self, task: Task, members: tuple[int, ...]) -> Wire:
-        """The way of a message, or of a ring collective.
+        """Return the way of a message, or of a ring collective.
 
         Ring all-reduce of S bytes on n ranks: 2(n-1) steps of S/n; all-gather and reduce-scatter: n-1 steps
         (Patarasuk & Yuan, JPDC 2009).

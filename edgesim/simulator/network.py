@@ -50,7 +50,7 @@ class Fabric:
         self.idle_since_s: list[float] = []
 
     def route(self, pairs: Pairs) -> Route:
-        """The resources that a flow over these (source, destination) pairs uses, with seconds per byte of each pair."""
+        """Find the resources that a flow over these (source, destination) pairs uses, with seconds per byte of each."""
         if pairs not in self.routes:
             there, both = defaultdict[int, float](float), defaultdict[int, float](float)
             for source, destination in pairs:
@@ -159,7 +159,7 @@ F = TypeVar("F")
 
 
 def max_min_rates(routes: Mapping[F, Iterable[tuple[int, float]]]) -> dict[F, float]:
-    """Max-min fair rates, in bytes per second: no flow can gain but at the cost of a slower one.
+    """Return max-min fair rates in bytes per second: no flow can gain but at the cost of a slower one.
 
     ``routes`` gives for each flow its resources and the resource seconds that a byte takes.
 

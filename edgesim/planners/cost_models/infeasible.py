@@ -6,7 +6,7 @@ from edgesim.units import show
 
 
 def nothing_fits(costs: StageCosts, form: str, *, samples: int = 1) -> NothingFitsError:
-    """The error to raise: a layer that fits on no device with so many samples, or that all layers together do not.
+    """Return the error to raise: a layer fits on no device with this many samples, or all layers together do not.
 
     ``form`` says what was looked for: "pipeline with P - p micro-batches in flight".
     """

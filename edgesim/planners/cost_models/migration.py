@@ -33,11 +33,11 @@ class Holdings:
 
     @property
     def transfers(self) -> Transfers:
-        """Rates among survivors."""
+        """The rates of transfers among survivors."""
         return Transfers(self.problem.cluster.network, self.held)
 
     def lacked(self, rank: int, layers: tuple[int, int]) -> Iterator[tuple[int, float]]:
-        """Layers, and bytes of each, that the rank must receive to hold this range."""
+        """Yield the layers, and the bytes of each, that the rank must receive to hold this range."""
         for layer in range(*layers):
             if layer not in self.held[rank]:
                 yield layer, carried_bytes(self.problem.model.layers[layer], self.problem.workload)
@@ -47,14 +47,14 @@ class Holdings:
 
 
 def carried_bytes(layer: Layer, workload: Workload) -> float:
-    """What moves with a layer: its weights, and the optimiser's state of those that are trained."""
+    """Return the bytes that move with a layer: its weights, and the optimiser's state of those that are trained."""
     weights = layer.parameter_bytes / BYTES_PER_FLOAT32 * workload.weight_bytes
     trains = workload.trains
     return weights + (layer.trainable_bytes * workload.optimiser.state_per_parameter if trains else 0)
 
 
 def tied(problem: Problem) -> Iterator[tuple[int, int, float]]:
-    """(layer, owner, bytes) of weights of which a layer needs a copy where it lies apart from the owner."""
+    """Yield (layer, owner, bytes) of weights of which a layer needs a copy where it lies apart from the owner."""
     place = {layer.name: i for i, layer in enumerate(problem.model.layers)}
     scale = problem.workload.weight_bytes / BYTES_PER_FLOAT32
     for i, layer in enumerate(problem.model.layers):
@@ -64,7 +64,7 @@ def tied(problem: Problem) -> Iterator[tuple[int, int, float]]:
 
 
 def holdings(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int | None = None) -> Holdings:
-    """Who has what. Raises InfeasibleError naming a layer that is gone, or PlanError for ranks that are not there."""
+    """Say who holds what. Raises InfeasibleError naming a layer that is gone, and PlanError for unknown ranks."""
     _check(problem, old, lost, coordinator)
     survivors = [rank for rank in problem.ranks if rank not in lost]
     held: dict[int, set[int]] = {rank: set() for rank in survivors}
@@ -129,19 +129,19 @@ def migrated_bytes(
 
 
 def received_bytes(where: Holdings, plan: Plan) -> dict[int, float]:
-    """Return the same, when it is known who has what."""
+    """Return the bytes that each rank must receive, when it is known who holds what."""
     received, _ = _moved(where, plan)
     return received
 
 
 def migration_s(problem: Problem, old: Plan, plan: Plan, lost: Sequence[int], coordinator: int | None = None) -> float:
-    """Seconds until all ranks of the new plan have their layers. Raises PlanError if it uses a lost rank."""
+    """Return the seconds until all ranks of the new plan have their layers. Raises PlanError if it uses a lost rank."""
     where = holdings(problem, old, lost, coordinator)
     return moving_s(where, plan)
 
 
 def moving_s(where: Holdings, plan: Plan) -> float:
-    """The same, when it is known who has what."""
+    """Return the seconds of the migration, when it is known who holds what."""
     return where.transfers.seconds(*_moved(where, plan))
 
 

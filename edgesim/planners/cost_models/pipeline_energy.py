@@ -36,7 +36,7 @@ class Activity:
     received_messages: int = 0
 
     def above_idle_j(self, power: PowerModel) -> float:
-        """Joules beside ``idle_w`` all the time."""
+        """Return the joules above what ``idle_w`` draws all the time."""
         return (
             (power.compute_w - power.idle_w) * self.computing_s
             + (power.transmit_w - power.idle_w) * self.sending_s
@@ -49,7 +49,7 @@ class Activity:
 
 
 def iteration_j(problem: Problem, plan: Plan, costs: StageCosts | None = None, *, idle_devices: bool = True) -> float:
-    """Joules of one iteration of a plan whose ranks share samples; ``idle_devices`` counts ranks without work too.
+    """Return the joules of one iteration of a plan whose ranks share samples; ``idle_devices`` counts idle ranks too.
 
     The problem's cluster must be in the plan's modes (``Plan.in_modes``).
     """
@@ -59,7 +59,7 @@ def iteration_j(problem: Problem, plan: Plan, costs: StageCosts | None = None, *
 def device_j(
     problem: Problem, plan: Plan, costs: StageCosts | None = None, *, idle_devices: bool = True
 ) -> dict[int, float]:
-    """Joules of one iteration by rank."""
+    """Return the joules of one iteration by rank."""
     costs = costs or StageCosts(problem)
     seconds, above = iteration_s(problem, plan, costs), above_idle_j(costs, plan)
     ranks = problem.ranks if idle_devices else plan.ranks
@@ -67,7 +67,7 @@ def device_j(
 
 
 def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
-    """Joules by rank that works, beside its idle watts."""
+    """Return, for each rank that works, the joules above its idle power."""
     devices, joules = costs.problem.cluster.devices, defaultdict[int, float](float)
     for stage in plan.stages:
         for rank, samples in zip(stage.ranks, stage.samples, strict=True):
@@ -110,7 +110,7 @@ def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Activity]]:
 
 
 def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, Activity]]:
-    """Of one micro-batch between two stages, there and back."""
+    """Yield what ranks do for one micro-batch's messages between two stages, there and back."""
     sent, workload = problem.model.layers[before.layers[1] - 1], problem.workload
     shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
     yield from _one_way(problem, [(a, b, sent.output_bytes(n, workload.tokens)) for a, b, n in shared])
@@ -134,7 +134,7 @@ def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable
 
 
 def air_s(problem: Problem, plan: Plan) -> float:
-    """Seconds for which all messages of an iteration occupy a shared channel, were it theirs alone."""
+    """Return the seconds for which an iteration's messages occupy a shared channel that is theirs alone."""
     costs, network, messages_s = StageCosts(problem), problem.cluster.network, 0.0
     for before, after in pairwise(plan.stages):
         messages_s += plan.micro_batches * sum(activity.sending_s for _, activity in _messages(problem, before, after))

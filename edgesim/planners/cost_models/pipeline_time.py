@@ -61,7 +61,7 @@ class MessageTimes:
 
 
 def iteration_s(problem: Problem, plan: Plan, costs: StageCosts | None = None, also: Loads | None = None) -> float:
-    """Seconds of one iteration of a plan whose ranks share samples, by the profile and the network.
+    """Return the seconds of one iteration of a plan whose ranks share samples, by the profile and the network.
 
     ``also`` are loads beside messages, such as of disks that write what forward passes make.
     """
@@ -72,7 +72,7 @@ def iteration_s(problem: Problem, plan: Plan, costs: StageCosts | None = None, a
 
 
 def stage_times(costs: StageCosts, stage: Stage) -> StageTimes:
-    """What a stage takes; inference has neither a backward pass nor an ending."""
+    """Return what a stage takes; inference has neither a backward pass nor an ending."""
     problem, trains = costs.problem, costs.problem.workload.trains
     shares = list(zip(stage.ranks, stage.samples, strict=True))
 
@@ -93,7 +93,7 @@ def _update_s(costs: StageCosts, stage: Stage) -> float:
 
 
 def ring_s(network: Network, ranks: Sequence[int], nbytes: float) -> float:
-    """Of a ring all-reduce of so many bytes: 2(n-1) steps of the n-th part (Patarasuk & Yuan, JPDC 2009)."""
+    """Return the seconds of a ring all-reduce of this many bytes among these ranks, whose hops share links."""
     n = len(ranks)
     if n == 1 or not nbytes:
         return 0.0
@@ -104,7 +104,7 @@ def ring_s(network: Network, ranks: Sequence[int], nbytes: float) -> float:
 
 
 def message_times(problem: Problem, before: Stage, after: Stage) -> MessageTimes:
-    """What the messages of a micro-batch take from a stage to the next, and back."""
+    """Return what the messages of a micro-batch take from a stage to the next, and back."""
     sent, tokens = problem.model.layers[before.layers[1] - 1], problem.workload.tokens
     network, trains = problem.cluster.network, problem.workload.trains
     shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
@@ -118,7 +118,7 @@ def message_times(problem: Problem, before: Stage, after: Stage) -> MessageTimes
 
 
 def link_loads(network: Network, messages: Iterable[tuple[tuple[int, int], float]]) -> dict[Resource, float]:
-    """Seconds for which each resource is busy: with bytes, and with acknowledgements of those that go the other way."""
+    """Return the seconds for which each resource is busy, acknowledgements of bytes the other way included."""
     loads: dict[Resource, float] = defaultdict(float)
     for (source, destination), nbytes in messages:
         for resource, seconds_per_byte in network.hops(source, destination):
@@ -136,7 +136,7 @@ def steady_s(
     micro_batches: int,
     also: Loads | None = None,
 ) -> float:
-    """Once through everything, the repeats, and the tail; ``also`` are loads of forward passes beside messages."""
+    """Add up once through everything, the repeats and the tail; ``also`` loads links in forward passes."""
     returned = accumulate(
         (stage.backward_s + message.backward_s for stage, message in zip(stages, messages, strict=False)), initial=0.0
     )
@@ -161,7 +161,7 @@ def _period_s(stages: Sequence[StageTimes], messages: Sequence[MessageTimes], mi
 
 
 def in_phases(stages: Sequence[StageTimes], micro_batches: int) -> bool:
-    """Whether all forward passes end before the first backward pass: all are in flight at the end, or none returns."""
+    """Return whether all forward passes end before the first backward pass: all are in flight, or none returns."""
     return stages[-1].in_flight >= micro_batches or not any(stage.backward_s for stage in stages)
 
 

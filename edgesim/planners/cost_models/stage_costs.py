@@ -39,21 +39,21 @@ class StageCosts:
         return tuple(accumulate(seconds, initial=0.0))
 
     def seconds(self, rank: int, layers: Layers, op: str, samples: int) -> float:
-        """Of one micro-batch on one device, nothing for no samples; or of the update, which has none."""
+        """Return the seconds of a micro-batch on a device, 0 for no samples; or those of the update, which has none."""
         if samples == 0 and op != UPDATE:
             return 0.0
         sums = self.sums(rank, op, samples)
         return sums[layers[1]] - sums[layers[0]]
 
     def both_s(self, rank: int, layers: Layers, samples: int) -> float:
-        """Forward, and backward in training."""
+        """Return the seconds of the forward pass, and in training of the backward pass too."""
         backward = self.problem.workload.trains
         return self.seconds(rank, layers, FORWARD, samples) + (
             self.seconds(rank, layers, BACKWARD, samples) if backward else 0.0
         )
 
     def stage(self, layers: Layers, ranks: Sequence[int], samples: Sequence[int]) -> PipelineStep:
-        """A stage of these ranks: the slowest counts, in each direction; gradients are added up around a ring."""
+        """Return the step of a stage of these ranks: the slowest counts each way, and a ring adds up gradients."""
         trained, n = self.trained_bytes(layers), len(ranks)
         return PipelineStep(
             forward_s=max(
@@ -66,13 +66,13 @@ class StageCosts:
         )
 
     def trained_bytes(self, layers: Layers) -> int:
-        """Of the weights that are trained: what an all-reduce adds up."""
+        """Return the bytes of the weights that are trained, which an all-reduce adds up."""
         return self._trained[layers[1]] - self._trained[layers[0]]
 
     def message(
         self, boundary: int, senders: Sequence[int], receivers: Sequence[int], *, samples: int | None = None
     ) -> PipelineStep:
-        """A micro-batch over a boundary, and its gradient back, at the pace of the slowest pair of the two groups.
+        """Return the step of a micro-batch over a boundary, and its gradient back, at the pace of the slowest pair.
 
         ``samples`` of it, where not all travel between these ranks.
         """
@@ -84,12 +84,12 @@ class StageCosts:
         )
 
     def message_s(self, boundary: int, sender: int, receiver: int) -> float:
-        """A whole micro-batch over a boundary between two ranks: there, and its gradient back in training."""
+        """Return the seconds of a whole micro-batch from one rank to another, and in training of its gradient back."""
         step = self.message(boundary, (sender,), (receiver,))
         return step.both_s if self.problem.workload.trains else step.forward_s
 
     def slowest(self, sources: Sequence[int], destinations: Sequence[int]) -> float:
-        """Bytes per second between the slowest pair."""
+        """Return the bytes per second between the slowest pair."""
         return self._rate(tuple(sources), tuple(destinations))
 
     def _slowest_bytes_per_s(self, sources: tuple[int, ...], destinations: tuple[int, ...]) -> float:
@@ -97,14 +97,14 @@ class StageCosts:
         return min(network.goodput_bytes_per_s(a, b) for a in sources for b in destinations if a != b)
 
     def fits(self, rank: int, layers: Layers, samples: int, in_flight: int, replicas: int) -> bool:
-        """Whether the device can hold the stage with so many samples of a micro-batch."""
+        """Return whether the device can hold the stage with this many samples of a micro-batch."""
         context_bytes = self.problem.cluster.devices[rank].context_bytes
         in_flight = min(in_flight, self.problem.workload.micro_batches)
         needs = self._needs(layers, samples, in_flight, replicas, context_bytes)
         return needs <= self.problem.budget_bytes(rank)
 
     def _needs_bytes(self, layers: Layers, samples: int, in_flight: int, replicas: int, context_bytes: float) -> float:
-        """Not the device's, but for its context: so that it is counted once for all of them."""
+        """Return the bytes of a stage; only the context depends on the device, so that most devices share an entry."""
         held = held_bytes(
             self.problem.model,
             self.problem.workload,
@@ -120,7 +120,7 @@ class StageCosts:
         return held.total_bytes
 
     def all_fit(self, ranks: Sequence[int], layers: Layers, samples: Sequence[int], in_flight: int) -> bool:
-        """Whether every replica of a stage can hold its share of a micro-batch."""
+        """Return whether every replica of a stage can hold its share of a micro-batch."""
         return all(
             self.fits(rank, layers, share, in_flight, len(ranks)) for rank, share in zip(ranks, samples, strict=True)
         )

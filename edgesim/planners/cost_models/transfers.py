@@ -10,7 +10,7 @@ from edgesim.cluster import Network, Topology
 
 
 class Transfers:
-    """Rates of the ranks that are there."""
+    """Rates at which the ranks that are there send and receive."""
 
     def __init__(self, network: Network, ranks: Iterable[int]) -> None:
         self.network, self.ranks = network, tuple(ranks)
@@ -21,13 +21,13 @@ class Transfers:
         return self.network.topology is Topology.RADIO
 
     def download_s(self, rank: int) -> float:
-        """Seconds per byte that the rank receives."""
+        """Return the seconds per byte that the rank receives."""
         if self.network.topology is Topology.SWITCHED:
             return 1 / (self.network.bytes_per_s[1][rank] * self.network.goodput)
         return self._slowest_s((peer, rank) for peer in self.ranks if peer != rank)
 
     def upload_s(self, rank: int) -> float:
-        """Seconds per byte that the rank sends."""
+        """Return the seconds per byte that the rank sends."""
         if self.network.topology is Topology.SWITCHED:
             return 1 / (self.network.bytes_per_s[0][rank] * self.network.goodput)
         return self._slowest_s((rank, peer) for peer in self.ranks if peer != rank)
@@ -36,7 +36,7 @@ class Transfers:
         return max((s for a, b in pairs for _, s in self.network.hops(a, b)), default=0.0)
 
     def seconds(self, received: Mapping[int, float], sent: Mapping[int, float]) -> float:
-        """Of all, by bytes that each rank receives and sends."""
+        """Return the seconds of all transfers, given the bytes that each rank receives and sends."""
         downloads = [nbytes * self.download_s(rank) for rank, nbytes in received.items()]
         if self.shares_air:
             return sum(downloads)
