@@ -38,6 +38,7 @@ from edgesim.schedule import COMPUTE, Op, Schedule, Task
 from edgesim.workload import Purpose, Workload
 from edgesim.zoo.bert import distilbert
 from edgesim.zoo.opt import opt
+from edgesim.zoo.vit import vit
 
 SHAPE = {"layers": LAYERS, "hidden": HIDDEN, "heads": HEADS, "columns": COLUMNS, "vocabulary": VOCABULARY}
 
@@ -51,9 +52,11 @@ def untied(model: Model) -> Model:
     return replace(model, layers=tuple(layers))
 
 
+PICTURES = {name: size for name, size in SHAPE.items() if name != "vocabulary"}
 FAMILIES = {name: untied(model) for name, model in MODELS.items()} | {
     "opt": opt(name="opt", positions=64, tied=False, **SHAPE),
     "distilbert": distilbert(name="distilbert", positions=64, tied=False, **SHAPE),
+    "vit": vit(name="vit", resolution=32, patch=8, channels=3, classes=10, **PICTURES),
 }
 DIVIDES = {"tensor": (True, False), "sequence": (False, True), "hybrid_model": (True, True)}
 WAYS = {

@@ -80,14 +80,14 @@ class BlockDivision:
         return self.overlap and self.units and self.tokens and not self.workload.trains
 
     def places(self) -> Iterator[Place]:
-        """All blocks in order; of a head the product onto the vocabulary apart from what leads to it."""
+        """Yield all blocks in order; a head that has parts is yielded part by part."""
         for index, layer in enumerate(self.model.layers):
             for block in layer.blocks:
                 for part in block.parts if block.kind is BlockKind.HEAD and block.parts else (block,):
                     yield Place(index=index, layer=layer, block=part)
 
     def form(self, place: Place) -> Form:
-        """How ranks compute the block together."""
+        """Return how ranks compute the block together."""
         block, whole = place.block, self.whole(place.layer)
         if block.kind is BlockKind.ATTENTION and not self.units and not whole:
             return Form.KEYS
@@ -107,17 +107,17 @@ class BlockDivision:
 
     @property
     def asked(self) -> Span:
-        """The tokens whose logits are wanted: all, or only what predicts the next token."""
+        """The tokens whose logits are wanted: all, or only the one that predicts the next token."""
         if self.now != (0, 0) or not self.workload.new_tokens:
             return self.now
         return (self.workload.tokens - 1, self.workload.tokens)
 
     def keys_so_far(self, block: Block) -> int | None:
-        """How many tokens an attention of a generating pass looks at; None elsewhere."""
+        """Return how many tokens an attention looks at in a generating pass; None for other blocks and passes."""
         return self.now[1] or None if block.kind is BlockKind.ATTENTION else None
 
     def length(self, span: Span) -> int:
-        """How many tokens a span has; (0, 0) has all of the workload's."""
+        """Return how many tokens a span has; (0, 0) stands for all tokens of the workload."""
         return span[1] - span[0] or self.workload.tokens
 
     @property
@@ -127,7 +127,7 @@ class BlockDivision:
         return before.block
 
     def entering_bytes(self, block: Block) -> Cost:
-        """Bytes of what enters an attention or MLP; of cross-attention also the encoder's output."""
+        """Return the bytes that enter an attention or MLP; into cross-attention the encoder's output enters as well."""
         own = leaving_bytes(block)
         return own + leaving_bytes(self.model.layers[0].blocks[-1]) if block.name == CROSS_ATTENTION else own
 
@@ -141,22 +141,22 @@ class BlockDivision:
         )
 
     def generating(self) -> list["BlockDivision"]:
-        """The passes behind the prompt's, of one token each."""
+        """Return the passes that follow the prompt's, of one token each."""
         first = self.workload.tokens
         return [replace(self, now=(first + m - 1, first + m)) for m in range(1, self.workload.new_tokens)]
 
 
 def divided_text(*, units: bool, tokens: bool) -> str:
-    """What ranks divide, for messages."""
+    """Name what ranks divide, for messages."""
     return " and ".join((["heads and columns"] if units else []) + (["tokens"] if tokens else []))
 
 
 def leaving_bytes(block: Block) -> Cost:
-    """Bytes of what a block puts out itself: an attention or an MLP, what its exiting product gives."""
+    """Return the bytes of a block's own output; of an attention or MLP, those of its exiting product."""
     return block.parts[-1].output_bytes if block.parts else block.output_bytes
 
 
 def keys_and_values_bytes(block: Block) -> Cost:
-    """Bytes of an attention's K and V. Raises ValueError for an attention without parts."""
+    """Return the bytes of an attention's K and V. Raises ValueError for an attention without parts."""
     none, one = (kv_bytes(block, samples=1, tokens=tokens) for tokens in (0, 1))
     return Cost(per_sample=none, per_token=one - none)

@@ -25,7 +25,7 @@ Steps = Callable[[BlockDivision, Place], Iterator[Step]]
 
 
 def forward(division: BlockDivision) -> Iterator[Step]:
-    """One forward pass over all blocks."""
+    """Yield the steps of one forward pass over all blocks."""
     held_whole, before = True, division.model.layers[0].blocks[-1]
     for place in division.places():
         whole = division.whole(place.layer)
@@ -36,13 +36,13 @@ def forward(division: BlockDivision) -> Iterator[Step]:
 
 
 def backward(division: BlockDivision) -> Iterator[Step]:
-    """One backward pass over all blocks, from the last to the first."""
+    """Yield the steps of one backward pass over all blocks, from the last to the first."""
     for place in reversed(list(division.places())):
         yield from _BACKWARD[division.form(place)](division, place)
 
 
 def update(division: BlockDivision) -> Iterator[Step]:
-    """Add up the gradients of weights that every rank used for its own tokens, then step, block by block."""
+    """Yield the all-reduce of gradients that ranks computed for their own tokens, then the updates, block by block."""
     if nbytes := division.shared_gradient_bytes:
         yield SumGradientsStep(nbytes=nbytes)
     for place in division.places():
@@ -52,13 +52,13 @@ def update(division: BlockDivision) -> Iterator[Step]:
 
 
 def tell(division: BlockDivision) -> Iterator[ExchangeStep]:
-    """All ranks hear what each one's columns of the vocabulary say of the tokens asked for, where it is divided."""
+    """Yield the exchange after a divided vocabulary: all ranks hear what each one's columns say of the tokens."""
     if division.units:
         yield _vocabulary_message(division, Exchange.TELL)
 
 
 def hand_over(division: BlockDivision) -> ExchangeStep:
-    """The rank with the prompt's last token says what comes next to the one that generates alone."""
+    """Return the message that tells the next token to the rank that generates alone."""
     return _vocabulary_message(division, Exchange.HAND_OVER)
 
 

@@ -35,7 +35,7 @@ class ComputeStep:
 
 
 class Exchange(StrEnum):
-    """Which messages go to whom.
+    """Which messages go to which ranks.
 
     GATHER: every rank's tile to all. SCATTER: partial sums of every tile to the rank that owns it. ALL_REDUCE: the sum
     over all ranks to all. FROM_LAST: what the rank with the last token has, to all. TELL: a message of every rank to

@@ -9,7 +9,7 @@ from edgesim.workload import Workload
 
 
 def data(plan: Plan, model: Model, workload: Workload) -> Schedule:
-    """A hybrid pipeline of one stage; micro-batches accumulate gradients. Raises PlanError for more stages."""
+    """Return the schedule of a one-stage plan; micro-batches accumulate gradients. Raises PlanError for more stages."""
     if len(plan.stages) != 1:
         raise PlanError(f"data: the plan has {len(plan.stages)} stages; use hybrid_pipeline")
     return hybrid_pipeline(plan, model, workload)

@@ -16,7 +16,7 @@ def hybrid_model(
     overlap: bool = True,
     exchange: CollectiveAlgorithm = CollectiveAlgorithm.RING,
 ) -> Schedule:
-    """An all-gather before and a reduce-scatter behind what is divided. Raises PlanError.
+    """Return the schedule, with an all-gather before and a reduce-scatter after each divided block. Raises PlanError.
 
     With ``overlap`` these run beside the products, tile by tile; in inference only.
     """

@@ -16,7 +16,7 @@ from edgesim.workload import Workload
 
 
 def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
-    """The schedule of one iteration of any plan of stages, of training or of inference; checked.
+    """Return the checked schedule of one iteration of training or inference for any plan of stages.
 
     Raises PlanError where ranks divide blocks or tokens are to be generated, and ScheduleError.
     """
@@ -89,7 +89,7 @@ class _PipelineWriter:
         )
 
     def messages(self, op: Op, payload: Payload, s: int, rank: int, m: int) -> Iterator[Task]:
-        """One message for every rank of the other stage that shares samples with this rank.
+        """Yield a message for every rank of the other stage that shares samples with this rank.
 
         Activations come from the stage before and go to the next one; gradients travel the other way.
         """

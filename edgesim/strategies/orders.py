@@ -6,7 +6,7 @@ from edgesim.schedule import Op
 
 
 def one_forward_one_backward(*, micro_batches: int, in_flight: int) -> Iterator[tuple[Op, int]]:
-    """Warm-up of ``in_flight`` forwards, then one backward, one forward, in turn; cool-down of backwards.
+    """Yield ``in_flight`` forwards to warm up, then backwards and forwards in turn, and backwards to cool down.
 
     With ``in_flight = micro_batches`` this is GPipe (all forwards, then all backwards); with P - p the 1F1B of
     PipeDream-Flush; with 2(P - p) - 1 Asteroid's.

@@ -9,7 +9,7 @@ from edgesim.workload import Workload
 
 
 def pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
-    """A hybrid pipeline whose stages have one rank each. Raises PlanError for any other plan."""
+    """Return the schedule of a plan whose stages have one rank each. Raises PlanError for any other plan."""
     for stage in plan.stages:
         if len(stage.ranks) != 1:
             raise PlanError(f"pipeline: stage {stage.layers} has ranks {stage.ranks}; use hybrid_pipeline")

@@ -11,6 +11,6 @@ from edgesim.workload import Workload
 def sequence(
     plan: Plan, model: Model, workload: Workload, *, exchange: CollectiveAlgorithm = CollectiveAlgorithm.RING
 ) -> Schedule:
-    """Every rank holds its own tokens between blocks; training adds all gradients up. Raises PlanError."""
+    """Return the schedule in which ranks hold their own tokens and training adds up gradients. Raises PlanError."""
     strategy = BlockStrategy(name="sequence", units=False, tokens=True, exchange=exchange)
     return divide_blocks(strategy, plan, model, workload)

@@ -11,6 +11,6 @@ from edgesim.workload import Workload
 def tensor(
     plan: Plan, model: Model, workload: Workload, *, exchange: CollectiveAlgorithm = CollectiveAlgorithm.RING
 ) -> Schedule:
-    """Every rank holds the whole sequence between blocks, and the whole embedding and norms. Raises PlanError."""
+    """Return the schedule in which ranks hold the whole sequence, embedding and norms. Raises PlanError."""
     strategy = BlockStrategy(name="tensor", units=True, tokens=False, exchange=exchange)
     return divide_blocks(strategy, plan, model, workload)

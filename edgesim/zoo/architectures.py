@@ -19,7 +19,7 @@ BUILDERS: Mapping[str, Callable[..., Model]] = {
 
 
 def rebuilt(model: Model, **changes: Any) -> Model:
-    """The same architecture with other hyper-parameters. Raises ValueError for one that is not in closed form."""
+    """Build the same architecture with other hyper-parameters. Raises ValueError for one that is not in closed form."""
     if model.architecture not in BUILDERS:
         known = ", ".join(BUILDERS)
         raise ValueError(f"{model.name} ({model.architecture}) is not in closed form (known: {known})")

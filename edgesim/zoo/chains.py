@@ -14,7 +14,7 @@ def chain(
     decoder: Sequence[Sequence[Block]] = (),
     head: Sequence[Block],
 ) -> tuple[Layer, ...]:
-    """Layers by these blocks: ``embedding``, ``encoder.0`` .., ``decoder.0`` .., ``head``."""
+    """Return the layers that hold these blocks: ``embedding``, ``encoder.0`` .., ``decoder.0`` .., ``head``."""
     stacks = {"encoder": encoder, "decoder": decoder}
     return (
         Layer(name=EMBEDDING, blocks=(embedding,)),
@@ -35,7 +35,7 @@ def encoder_decoder(
     decoder: Sequence[Sequence[Block]],
     head: Sequence[Block],
 ) -> tuple[Layer, ...]:
-    """The chain of an encoder and a decoder; the workload's tokens are the encoder's.
+    """Return the chain of an encoder and a decoder; the workload's tokens are the encoder's.
 
     The first decoder layer holds the decoder's ids and embeds them. A boundary in the encoder is [samples, tokens,
     hidden]; between decoder layers it is the encoder's output and the decoder's hidden states as one tensor [samples,
@@ -47,7 +47,7 @@ def encoder_decoder(
 
 
 def carrying(part: Block, *, hidden: int) -> Block:
-    """The part as it passes the encoder's output on beside its own, as one tensor [samples, tokens + its own, h].
+    """Return the part as it passes on the encoder's output with its own, in one tensor [samples, tokens + its own, h].
 
     Its parts stay as they are.
     """

@@ -35,7 +35,7 @@ Row = tuple[float, int]  # seconds, and how many steps of the ring come on top
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ring:
-    """A ring of ranks: how long its steps take. ``on_air``: all tiles of a step travel one after the other."""
+    """How long the steps of a ring of ranks take; ``on_air``, all tiles of a step travel one after the other."""
 
     ranks: int
     seconds_per_byte: float
@@ -43,14 +43,14 @@ class Ring:
     on_air: bool
 
     def step_s(self, exchange: RingRounds, *, largest: float, tokens: int) -> float:
-        """Seconds of a step, where the largest tile has so many of all tokens."""
+        """Return the seconds of a step, where the largest tile has ``largest`` of all ``tokens``."""
         tile = tokens / self.ranks if self.on_air else largest
         nbytes = exchange.fixed_bytes + exchange.shared_bytes / self.ranks + exchange.token_bytes * tile
         return self.latency_s + nbytes * self.seconds_per_byte
 
 
 def ring(network: Network, ranks: Sequence[int]) -> Ring:
-    """The ring of these ranks, in this order: every hop moves a byte while the fullest NIC, link or air allows it."""
+    """Return the ring of these ranks, in this order; the fullest NIC, link or radio channel sets its pace."""
     hops = list(pairwise((*ranks, ranks[0]))) if len(ranks) > 1 else []
     load: defaultdict[Resource, float] = defaultdict(float)
     for source, destination in hops:
@@ -80,14 +80,14 @@ class BlockCosts:
             tokens.add(p.tokens)
 
     def work_s(self, rank: int, work: Computation, amount: int, *, tokens: int | None = None) -> float:
-        """Seconds of a computation for so many heads, columns or tokens; of a tile of ``tokens`` where it is by tiles.
+        """Return the seconds of a computation for so many heads, columns or tokens, or of one tile of ``tokens``.
 
         Raises ProfileError where the profile does not know such a share.
         """
         return self.all_s(rank, work, (amount,), tokens=tokens)[0]
 
     def all_s(self, rank: int, work: Computation, amounts: Iterable[int], *, tokens: int | None = None) -> list[float]:
-        """Seconds of a computation for many amounts, as :meth:`work_s` has them for one."""
+        """Return the seconds of a computation for many amounts, as :meth:`work_s` does for one."""
         device = self.problem.cluster.devices[rank].name
         known = self._known.setdefault((device, work, tokens), {})  # the long key is looked up once for all amounts
         own, total = work.by is SplitBy.TOKENS, self.totals.get(work.by, 1)
@@ -116,7 +116,7 @@ class BlockCosts:
         return (share in shares or len(shares) > 1) and (tokens in counts or len(counts) > 1)
 
     def rows(self, rank: int, phase: Phase, amount: int, *, ranks: int) -> list[Row]:
-        """Rows of an overlapped phase on a ring of so many ranks: it takes as long as the longest of them."""
+        """Return the rows of an overlapped phase on a ring of so many ranks; the longest of them is its time."""
         between = sum(self.work_s(rank, work, amount) for work in phase.works)
         enter = self._by_tiles(rank, phase.entering, amount, ranks)
         leave = self._by_tiles(rank, phase.leaving, amount, ranks)
@@ -144,7 +144,7 @@ class BlockLatency:
         self.costs: BlockCosts | None = None
 
     def __call__(self, plan: Plan) -> float:
-        """Seconds of one iteration, or request. Raises PlanError for a plan that divides otherwise."""
+        """Return the seconds of an iteration or request. Raises PlanError for a plan that divides otherwise."""
         stage = plan.stages[0]
         if len(plan.stages) != 1 or (bool(stage.heads), bool(stage.tokens)) != (self.units, self.tokens):
             divided = divided_text(units=self.units, tokens=self.tokens)
@@ -167,7 +167,7 @@ class BlockLatency:
 
 
 def block_latency_s(problem: Problem, plan: Plan, *, overlap: bool) -> float:
-    """Seconds of one iteration, or request, under a plan of one stage that divides blocks; exchanges go around a ring.
+    """Return the seconds of an iteration or request under a plan that divides blocks, with exchanges around a ring.
 
     ``overlap`` is the strategy's: it counts in inference where heads, columns and tokens are divided. Raises PlanError
     for another plan, ProfileError for shares that the profile does not know.

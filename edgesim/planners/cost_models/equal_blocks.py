@@ -8,7 +8,7 @@ from edgesim.profile import Profile
 
 
 def first_of_equals(problem: Problem) -> dict[str, str]:
-    """``layer/block`` to the first whose costs and whose points in the profile are the same."""
+    """Map each ``layer/block`` to the first whose costs and whose points in the profile are the same."""
     known = _points_by_block(problem.profile)
     same = _EqualBlocks()
     first: dict[object, str] = {}

@@ -18,7 +18,7 @@ from edgesim.planners.problem import Problem
 
 
 def phases(problem: Problem, *, units: bool, tokens: bool, overlap: bool) -> dict[Phase, float]:
-    """How often each phase happens in one iteration, or request, in the order of first happening.
+    """Return how often each phase happens in one iteration or request, in the order in which they first happen.
 
     Raises PlanError for a workload that these phases do not describe.
     """

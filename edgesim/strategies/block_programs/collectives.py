@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 
 class CollectiveAlgorithm(StrEnum):
-    """By which way a collective moves its messages."""
+    """How a collective moves its messages: around a ring, or through a hub."""
 
     RING = "ring"
     STAR = "star"
 
 
 class Hop(NamedTuple):
-    """A tile, or the partial sum of one, goes from a position to another."""
+    """A message that carries a tile, or a partial sum of one, from one position to another."""
 
     tile: int
     source: int
@@ -26,7 +26,7 @@ class Hop(NamedTuple):
 
 
 def gather(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
-    """Every tile to everyone: an all-gather.
+    """Yield the hops of an all-gather, which brings every tile to every position.
 
     Ring: in step i position d passes on tile d - i (Galaxy, arXiv 2405.17245: what entering products wait for).
 
@@ -47,7 +47,7 @@ def gather(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
 
 
 def scatter(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
-    """Partial sums of every tile, each adding its own on the way, to the tile's owner: a reduce-scatter.
+    """Yield the hops of a reduce-scatter: partial sums travel to the tile's owner and grow at each position on the way.
 
     Ring: in step i position d passes on the sum for owner d - 1 - i (Galaxy: what exiting products feed).
 

@@ -39,7 +39,7 @@ class BlockStrategy:
 
 
 def divide_blocks(strategy: BlockStrategy, plan: Plan, model: Model, workload: Workload) -> Schedule:
-    """The checked schedule of one iteration: of training, of inference, or of a request with the tokens it generates.
+    """Return the checked schedule of one iteration of training or inference, or of a request that generates tokens.
 
     Raises PlanError for a plan or a model that is not divided so, and ScheduleError.
     """

@@ -50,7 +50,7 @@ class RankProgram:
 
     @property
     def posted(self) -> Names:
-        """What a receive of the next exchange waits for."""
+        """The names of the tasks that a receive of the next exchange waits for."""
         return (self.before,) if self.before else ()
 
     def compute(self, step: ComputeStep, *, tokens: Span, units: Span, tile: int | None = None) -> str:
@@ -110,15 +110,15 @@ class RankProgram:
         return task.name
 
     def gather(self, messages: TileMessages) -> dict[int, Names]:
-        """Everybody's tile to everybody: the own one is what the last computation gave."""
+        """Send every rank's tile to all others: the own tile is the result of the last computation."""
         return self.exchange(gather(self.n, self.algorithm), messages, {self.me: (self.last,)})
 
     def scatter(self, messages: TileMessages, own: Mapping[int, Names]) -> Names:
-        """Partial sums of all tiles to their owners; return what brings those of the own tile."""
+        """Send partial sums of all tiles to their owners; return the names of the receives for the own tile."""
         return self.exchange(scatter(self.n, self.algorithm), messages, own).get(self.me, ())
 
     def all_reduce(self, place: Place, messages: TileMessages) -> Names:
-        """The sum over all ranks of what the last computation gave; return what brings it.
+        """Sum the results of the last computation over all ranks; return the names of the tasks that bring the sum.
 
         A ring's is one task of the block. A star's sums go to the hub, and from there to all: messages of its part.
         """
@@ -158,5 +158,5 @@ class RankProgram:
 
 
 def all_of(received: Mapping[int, Names]) -> Names:
-    """The receives of all tiles."""
+    """Return the names of the receives of all tiles."""
     return tuple(task for names in received.values() for task in names)

@@ -11,7 +11,7 @@ from edgesim.plan import Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankShare:
-    """A rank of the one stage of a plan, in a division of its blocks."""
+    """One rank of a plan with a single stage, and what it computes of the divided blocks."""
 
     stage: Stage
     rank: int
@@ -29,24 +29,24 @@ class RankShare:
 
     @property
     def tiles(self) -> tuple[Span, ...]:
-        """[position] whose tokens are which; empty where tokens are not divided."""
+        """[position] The range of tokens that each rank owns; empty where tokens are not divided."""
         return ranges(self.stage.tokens)
 
     def units(self, block: Block, by: SplitBy) -> Span:
-        """The rank's heads or columns of what is divided by them; (0, 0) where it computes all."""
+        """Return the rank's range of heads or columns; (0, 0) where it computes all of them."""
         return self.stage.unit_range(block, self.rank) if by in (SplitBy.HEADS, SplitBy.COLUMNS) else (0, 0)
 
     def tokens(self, step: ComputeStep) -> Span:
-        """The tokens that the rank computes in a step; (0, 0) where it is all of them."""
+        """Return the range of tokens that the rank computes in a step; (0, 0) where it computes all of them."""
         return self.tiles[self.me] if step.by is SplitBy.TOKENS and step.tokens == (0, 0) else step.tokens
 
     def tile_bytes(self, step: ExchangeStep) -> list[int]:
-        """[position] bytes of each rank's tile."""
+        """Return the bytes of each rank's tile, by position."""
         samples = self.division.samples
         return [round(step.nbytes(samples, stop - start)) for start, stop in self.tiles]
 
     def whole_bytes(self, step: ExchangeStep) -> int:
-        """Bytes of an exchange that is not by tiles: of the step's tokens."""
+        """Return the bytes that a message takes which is not a tile but carries the step's tokens."""
         return round(step.nbytes(self.division.samples, self.division.length(step.tokens)))
 
     @property
@@ -56,5 +56,5 @@ class RankShare:
 
     @property
     def alone(self) -> int:
-        """Who generates where weights are not divided: the rank with the most tokens, which is the fastest."""
+        """Who generates where weights are not divided: the position with the most tokens, which is the fastest."""
         return self.stage.tokens.index(max(self.stage.tokens))

@@ -25,13 +25,13 @@ class StepWriter:
         self._posted: Names = ()  # what a receive would have waited for just before this place
 
     def write(self, steps: Iterable[Step], micro_batch: int | None) -> None:
-        """Write all steps of a pass; what is computed behind an exchange waits for what it brings."""
+        """Write all steps of a pass; a computation that follows an exchange waits for what it brings."""
         self.program.micro_batch, self._place = micro_batch, None
         for step in steps:
             self._write(step)
 
     def hear(self, steps: Iterable[ExchangeStep], micro_batch: int | None) -> Names:
-        """Write exchanges for which nothing waits yet; return what brings their messages."""
+        """Write exchanges that no computation waits for yet; return the names of their receives."""
         self.program.micro_batch = micro_batch
         return tuple(name for step in steps for name in self._exchange(step))
 

@@ -38,7 +38,7 @@ class AttentionStyle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """How many tokens attention makes Q of, and K and V; ``keys`` are None where they are the same tokens."""
+    """From how many tokens attention makes Q, and from how many K and V; ``keys`` is None where they are the same."""
 
     queries: Cost = TOKENS
     keys: Cost | None = None
@@ -70,7 +70,7 @@ def attention(
     name: str = "attention",
     more_parameters: int = 0,
 ) -> Block:
-    """Multi-head attention.
+    """Return a multi-head attention block.
 
     Its parts make Q, K and V; weigh V by the scores, with ``more_parameters`` for these; and map the heads' output
     back. FLOP, for q queries and k keys: ``2 q h i + 4 k h g``, ``4 q k i`` (Q Kᵀ and P V) and ``2 q h i`` (i, g: all

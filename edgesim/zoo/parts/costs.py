@@ -18,12 +18,12 @@ DROPPED = 2.25
 
 
 def always(tokens: int) -> Cost:
-    """A length that no workload changes."""
+    """Return a length that no workload changes."""
     return Cost(per_sample=tokens)
 
 
 def pairs(queries: Cost, keys: Cost) -> Cost:
-    """The product of two lengths, the second of ``KEYS`` or not of: how many scores there are per head."""
+    """Return how many scores a head has for so many queries and keys: the product of two lengths."""
     return Cost(
         per_sample=queries.per_sample * keys.per_sample,
         per_token=queries.per_sample * keys.per_token + queries.per_token * keys.per_sample,
@@ -33,7 +33,7 @@ def pairs(queries: Cost, keys: Cost) -> Cost:
 
 
 def floats(numbers: Cost) -> Cost:
-    """Bytes of so many FP32 numbers."""
+    """Return the bytes of so many FP32 numbers."""
     return numbers * BYTES_PER_FLOAT32
 
 
@@ -57,7 +57,7 @@ class TransformerWidths:
 
     @classmethod
     def of(cls, name: str, *, hidden: int, heads: int, columns: int, groups: int | None = None) -> "TransformerWidths":
-        """Heads that together are as wide as the model. Raises ValueError, naming it, if they do not divide it."""
+        """Return widths whose heads share the hidden size. Raises ValueError if they do not divide it."""
         refuse_remainder(name, divided=("hidden", hidden), by=("heads", heads))
         return cls(hidden=hidden, heads=heads, head_size=hidden // heads, columns=columns, groups=groups)
 
@@ -114,7 +114,7 @@ class PartCosts:
         return Cost(fixed=self.parameters + self.tied)
 
     def unsplit(self) -> Unsplit:
-        """These costs as those that every rank has in full."""
+        """Return these costs as those that every rank has in full."""
         return Unsplit(
             forward_flop=self.weights,
             backward_flop=self.weights * 2,
@@ -132,7 +132,7 @@ _ALL_SPLIT = PartCosts()
 
 
 def block(name: str, kind: BlockKind, split: Split, costs: PartCosts, alike: PartCosts = _ALL_SPLIT) -> Block:
-    """The block that costs this; ``alike`` is what of it every rank has in full, whatever its share."""
+    """Return the block that has these costs; every rank has those in ``alike`` in full, whatever its share."""
     forward = costs.weights + costs.scores
     return Block(
         name=name,
@@ -156,13 +156,13 @@ def block(name: str, kind: BlockKind, split: Split, costs: PartCosts, alike: Par
 
 
 def everything(part: Block) -> Unsplit:
-    """All that a part which is not split costs, but for what it hands on within its block."""
+    """Return all costs of a part that is not split, except its output, which stays within its block."""
     names = {field.name: getattr(part, field.name) for field in fields(Unsplit)}
     return Unsplit(**names | {"output_bytes": NOTHING})
 
 
 def joined(name: str, *parts: Block) -> Block:
-    """The block that these parts make, one after the other; it puts out what the last one does."""
+    """Return the block that these parts form in this order; its output is that of the last one."""
     first, *others = parts
     sums = {cost: getattr(first, cost) for cost in _SUMMED}
     for part in others:

@@ -10,7 +10,7 @@ _BYTES_PER_ID = 8  # int64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingTables:
-    """EmbeddingTables whose rows are looked up and added.
+    """Tables whose rows are looked up and added.
 
     Attributes:
         rows: rows of all tables.
@@ -26,7 +26,7 @@ class EmbeddingTables:
 def embedding(
     tables: EmbeddingTables, *, hidden: int, length: Cost = TOKENS, norm: bool = False, dropout: bool = False
 ) -> Block:
-    """Rows of ``hidden`` numbers, looked up and added; a layer norm behind where ``norm``.
+    """Return the block that looks up rows of ``hidden`` numbers and adds them, with a layer norm after it if ``norm``.
 
     Saved: the ids, for the weights; the norm's input with two statistics; the dropout's mask.
     """

@@ -23,7 +23,7 @@ class ExitProduct:
     kept: Cost
 
     def block(self, name: str, kind: BlockKind, split: Split) -> Block:
-        """Saved: ``kept``, and a dropout's mask. Each rank writes an output in full."""
+        """Return the product as a part, which saves ``kept`` and a dropout's mask; each rank writes a full output."""
         mask = self.length * (self.hidden * self.dropout)
         dropped = self.length * (DROPPED * self.hidden * self.dropout)
         read, written = self.length * self.inner, self.length * self.hidden

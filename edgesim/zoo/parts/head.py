@@ -16,7 +16,7 @@ class Vocabulary:
 
 
 def language_head(vocabulary: Vocabulary, *, hidden: int, length: Cost = TOKENS, name: str = "head") -> Block:
-    """A matrix onto the vocabulary, and cross-entropy. Saved: the input, for the weights, and the log-probabilities."""
+    """Return a matrix onto the vocabulary and cross-entropy. They save the input and the log-probabilities."""
     size, biases, matrix = vocabulary.size, vocabulary.biases, hidden * vocabulary.size
     entered = floats(length * hidden)
     costs = PartCosts(

@@ -41,7 +41,7 @@ class MlpStyle:
 
 
 def mlp(widths: TransformerWidths, style: MlpStyle, length: Cost = TOKENS) -> Block:
-    """Two matrices, or three where the activation is gated: ``2 h f`` FLOP each per token.
+    """Return an MLP of two matrices, or three where the activation is gated: ``2 h f`` FLOP each per token.
 
     Its parts are the matrix or matrices onto the columns with the activation, and the matrix back. Each rank reads the
     input, and writes an output, in full.

@@ -5,7 +5,7 @@ from edgesim.zoo.parts.costs import BY_TOKENS, DROPPED, NOTHING, TOKENS, PartCos
 
 
 def layer_norm(name: str, *, hidden: int, length: Cost = TOKENS) -> Block:
-    """Residual add and layer norm. Saved: its input, and mean and deviation per token."""
+    """Return a residual add and layer norm. It saves its input, and mean and deviation per token."""
     costs = PartCosts(
         parameters=2 * hidden,
         output=length * hidden,
@@ -17,7 +17,7 @@ def layer_norm(name: str, *, hidden: int, length: Cost = TOKENS) -> Block:
 
 
 def rms_norm(name: str, *, hidden: int, length: Cost = TOKENS, dropout: bool = False) -> Block:
-    """Residual add and RMS norm, in Python. Saved: its input, one root per token, and, for the weight, the quotient."""
+    """Return a residual add and RMS norm, in Python. It saves its input, a root per token, and the quotient."""
     costs = PartCosts(
         parameters=hidden,
         output=length * hidden,
