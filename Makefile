@@ -30,7 +30,7 @@ test: .venv/made  ## all tests but the benchmarks
 check: .venv/made  ## style, types, import contracts and the fast tests
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/mypy --strict edgesim
+	.venv/bin/mypy --strict edgesim real_runtime
 	.venv/bin/lint-imports
 	$(PYTEST) $(PARALLEL) -m "not slow"
 

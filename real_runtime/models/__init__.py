@@ -90,7 +90,7 @@ def _drawn(arch: Architecture, model: Model, index: int, seed: int) -> nn.Module
     return arch.layer(model.hyper, index)
 
 
-def tie(layers: Sequence[nn.Module]) -> None:
+def tie(layers: Sequence[Any]) -> None:
     """Make the last layer's matrix onto the vocabulary the very weight of the first one's word embedding."""
     layers[-1].decoder.weight = layers[0].word_embeddings.weight
 

@@ -7,7 +7,14 @@ from torch import nn
 from transformers import BertConfig, BertForMaskedLM
 from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer, BertLMPredictionHead
 
-from real_runtime.models.language import OneTensor, masked_loss, masked_tokens, refuse_dropout, token_ids
+from real_runtime.models.language import (
+    OneTensor,
+    library_config,
+    masked_loss,
+    masked_tokens,
+    refuse_dropout,
+    token_ids,
+)
 
 WHOLE = BertForMaskedLM
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
@@ -42,7 +49,9 @@ def _one_bias(head: BertLMPredictionHead) -> BertLMPredictionHead:
 
 
 def _config(hyper: Mapping[str, Any]) -> BertConfig:
-    return BertConfig(
+    return library_config(
+        BertConfig,
+        DROPOUTS,
         vocab_size=hyper["vocabulary"],
         hidden_size=hyper["hidden"],
         num_hidden_layers=hyper["layers"],
@@ -50,8 +59,6 @@ def _config(hyper: Mapping[str, Any]) -> BertConfig:
         intermediate_size=hyper["columns"],
         max_position_embeddings=hyper["positions"],
         type_vocab_size=hyper["token_types"],
-        attn_implementation="sdpa",
-        **dict.fromkeys(DROPOUTS, 0.0),
     )
 
 

@@ -8,7 +8,14 @@ from transformers import DistilBertConfig, DistilBertForMaskedLM
 from transformers.activations import get_activation
 from transformers.models.distilbert.modeling_distilbert import Embeddings, TransformerBlock
 
-from real_runtime.models.language import OneTensor, masked_loss, masked_tokens, refuse_dropout, token_ids
+from real_runtime.models.language import (
+    OneTensor,
+    library_config,
+    masked_loss,
+    masked_tokens,
+    refuse_dropout,
+    token_ids,
+)
 
 WHOLE = DistilBertForMaskedLM
 DROPOUTS = ("dropout", "attention_dropout")
@@ -56,15 +63,15 @@ def layer_of(whole: DistilBertForMaskedLM, index: int) -> nn.Module:
 
 
 def _config(hyper: Mapping[str, Any]) -> DistilBertConfig:
-    return DistilBertConfig(
+    return library_config(
+        DistilBertConfig,
+        DROPOUTS,
         vocab_size=hyper["vocabulary"],
         dim=hyper["hidden"],
         n_layers=hyper["layers"],
         n_heads=hyper["heads"],
         hidden_dim=hyper["columns"],
         max_position_embeddings=hyper["positions"],
-        attn_implementation="sdpa",
-        **dict.fromkeys(DROPOUTS, 0.0),
     )
 
 

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
-from real_runtime.models.language import NormedHead, OneTensor, causal_loss, every_token, refuse_dropout, token_ids
+from real_runtime.models.language import (
+    NormedHead,
+    OneTensor,
+    causal_loss,
+    every_token,
+    library_config,
+    refuse_dropout,
+    token_ids,
+)
 
 WHOLE = GPT2LMHeadModel
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
@@ -52,7 +60,9 @@ def layer_of(whole: GPT2LMHeadModel, index: int) -> nn.Module:
 
 
 def _config(hyper: Mapping[str, Any]) -> GPT2Config:
-    return GPT2Config(
+    return library_config(
+        GPT2Config,
+        DROPOUTS,
         vocab_size=hyper["vocabulary"],
         n_embd=hyper["hidden"],
         n_layer=hyper["layers"],
@@ -61,8 +71,6 @@ def _config(hyper: Mapping[str, Any]) -> GPT2Config:
         n_positions=hyper["positions"],
         bos_token_id=None,  # the library's are of GPT-2's own vocabulary, and it warns where that is smaller
         eos_token_id=None,
-        attn_implementation="sdpa",
-        **dict.fromkeys(DROPOUTS, 0.0),
     )
 
 

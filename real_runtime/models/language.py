@@ -4,12 +4,14 @@ The wrappers name two weights alike in every architecture: ``word_embeddings`` o
 last one.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
 
+Config = TypeVar("Config", bound=PreTrainedConfig)
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 MASKED_SHARE = 0.15  # Devlin et al., 2019
 
@@ -38,6 +40,11 @@ def _cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     return nn.functional.cross_entropy(output.flatten(0, 1), target.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
+def library_config(kind: Callable[..., Config], dropouts: Sequence[str], **settings: Any) -> Config:
+    """The library's configuration of a model with these settings: no dropout, attention as one operation."""
+    return kind(attn_implementation="sdpa", **settings, **dict.fromkeys(dropouts, 0.0))
+
+
 def token_ids(hyper: Mapping[str, Any], tokens: int) -> Tensor:
     """One input: token ids [1, tokens]."""
     return torch.zeros(1, tokens, dtype=torch.long)
@@ -51,6 +58,8 @@ def refuse_dropout(hyper: Mapping[str, Any], name: str) -> None:
 
 class OneTensor(nn.Module):
     """A layer that takes and gives one tensor, whatever else the library's layer returns."""
+
+    layer: Any  # of the library's own class, whose parts a family's file names
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

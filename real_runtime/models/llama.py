@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
-from real_runtime.models.language import NormedHead, causal_loss, every_token, token_ids
+from real_runtime.models.language import NormedHead, causal_loss, every_token, library_config, token_ids
 
 WHOLE = LlamaForCausalLM
 DROPOUTS = ("attention_dropout",)
@@ -65,7 +65,9 @@ def layer_of(whole: LlamaForCausalLM, index: int) -> nn.Module:
 
 
 def _config(hyper: Mapping[str, Any]) -> LlamaConfig:
-    return LlamaConfig(
+    return library_config(
+        LlamaConfig,
+        DROPOUTS,
         vocab_size=hyper["vocabulary"],
         hidden_size=hyper["hidden"],
         num_hidden_layers=hyper["layers"],
@@ -73,17 +75,15 @@ def _config(hyper: Mapping[str, Any]) -> LlamaConfig:
         num_key_value_heads=hyper["groups"],
         intermediate_size=hyper["columns"],
         max_position_embeddings=hyper["positions"],
-        attn_implementation="sdpa",
-        **dict.fromkeys(DROPOUTS, 0.0),
     )
 
 
 def hyper_of(config: LlamaConfig) -> dict[str, Any]:
     """The zoo's hyper-parameters of a checkpoint. Raises ValueError for one that is no plain Llama."""
-    rotary = config.rope_parameters["rope_type"]
+    rotary = (config.rope_parameters or {})["rope_type"]
     if rotary not in _ROTARY:
         raise ValueError(f"rotary positions of type {rotary} change with the length (known: {', '.join(_ROTARY)})")
-    if config.head_dim * config.num_attention_heads != config.hidden_size:
+    if (config.head_dim or 0) * config.num_attention_heads != config.hidden_size:
         raise ValueError(
             f"head_dim={config.head_dim}: the zoo's Llama has heads that are as wide as the model together"
         )

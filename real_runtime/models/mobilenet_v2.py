@@ -12,14 +12,8 @@ _RESIDUALS = 16  # Sandler et al., 2018, table 2, as the library builds it
 
 def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index`` of the chain. Batch norm uses the statistics of the samples that a rank computes."""
-    whole = MobileNetV2ForImageClassification(
-        MobileNetV2Config(
-            image_size=hyper["resolution"],
-            num_labels=hyper["classes"],
-            depth_multiplier=hyper["width"],
-            classifier_dropout_prob=0.0,
-        )
-    )
+    settings = {"image_size": hyper["resolution"], "num_labels": hyper["classes"], "depth_multiplier": hyper["width"]}
+    whole = MobileNetV2ForImageClassification(MobileNetV2Config(**settings, classifier_dropout_prob=0.0))
     whole.train()
     body = whole.mobilenet_v2
     if index == 0:

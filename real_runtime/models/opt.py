@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from transformers import OPTConfig, OPTForCausalLM
 from transformers.models.opt.modeling_opt import OPTDecoderLayer, OPTLearnedPositionalEmbedding
 
-from real_runtime.models.language import NormedHead, OneTensor, causal_loss, every_token, refuse_dropout, token_ids
+from real_runtime.models.language import (
+    NormedHead,
+    OneTensor,
+    causal_loss,
+    every_token,
+    library_config,
+    refuse_dropout,
+    token_ids,
+)
 
 WHOLE = OPTForCausalLM
 DROPOUTS = ("dropout", "attention_dropout", "layerdrop")
@@ -51,7 +59,9 @@ def layer_of(whole: OPTForCausalLM, index: int) -> nn.Module:
 
 
 def _config(hyper: Mapping[str, Any]) -> OPTConfig:
-    return OPTConfig(
+    return library_config(
+        OPTConfig,
+        DROPOUTS,
         vocab_size=hyper["vocabulary"],
         hidden_size=hyper["hidden"],
         word_embed_proj_dim=hyper["hidden"],
@@ -59,8 +69,6 @@ def _config(hyper: Mapping[str, Any]) -> OPTConfig:
         num_attention_heads=hyper["heads"],
         ffn_dim=hyper["columns"],
         max_position_embeddings=hyper["positions"],
-        attn_implementation="sdpa",
-        **dict.fromkeys(DROPOUTS, 0.0),
     )
 
 

@@ -65,7 +65,7 @@ class StageModule:
     def backward(self, micro_batch: int, gradient: Tensor | None) -> Tensor | None:
         """Add parameter gradients to the flat buffer; return the input's gradient where the input has one."""
         stash = self.stash.pop(micro_batch)
-        stash.output.backward(gradient)  # type: ignore[no-untyped-call]
+        stash.output.backward(gradient)
         return stash.entered.grad
 
     def update(self) -> None:

@@ -59,7 +59,7 @@ def _exact(values: Mapping[_Size, int]) -> tuple[_Polynomial, _Polynomial]:
     rows = [_through([(t, value) for (s, t), value in values.items() if s == samples]) for samples in SAMPLES]
     each = [(b - a) / (many - few) for a, b in zip(*rows, strict=True)]
     alone = [a - few * e for a, e in zip(rows[0], each, strict=True)]
-    return tuple(alone), tuple(each)  # type: ignore[return-value]
+    return tuple(alone), tuple(each)
 
 
 def _through(points: Sequence[tuple[int, int]]) -> list[Fraction]:

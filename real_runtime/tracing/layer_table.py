@@ -46,13 +46,14 @@ def trace(name: str, arch_name: str, hyper: Mapping[str, Any], tokens: Sequence[
 
 
 def _block(kind: BlockKind, module: nn.Module, fits: Mapping[str, Cost]) -> Block:
+    costs: dict[str, Any] = dict(fits)  # its fields of these names
     return Block(
         name=kind.value,
         kind=kind,
         parameter_bytes=sum(p.nbytes for p in module.parameters()),
         split_by=SplitBy.NOTHING,
         splits=0,
-        **fits,
+        **costs,
     )
 
 

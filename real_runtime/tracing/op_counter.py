@@ -10,6 +10,7 @@ parameters and buffers not counted.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +64,7 @@ def count(
         raise ValueError(f"gives a {type(output).__name__}; what crosses to the next layer is one tensor")
     with _Counter() as backward:
         if end.requires_grad:
-            end.backward(torch.ones_like(end))  # type: ignore[no-untyped-call]
+            end.backward(torch.ones_like(end))
     names: dict[int, int | str] = {output.untyped_storage()._cdata: OUTPUT, entered.untyped_storage()._cdata: INPUT}
     kept = {names.get(s._cdata, s._cdata): s.nbytes() for s in saved if s._cdata not in own}
     counts = Counts(
@@ -95,13 +96,13 @@ class _Counter:
     def __enter__(self) -> "_Counter":
         self._flops = FlopCounterMode(display=False, custom_mapping=_CORRECTED)
         self._touched = Touched()
-        self._flops.__enter__()
-        self._touched.__enter__()
+        self._modes = ExitStack()
+        self._modes.enter_context(self._flops)
+        self._modes.enter_context(self._touched)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._touched.__exit__(*error)
-        self._flops.__exit__(*error)
+        self._modes.__exit__(*error)
         self.flops: dict[Any, int] = dict(self._flops.get_flop_counts().get("Global", {}))
         self.flop: int = self._flops.get_total_flops()
         self.touched_bytes = self._touched.nbytes
@@ -115,7 +116,7 @@ class Touched(TorchDispatchMode):
     """Adds up the bytes of every operation's inputs and outputs."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.nbytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -136,7 +137,7 @@ def _convolution_backward(
     """Each of the two gradients costs what the forward pass did, whatever the groups."""
     transposed, wanted = more[4], more[7]
     forward = conv_flop_count(entered, weight, gradient, transposed=transposed)  # type: ignore[arg-type]
-    return int(forward) * sum(wanted[:2])
+    return int(forward) * sum(map(bool, wanted[:2]))
 
 
 def _attention(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any) -> int:

@@ -82,8 +82,11 @@ def _within(units: Range | None, splits: int, name: str) -> Range | None:
 
 def _tie(parts: Mapping[str, nn.Module], vocabulary: Range | None) -> None:
     """Ranks would have to add up the gradients of the one weight, which no strategy does: nothing is trained."""
-    words = parts["embedding/embedding"].words.detach()
+    embedding, head = parts["embedding/embedding"], parts["head/head"]
+    assert isinstance(embedding, EmbeddingShard)
+    assert isinstance(head, HeadShard)
+    words = embedding.words.detach()
     first, last = vocabulary or (0, len(words))
-    parts["head/head"].decoder.weight = nn.Parameter(words[first:last])
+    head.decoder.weight = nn.Parameter(words[first:last])
     for part in parts.values():
         part.requires_grad_(False)

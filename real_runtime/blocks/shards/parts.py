@@ -158,7 +158,7 @@ class HeadShard(nn.Module):
 
     def enter(self, x: Tensor) -> Tensor:
         """BERT's dense matrix, activation and norm, token by token; nothing elsewhere."""
-        if self.dense is None:
+        if self.dense is None or self.activation is None or self.norm is None:
             return x
         normed: Tensor = self.norm(self.activation(self.dense(x)))
         return normed

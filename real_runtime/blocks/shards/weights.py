@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 Activation = Callable[[Tensor], Tensor]
 Positions = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
@@ -27,7 +28,7 @@ def linear(layer: nn.Linear) -> Matrix:
     return Matrix(weight=layer.weight, bias=layer.bias)
 
 
-def conv1d(layer: nn.Module) -> Matrix:
+def conv1d(layer: Conv1D) -> Matrix:
     """The weights of GPT-2's layer, which keeps them as [in, out]."""
     return Matrix(weight=layer.weight.T, bias=layer.bias)
 
