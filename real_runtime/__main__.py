@@ -77,8 +77,8 @@ class Rank:
         while True:
             command = self.commands.get()
             try:
-                answer = actions[command["do"]](command)
-                self.say({"done": command["do"], **answer})
+                reply = actions[command["do"]](command)
+                self.say({"done": command["do"], **reply})
             except Exception as error:
                 self.say({"error": describe(error)})
 

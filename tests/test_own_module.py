@@ -21,7 +21,7 @@ from real_runtime.data import DataSpec, Source, refuse_other_data
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.testbeds.opening import open_testbed
-from real_runtime.tracing.trace_model import trace_file
+from real_runtime.tracing.trace_model import Inputs, trace_file
 
 TOLERANCE = 1e-5
 IMAGES = ("data=digits", "workload=images")
@@ -133,21 +133,21 @@ def test_the_commands_take_an_own_module_and_write_nothing_outside_the_users_fol
 
 def test_a_model_that_does_not_say_what_it_reads_can_be_planned_but_not_executed(tmp_path: Path) -> None:
     sample = "\nimport torch\ndef sample(): return torch.zeros(1, 3, 16, 16)\n"
-    model = trace_file(f"{written(tmp_path, CNN + sample)}:make", name=None, arguments={})
+    model = trace_file(f"{written(tmp_path, CNN + sample)}:make", Inputs())
     assert len(model.layers) == 4
     with pytest.raises(ValueError, match="own does not say what it reads"):
         refuse_other_data(model, DataSpec(kind="digits"))
 
 
 def test_a_vocabulary_too_small_for_bytes_is_refused(tmp_path: Path) -> None:
-    model = trace_file(f"{written(tmp_path, TRANSFORMER)}:make", name=None, arguments={}, vocabulary=100)
+    model = trace_file(f"{written(tmp_path, TRANSFORMER)}:make", Inputs(vocabulary=100))
     with pytest.raises(ValueError, match="own has a vocabulary of 100, text as bytes needs 259"):
         refuse_other_data(model, DataSpec(kind="text"))
 
 
 def test_a_users_loss_is_a_mean_that_counts_for_every_sample(tmp_path: Path) -> None:
     squares = "\ndef loss(output, target): return (output[:, 0] - target).square().mean()\n"
-    model = trace_file(f"{written(tmp_path, CNN + squares)}:make", name=None, arguments={}, resolution=16)
+    model = trace_file(f"{written(tmp_path, CNN + squares)}:make", Inputs(resolution=16))
     output, target = torch.rand(3, 10), torch.tensor([1, 2, 3])
     found = architecture(model).loss(model.hyper, 1, output, target)
     torch.testing.assert_close(found, (output[:, 0] - target).square().sum())

@@ -28,7 +28,7 @@ from real_runtime.models import architecture, boundary_shapes
 from real_runtime.tracing import trace_model
 from real_runtime.tracing.layer_table import count_boundaries_once
 from real_runtime.tracing.op_counter import INPUT, count
-from real_runtime.tracing.trace_model import KEPT, table_text, trace_file, trace_kept
+from real_runtime.tracing.trace_model import KEPT, Inputs, table_text, trace_file, trace_kept
 
 CNNS = ["resnet50", "efficientnet_b1", "mobilenet_v2"]
 # Tan and Le's B1 as google/efficientnet-b1 has it; He et al.'s ResNet-50 is ResNetConfig's default.
@@ -206,7 +206,7 @@ def test_a_lookup_reads_the_rows_that_it_takes_and_not_the_whole_table() -> None
 @pytest.mark.parametrize("text", [CNN, TRANSFORMER], ids=["cnn", "transformer"])
 def test_fake_tensors_cost_what_real_ones_do(tmp_path: Path, text: str) -> None:
     reads = {"resolution": 16} if text is CNN else {"vocabulary": 259}
-    model = trace_file(f"{written(tmp_path, text)}:make", name=None, arguments={}, **reads)
+    model = trace_file(f"{written(tmp_path, text)}:make", Inputs(**reads))
     arch, totals = architecture(model), []
     for place in (nullcontext, FakeTensorMode):
         with place():
@@ -241,7 +241,7 @@ def test_a_boundary_tensor_that_two_layers_keep_is_counted_once(frozen: bool) ->
 
 def test_costs_of_attention_are_fitted_in_closed_form(tmp_path: Path) -> None:
     h, arguments = 16, {"blocks": 1}
-    model = trace_file(f"{written(tmp_path, TRANSFORMER)}:make", name="t", arguments=arguments, vocabulary=259)
+    model = trace_file(f"{written(tmp_path, TRANSFORMER)}:make", Inputs(vocabulary=259), name="t", arguments=arguments)
     embedding, block, head = (layer.blocks[0] for layer in model.layers)
     assert [b.kind for b in (embedding, block, head)] == [BlockKind.EMBEDDING, BlockKind.ATTENTION, BlockKind.HEAD]
     # Projections 8th², MLP of 2h columns 8th², attention 4t²h.
@@ -287,7 +287,7 @@ CASES = {
 def test_what_is_no_chain_of_layers_is_refused_in_words(tmp_path: Path, code: str, said: str) -> None:
     path = written(tmp_path, f"{IMPORTS}{code}\ndef sample(): return torch.zeros(1, 4)\n")
     with pytest.raises(ValueError, match=re.escape(said)):
-        trace_file(f"{path}:make", name=None, arguments={})
+        trace_file(f"{path}:make", Inputs())
 
 
 @pytest.mark.parametrize(
@@ -305,12 +305,12 @@ def test_costs_that_no_polynomial_gives_are_refused_with_the_layers_name(
     code = "def make(): return nn.Sequential(nn.Embedding(9, 4), Odd(), nn.Linear(4, 9))"
     path = written(tmp_path, f"{IMPORTS}{odd}{code}\n")
     with pytest.raises(ValueError, match=f"own, layer odd.1: {said}"):
-        trace_file(f"{path}:make", name=None, arguments={}, vocabulary=9)
+        trace_file(f"{path}:make", Inputs(vocabulary=9))
 
 
 def test_children_without_parameters_join_their_neighbour(tmp_path: Path) -> None:
     code = "def make(): return nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(inplace=True), nn.Linear(4, 2))"
-    model = trace_file(f"{written(tmp_path, IMPORTS + code)}:make", name=None, arguments={}, resolution=2)
+    model = trace_file(f"{written(tmp_path, IMPORTS + code)}:make", Inputs(resolution=2))
     assert [layer.name for layer in model.layers] == ["linear.1", "linear.3"]
     assert all(layer.parameter_bytes for layer in model.layers)
 
@@ -336,7 +336,7 @@ def test_the_command_writes_a_table_that_finds_its_file_wherever_both_are_moved(
 
 def test_a_file_changed_since_it_was_traced_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, CNN)
-    model = trace_file(f"{path}:make", name=None, arguments={}, resolution=16)
+    model = trace_file(f"{path}:make", Inputs(resolution=16))
     path.write_text(CNN + "\n")
     with pytest.raises(ValueError, match="was changed since its table was traced"):
         boundary_shapes(model, 1)

@@ -86,23 +86,23 @@ class AttentionComputation(DividedBlock):
 
     def backward(self, task: Task) -> None:
         """The whole attention, or of the own tokens the part that the task names."""
-        state = self.state.passes[pass_of(task)]
+        held = self.state.passes[pass_of(task)]
         match part_of(task):
             case "out":
-                (gradient,) = self.state.back(task, state.branch_gradient)
+                (gradient,) = self.state.back(task, held.branch_gradient)
                 assert gradient is not None
-                state.inner[None] = gradient
+                held.inner[None] = gradient
             case "core":
-                q, k, v = self.state.back(task, state.inner[None])
+                q, k, v = self.state.back(task, held.inner[None])
                 assert q is not None
                 assert k is not None
                 assert v is not None
-                state.inner[None] = q
+                held.inner[None] = q
                 place = Place(pass_of(task), f"{self.block}.core", Payload.PARTIAL)
                 self.state.store.keep(place, torch.stack([k, v]))
             case "in":
                 k, v = self.state.own_sum(pass_of(task), f"{self.block}.core", task.tokens)
-                (entered,) = self.state.back(task, state.inner.pop(None), k, v)
+                (entered,) = self.state.back(task, held.inner.pop(None), k, v)
                 self.state.put_back(task, f"{self.block}.in", entered)
             case _:
                 self.back_whole(task)

@@ -13,17 +13,17 @@ class ConnectiveComputation:
 
     def forward(self, task: Task) -> None:
         """Residual and branch to the next residual, and to what the next attention or MLP reads."""
-        state = self.state.passes[pass_of(task)]
-        state.residual, state.normed = self.state.run(task, self.shard, state.residual, self.state.branch(task))
-        state.behind = ""
-        state.projected.clear()
-        state.inner.clear()
+        held = self.state.passes[pass_of(task)]
+        held.residual, held.normed = self.state.run(task, self.shard, held.residual, self.state.branch(task))
+        held.behind = ""
+        held.projected.clear()
+        held.inner.clear()
         self.state.store.next_block()
 
     def backward(self, task: Task) -> None:
         """The gradients of residual and branch; before the first attention there is no branch."""
-        state = self.state.passes[pass_of(task)]
-        gradients = self.state.back(task, state.residual_gradient, self.state.input_gradient(task))
-        state.residual_gradient, state.branch_gradient = (*gradients, None)[:2]
-        state.entered = ""
+        held = self.state.passes[pass_of(task)]
+        gradients = self.state.back(task, held.residual_gradient, self.state.input_gradient(task))
+        held.residual_gradient, held.branch_gradient = (*gradients, None)[:2]
+        held.entered = ""
         self.state.store.next_block()

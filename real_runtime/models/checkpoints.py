@@ -23,7 +23,7 @@ def read_whole(architecture: Any, model: Model, folder: str) -> nn.Module:
     if not (Path(folder) / "config.json").is_file():
         raise ValueError(f"{folder}: holds no checkpoint, config.json is missing (save one there by save_pretrained)")
     config = _config(architecture, model, folder)
-    whole, found = architecture.WHOLE.from_pretrained(
+    whole, loading = architecture.WHOLE.from_pretrained(
         folder,
         config=config,
         local_files_only=True,
@@ -31,8 +31,8 @@ def read_whole(architecture: Any, model: Model, folder: str) -> nn.Module:
         attn_implementation="sdpa",
         output_loading_info=True,
     )
-    if found["missing_keys"]:
-        missing = ", ".join(sorted(found["missing_keys"]))
+    if loading["missing_keys"]:
+        missing = ", ".join(sorted(loading["missing_keys"]))
         raise ValueError(f"{folder}: lacks {missing} (save the whole {architecture.WHOLE.__name__})")
     whole.train()
     return whole  # type: ignore[no-any-return]

@@ -102,8 +102,8 @@ def sample(hyper: Mapping[str, Any], tokens: int) -> Tensor:
         return torch.zeros(1, 3, hyper["resolution"], hyper["resolution"])
     if "vocabulary" in hyper:
         return torch.zeros(1, tokens, dtype=torch.long)
-    given = _named(hyper, "sample")
-    return cast(Tensor, given(tokens) if takes_tokens(hyper) else given())
+    own_sample = _named(hyper, "sample")
+    return cast(Tensor, own_sample(tokens) if takes_tokens(hyper) else own_sample())
 
 
 def takes_tokens(hyper: Mapping[str, Any]) -> bool:
@@ -128,11 +128,11 @@ def _named(hyper: Mapping[str, Any], name: str) -> Callable[..., Any]:
     """The factory, or another function of the file."""
     file = load(hyper)
     name = hyper["factory"] if name == "factory" else name
-    found = getattr(file, name, None)
-    if not callable(found):
+    function = getattr(file, name, None)
+    if not callable(function):
         own = [key for key, value in vars(file).items() if getattr(value, "__module__", None) == file.__name__]
         raise ValueError(f"{hyper['file']} defines no {name} (it defines: {', '.join(own) or 'nothing'})")
-    return cast(Callable[..., Any], found)
+    return cast(Callable[..., Any], function)
 
 
 def load(hyper: Mapping[str, Any]) -> ModuleType:
@@ -142,10 +142,10 @@ def load(hyper: Mapping[str, Any]) -> ModuleType:
         raise ValueError(
             f"no such file: {path}, of which the model's table was traced (put it there, or trace it anew)"
         )
-    found = file_hash(path)
-    if hyper["sha256"] != found:
+    digest = file_hash(path)
+    if hyper["sha256"] != digest:
         raise ValueError(f"{path} was changed since its table was traced (trace it again)")
-    return _import(path, found)
+    return _import(path, digest)
 
 
 def file_hash(path: Path) -> str:

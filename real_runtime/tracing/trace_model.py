@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from edgesim.model import Model, model_to_dict
 from real_runtime.models import module
 from real_runtime.tracing.layer_table import trace
 
+_LENGTHS = (16, 32, 64)  # of sequences, where none are named
 # Settings of the tables in edgesim/tables: the published ones, and small pictures for the handwritten digits.
 _IMAGENET, _DIGITS = {"classes": 1000}, {"resolution": 64, "classes": 10}
 _RESNET50 = {"depths": [3, 4, 6, 3]}  # He et al., 2016, table 1
@@ -48,26 +50,37 @@ def trace_kept(name: str, **changes: int) -> Model:
     return trace(name, arch, hyper | changes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a module reads: images of so many pixels, token ids below a vocabulary, or what its file's sample() gives.
+
+    ``tokens`` are the three lengths at which the costs of sequences are counted.
+    """
+
+    resolution: int | None = None
+    vocabulary: int | None = None
+    tokens: tuple[int, ...] = ()
+
+
 def trace_file(
-    place: str,
-    *,
-    name: str | None,
-    arguments: Mapping[str, Any],
-    resolution: int | None = None,
-    vocabulary: int | None = None,
-    tokens: list[int] | None = None,
+    place: str, inputs: Inputs, *, name: str | None = None, arguments: Mapping[str, Any] | None = None
 ) -> Model:
     """The table of a user's own module, ``FILE.py:FUNCTION``. Raises ValueError for what cannot be traced."""
     path, _, factory = place.rpartition(":")
     file = Path(path).resolve()
     if not file.is_file():
         raise ValueError(f"no such file: {path} (say FILE.py:FUNCTION)")
-    reads = {key: value for key, value in (("resolution", resolution), ("vocabulary", vocabulary)) if value}
-    hyper = {"file": str(file), "sha256": module.file_hash(file), "factory": factory, "arguments": dict(arguments)}
-    sequences = module.takes_tokens(hyper | reads)
-    if tokens and not sequences:
+    hyper = {
+        "file": str(file),
+        "sha256": module.file_hash(file),
+        "factory": factory,
+        "arguments": dict(arguments or {}),
+    }
+    hyper |= {name: size for name in ("resolution", "vocabulary") if (size := getattr(inputs, name))}
+    sequences = module.takes_tokens(hyper)
+    if inputs.tokens and not sequences:
         raise ValueError(f"{place} reads no sequences, so --tokens means nothing (leave it out, or give --vocabulary)")
-    return trace(name or file.stem, "module", hyper | reads, tokens or [16, 32, 64] if sequences else ())
+    return trace(name or file.stem, "module", hyper, inputs.tokens or _LENGTHS if sequences else ())
 
 
 def table_text(model: Model, folder: Path) -> str:
@@ -80,8 +93,8 @@ def table_text(model: Model, folder: Path) -> str:
 
 
 def _argument(text: str) -> tuple[str, Any]:
-    name, found, value = text.partition("=")
-    if not found:
+    name, equals, value = text.partition("=")
+    if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} has no value (say NAME=VALUE)")
     try:
         return name, json.loads(value)
@@ -119,27 +132,29 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Write one table, or end in one sentence on stderr and exit code 2."""
     parser = _parser()
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        if ":" in given.model:
-            model = trace_file(
-                given.model,
-                name=given.name,
-                arguments=dict(given.argument),
-                resolution=given.resolution,
-                vocabulary=given.vocabulary,
-                tokens=given.tokens,
-            )
-        elif given.model in KEPT:
-            changes = {key: getattr(given, key) for key in ("resolution", "classes") if getattr(given, key)}
-            model = trace_kept(given.model, **changes)
-        else:
-            raise ValueError(f"unknown model {given.model!r} (known: {', '.join(KEPT)}; or say FILE.py:FUNCTION)")
-        given.output.write_text(table_text(model, given.output.parent))
+        model = _traced(arguments)
+        arguments.output.write_text(table_text(model, arguments.output.parent))
     except (ValueError, TypeError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
-    print(f"{model}\nwritten to {given.output}; a model of conf/model:")
-    print(f"  _target_: edgesim.model.from_table\n  table: {given.output.resolve()}")
+    print(f"{model}\nwritten to {arguments.output}; a model of conf/model:")
+    print(f"  _target_: edgesim.model.from_table\n  table: {arguments.output.resolve()}")
+
+
+def _traced(arguments: argparse.Namespace) -> Model:
+    """The model that a command line asks for."""
+    if ":" in arguments.model:
+        inputs = Inputs(
+            resolution=arguments.resolution,
+            vocabulary=arguments.vocabulary,
+            tokens=tuple(arguments.tokens or ()),
+        )
+        return trace_file(arguments.model, inputs, name=arguments.name, arguments=dict(arguments.argument))
+    if arguments.model not in KEPT:
+        raise ValueError(f"unknown model {arguments.model!r} (known: {', '.join(KEPT)}; or say FILE.py:FUNCTION)")
+    changes = {key: value for key in ("resolution", "classes") if (value := getattr(arguments, key))}
+    return trace_kept(arguments.model, **changes)
 
 
 if __name__ == "__main__":
