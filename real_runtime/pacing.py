@@ -28,12 +28,12 @@ class Dilation:
         self.charged_s: dict[Hashable, float] = {}
 
     def forget(self) -> None:
-        """Begin anew with other work."""
+        """Forget all kinds of work, before a new job."""
         self.least_s.clear()
         self.charged_s.clear()
 
     def charge(self, kind: Hashable, seconds: float) -> None:
-        """Work of this kind takes so many dilated seconds, whatever it takes here."""
+        """Let work of this kind take so many dilated seconds, however long it takes here."""
         self.charged_s[kind] = seconds
 
     def run(self, work: Callable[[], T], kind: Hashable) -> tuple[T, float, float]:

@@ -11,7 +11,7 @@ _PACKAGES = ("edgesim", "torch", "transformers", "numpy", "scikit-learn", "simpy
 
 
 def environment() -> dict[str, str]:
-    """Facts by name, in words."""
+    """The facts about this machine, as text, by name."""
     problem = netns.problem()
     facts = {
         "python": platform.python_version(),

@@ -27,7 +27,7 @@ from real_runtime.transport import Receive, Transport
 
 
 class TaskError(Exception):
-    """A task ended in an error; ``__cause__`` says which."""
+    """A task ended in an error, which is its ``__cause__``."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(str(task))
@@ -49,7 +49,7 @@ class Executor(Protocol):
         """Draw the iteration's batch and forget the last iteration's tensors."""
 
     def kind(self, task: Task) -> Hashable:
-        """What the tasks that compute as much as this one have in common."""
+        """A key that all tasks which compute as much as this one share."""
 
     def compute(self, task: Task) -> None:
         """Do an F, a B or an UPDATE."""
@@ -67,11 +67,11 @@ class Executor(Protocol):
         """This rank's part of the batch's loss."""
 
     def results(self) -> dict[str, Tensor]:
-        """What the rank has after the last iteration: trained weights; of inference, logits and chosen tokens."""
+        """The trained weights after the last iteration; after inference, logits and chosen tokens."""
 
 
 class Worker:
-    """One rank, from job to job; ``make_executor`` gives what computes the rank's part of one."""
+    """One rank, from job to job; ``make_executor`` makes what computes the rank's part of a job."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Worker:
 
 
 def freeze_garbage() -> None:
-    """Collect now and no more: a collection within a task would be measured as the task."""
+    """Collect garbage now, and not again: a collection during a task would be measured as part of it."""
     gc.unfreeze()  # what the last job left
     gc.collect()
     gc.freeze()  # what the libraries hold need not be searched again
@@ -152,7 +152,7 @@ def freeze_garbage() -> None:
 
 
 class IterationPlayer:
-    """One iteration of one rank."""
+    """Plays one iteration of one rank."""
 
     def __init__(self, worker: Worker, executor: Executor, program: Sequence[Task]) -> None:
         self.worker, self.executor, self.transport = worker, executor, worker.transport
@@ -240,7 +240,7 @@ class IterationPlayer:
         self.times[task.name] = Times(ready_s, time.monotonic())
 
     def post(self, task: Task) -> None:
-        """Announce a receive."""
+        """Announce where a message goes, ahead of its arrival."""
         tensor = self.executor.incoming(task)
         check_bytes(task, tensor)
         assert task.channel is not None
@@ -248,6 +248,6 @@ class IterationPlayer:
 
 
 def check_bytes(task: Task, tensor: Tensor) -> None:
-    """The schedule and the tensor must agree on every message."""
+    """Raise ValueError unless the schedule and the tensor agree on a message's size."""
     if tensor.nbytes != task.nbytes:
         raise ValueError(f"{task}: the schedule says {task.nbytes} B, the tensor has {tensor.nbytes} B")

@@ -372,9 +372,9 @@ def test_a_tied_head_is_a_view_of_the_embedding_and_nothing_of_it_learns(name: s
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"heads": (2, 2)}, r"encoder.0/attention: 2 \.\. 2 is no part of 0 \.\. 5"),
-        ({"columns": (30, 38)}, r"encoder.0/mlp: 30 \.\. 38 is no part of 0 \.\. 37"),
-        ({"vocabulary": (-1, 4)}, r"head/head: -1 \.\. 4 is no part of 0 \.\. 43"),
+        ({"heads": (2, 2)}, r"encoder.0/attention: 2 \.\. 2 is not a range within 0 \.\. 5"),
+        ({"columns": (30, 38)}, r"encoder.0/mlp: 30 \.\. 38 is not a range within 0 \.\. 37"),
+        ({"vocabulary": (-1, 4)}, r"head/head: -1 \.\. 4 is not a range within 0 \.\. 43"),
     ],
 )
 def test_a_share_outside_the_block_is_refused(given: Mapping[str, Range], message: str) -> None:

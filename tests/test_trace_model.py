@@ -255,7 +255,7 @@ def test_costs_of_attention_are_fitted_in_closed_form(tmp_path: Path) -> None:
 
 IMPORTS = "import torch\nfrom torch import nn\n"
 CASES = {
-    "a module that is no chain": ("def make(): return nn.Bilinear(2, 2, 2)", "no chain (give an nn.Sequential"),
+    "a module that is no chain": ("def make(): return nn.Bilinear(2, 2, 2)", "not a chain (give an nn.Sequential"),
     "a list of something else": ("def make(): return [nn.Linear(2, 2), 'relu']", "gives a list, not modules"),
     "nothing to train": ("def make(): return nn.Sequential(nn.ReLU())", "has no parameters"),
     "no such function": ("def build(): pass", "defines no make (it defines: build, sample)"),
@@ -293,8 +293,11 @@ def test_what_is_no_chain_of_layers_is_refused_in_words(tmp_path: Path, code: st
 @pytest.mark.parametrize(
     ("forward", "said"),
     [
-        ("self.inner(x if x.shape[1] < 40 else torch.cat([x, x], 1))[:, :x.shape[1]]", "forward_flop is no polynomial"),
-        ("x + self.inner(torch.ones(x.shape[1], 4))", "forward_flop grows with tokens whatever the samples"),
+        (
+            "self.inner(x if x.shape[1] < 40 else torch.cat([x, x], 1))[:, :x.shape[1]]",
+            "forward_flop is not a polynomial",
+        ),
+        ("x + self.inner(torch.ones(x.shape[1], 4))", "forward_flop grows with the tokens even without samples"),
     ],
 )
 def test_costs_that_no_polynomial_gives_are_refused_with_the_layers_name(

@@ -1,4 +1,4 @@
-"""How does a rank compute its part of an attention? Own heads of all tokens, or own tokens that look at all others.
+"""How does a rank compute its part of an attention? Its own heads for all tokens, or its own tokens for all heads.
 
 Where tokens are generated, K and V of all tokens so far are cached.
 """
@@ -12,11 +12,11 @@ from edgesim.schedule import Payload, Task
 from real_runtime.blocks.divided_block import DividedBlock
 from real_runtime.blocks.rank_state import RankState, part_of, pass_of
 from real_runtime.blocks.shards.parts import AttentionShard
-from real_runtime.blocks.tensor_store import Place, piece
+from real_runtime.blocks.tensor_store import TensorPlace, piece
 
 
 class AttentionComputation(DividedBlock):
-    """Own heads of an attention, of all tokens or of the own ones."""
+    """One attention on one rank, with a cache of its own."""
 
     def __init__(self, block: str, shard: AttentionShard, state: RankState) -> None:
         super().__init__(block, state)
@@ -24,7 +24,7 @@ class AttentionComputation(DividedBlock):
         self.cache: tuple[Tensor, Tensor] | None = None
 
     def forward(self, task: Task) -> None:
-        """The whole attention, or the part of it that the task names, of one tile or of the own tokens."""
+        """Compute the whole attention, or the part that the task names for one tile or the own tokens."""
         match part_of(task):
             case "in":
                 self._enter(task)
@@ -45,10 +45,10 @@ class AttentionComputation(DividedBlock):
         q, k, v = self.state.run(task, partial(self.shard.enter, first=first), self.entering_tile(task))
         self.state.passes[m].projected[first] = (q, k, v)
         if task.tile is None:
-            self.state.store.keep(Place(m, f"{self.block}.core", Payload.KV), torch.stack([k, v]))
+            self.state.store.keep(TensorPlace(m, f"{self.block}.core", Payload.KV), torch.stack([k, v]))
 
     def _core(self, task: Task) -> None:
-        """Scores and their use, of all tiles that entered, or of the own tokens on all tokens' K and V."""
+        """Attend: all tiles that entered among themselves, or the own tokens to all tokens' K and V."""
         m, first = pass_of(task), task.tokens[0]
         projected = dict(sorted(self.state.passes[m].projected.items()))
         self.state.passes[m].projected.clear()
@@ -56,7 +56,9 @@ class AttentionComputation(DividedBlock):
             q, k, v = (torch.cat(tiles, dim=2) for tiles in zip(*projected.values(), strict=True))
         else:
             ((q, k, v),) = projected.values()
-            k, v = self.state.store.in_order(Place(m, f"{self.block}.core", Payload.KV), torch.stack([k, v]), first)
+            k, v = self.state.store.in_order(
+                TensorPlace(m, f"{self.block}.core", Payload.KV), torch.stack([k, v]), first
+            )
         k, v = self._remember(k, v, 0)
         (context,) = self.state.run(task, partial(self.shard.core, first=first), q, k, v)
         self.state.passes[m].inner[None] = context
@@ -69,7 +71,7 @@ class AttentionComputation(DividedBlock):
         self.state.put_out(task, self.block, summand)
 
     def _remember(self, k: Tensor, v: Tensor, first: int) -> tuple[Tensor, Tensor]:
-        """K and V of all tokens so far, where tokens are generated; else those given."""
+        """K and V of all tokens so far where tokens are generated; otherwise those of this pass."""
         workload = self.state.workload
         if not workload.new_tokens:
             return k, v
@@ -85,7 +87,7 @@ class AttentionComputation(DividedBlock):
         return keys[:, :, :stop], values[:, :, :stop]
 
     def backward(self, task: Task) -> None:
-        """The whole attention, or of the own tokens the part that the task names."""
+        """Go back through the whole attention, or through the part that the task names for the own tokens."""
         held = self.state.passes[pass_of(task)]
         match part_of(task):
             case "out":
@@ -98,7 +100,7 @@ class AttentionComputation(DividedBlock):
                 assert k is not None
                 assert v is not None
                 held.inner[None] = q
-                place = Place(pass_of(task), f"{self.block}.core", Payload.PARTIAL)
+                place = TensorPlace(pass_of(task), f"{self.block}.core", Payload.PARTIAL)
                 self.state.store.keep(place, torch.stack([k, v]))
             case "in":
                 k, v = self.state.own_sum(pass_of(task), f"{self.block}.core", task.tokens)
@@ -108,7 +110,7 @@ class AttentionComputation(DividedBlock):
                 self.back_whole(task)
 
     def message_shape(self, task: Task) -> tuple[int, ...]:
-        """K and V, or their gradients, where queries look at them; else hidden states."""
+        """The shape of K and V, or their gradients, where queries look at them; otherwise of hidden states."""
         if not task.block.endswith(".core"):
             return super().message_shape(task)
         heads, size = self.shard.key.weight.shape[0] // self.shard.head_size, self.shard.head_size

@@ -1,4 +1,4 @@
-"""How is a block gone back by itself? Every computation of a forward pass starts a graph of its own."""
+"""How does a block go back alone? Every computation of a forward pass starts an autograd graph of its own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ class AutogradSegments:
         self.kept: dict[Key, tuple[list[Tensor], list[Tensor]]] = {}
 
     def run(self, key: Key, work: Callable[..., Any], *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        """Do the work; in training on leaves of its own, so that :meth:`back` ends there."""
+        """Do the work; in training on new leaves, so that :meth:`back` ends there."""
         leaves = [None if x is None else x.detach() for x in inputs] if self.training else list(inputs)
         if self.training:
             for leaf in leaves:
@@ -30,7 +30,7 @@ class AutogradSegments:
         return tuple(output.detach() for output in outputs)
 
     def back(self, key: Key, *gradients: Tensor | None) -> list[Tensor | None]:
-        """Go back from the gradients of the outputs, adding to those of weights; the gradients of the inputs."""
+        """Go back from the outputs' gradients, add to those of the weights, and return those of the inputs."""
         leaves, outputs = self.kept.pop(key)
         known = [(output, own) for output, own in zip(outputs, gradients, strict=True) if own is not None]
         torch.autograd.backward([output for output, _ in known], [own for _, own in known])

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from edgesim.schedule import Payload, Task
 from real_runtime.blocks.rank_state import RankState, pass_of
-from real_runtime.blocks.tensor_store import Place, place_of
+from real_runtime.blocks.tensor_store import TensorPlace, place_of
 
 
 class DividedBlock:
@@ -14,17 +14,17 @@ class DividedBlock:
         self.block, self.state = block, state
 
     def entering(self, task: Task) -> Tensor:
-        """All tokens that this rank has or was sent, in their order."""
+        """The input of all tokens that this rank has or was sent, in their order."""
         m = pass_of(task)
         own = self.state.passes[m].normed
-        return self.state.store.in_order(Place(m, f"{self.block}.in", Payload.TILE), own, self.state.own_first[m])
+        return self.state.store.in_order(TensorPlace(m, f"{self.block}.in", Payload.TILE), own, self.state.own_first[m])
 
     def entering_tile(self, task: Task) -> Tensor:
-        """The tile that the task names, or the own tokens."""
+        """The input of the tile that the task names, or of the own tokens."""
         m = pass_of(task)
         if task.tile is None or task.tile == self.state.me:
             return self.state.passes[m].normed
-        return self.state.store.tiles(Place(m, f"{self.block}.in", Payload.TILE))[task.tile]
+        return self.state.store.tiles(TensorPlace(m, f"{self.block}.in", Payload.TILE))[task.tile]
 
     def back_whole(self, task: Task) -> None:
         """Go back through the whole block, from the gradient of all tokens' output."""
@@ -32,13 +32,13 @@ class DividedBlock:
         own = self.state.passes[m].branch_gradient
         assert own is not None
         gradient = self.state.store.in_order(
-            Place(m, f"{self.block}.out", Payload.GRADIENT), own, self.state.own_first[m]
+            TensorPlace(m, f"{self.block}.out", Payload.GRADIENT), own, self.state.own_first[m]
         )
         (entered,) = self.state.back(task, gradient)
         self.state.put_back(task, f"{self.block}.in", entered)
 
     def own_tile(self, task: Task) -> Tensor:
-        """What the own tokens read, or their output's gradient; what is partial there is a hub's sum for all."""
+        """The own tokens' input, or the gradient of their output; for the other two, a hub's sum for all ranks."""
         m, is_tile = pass_of(task), task.payload is Payload.TILE
         if task.payload is Payload.KV:
             return self.state.store.own(place_of(task), None)
@@ -49,10 +49,10 @@ class DividedBlock:
         return tensor
 
     def message_shape(self, task: Task) -> tuple[int, ...]:
-        """Hidden states, or their gradients, of a message's tokens."""
+        """The shape of the hidden states, or their gradients, of a message's tokens."""
         tokens = task.tokens[1] - task.tokens[0] or self.state.workload.tokens
         return (self.state.samples, tokens, self.state.hidden)
 
     def reduced_place(self, task: Task) -> str:
-        """The output, or on the way back what has entered."""
+        """The output; on the way back, the input."""
         return f"{self.block}.out" if task.payload is Payload.ACTIVATION else f"{self.block}.in"

@@ -13,7 +13,7 @@ class EmbeddingComputation:
         self.shard, self.state = shard, state
 
     def forward(self, task: Task) -> None:
-        """Ids of own tokens to the first hidden state."""
+        """Turn the ids of the own tokens into the first hidden state."""
         state, m = self.state, pass_of(task)
         first, stop = task.tokens if task.tokens[1] else (0, state.workload.tokens)
         if state.workload.new_tokens and m:
@@ -25,7 +25,7 @@ class EmbeddingComputation:
         state.passes[m] = PassState(residual=hidden, normed=hidden)
 
     def backward(self, task: Task) -> None:
-        """End the pass: the gradients of both readers of the embedding add up."""
+        """End the pass, with the sum of the gradients of both readers of the embedding."""
         residual, read = self.state.passes[pass_of(task)].residual_gradient, self.state.input_gradient(task)
         del self.state.passes[pass_of(task)]
         gradients = [gradient for gradient in (residual, read) if gradient is not None]

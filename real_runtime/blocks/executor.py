@@ -23,7 +23,7 @@ from real_runtime.blocks.head import HeadComputation, choose
 from real_runtime.blocks.mlp import MlpComputation
 from real_runtime.blocks.rank_state import RankState, block_of, part_of
 from real_runtime.blocks.shards import cut
-from real_runtime.blocks.tensor_store import Place, place_of
+from real_runtime.blocks.tensor_store import TensorPlace, place_of
 from real_runtime.blocks.trained_weights import BlockWeights
 from real_runtime.job import Job
 from real_runtime.models import build_layers
@@ -108,7 +108,7 @@ class BlockExecutor:
             assert self.weights is not None
             return self.weights.shared_gradients
         place = self.exchanging[block_of(task)].reduced_place(task)
-        return self.state.store.own(Place(task.micro_batch, place, Payload.PARTIAL), None)
+        return self.state.store.own(TensorPlace(task.micro_batch, place, Payload.PARTIAL), None)
 
     def loss(self) -> float:
         """This rank's part of the batch's loss; where ranks divide the vocabulary, that of the first one is all."""

@@ -9,14 +9,14 @@ from real_runtime.blocks.shards.parts import MlpShard
 
 
 class MlpComputation(DividedBlock):
-    """Own columns of an MLP."""
+    """One MLP on one rank, which computes its own columns."""
 
     def __init__(self, block: str, shard: MlpShard, state: RankState) -> None:
         super().__init__(block, state)
         self.shard = shard
 
     def forward(self, task: Task) -> None:
-        """The whole MLP, or the part of it that the task names, of one tile."""
+        """Compute the whole MLP, or the part that the task names for one tile."""
         inner = self.state.passes[pass_of(task)].inner
         match part_of(task):
             case "in":

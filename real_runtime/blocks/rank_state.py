@@ -15,7 +15,7 @@ from torch import Tensor
 from edgesim.model import BlockKind
 from edgesim.schedule import Op, Payload, Task
 from real_runtime.blocks.autograd_segments import AutogradSegments, Key
-from real_runtime.blocks.tensor_store import Place, TensorStore, piece, place_of
+from real_runtime.blocks.tensor_store import TensorPlace, TensorStore, piece, place_of
 from real_runtime.data import Source
 from real_runtime.job import Job
 
@@ -80,41 +80,41 @@ class RankState:
         return self.segments.run(_key_of(task), work, *inputs)
 
     def back(self, task: Task, *gradients: Tensor | None) -> list[Tensor | None]:
-        """Compute backward what :meth:`run` has computed; the gradients of its inputs."""
+        """Go back through what :meth:`run` has computed; return the gradients of its inputs."""
         return self.segments.back(_key_of(task), *gradients)
 
     def put_out(self, task: Task, block: str, partial: Tensor) -> None:
         """Keep what an attention or MLP puts out: a partial sum, of a tile or of all tokens."""
         m = pass_of(task)
-        self.store.keep(Place(m, f"{block}.out", Payload.PARTIAL), partial, task.tile)
+        self.store.keep(TensorPlace(m, f"{block}.out", Payload.PARTIAL), partial, task.tile)
         self.passes[m].behind = block
 
     def put_back(self, task: Task, place: str, gradient: Tensor | None) -> None:
         """Keep the gradient of what an attention, MLP or head has read: a partial sum."""
         assert gradient is not None
         m = pass_of(task)
-        self.store.keep(Place(m, place, Payload.PARTIAL), gradient)
+        self.store.keep(TensorPlace(m, place, Payload.PARTIAL), gradient)
         self.passes[m].entered = place
 
     def branch(self, task: Task) -> Tensor | None:
-        """What the last attention or MLP put out, complete, for the tokens of a task."""
+        """The complete output of the last attention or MLP for the tokens of a task; None before the first."""
         m = pass_of(task)
         if not (behind := self.passes[m].behind):
             return None
-        whole = self.store.whole(Place(m, f"{behind}.out", Payload.TILE))
+        whole = self.store.whole(TensorPlace(m, f"{behind}.out", Payload.TILE))
         return self.own_sum(m, f"{behind}.out", task.tokens) if whole is None else whole
 
     def input_gradient(self, task: Task) -> Tensor | None:
-        """The complete gradient of what the next attention, MLP or head has read."""
+        """The complete gradient of what the next attention, MLP or head has read; None if none has."""
         m = pass_of(task)
         if not (entered := self.passes[m].entered):
             return None
-        whole = self.store.whole(Place(m, entered, Payload.GRADIENT))
+        whole = self.store.whole(TensorPlace(m, entered, Payload.GRADIENT))
         return self.own_sum(m, entered, task.tokens) if whole is None else whole
 
     def own_sum(self, m: int, place: str, tokens: tuple[int, int]) -> Tensor:
-        """The own tile of what is partial at a place, and all that came for it."""
-        return self.store.sum(Place(m, place, Payload.PARTIAL), self.me, tokens)
+        """The sum of the own tile's partial sums at a place: this rank's and all that arrived."""
+        return self.store.sum(TensorPlace(m, place, Payload.PARTIAL), self.me, tokens)
 
     def labels(self, task: Task) -> Tensor:
         """The targets of a task's tokens."""
@@ -123,18 +123,18 @@ class RankState:
 
 
 def block_of(task: Task) -> str:
-    """``encoder.0/mlp`` of a task of the part ``encoder.0/mlp.in``."""
+    """A task's block: ``encoder.0/mlp`` where it computes the part ``encoder.0/mlp.in``."""
     layer, _, rest = task.block.partition("/")
     return f"{layer}/{rest.partition('.')[0]}"
 
 
 def part_of(task: Task) -> str:
-    """``in`` of a task of the part ``encoder.0/mlp.in``; "" of a task of a whole block."""
+    """A task's part of a block: ``in`` where it computes ``encoder.0/mlp.in``; "" for a whole block."""
     return task.block.partition("/")[2].partition(".")[2]
 
 
 def pass_of(task: Task) -> int:
-    """Its micro-batch, or the number of its generating pass."""
+    """A task's micro-batch, or the number of its generating pass."""
     assert task.micro_batch is not None, f"{task}: belongs to a micro-batch"
     return task.micro_batch
 

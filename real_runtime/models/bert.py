@@ -63,7 +63,7 @@ def _config(hyper: Mapping[str, Any]) -> BertConfig:
 
 
 def hyper_of(config: BertConfig) -> dict[str, Any]:
-    """The zoo's hyper-parameters of a checkpoint. Raises ValueError for one that is no plain BERT."""
+    """Translate a checkpoint's configuration to the zoo's. Raises ValueError unless it is a plain BERT."""
     if config.is_decoder:
         raise ValueError("is_decoder=true: the zoo's BERT is an encoder")
     return {

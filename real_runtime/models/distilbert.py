@@ -76,7 +76,7 @@ def _config(hyper: Mapping[str, Any]) -> DistilBertConfig:
 
 
 def hyper_of(config: DistilBertConfig) -> dict[str, Any]:
-    """The zoo's hyper-parameters of a checkpoint."""
+    """Translate a checkpoint's configuration to the zoo's hyper-parameters."""
     return {
         "layers": config.n_layers,
         "hidden": config.dim,

@@ -75,7 +75,7 @@ def _config(hyper: Mapping[str, Any]) -> GPT2Config:
 
 
 def hyper_of(config: GPT2Config) -> dict[str, Any]:
-    """The zoo's hyper-parameters of a checkpoint. Raises ValueError for one that is no plain GPT-2."""
+    """Translate a checkpoint's configuration to the zoo's. Raises ValueError unless it is a plain GPT-2."""
     if config.scale_attn_by_inverse_layer_idx or not config.scale_attn_weights:
         raise ValueError("its attention is not scaled by the head's size alone, as the zoo's GPT-2 is")
     return {

@@ -79,7 +79,7 @@ def _config(hyper: Mapping[str, Any]) -> LlamaConfig:
 
 
 def hyper_of(config: LlamaConfig) -> dict[str, Any]:
-    """The zoo's hyper-parameters of a checkpoint. Raises ValueError for one that is no plain Llama."""
+    """Translate a checkpoint's configuration to the zoo's. Raises ValueError unless it is a plain Llama."""
     rotary = (config.rope_parameters or {})["rope_type"]
     if rotary not in _ROTARY:
         raise ValueError(f"rotary positions of type {rotary} change with the length (known: {', '.join(_ROTARY)})")

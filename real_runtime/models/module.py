@@ -38,7 +38,7 @@ def layer_names(hyper: Mapping[str, Any]) -> list[str]:
 
 
 def chain(hyper: Mapping[str, Any]) -> Chain:
-    """All layers with their names. Raises ValueError, which says what to change, for what is no chain."""
+    """All layers with their names. Raises ValueError, which says what to change, for anything that is not a chain."""
     made = _named(hyper, "factory")(**hyper["arguments"])
     where = f"{hyper['file']}:{hyper['factory']}"
     layers = _join(_children(made, where), where)
@@ -51,7 +51,7 @@ def _children(made: object, where: str) -> Sequence[tuple[str, nn.Module]]:
         method = getattr(made, "layers", None)
         if method is None or isinstance(method, nn.Module) or not callable(method):
             raise ValueError(
-                f"{where} gives a {type(made).__name__}, which is no chain (give an nn.Sequential or a list of "
+                f"{where} gives a {type(made).__name__}, which is not a chain (give an nn.Sequential or a list of "
                 f"modules, or give it a method layers() -> list[nn.Module])"
             )
         made = method()
@@ -157,7 +157,7 @@ def file_hash(path: Path) -> str:
 def _import(path: Path, digest: str) -> ModuleType:
     spec = spec_from_file_location(f"{path.stem}_{digest[:12]}", path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is no Python file (its name must end in .py)")
+        raise ValueError(f"{path} is not a Python file (its name must end in .py)")
     file = module_from_spec(spec)
     sys.modules[spec.name] = file  # dataclasses look their module up
     sys.path.insert(0, str(path.parent.resolve()))  # as Python does for a script: its neighbours can be imported

@@ -73,7 +73,7 @@ def _config(hyper: Mapping[str, Any]) -> OPTConfig:
 
 
 def hyper_of(config: OPTConfig) -> dict[str, Any]:
-    """The zoo's hyper-parameters of a checkpoint. Raises ValueError for OPT-350M and others of another shape."""
+    """Translate a checkpoint's configuration to the zoo's. Raises ValueError for other shapes, as OPT-350M's."""
     if not config.do_layer_norm_before or config.word_embed_proj_dim != config.hidden_size:
         raise ValueError("the zoo's OPT has norms before attention and words as wide as the model, unlike OPT-350M")
     if config._remove_final_layer_norm or not (config.enable_bias and config.layer_norm_elementwise_affine):

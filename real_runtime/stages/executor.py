@@ -38,7 +38,7 @@ class StageExecutor:
             self.inputs, self.targets = self.source.batch(iteration)
 
     def loss(self) -> float:
-        """This rank's part of the batch's loss; 0 but on the last stage."""
+        """This rank's part of the batch's loss; 0 except on the last stage."""
         return 0.0 if self.stage is None else self.stage.loss
 
     def reduced(self, task: Task) -> Tensor:
@@ -47,7 +47,7 @@ class StageExecutor:
         return self.stage.flat_gradients
 
     def results(self) -> dict[str, Tensor]:
-        """The stage's parameters by name, ``<layer>.<name in the layer>``; of inference, the last stage's logits."""
+        """The stage's parameters as ``<layer>.<name in the layer>``; after inference, the last stage's logits."""
         assert self.stage is not None
         if not self.stage.training:
             return (
@@ -64,7 +64,7 @@ class StageExecutor:
         return slice(start + self.samples[0], start + self.samples[1])
 
     def kind(self, task: Task) -> Hashable:
-        """The same operation, on as many samples: a rank computes one stage."""
+        """The operation and the number of samples: a rank computes one stage."""
         return (task.op, task.layers, task.samples[1] - task.samples[0])
 
     def compute(self, task: Task) -> None:

@@ -39,13 +39,13 @@ _HINTS = {Failure.DEADLINE: " (all ranks are alive: the link between them is dow
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with this very package on the path: a rank may start in another folder."""
+    """Our environment, with this very package on the path: a rank may start in another folder."""
     here = str(Path(__file__).resolve().parents[2])
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))}
 
 
 class Health(Enum):
-    """How a rank's process is."""
+    """Whether a rank's process is well, as seen from outside."""
 
     RUNNING = auto()
     STOPPED = auto()  # held by the operating system (SIGSTOP)
@@ -97,7 +97,7 @@ class RankProcess:
             pass  # it has ended; its exit code tells why
 
     def health(self) -> Health:
-        """How the process is, as the operating system and its heartbeats tell."""
+        """Judge the process by the operating system's word and its heartbeats."""
         if self.process.poll() is not None:
             return Health.ENDED
         silent_s = time.monotonic() - self.heard_s
@@ -107,7 +107,7 @@ class RankProcess:
         return Health.SILENT if silent_s > limit_s else Health.RUNNING
 
     def ending(self) -> str:
-        """How a process that has ended did so: its signal or exit code."""
+        """The signal or exit code of a process that has ended, as text."""
         code = self.process.returncode
         # A wrapper that enters namespaces repeats its child's signal, or adds 128 to it.
         number = -code if code < 0 else code - 128 if code > 128 else 0
@@ -196,7 +196,7 @@ class Coordinator:
         return RunError(self._cause(errors))
 
     def _cause(self, errors: dict[int, dict[str, Any]]) -> str:
-        """The likeliest: a process that ended, then a rank's own failure, a silent process, and last a wait in vain."""
+        """The likeliest cause: an ended process, then a rank's own failure, a silent process, and last a vain wait."""
         return (
             self._ended()
             or self._failed(errors, Failure.OUT_OF_MEMORY)
@@ -216,7 +216,7 @@ class Coordinator:
         return None
 
     def _failed(self, errors: dict[int, dict[str, Any]], failure: Failure) -> str | None:
-        """What the first rank that reported this failure said."""
+        """The message of the first rank that reported this failure."""
         for number, error in sorted(errors.items()):
             if error["failure"] == failure:
                 at, message = error["task"] or self.ranks[number].now, error["message"]

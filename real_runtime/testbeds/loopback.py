@@ -1,4 +1,4 @@
-"""Hosts as plain processes on the loopback interface: works everywhere; ranks pace their own messages."""
+"""How are hosts emulated everywhere? As plain processes on the loopback interface; ranks pace their own messages."""
 
 import sys
 from collections.abc import Iterator, Sequence

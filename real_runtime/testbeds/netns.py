@@ -1,4 +1,4 @@
-"""Hosts as network namespaces on one bridge, each NIC shaped in both directions by a token bucket (tc TBF).
+"""How are hosts isolated? As network namespaces on one bridge; a token bucket (tc TBF) shapes each NIC both ways.
 
 A holder process owns private mount, network and process namespaces (and, without root, a user namespace). When it ends,
 for whatever reason, the kernel removes every namespace in it and kills every process in it. It ends when its standard

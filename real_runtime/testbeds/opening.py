@@ -60,7 +60,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
 
 
 def _joins(testbed: Testbed, rates: Sequence[float], store: str) -> dict[int, dict[str, Any]]:
-    """[rank] the command that lets it join the others."""
+    """[rank] The command that lets it join the others."""
     spec, hosts, ranks = testbed.spec, testbed.hosts, len(testbed.cluster.devices)
     return {
         rank: {
@@ -125,7 +125,7 @@ def core_fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: floa
 
 
 def _sustained_flop_per_s(device: Device) -> float:
-    """What the device reaches in a matrix product like that by which this machine is measured."""
+    """The rate that the device sustains in a matrix product like the one that measures this machine."""
     return device.flop_per_s * device.efficiency_at(BlockKind.MLP, MATRIX_FLOP)
 
 

@@ -102,7 +102,7 @@ class Testbed:
         )
 
     def _known(self, rank: int, rehearsed: Profile | None) -> list[dict[str, Any]]:
-        """Rows of what a host is to take for its work; nothing where a quota decides, not dilation."""
+        """Rows that say how long a host is to take for its work; none where a quota slows it down, not dilation."""
         if rehearsed is None or self.spec.cpu_quota:
             return []
         own = (point for point in rehearsed.points if point.device == self.cluster.devices[rank].name)
@@ -152,7 +152,7 @@ class Testbed:
         return Profile(model=job.model.name, origin=Origin.MEASURED, source=source, points=made)
 
     def _statistic(self, rank: int) -> Statistic:
-        """What of a computation's repeats the profile keeps: what the host takes for it in a run."""
+        """What the profile keeps of a computation's repeats: the time that the host takes for it in a run."""
         if self.spec.cpu_quota:
             return Statistic.MEAN
         return Statistic.LEAST if self.fractions[rank] < 1 else Statistic.MEDIAN

@@ -13,7 +13,7 @@ _EXACTLY = ("forward_flop", "backward_flop", "weight_flop", "output_bytes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What one layer costs at one size, or of how many (FLOP or bytes)."""
+    """What one layer costs at one size (FLOP or bytes)."""
 
     forward_flop: int
     backward_flop: int
@@ -30,7 +30,7 @@ _Polynomial = tuple[Fraction, Fraction, Fraction]  # in tokens
 
 
 def fit(where: str, counted: Mapping[_Size, Costs], check: Costs, checked: _Size) -> dict[str, Cost]:
-    """A polynomial for every cost, through all sizes counted, that gives what the further size costs."""
+    """Fit a polynomial to every cost, through all sizes counted. Raises ValueError if it misses the check."""
     fits = {}
     for name, expected in asdict(check).items():
         alone, each = _exact({size: getattr(costs, name) for size, costs in counted.items()})
@@ -38,11 +38,13 @@ def fit(where: str, counted: Mapping[_Size, Costs], check: Costs, checked: _Size
         predicted = sum((alone[power] + samples * each[power]) * tokens**power for power in range(3))
         if predicted != expected:
             raise ValueError(
-                f"{where}: {name} is no polynomial in samples and tokens: {samples} samples of {tokens} tokens "
+                f"{where}: {name} is not a polynomial in samples and tokens: {samples} samples of {tokens} tokens "
                 f"cost {expected}, fitted were {float(predicted):g}"
             )
         if any(alone[1:]) and name in _EXACTLY:
-            raise ValueError(f"{where}: {name} grows with tokens whatever the samples, for which a table has no term")
+            raise ValueError(
+                f"{where}: {name} grows with the tokens even without samples, which a table cannot express"
+            )
         # Of bytes, what all samples share (position ids, a mask) counts for each: a little too much.
         fits[name] = Cost(
             fixed=float(alone[0]),

@@ -19,7 +19,7 @@ from real_runtime.tracing.op_counter import INPUT, OUTPUT, Counts, count
 def trace(name: str, arch_name: str, hyper: Mapping[str, Any], tokens: Sequence[int] = ()) -> Model:
     """The model's layer table. ``tokens`` holds three sequence lengths; none for a model without sequences.
 
-    Raises ValueError, naming the layer, if a cost is no polynomial in samples and tokens.
+    Raises ValueError, naming the layer, if a cost is not a polynomial in samples and tokens.
     """
     shell = Model(name=name, architecture=arch_name, hyper=hyper, layers=())
     arch = architecture(shell)
@@ -90,7 +90,7 @@ def _loss(model: Model, arch: Architecture, tokens: int, output: Tensor) -> Tens
 
 
 def count_boundaries_once(counted: Sequence[tuple[Counts, Counts]]) -> None:
-    """A tensor that two neighbours keep counts in the one that takes it in, also when that one is frozen."""
+    """Count a tensor that two neighbouring layers keep in the layer that reads it, also when that one is frozen."""
     for (whole, frozen), (next_whole, next_frozen) in pairwise(counted):
         if OUTPUT in whole.kept and INPUT in next_whole.kept:
             del whole.kept[OUTPUT]

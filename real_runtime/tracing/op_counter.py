@@ -80,7 +80,7 @@ def count(
 
 
 def _kind(forward: "_Counter", module: nn.Module) -> BlockKind:
-    """By the operation of the most FLOPs; by its modules, if there is none."""
+    """The kind of the operation with the most FLOPs; without any, the kind of the modules."""
     if forward.flops:
         op = max(forward.flops, key=lambda op: forward.flops[op])
         if any(str(op).startswith(("aten._scaled_dot", "aten.bmm", "aten.baddbmm")) for op in forward.flops):
@@ -91,7 +91,7 @@ def _kind(forward: "_Counter", module: nn.Module) -> BlockKind:
 
 
 class _Counter:
-    """FLOPs by operation and bytes touched of what runs within it."""
+    """Counts FLOPs by operation, and bytes touched, of everything that runs within it."""
 
     def __enter__(self) -> "_Counter":
         self._flops = FlopCounterMode(display=False, custom_mapping=_CORRECTED)

@@ -70,13 +70,9 @@ def trace_file(
     file = Path(path).resolve()
     if not file.is_file():
         raise ValueError(f"no such file: {path} (say FILE.py:FUNCTION)")
-    hyper = {
-        "file": str(file),
-        "sha256": module.file_hash(file),
-        "factory": factory,
-        "arguments": dict(arguments or {}),
-    }
-    hyper |= {name: size for name in ("resolution", "vocabulary") if (size := getattr(inputs, name))}
+    hyper: dict[str, Any] = {"file": str(file), "sha256": module.file_hash(file)}
+    hyper |= {"factory": factory, "arguments": dict(arguments or {})}
+    hyper |= {key: size for key in ("resolution", "vocabulary") if (size := getattr(inputs, key))}
     sequences = module.takes_tokens(hyper)
     if inputs.tokens and not sequences:
         raise ValueError(f"{place} reads no sequences, so --tokens means nothing (leave it out, or give --vocabulary)")

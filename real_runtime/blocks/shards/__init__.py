@@ -64,7 +64,7 @@ def cut(
 
 
 def _blocks(model: Model) -> Mapping[str, Callable[[Any], Any]]:
-    """What the family's file says."""
+    """The weights of every block, as the family's file names them."""
     if model.architecture not in FAMILIES:
         raise ValueError(
             f"the runtime cannot cut {model.name} by heads, columns or tokens: it is a {model.architecture} "
@@ -76,7 +76,9 @@ def _blocks(model: Model) -> Mapping[str, Callable[[Any], Any]]:
 
 def _within(units: Range | None, splits: int, name: str) -> Range | None:
     if units is not None and not 0 <= units[0] < units[1] <= splits:
-        raise ValueError(f"{name}: {units[0]} .. {units[1]} is no part of 0 .. {splits} (give the rank a share of it)")
+        raise ValueError(
+            f"{name}: {units[0]} .. {units[1]} is not a range within 0 .. {splits} (give the rank a share of the block)"
+        )
     return units
 
 
