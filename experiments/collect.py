@@ -64,8 +64,8 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     rows = [simulated]
     if "measured.makespan_s" in runs:
         real = runs[runs["measured.makespan_s"].notna()]
-        found = {name: real.get(f"measured.{name}") for name in outcome[1:]} | {COMPUTED_ONCE: None}
-        rows.append(real.assign(player="measured", **found))
+        measured = {name: real.get(f"measured.{name}") for name in outcome[1:]} | {COMPUTED_ONCE: None}
+        rows.append(real.assign(player="measured", **measured))
         rows = [part.assign(energy_from=part["player"] + " times") for part in rows]
     columns = [*WHICH, *varied, "player", *outcome, *(PROVENANCE if len(rows) == 1 else PROVENANCE_OF_BOTH)]
     table = pd.concat([part.assign(**varied)[columns] for part in rows], ignore_index=True)

@@ -33,18 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.top < 1:
             raise ValueError(f"--top is {args.top}, and must show at least one line (--top 20)")
         first, second = read(args.a, args.b)
-        found = compare(first, second, args)
+        parts = compare(first, second, args)
     except (ValueError, OSError) as mistake:
         parser.error(" ".join(str(mistake).split()))
     console = Console(highlight=False)
     console.print(Text(f"A: {args.a}\nB: {args.b}", overflow="fold"))
-    for part, entries in found.items():
+    for part, entries in parts.items():
         console.print(differences_table(entries, title=part, top=args.top) if entries else Text(f"{part}: equal"))
     for column in () if args.a.is_dir() else strangers(first["table"], second["table"], ignore=args.ignore):
         console.print(
             Text(f"No row of A is in B: no {column} is the same (--ignore {column} matches them without it).")
         )
-    return int(any(entries for part, entries in found.items() if part != VERSIONS))
+    return int(any(entries for part, entries in parts.items() if part != VERSIONS))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -83,7 +84,7 @@ def compete(cfg: DictConfig, setup: Setup, testbed: Testbed, progress: Progress)
     for name, way in cfg.demo.items():
         progress.update(task, description=f"playing {name}")
         strategy = strategy_named(way.strategy)
-        groups = OmegaConf.to_container(way.groups) if OmegaConf.is_config(way.groups) else way.groups
+        groups: Any = OmegaConf.to_container(way.groups) if OmegaConf.is_config(way.groups) else way.groups
         plan = exhaustive(
             setup.problem, groups=groups, depth=Depth(way.depth), evaluate=partial(setup.seconds, strategy=strategy)
         )

@@ -52,14 +52,14 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
 
 def latency_by_place(rows: Iterable[Row]) -> Latencies:
     """Seconds of every run, by player, place and method."""
-    found: Latencies = {player: defaultdict(dict) for player in PLAYERS}
+    latencies: Latencies = {player: defaultdict(dict) for player in PLAYERS}
     for row in rows:
-        by_method = found[str(row["player"])][environment(row), str(row["model"])]
+        by_method = latencies[str(row["player"])][environment(row), str(row["model"])]
         method, seconds = str(row["method"]), row["latency_s"] if row["status"] == "done" else None
         if method in by_method:
             raise ValueError(f"two runs of {method} of {row['model']} in {environment(row)} (collect the study anew)")
         by_method[method] = None if seconds is None else float(seconds)
-    return found
+    return latencies
 
 
 def environment(row: Row) -> str:
@@ -70,12 +70,12 @@ def environment(row: Row) -> str:
 
 def gains(latencies: Mapping[Place, Mapping[str, float | None]], *, over: str) -> Gains:
     """The method's latency over Galaxy's, where both were asked for."""
-    found: Gains = defaultdict(dict)
+    by_place: Gains = defaultdict(dict)
     for (where, model), by_method in latencies.items():
         if {OURS, over} <= by_method.keys():
             theirs, ours = by_method[over], by_method[OURS]
-            found[where][model] = None if theirs is None or ours is None else theirs / ours
-    return found
+            by_place[where][model] = None if theirs is None or ours is None else theirs / ours
+    return by_place
 
 
 def validation(latencies: Latencies) -> dict[str, float | int | None]:
@@ -95,7 +95,7 @@ def validation(latencies: Latencies) -> dict[str, float | int | None]:
     }
 
 
-def read(results: Path) -> list[Row]:
+def read(results: Path) -> Sequence[Row]:
     """The rows of both studies. Raises ValueError if the simulated one has no table."""
     rows = records(read_table(table_path(results, SIMULATED), needs=_NEEDS))
     kept = (path for study in MEASURED if (path := table_path(results, study)).exists())
@@ -110,14 +110,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the tables (default: results)")
     asked = parser.parse_args(arguments)
     try:
-        found = summary(read(asked.results))
+        numbers = summary(read(asked.results))
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     path = asked.results / "galaxy" / "summary.json"
-    write_text(path, json.dumps(found, indent=2) + "\n")
+    write_text(path, json.dumps(numbers, indent=2) + "\n")
     record(path.parent, [path.name], made(command("experiments.galaxy")))
-    print(f"{path}: {len(found['overlap_gain_simulated'])} environments, {found['validation']['runs']} runs validated")
+    print(
+        f"{path}: {len(numbers['overlap_gain_simulated'])} environments, {numbers['validation']['runs']} runs validated"
+    )
     return 0
 
 

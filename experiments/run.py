@@ -17,7 +17,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -59,8 +59,10 @@ def run(cfg: DictConfig) -> float:
     metrics = [setup.measure(trace) for trace in traces]
     row = side_by_side(plan, prediction(prepared.setup.problem, plan, prepared.strategy), metrics)
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
+    losses = execution.losses if execution else ()
+    record = RunRecord(prepared=prepared, traces=traces, metrics=metrics, promised=row, losses=losses)
     with whole_folder(target) as folder:
-        _write(folder, cfg, prepared, traces, metrics, row, execution.losses if execution else ())
+        record.write(folder, cfg)
         save_network(folder / "network.json", setup.cluster.network)
         last = {trace.player: trace for trace in traces}
         series(list(last.values()), setup).to_csv(folder / "series.csv", index=False)
@@ -70,31 +72,34 @@ def run(cfg: DictConfig) -> float:
     return metrics[-1].makespan_s
 
 
-def _write(
-    folder: Path,
-    cfg: DictConfig,
-    prepared: Prepared,
-    traces: Sequence[Trace],
-    metrics: Sequence[Metrics],
-    row: SideBySide,
-    losses: Sequence[float],
-) -> None:
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-    (folder / "plan.json").write_text(prepared.plan.to_json())
-    (folder / "schedule.txt").write_text(prepared.schedule.to_text())
-    last = {trace.player: trace for trace in traces}
-    for player, trace in last.items():
-        (folder / f"{player}.jsonl").write_text(trace.to_lines())
-    save_perfetto(folder / "trace.perfetto.json", last.values())
-    figures = {
-        "seed": cfg.seed,
-        "schedule": prepared.schedule.hash,
-        "plan": row.to_dict(),
-        "losses": list(losses),
-        "iterations": [m.to_dict() for m in metrics],
-    }
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
-    (folder / "versions.json").write_text(json.dumps(versions() | {"seed": cfg.seed}, indent=2) + "\n")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """All that came of a run, the simulated iteration first, for its folder."""
+
+    prepared: Prepared
+    traces: Sequence[Trace]
+    metrics: Sequence[Metrics]
+    promised: SideBySide
+    losses: Sequence[float]
+
+    def write(self, folder: Path, cfg: DictConfig) -> None:
+        """The configuration, the plan, the schedule, the last trace of each player, and the figures."""
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        (folder / "plan.json").write_text(self.prepared.plan.to_json())
+        (folder / "schedule.txt").write_text(self.prepared.schedule.to_text())
+        last = {trace.player: trace for trace in self.traces}
+        for player, trace in last.items():
+            (folder / f"{player}.jsonl").write_text(trace.to_lines())
+        save_perfetto(folder / "trace.perfetto.json", last.values())
+        figures = {
+            "seed": cfg.seed,
+            "schedule": self.prepared.schedule.hash,
+            "plan": self.promised.to_dict(),
+            "losses": list(self.losses),
+            "iterations": [each.to_dict() for each in self.metrics],
+        }
+        (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+        (folder / "versions.json").write_text(json.dumps(versions() | {"seed": cfg.seed}, indent=2) + "\n")
 
 
 def folder_name(overrides: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ plans; the first iteration of each plan warms up and is not counted. Writes to r
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -23,6 +23,7 @@ import edgesim.strategies
 from edgesim.errors import EdgesimError, RunError
 from edgesim.plan import Depth, Plan, make_stages
 from edgesim.strategies import Strategy
+from edgesim.trace import Trace
 from experiments.analysis.fidelity import ITERATION, FidelityRow, rows, summary, to_csv
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
 from experiments.configuration.command_line import run_command, suggestion
@@ -35,7 +36,9 @@ from experiments.execution.testbed_jobs import execute, make_job
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
 from experiments.tables.fidelity import fidelity_table
+from real_runtime.job import Job
 from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.testbed import Testbed
 
 
 def validate(cfg: DictConfig) -> None:
@@ -76,7 +79,9 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
         for label, (strategy_name, plan) in entries.items():
             progress.update(task, description=f"{name}: {label}")
             try:
-                table += play_both(setup, testbed, label, strategy_name, plan, cfg, iterations)
+                schedule = strategy_named(strategy_name)(plan, setup.model, setup.workload)
+                simulated, measured = play_both(setup, testbed, make_job(cfg, setup, schedule, iterations))
+                table += rows(strategy=strategy_name, plan=label, simulated=simulated, measured=measured)
             except EdgesimError as error:
                 table.append(FidelityRow(strategy=strategy_name, plan=label, kind=ITERATION, reason=str(error)))
                 if isinstance(error, RunError):  # the testbed may be broken: the next plan gets a fresh one
@@ -88,14 +93,9 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
     return name, table, summary(table) | facts | {"testbed": testbed.description}
 
 
-def play_both(
-    setup: Setup, testbed: Any, label: str, strategy_name: str, plan: Plan, cfg: DictConfig, iterations: int
-) -> list[FidelityRow]:
-    """The plan's schedule simulated and executed; the first executed iteration is dropped."""
-    schedule = strategy_named(strategy_name)(plan, setup.model, setup.workload)
-    simulated = setup.simulate(schedule)
-    measured = execute(testbed, make_job(cfg, setup, schedule, iterations)).traces
-    return rows(strategy=strategy_name, plan=label, simulated=simulated, measured=measured)
+def play_both(setup: Setup, testbed: Testbed, job: Job) -> tuple[Trace, Sequence[Trace]]:
+    """The job's schedule simulated, and executed; the first executed iteration is dropped."""
+    return setup.simulate(job.schedule), execute(testbed, job).traces
 
 
 def plans_of(cfg: DictConfig, setup: Setup) -> dict[str, tuple[str, Plan]]:

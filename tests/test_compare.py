@@ -84,7 +84,7 @@ def test_the_order_of_rows_and_columns_does_not_matter(a: DataFrame, b: DataFram
 def test_a_tolerance_hides_small_changes_and_nothing_else(a: DataFrame, b: DataFrame, tolerance: float) -> None:
     everything = differences(a, b)
     hidden = {said(entry) for entry in everything} - {said(entry) for entry in differences(a, b, tolerance=tolerance)}
-    assert hidden == {said(entry) for entry in everything if entry.is_numeric and entry.size <= tolerance}
+    assert hidden == {said(entry) for entry in everything if entry.numbers and entry.size <= tolerance}
 
 
 @repeatable

@@ -34,25 +34,28 @@ class Difference:
     @property
     def relative(self) -> float | None:
         """The change over the amount before; None unless both are numbers."""
-        if not self.is_numeric:
+        if (numbers := self.numbers) is None:
             return None
-        change = self.after - self.before
-        finite = self.before and math.isfinite(self.before)
-        return change / abs(self.before) if finite else math.copysign(math.inf, change)
+        before, after = numbers
+        finite = before and math.isfinite(before)
+        return (after - before) / abs(before) if finite else math.copysign(math.inf, after - before)
 
     @property
     def size(self) -> float:
         """How far apart, in either direction: what the worst is judged by."""
-        if not self.is_numeric:
+        if (numbers := self.numbers) is None:
             return math.inf if self.before is None or self.after is None else 0.0
-        if math.isinf(self.before) or math.isinf(self.after):
+        if any(math.isinf(each) for each in numbers):
             return math.inf
-        return abs(self.after - self.before) / max(abs(self.before), abs(self.after))
+        before, after = numbers
+        return abs(after - before) / max(abs(before), abs(after))
 
     @property
-    def is_numeric(self) -> bool:
-        """Whether both sides are numbers."""
-        return isinstance(self.before, int | float) and isinstance(self.after, int | float)
+    def numbers(self) -> tuple[float, float] | None:
+        """Both sides, if both are numbers."""
+        if isinstance(self.before, int | float) and isinstance(self.after, int | float):
+            return self.before, self.after
+        return None
 
 
 def differences(
@@ -78,17 +81,17 @@ def differences(
     before, after = (_by_identity(table, columns, name) for table, name in zip((a, b), names, strict=True))
     words = _words(columns, [*before, *after])
     compared = {*a.columns} & {*b.columns} & {*results} - {*ignore}
-    found = [
+    entries = [
         Difference(row=words[key], column=name, before=before[key][name], after=after[key][name])
         for key in before
         for name in compared
         if key in after and before[key][name] != after[key][name]
     ]
-    found = [entry for entry in found if not entry.is_numeric or entry.size > tolerance]
-    found += [_one_sided(words[key], ROW, first=key in before) for key in before.keys() ^ after.keys()]
+    entries = [entry for entry in entries if entry.numbers is None or entry.size > tolerance]
+    entries += [_one_sided(words[key], ROW, first=key in before) for key in before.keys() ^ after.keys()]
     lacking = ({*a.columns} ^ {*b.columns}) & {*results} - {*ignore}
-    found += [_one_sided(COLUMN, name, first=name in a.columns) for name in lacking]
-    return sorted(found, key=lambda entry: (-entry.size, entry.row, entry.column))
+    entries += [_one_sided(COLUMN, name, first=name in a.columns) for name in lacking]
+    return sorted(entries, key=lambda entry: (-entry.size, entry.row, entry.column))
 
 
 def strangers(a: DataFrame, b: DataFrame, *, ignore: Collection[str] = ()) -> list[str]:

@@ -131,6 +131,6 @@ def from_csv(text: str) -> list[FidelityRow]:
 def _row(line: Mapping[str, str]) -> FidelityRow:
     seconds = {key: float(line[key]) if line[key] else None for key in ("simulated_s", "measured_s", "spread", "error")}
     counts = {key: int(line[key]) for key in ("tasks", "iterations")}
-    return FidelityRow(
-        strategy=line["strategy"], plan=line["plan"], kind=line["kind"], reason=line["reason"], **counts, **seconds
-    )
+    texts = {key: line[key] for key in ("strategy", "plan", "kind", "reason")}
+    values: dict[str, Any] = {**texts, **counts, **seconds}
+    return FidelityRow(**values)

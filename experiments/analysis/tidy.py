@@ -113,7 +113,7 @@ def records(table: DataFrame) -> list[dict[str, Value]]:
 def _plain(value: object) -> Value:
     if isinstance(value, str | bool):
         return str(value) or None
-    return None if pd.isna(value) else value
+    return None if pd.isna(value) else value  # type: ignore[return-value]
 
 
 def telling(

@@ -60,7 +60,7 @@ def files_of(cfg: Config) -> dict[str, list[str]]:
     paths["planner"] = [planner.get("old")]  # the plan that was running before a loss
     if Handed.CONTENDERS in (planner.get("handed") or ()):
         paths["planner"] += map(str, planner_files(cfg["config_dirs"]))
-    return {noun: [path for path in found if path] for noun, found in paths.items()}
+    return {noun: [path for path in named if path] for noun, named in paths.items()}
 
 
 def _written_ns(path: str) -> tuple[str, int]:

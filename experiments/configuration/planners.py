@@ -26,7 +26,6 @@ from enum import StrEnum
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -109,7 +108,7 @@ class DeclaredPlanner:
     strategy: str | None
     purpose: Purpose | None
     place: float
-    contends: tuple[Mapping[str, Any], ...]
+    contends: tuple[DictConfig, ...]
     bench: tuple[BenchEntry, ...]
 
 
@@ -137,10 +136,11 @@ def contending_planners(cfg: Config) -> Iterator[ConfiguredPlanner]:
 
 
 def _configured(node: Config) -> ConfiguredPlanner:
-    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else dict(node)
-    assert isinstance(plain, dict), "a planner's file is a mapping"
-    handed = plain.pop("handed", None) or ()
-    return ConfiguredPlanner(function=build(plain), handed=tuple(Handed(name) for name in handed))
+    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    assert isinstance(plain, Mapping), "a planner's file is a mapping"
+    options = {str(name): value for name, value in plain.items() if name != "handed"}
+    handed = plain.get("handed") or ()
+    return ConfiguredPlanner(function=build(options), handed=tuple(Handed(name) for name in handed))
 
 
 def planner_files(folders: Sequence[str | Path] = ()) -> list[Path]:
@@ -182,7 +182,7 @@ def _declared(path: Path) -> DeclaredPlanner | None:
         strategy=says.get("strategy"),
         purpose=Purpose(says.purpose) if "purpose" in says else None,
         place=place,
-        contends=tuple(OmegaConf.to_container(each) for each in _entries(says, "contends")),
+        contends=tuple(_entries(says, "contends")),
         bench=tuple(_bench_entry(path.stem, each, plans[0], place) for each in _entries(says, "bench")),
     )
 

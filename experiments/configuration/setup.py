@@ -150,10 +150,10 @@ def _cluster(cfg: Config) -> Cluster:
     if calibrated is None:
         return cluster
     network = load_network(Path(calibrated))
-    meant, found = cluster.network.slowest_bytes_per_s, network.slowest_bytes_per_s
-    if not meant * _LEAST_OF_LINE_RATE <= found <= meant * _MOST_OF_LINE_RATE:
+    meant, measured = cluster.network.slowest_bytes_per_s, network.slowest_bytes_per_s
+    if not meant * _LEAST_OF_LINE_RATE <= measured <= meant * _MOST_OF_LINE_RATE:
         raise ValueError(
-            f"{calibrated} was measured at {mbit_per_s(found):.3g} Mbit/s, and network.rate is "
+            f"{calibrated} was measured at {mbit_per_s(measured):.3g} Mbit/s, and network.rate is "
             f"{mbit_per_s(meant):g} Mbit/s (set network.rate to the line rate at which it was calibrated)"
         )
     return replace(cluster, network=network)

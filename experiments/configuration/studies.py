@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from experiments.configuration.command_line import CONF
 
@@ -31,7 +31,8 @@ class Study:
 def studies(folders: Sequence[Path] = (CONF,)) -> Iterator[Study]:
     """All studies in these folders of configuration files, by file name."""
     for path in sorted(path for folder in folders for path in (folder / "experiment").glob("*.yaml")):
-        entries = OmegaConf.load(path).get("study")
+        cfg = OmegaConf.load(path)
+        entries = cfg.get("study") if isinstance(cfg, DictConfig) else None
         if entries is not None:
             yield Study(
                 experiment=path.stem,

@@ -133,5 +133,5 @@ def family(problem: Problem, plan: Plan) -> str | None:
 
 
 def _peak_bytes() -> int:
-    """Of this process, and of the largest process that it has waited for."""
+    """The peak memory of this process, and of the largest process that it has waited for."""
     return _KIB * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -54,10 +54,10 @@ def planner_regret(cfg: DictConfig) -> None:
     folder = Path(cfg.results) / "planner_bench"
     began_s, rates = perf_counter(), list(cfg.planner_regret.rates)
     for done, rate in enumerate(rates, 1):
-        found = measured_at(cfg, rate)
-        for _, plans in found.groupby(list(SETTING)):
+        measured = measured_at(cfg, rate)
+        for _, plans in measured.groupby(list(SETTING)):
             console.print(setting_table(plans))
-        figures = keep(folder, found)
+        figures = keep(folder, measured)
         left_s = (perf_counter() - began_s) / done * (len(rates) - done)
         console.print(f"rates measured: {done} of {len(rates)}; about {left_s / 60:.0f} minutes left")
     console.print(standings_table(figures))
@@ -73,15 +73,15 @@ def measured_at(cfg: DictConfig, rate: str) -> DataFrame:
         name = testbed_name(testbeds.testbed, nominal.cluster)
         progress.console.print(testbeds.testbed.description, soft_wrap=True)
         profile, network = calibrate(testbeds.testbed, nominal, cfg.calibration, progress)
-        found: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         for each in own:
             setup = read_setup(each)
             which = setting(testbeds.testbed.name, setup)
-            found += played(each, which, setup.calibrated(profile, network), testbeds, progress)
+            entries += played(each, which, setup.calibrated(profile, network), testbeds, progress)
     stem = f"{cfg.results}/profiles/planner_regret_{name}"
     profile.save(Path(f"{stem}.profile.json"))
     save_network(Path(f"{stem}.network.json"), network)
-    return table(found)
+    return table(entries)
 
 
 def played(
@@ -91,21 +91,21 @@ def played(
     name = f"{which['batch_samples']} samples by {which['micro_batch_samples']}"
     task = progress.add_task(f"{name}: planning", total=None)
     strategy: Strategy = build(cfg.strategy)
-    found = contenders(setup, strategy, contending_planners(cfg), keep=cfg.planner_regret.keep)
-    progress.update(task, total=sum(map(len, rounds(found, cfg.planner_regret))))
+    contending = contenders(setup, strategy, contending_planners(cfg), keep=cfg.planner_regret.keep)
+    progress.update(task, total=sum(map(len, rounds(contending, cfg.planner_regret))))
 
     def tell(contender: Contender) -> None:
         progress.update(task, description=f"{name}: {contender.planners[0]}")
 
-    tried = trials(found, testbeds, setup, strategy, cfg, tell=tell, advance=lambda: progress.advance(task))
+    tried = trials(contending, testbeds, setup, strategy, cfg, tell=tell, advance=lambda: progress.advance(task))
     progress.update(task, description=name)
-    return rows(which, setup, found, tried)
+    return rows(which, setup, contending, tried)
 
 
-def keep(folder: Path, found: DataFrame) -> dict[str, Any]:
+def keep(folder: Path, measured: DataFrame) -> dict[str, Any]:
     """Write what was measured beside what is there; the study so far, in numbers."""
     path = folder / MEASURED
-    whole = updated(read_table(path, needs=COLUMNS), found) if path.exists() else found
+    whole = updated(read_table(path, needs=COLUMNS), measured) if path.exists() else measured
     figures = measured_regret(whole)
     write_text(path, to_csv(whole))
     write_text(folder / REGRET, to_csv(by_planner(whole)))

@@ -53,18 +53,18 @@ def contenders(
         keep=keep,
         time_limit_s=_TIME_LIMIT_S,
     )
-    found: dict[object, Contender] = {}
+    by_stages: dict[object, Contender] = {}
     for name, plan in numbered([*proposals, Candidate(name=CHOICE, plan=chosen)]):
-        if (same := found.get(plan.stages)) is not None:
-            found[plan.stages] = replace(same, planners=(*same.planners, name))
+        if (same := by_stages.get(plan.stages)) is not None:
+            by_stages[plan.stages] = replace(same, planners=(*same.planners, name))
             continue
-        found[plan.stages] = Contender(
+        by_stages[plan.stages] = Contender(
             planners=(name,),
             plan=plan,
             analytic_s=iteration_s(problem, plan),
             simulated_s=setup.seconds(plan, strategy),
         )
-    return list(found.values())
+    return list(by_stages.values())
 
 
 def numbered(proposals: list[Candidate]) -> list[tuple[str, Plan]]:

@@ -36,14 +36,14 @@ def setting_table(plans: DataFrame) -> Table:
     return out
 
 
-def standings_table(found: dict[str, Any]) -> Table:
+def standings_table(study: dict[str, Any]) -> Table:
     """All planners, the smallest median regret first."""
     out = _table(
         "measured regret over the best executed plan", ("planner",), ("executed", "skipped", "median", "worst")
     )
     never = float("inf")
     planners = sorted(
-        found["planners"].items(),
+        study["planners"].items(),
         key=lambda item: (never if item[1]["median"] is None else item[1]["median"], item[0] != CHOICE, item[0]),
     )
     for name, mine in planners:
@@ -54,14 +54,14 @@ def standings_table(found: dict[str, Any]) -> Table:
     return out
 
 
-def verdict(found: dict[str, Any]) -> str:
+def verdict(study: dict[str, Any]) -> str:
     """The study in three sentences."""
     return (
-        f"Settings: {found['settings']}. The plan of {found['of']} is {_share(found['median'])} slower than the best "
-        f"of all executed ones in the median, {_share(found['worst'])} at worst. Two runs of the same plan are "
-        f"{_share(found['spread'])} apart in the median, {_share(found['worst_spread'])} at worst. "
-        f"{found['plans_executed']} plans were executed, {found['plans_skipped']} were skipped; the simulator is off "
-        f"by {_share(found['median_abs_error'])} in the median, {_share(found['worst_abs_error'])} at worst."
+        f"Settings: {study['settings']}. The plan of {study['of']} is {_share(study['median'])} slower than the best "
+        f"of all executed ones in the median, {_share(study['worst'])} at worst. Two runs of the same plan are "
+        f"{_share(study['spread'])} apart in the median, {_share(study['worst_spread'])} at worst. "
+        f"{study['plans_executed']} plans were executed, {study['plans_skipped']} were skipped; the simulator is off "
+        f"by {_share(study['median_abs_error'])} in the median, {_share(study['worst_abs_error'])} at worst."
     )
 
 

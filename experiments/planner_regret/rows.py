@@ -29,13 +29,13 @@ _FURTHER = " #"  # what marks a planner's second answer and those after it
 
 
 def rows(
-    setting: Mapping[str, Any], setup: Setup, found: Sequence[Contender], tried: Sequence[Trial]
+    setting: Mapping[str, Any], setup: Setup, contending: Sequence[Contender], tried: Sequence[Trial]
 ) -> list[dict[str, Any]]:
     """One for each plan of a setting; regrets are reckoned by :func:`table`."""
-    best_s = min(contender.simulated_s for contender in found)
+    best_s = min(contender.simulated_s for contender in contending)
     return [
         dict(setting) | _known(contender, setup) | _came_of(contender, trial, best_s)
-        for contender, trial in zip(found, tried, strict=True)
+        for contender, trial in zip(contending, tried, strict=True)
     ]
 
 
@@ -77,9 +77,9 @@ def _came_of(contender: Contender, trial: Trial, best_s: float) -> dict[str, Any
     }
 
 
-def table(found: Sequence[Mapping[str, Any]]) -> DataFrame:
+def table(entries: Sequence[Mapping[str, Any]]) -> DataFrame:
     """The tidy table: settings in order, plans of a setting in the order in which planners were asked."""
-    whole = DataFrame(list(found)).reindex(columns=list(COLUMNS))
+    whole = DataFrame(list(entries)).reindex(columns=list(COLUMNS))
     numbers = ["bound_s", "gap", "measured_s", "spread", "error"]
     whole[numbers] = whole[numbers].astype(float)  # also where all are missing
     whole["regret"] = whole["measured_s"] / whole.groupby(list(SETTING))["measured_s"].transform("min") - 1

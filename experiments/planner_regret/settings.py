@@ -43,14 +43,14 @@ def check(cfg: DictConfig) -> None:
 
 def configurations(cfg: DictConfig, rate: str) -> list[DictConfig]:
     """One for each workload at this rate."""
-    found = []
+    configured = []
     for workload in cfg.planner_regret.workloads:
         own = deepcopy(cfg)
         own.network.rate = rate
         own.workload.batch_samples = workload.batch_samples
         own.workload.micro_batch_samples = workload.micro_batch_samples
-        found.append(own)
-    return found
+        configured.append(own)
+    return configured
 
 
 def setting(testbed: str, setup: Setup) -> dict[str, Any]:
@@ -74,11 +74,12 @@ def _of_rate_s(cfg: DictConfig, rate: str) -> float:
     """Opening, calibration and all runs."""
     strategy, setups = build(cfg.strategy), [read_setup(own) for own in configurations(cfg, rate)]
     planners = list(contending_planners(cfg))
-    found = [contenders(setup, strategy, planners, keep=cfg.planner_regret.keep) for setup in setups]
-    runs_s = sum(planned_s(each, cfg.planner_regret) for each in found)
-    runs = sum(len(order) for each in found for order in rounds(each, cfg.planner_regret))
+    contending = [contenders(setup, strategy, planners, keep=cfg.planner_regret.keep) for setup in setups]
+    runs_s = sum(planned_s(each, cfg.planner_regret) for each in contending)
+    runs = sum(len(order) for each in contending for order in rounds(each, cfg.planner_regret))
     problem, layers = setups[0].problem, (0, len(setups[0].model.layers))
     # One host after the other times all layers; one repeat warms up. Seconds are about proportional to samples.
     one_s = sum(problem.seconds(rank=rank, layers=layers, samples=1) for rank in problem.ranks)
     blocks_s = (cfg.calibration.repeats + 1) * sum(cfg.calibration.samples) * one_s
-    return _OPENING_S + _LINKS_S + runs * _RUN_S + (blocks_s + runs_s) * float(cfg.testbed.slow_motion)
+    slow_motion = float(cfg.testbed.slow_motion)
+    return _OPENING_S + _LINKS_S + runs * _RUN_S + (float(blocks_s) + runs_s) * slow_motion

@@ -52,10 +52,10 @@ def measured_regret(measured: DataFrame) -> dict[str, Any]:
     }
 
 
-def merge(path: Path, found: dict[str, Any]) -> None:
+def merge(path: Path, numbers: dict[str, Any]) -> None:
     """Put the study's numbers into the bench's summary; all other entries stay."""
     old = json.loads(path.read_text()) if path.exists() else {}
-    write_text(path, json.dumps(old | {ENTRY: found}, indent=2) + "\n")
+    write_text(path, json.dumps(old | {ENTRY: numbers}, indent=2) + "\n")
 
 
 def _number(value: Any) -> float | None:

@@ -71,26 +71,25 @@ class FreshTestbeds:
         self.testbed = self._open_now.enter_context(open_testbed(spec, self.cluster))
 
 
-def rounds(found: Sequence[Contender], settings: DictConfig) -> list[list[int]]:
+def rounds(contending: Sequence[Contender], settings: DictConfig) -> list[list[int]]:
     """Places of the plans that each round runs, in its order: none above ``skip_above``, some in the first only."""
-    best_s = min(contender.simulated_s for contender in found)
+    best_s = min(contender.simulated_s for contender in contending)
     orders = []
     for number in range(settings.rounds):
         most_s = best_s * (settings.once_above if number else settings.skip_above)
-        places = [place for place, contender in enumerate(found) if contender.simulated_s <= most_s]
+        places = [place for place, contender in enumerate(contending) if contender.simulated_s <= most_s]
         orders.append(places[::-1] if number % 2 else places)
     return orders
 
 
-def planned_s(found: Sequence[Contender], settings: DictConfig) -> float:
+def planned_s(contending: Sequence[Contender], settings: DictConfig) -> float:
     """Seconds that all rounds take, as simulated; each run has one iteration more than is counted."""
-    return sum(
-        found[place].simulated_s * (settings.iterations + 1) for order in rounds(found, settings) for place in order
-    )
+    iterations = int(settings.iterations) + 1
+    return sum(contending[place].simulated_s * iterations for order in rounds(contending, settings) for place in order)
 
 
 def trials(
-    found: Sequence[Contender],
+    contending: Sequence[Contender],
     testbeds: FreshTestbeds,
     setup: Setup,
     strategy: Strategy,
@@ -103,14 +102,14 @@ def trials(
 
     Raises RunError if no fresh testbed comes up.
     """
-    runs: list[list[tuple[float, ...]]] = [[] for _ in found]
+    runs: list[list[tuple[float, ...]]] = [[] for _ in contending]
     reasons: dict[int, str] = {}
-    for order in rounds(found, cfg.planner_regret):
+    for order in rounds(contending, cfg.planner_regret):
         for place in order:
-            tell(found[place])
+            tell(contending[place])
             if place not in reasons:
                 try:
-                    runs[place].append(_run(found[place].plan, testbeds.testbed, setup, strategy, cfg))
+                    runs[place].append(_run(contending[place].plan, testbeds.testbed, setup, strategy, cfg))
                 except EdgesimError as error:
                     reasons[place] = sentence(error)
                     if isinstance(error, RunError):  # the testbed may be broken

@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str], folders: Sequence[str] = ()) -> Sweep:
     """
     overrides = [OverridesParser.create().parse_override(word) for word in arguments]
     fixed = tuple(str(override.input_line) for override in overrides if not override.is_sweep_override())
-    dimensions = {
+    dimensions: dict[str, tuple[Overrides, ...]] = {
         override.get_key_element(): tuple(
             # Hydra escapes blanks, which it can read as they are, and so can people.
             (f"{override.get_key_element()}={choice}".replace("\\ ", " "),)

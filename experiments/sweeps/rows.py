@@ -47,7 +47,7 @@ class Runner:
 
     def __init__(self, composer: Composer, study: str, code: str) -> None:
         self.composer, self.cache = composer, Cache()
-        self.made_by = {"study": study, "code": code, "host": platform.node()} | versions()
+        self.made_by: Row = {"study": study, "code": code, "host": platform.node(), **versions()}
 
     def key(self, overrides: Overrides) -> tuple[str, dict[str, Any] | None, str]:
         """The run's key and configuration, or a key of its words and what is wrong with them."""
@@ -63,7 +63,7 @@ class Runner:
         if config is None:
             return self.failed(overrides, name, config, problem)
         try:
-            found = self._facts(config)
+            facts = self._facts(config)
         except OutOfMemoryError as error:
             return self.failed(overrides, name, config, sentence(error), RunStatus.OUT_OF_MEMORY)
         except USERS as error:
@@ -73,7 +73,7 @@ class Runner:
         wall_s = time.monotonic() - begin_s
         return (
             self._said(overrides, name, config)
-            | found
+            | facts
             | {"status": str(RunStatus.DONE), "reason": "", "wall_s": wall_s}
         )
 
@@ -145,7 +145,7 @@ def made_of(prepared: Prepared) -> Row:
 
 
 def line_rate_bytes_per_s(config: Mapping[str, Any], setup: Setup) -> float:
-    """Of the slowest NIC or link; where the links were measured, what they were meant to be."""
+    """The rate of the slowest NIC or link; where the links were measured, the rate that they were meant to have."""
     network = config["network"]
     return setup.cluster.network.slowest_bytes_per_s if network["calibrated"] is None else si(network["rate"])
 

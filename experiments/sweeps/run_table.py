@@ -68,9 +68,9 @@ class RunTable:
     def _merged(self) -> pd.DataFrame:
         if not self.parquet.exists():
             return pd.DataFrame()
-        found = (pq.read_schema(self.parquet).metadata or {}).get(_FORMAT_KEY)
-        if found != FORMAT:
-            version = "no version of edgesim" if found is None else f"format {found.decode()}"
+        written = (pq.read_schema(self.parquet).metadata or {}).get(_FORMAT_KEY)
+        if written != FORMAT:
+            version = "no version of edgesim" if written is None else f"format {written.decode()}"
             raise ValueError(
                 f"{self.parquet} is a table of {version}, this is format {FORMAT.decode()} "
                 "(choose another sweep.name, or move the folder away)"

@@ -77,11 +77,10 @@ def sweep(wanted: Sweep) -> int:
     spec = SweepSpec(
         sweep=wanted, folder=str(table.folder), study=name_of(cfg), code=code, shared_files=launcher.shared_files
     )
-    console = Console(stderr=True)
-    failed = _drive(spec, launcher, batches_of(wanted, cfg.sweep.batch), before, table, console)
+    failed = _drive(spec, launcher, batches_of(wanted, cfg.sweep.batch), before, table)
     rows = table.merge()
     print(f"{rows} runs in {table.parquet}" + (f", {failed} of this sweep failed" if failed else ""))
-    _tell_failures(table, code, console)
+    _tell_failures(table, code, Console(stderr=True))
     return 1 if failed else 0
 
 
@@ -116,9 +115,7 @@ def batches_of(wanted: Sweep, size: int) -> list[Batch]:
     return [wanted.runs[i : i + size] for i in range(0, len(wanted.runs), size)]
 
 
-def _drive(
-    spec: SweepSpec, launcher: Launcher, batches: Sequence[Batch], before: set[str], table: RunTable, console: Console
-) -> int:
+def _drive(spec: SweepSpec, launcher: Launcher, batches: Sequence[Batch], before: set[str], table: RunTable) -> int:
     """Launch all batches, show how far they are, write what workers could not; the number of failures."""
     writer = None if spec.shared_files else RowWriter(table)
     made = failed = 0
@@ -130,7 +127,7 @@ def _drive(
         TextColumn("{task.fields[said]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=Console(stderr=True),
     )
     with bar:
         task = bar.add_task(spec.study, total=len(spec.sweep.runs), said="")

@@ -105,9 +105,9 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
     ordered = [[cells[key].get(method) for method in methods] for key in keys]
     failed = [run for row in ordered for run in row if run and run["status"] in FAILED]
     reasons = tuple(dict.fromkeys(_reason(run) for run in failed))
-    done = [run[value] for run in runs if run["status"] == RunStatus.DONE and run[value] is not None]
+    done = [amount for run in runs if run["status"] == RunStatus.DONE and (amount := _amount(run[value])) is not None]
     unit, scale = one_unit(done, quantity.unit) if quantity.prefixed else (quantity.unit, 1.0)
-    rate_unit, rate = one_unit((run[_RATE] for run in runs if run[_RATE] is not None), "bit/s")
+    rate_unit, rate = one_unit((rate for run in runs if (rate := _amount(run[_RATE])) is not None), "bit/s")
     rows = tuple(
         (
             tuple(_heading(column, entry, rate, quantity) for column, entry in zip(columns, key, strict=True)),
@@ -152,9 +152,16 @@ def _reason(run: Row) -> str:
 def _cell(run: Row | None, value: str, scale: float, reasons: Sequence[str]) -> Cell:
     if run is None:
         return Cell(text=NOT_RUN)
-    if (failed := FAILED.get(RunStatus(run["status"]))) is not None:
+    if (failed := FAILED.get(RunStatus(str(run["status"])))) is not None:
         return Cell(text=failed, note=reasons.index(_reason(run)) + 1)
-    return Cell(text=UNKNOWN) if run[value] is None else Cell(text=number(run[value] / scale), value=run[value])
+    amount = _amount(run[value])
+    return Cell(text=UNKNOWN) if amount is None else Cell(text=number(amount / scale), value=amount)
+
+
+def _amount(value: Value) -> float | None:
+    """A cell of a column of numbers."""
+    assert value is None or isinstance(value, int | float), f"not a number: {value!r}"
+    return value
 
 
 def _marked(cells: Sequence[Cell], quantity: Quantity) -> tuple[Cell, ...]:

@@ -54,7 +54,9 @@ def _flat(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _configuration(text: str) -> Mapping[str, Any]:
-    return {key: value for key, value in OmegaConf.to_container(OmegaConf.create(text)).items() if key != "results"}
+    plain = OmegaConf.to_container(OmegaConf.create(text))
+    assert isinstance(plain, dict), "a configuration is a mapping"
+    return {str(key): value for key, value in plain.items() if key != "results"}
 
 
 def _schedule(text: str) -> Mapping[str, object]:

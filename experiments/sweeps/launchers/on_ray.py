@@ -1,5 +1,6 @@
 """How does a sweep use several machines? Ray: a cluster that starts and stops with the sweep, or one that runs."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class OnRay:
             runtime_env=environment,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="error",
+            logging_level=logging.ERROR,
         )
         try:
             task = ray.remote(max_retries=self.retries)(run_batch)
