@@ -1,14 +1,19 @@
-"""Does the house stand as it says? Dependencies, public names, docstrings, contracts, and files that pages name."""
+"""Does the house stand as it says? Folders, sizes, names, imports, dependencies, docstrings, and files pages name."""
 
 import ast
 import re
 import sys
 import tomllib
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 
+import grimp
 import pytest
+from house_picture import BEGIN, END, PAGE, drawn
 
 import edgesim
 
@@ -19,10 +24,84 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Where the name to install is not the name to import.
 IMPORTED_AS = {"hydra-core": "hydra", "scikit-learn": "sklearn"}
 
+# Modules of a folder, __init__ aside; more may stand where each file is one contribution: a noun, a planner, a figure.
+MODULES_OF_A_FOLDER, CONTRIBUTIONS_OF_A_FOLDER = 15, 20
+OF_CONTRIBUTIONS = {"edgesim", "edgesim/planners/literature", "experiments/figures"}
+LINES_OF_A_MODULE, LINES_OF_A_CLASS = 300, 200
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The module's syntax tree."""
+    return ast.parse((ROOT / path).read_text())
+
+
+def classes_of(path: Path) -> Iterator[ast.ClassDef]:
+    """All classes of a module, nested ones too."""
+    return (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef))
+
+
+def test_no_folder_holds_more_than_a_reader_can_survey() -> None:
+    sizes = Counter(str(path.parent) for path in MODULES if path.name != "__init__.py")
+    crowded = {
+        folder: size
+        for folder, size in sizes.items()
+        if size > (CONTRIBUTIONS_OF_A_FOLDER if folder in OF_CONTRIBUTIONS else MODULES_OF_A_FOLDER)
+    }
+    assert not crowded
+
+
+def test_no_module_and_no_class_is_too_long_to_read_at_once() -> None:
+    modules = {str(path): len((ROOT / path).read_text().splitlines()) for path in MODULES}
+    classes = {
+        f"{path}:{node.name}": node.end_lineno - node.lineno + 1 for path in MODULES for node in classes_of(path)
+    }
+    assert {path: lines for path, lines in modules.items() if lines > LINES_OF_A_MODULE} == {}
+    assert {name: lines for name, lines in classes.items() if lines > LINES_OF_A_CLASS} == {}
+
+
+def test_no_class_name_stands_twice_in_the_library() -> None:
+    """Private or not: whoever searches for a class finds one."""
+    homes = defaultdict(list)
+    for path in MODULES:
+        if path.parts[0] == "edgesim":
+            for node in classes_of(path):
+                homes[node.name.lstrip("_")].append(str(path))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    """Who imports whom, among our own modules."""
+    return grimp.build_graph(*PACKAGES, cache_dir=None)
+
+
+def test_the_graph_of_modules_has_no_cycle(imports: grimp.ImportGraph) -> None:
+    """Also within a folder, and between a folder's modules and its __init__."""
+    graph = {module: imports.find_modules_directly_imported_by(module) for module in imports.modules}
+    order = tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
+    assert len(order) == len(imports.modules) > len(MODULES) / 2
+
+
+def test_no_import_runs_up_a_layer(imports: grimp.ImportGraph) -> None:
+    (layers,) = (c["layers"] for c in PROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    height = {name: -i for i, line in enumerate(layers) for name in re.findall(r"[\w.]+", line)}
+
+    def layer_of(module: str) -> str | None:
+        return next((name for name in height if module == name or module.startswith(f"{name}.")), None)
+
+    upwards = [
+        (module, other)
+        for module in imports.modules
+        for other in imports.find_modules_directly_imported_by(module)
+        if (here := layer_of(module)) and (there := layer_of(other)) and here != there and height[there] >= height[here]
+    ]
+    assert upwards == []
+
 
 def imported(path: Path) -> Iterator[str]:
     """Top-level names of absolute imports."""
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -67,7 +146,7 @@ def test_all_is_what_can_be_imported() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_every_module_says_first_what_it_answers(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse((ROOT / path).read_text()))
+    docstring = ast.get_docstring(tree_of(path))
     assert docstring, "a module needs a docstring"
     first = docstring.splitlines()[0]
     assert re.search(r"[.?:;!]$|[.?:] ", first), f"the first line holds no whole sentence: {first!r}"
@@ -109,3 +188,11 @@ def test_readme_names_every_target_that_a_newcomer_needs() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.M))
     assert {"demo", "test"} <= named <= targets
+
+
+def test_the_picture_of_the_house_shows_its_folders(pytestconfig: pytest.Config) -> None:
+    page = PAGE.read_text()
+    if pytestconfig.getoption("--rewrite-golden"):
+        PAGE.write_text(drawn(page))
+    assert page.count(BEGIN) == page.count(END) == 1
+    assert page == drawn(page), "draw it anew: pytest tests/test_house.py --rewrite-golden"
