@@ -27,12 +27,11 @@ demo: .venv/made  ## calibrate three emulated devices, plan, simulate and execut
 test: .venv/made  ## all tests but the benchmarks
 	$(PYTEST) $(PARALLEL)
 
-check: .venv/made  ## style, types, import contracts and the fast tests
+check: .venv/made  ## style, types and import contracts
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy --strict edgesim real_runtime
 	.venv/bin/lint-imports
-	$(PYTEST) $(PARALLEL) -m "not slow"
 
 bench: .venv/made  ## how fast is the simulator itself?
 	$(PYTEST) tests/benchmarks

@@ -1,4 +1,4 @@
-"""edgesim: how fast, how large and how hungry is this way of sharing a model among these devices?
+"""What are devices, models, plans, schedules and traces? The nouns, and what follows from them without a device.
 
 The nouns. Players, planners and strategies are imported from their own packages, so that a device needs NumPy only.
 """

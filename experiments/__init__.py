@@ -1,1 +1,1 @@
-"""The front door: configurations in, results out. The only package that imports Hydra and Matplotlib."""
+"""How do configurations become results? The only package that imports Hydra and Matplotlib."""

@@ -26,7 +26,7 @@ def _packages(folder: Path) -> Iterator[Path]:
 def _line(package: Path) -> str:
     depth = len(package.relative_to(ROOT).parts) - 1
     docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
-    question = re.split(r"(?<=[?.:])\s", docstring.splitlines()[0], maxsplit=1)[0]
+    question = re.split(r"(?<=[?.])\s", docstring.splitlines()[0], maxsplit=1)[0]
     return f"{'  ' * depth}{package.name}/".ljust(_COLUMN) + question
 
 

@@ -26,7 +26,7 @@ from edgesim.planners.cost_models.block_time import BlockCosts, block_latency_s,
 from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.exact.blocks.memory_rows import held_at, share_of
-from edgesim.planners.exact.pipelines.certify import depth_of
+from edgesim.planners.exact.certify import depth_of
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.literature.asteroid import asteroid
 from edgesim.planners.literature.dapple import dapple

@@ -17,8 +17,8 @@ from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan, make_stages
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
+from edgesim.planners.exact.certify import certify, depth_of
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
-from edgesim.planners.exact.pipelines.certify import certify, depth_of
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.exact.pipelines.search import PipelineSearch
 from edgesim.planners.literature.asteroid import asteroid

@@ -15,8 +15,8 @@ from edgesim.planners.cost_models.block_time import block_latency_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
+from edgesim.planners.exact.certify import depth_of
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
-from edgesim.planners.exact.pipelines.certify import depth_of
 from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.problem import Planner, Problem
 from edgesim.proof import Objective, Proof, bound_or_none

@@ -1,1 +1,1 @@
-"""Figures, one file each: ``draw(rows, ax)`` from tables that exist; nothing here simulates."""
+"""How do results look on paper? One file per figure: rows of a table in, marks on axes out."""

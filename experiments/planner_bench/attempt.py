@@ -14,7 +14,7 @@ from typing import Any
 from edgesim.errors import EdgesimError, InfeasibleError, OutOfMemoryError
 from edgesim.plan import Plan
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.pipelines.certify import depth_of
+from edgesim.planners.exact.certify import depth_of
 from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.problem import Problem
 from edgesim.strategies import Strategy

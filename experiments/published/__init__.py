@@ -1,1 +1,1 @@
-"""Published numbers beside what the suite says without having seen them: a file per kind of claim."""
+"""How far is what the suite says from what others published? A file per kind of claim."""

@@ -1,1 +1,1 @@
-"""Tables, one file each: rows in, a rich table or Markdown out."""
+"""How do results read? One file per table: rows in, a table for a screen or for a paper out."""
