@@ -100,7 +100,7 @@ def recording_from_csv(text: str, *, source: str) -> Recording:
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
     header, body = (rows[0], rows[1:]) if rows else ([], [])
     if len(set(header)) < len(header):
-        raise ValueError(f"{source}: column {max(header, key=header.count)!r} stands twice (drop one)")
+        raise ValueError(f"{source}: column {max(header, key=header.count)!r} appears twice (drop one)")
     if "time_s" not in header:
         raise ValueError(f"{source}: no column time_s (columns: {', '.join(header) or 'none'})")
     for row in body:

@@ -57,18 +57,22 @@ class Workload:
         for name in ("batch_samples", "micro_batch_samples", "tokens", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"workload: {name} must be at least 1, got {getattr(self, name)}")
-        if self.cached_in_memory_samples < 0 or (self.cached_in_memory_samples and not self.cache):
+        for name in ("cached_in_memory_samples", "new_tokens"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"workload: {name} must be at least 0, got {getattr(self, name)}")
+        if self.cached_in_memory_samples and not self.cache:
             raise ValueError(
-                f"workload: cached_in_memory_samples={self.cached_in_memory_samples} needs cache: true, and at least 0"
+                f"workload: cached_in_memory_samples={self.cached_in_memory_samples} without a cache (try cache: true)"
             )
-        if self.new_tokens < 0 or (self.new_tokens and self.trains):
+        if self.new_tokens and self.trains:
             raise ValueError(
-                f"workload: new_tokens={self.new_tokens} must be at least 0, and 0 to {self.purpose} "
-                "(say purpose: infer)"
+                f"workload: only inference generates tokens, got new_tokens={self.new_tokens} and purpose "
+                f"{self.purpose} (try purpose: infer)"
             )
-        if self.weight_bytes not in (2, 4) or (self.weight_bytes != 4 and self.trains):
+        if self.weight_bytes not in (2, 4) or (self.weight_bytes == 2 and self.trains):
             raise ValueError(
-                f"workload: weight_bytes={self.weight_bytes} must be 4, or 2 where purpose is infer, not {self.purpose}"
+                f"workload: weight_bytes must be 4, or 2 in inference, got {self.weight_bytes} and purpose "
+                f"{self.purpose}"
             )
         whole, part = ("batch_samples", self.batch_samples), ("micro_batch_samples", self.micro_batch_samples)
         refuse_remainder("workload", divided=whole, by=part)

@@ -351,7 +351,7 @@ def test_a_mixture_of_two_models_or_without_a_device_is_refused() -> None:
     guessed = estimate(chain(2), [device("d0")], samples=(1,), tokens=1)
     with pytest.raises(ProfileError, match="only profiles of one model can be mixed, got chain2, chain3"):
         mix({"d0": guessed, "d1": estimate(chain(3), [device("d1")], samples=(1,), tokens=1)})
-    with pytest.raises(ProfileError, match=r"knows no device 'd1' \(measure it, or take an estimate for it\)"):
+    with pytest.raises(ProfileError, match=r"has no device 'd1' \(measure it, or take an estimate for it\)"):
         mix({"d0": guessed, "d1": guessed})
 
 

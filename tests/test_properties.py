@@ -447,7 +447,7 @@ def test_a_schedule_with_a_task_doubled_cannot_be_played(case: Case, data: st.Da
     task = data.draw(st.sampled_from(case.schedule.programs[rank]))
     programs = [*case.schedule.programs]
     programs[rank] = (*programs[rank], task)
-    with pytest.raises(ScheduleError, match="stands twice"):
+    with pytest.raises(ScheduleError, match="appears twice"):
         Schedule(tuple(programs)).check()
 
 

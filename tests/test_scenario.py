@@ -512,7 +512,7 @@ def test_the_example_that_the_configuration_names_can_be_read() -> None:
         ("time_s,rate GFLOP/s\n0,1\n", "unknown column 'rate GFLOP/s'"),
         ("time_s,factor @two\n0,1\n", "unknown column 'factor @two'"),
         ("time_s,rate Zbit/s\n0,1\n", "unknown unit 'Zbit'"),
-        ("time_s,factor,factor\n0,1,1\n", "column 'factor' stands twice (drop one)"),
+        ("time_s,factor,factor\n0,1,1\n", "column 'factor' appears twice (drop one)"),
         ("time_s,factor @1,rate Mbit/s @1\n0,1,1\n", "two columns for rank 1 (drop one)"),
         ("time_s,factor\n0,1\n1\n", "2 columns, but a row has 1: '1'"),
         ("time_s,factor\n0,1\n2,1\n2,1\n", "times must begin at 0 s and rise, got 0, 2, 2"),

@@ -457,7 +457,7 @@ def test_a_schedule_for_more_ranks_than_the_cluster_has_is_refused() -> None:
 def test_a_profile_without_an_answer_is_refused_before_anything_is_played() -> None:
     model, cluster = chain(1), named(1)
     profile = constant_profile(model, homogeneous(1))
-    with pytest.raises(ProfileError, match="knows no device 'd0'"):
+    with pytest.raises(ProfileError, match="has no device 'd0'"):
         play(data_plan(model, [1]), model, cluster, profile)
 
 

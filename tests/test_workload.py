@@ -23,11 +23,14 @@ def test_training_and_fine_tuning_update_parameters_and_inference_does_not() -> 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"new_tokens": 1}, r"new_tokens=1 must be at least 0, and 0 to train \(say purpose: infer\)"),
-        ({"new_tokens": 1, "purpose": "fine_tune"}, "new_tokens=1 must be at least 0, and 0 to fine_tune"),
-        ({"new_tokens": -1, "purpose": "infer"}, "new_tokens=-1 must be at least 0"),
-        ({"weight_bytes": 2}, "weight_bytes=2 must be 4, or 2 where purpose is infer, not train"),
-        ({"weight_bytes": 1, "purpose": "infer"}, "weight_bytes=1 must be 4, or 2 where purpose is infer"),
+        (
+            {"new_tokens": 1},
+            r"only inference generates tokens, got new_tokens=1 and purpose train \(try purpose: infer\)",
+        ),
+        ({"new_tokens": 1, "purpose": "fine_tune"}, "got new_tokens=1 and purpose fine_tune"),
+        ({"new_tokens": -1, "purpose": "infer"}, "new_tokens must be at least 0, got -1"),
+        ({"weight_bytes": 2}, "weight_bytes must be 4, or 2 in inference, got 2 and purpose train"),
+        ({"weight_bytes": 1, "purpose": "infer"}, "weight_bytes must be 4, or 2 in inference, got 1"),
     ],
 )
 def test_training_neither_generates_nor_halves_its_weights(fields: dict[str, object], message: str) -> None:

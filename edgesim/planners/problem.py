@@ -108,8 +108,8 @@ class Problem:
         layers, samples = len(self.model.layers), self.workload.micro_batch_samples
         if len(self.ranks) > layers * samples:
             raise PlanError(
-                f"{planner} lets all {len(self.ranks)} devices work, and {layers} stages of at most {samples} devices, "
-                "one for each sample, are fewer (enlarge the micro-batch, or take fewer devices)"
+                f"{planner} uses every device, but {layers} stages of at most {samples} devices, one per sample, "
+                f"cannot use {len(self.ranks)} (enlarge the micro-batch, or take fewer devices)"
             )
 
     def stages(

@@ -136,7 +136,7 @@ class Profile:
     def _missing(self, device: str, block: str, op: str) -> str:
         devices = sorted({p.device for p in self.points})
         if device not in devices:
-            return f"profile of {self.model} knows no device {device!r} (it has: {', '.join(devices)})"
+            return f"profile of {self.model} has no device {device!r} (it has: {', '.join(devices)})"
         return f"profile of {self.model} has no {op} of {block!r} on {device} (profile it, or estimate the device)"
 
     def to_json(self) -> str:

@@ -62,7 +62,7 @@ def mix(profiles: Mapping[str, Profile]) -> Profile:
     for device, profile in sorted(profiles.items()):
         own = [point for point in profile.points if point.device == device]
         if not own:
-            raise ProfileError(f"{profile} knows no device {device!r} (measure it, or take an estimate for it)")
+            raise ProfileError(f"{profile} has no device {device!r} (measure it, or take an estimate for it)")
         points += own
         sources[f"{profile.origin} ({profile.provenance})"].append(device)
     origins = {profile.origin for profile in profiles.values()}

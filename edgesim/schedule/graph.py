@@ -89,11 +89,11 @@ def _numbers(programs: Programs) -> dict[str, int]:
     for rank, program in enumerate(programs):
         for task in program:
             if task.rank != rank:
-                raise ScheduleError(f"{task} stands in the program of rank {rank}")
+                raise ScheduleError(f"{task} is in the program of rank {rank}")
     number: dict[str, int] = {}
     for i, task in enumerate(task for program in programs for task in program):
         if number.setdefault(task.name, i) != i:
-            raise ScheduleError(f"{task} stands twice in the schedule")
+            raise ScheduleError(f"{task} appears twice in the schedule")
     return number
 
 

@@ -116,7 +116,7 @@ def write_milp(
     path = folder / "problem.mps"
     variables, names, *_ = problem.writeMPS(str(path), rename=1)
     if unknown := sorted(start.keys() - names.keys()):
-        raise ValueError(f"{problem.name}: the start names {unknown[0]!r}, which is no variable of the problem")
+        raise ValueError(f"{problem.name}: the start names {unknown[0]!r}, which is not a variable of the problem")
     return Milp(
         path=path,
         problem=problem,
