@@ -34,7 +34,7 @@ from experiments.planner_bench.pools import FEWEST, MOST, RATES_MBIT_PER_S, pool
 from experiments.planner_bench.processes import attempted
 from experiments.planner_bench.report import page
 from experiments.planner_bench.rows import COLUMNS, table, updated
-from experiments.planner_bench.summary import BEST, SIZE_CLASSES, size_class, standings, summary
+from experiments.planner_bench.summary import BEST, SIZE_CLASSES, by_group, size_class, standings, summary
 
 COMPETITORS = competitors()
 BLOCKS = [competitor.name for competitor in COMPETITORS if competitor.plans is Plans.BLOCKS]
@@ -63,6 +63,12 @@ def a_row(planner: str, simulated_s: float | None = None, **changes: object) -> 
         "planning_s": 0.5,
         "limit_s": 60.0,
     } | changes
+
+
+def proven(analytic_s: float, bound_s: float, objective: Objective = Objective.ITERATION_TIME) -> dict[str, object]:
+    """What a planner's row says of its proof."""
+    own = {"objective": str(objective), "objective_value": analytic_s, "objective_bound": bound_s}
+    return own | {"analytic_s": analytic_s}
 
 
 def regrets(found: DataFrame) -> dict[str, float]:
@@ -116,7 +122,7 @@ def test_a_standing_counts_what_was_solved_and_how_the_rest_ended() -> None:
     assert (x.median_regret, x.worst_regret) == pytest.approx((0.5, 1.0))
     assert (x.median_planning_s, x.worst_planning_s) == pytest.approx((2.5, 4.0))
     assert (y.planner, y.best, dict(y.ends), dict(x.ends)) == ("y", 2, {"late": 1}, {"declined": 1})
-    assert "| x | 2/3 | 1 | 50.0% | 100% | 2.5 s | 4 s | 1 declined |" in page([y, x])
+    assert "| x | 2/3 | 1 | 0 | 50.0% | 100% | 2.5 s | 4 s | 1 declined |" in page([y, x], {})
 
 
 def test_a_planner_without_any_plan_has_a_standing_without_numbers() -> None:
@@ -127,8 +133,8 @@ def test_a_planner_without_any_plan_has_a_standing_without_numbers() -> None:
 
 def test_the_summary_has_the_worst_gap_and_the_longest_planning_of_each_size_class() -> None:
     rows = [
-        a_row("x", 2.0, planning_s=1.0, analytic_s=2.04, bound_s=2.0, kind="ours"),
-        a_row("y", 2.0, planning_s=3.0, analytic_s=2.14, bound_s=2.0),
+        a_row("x", 2.0, planning_s=1.0, kind="ours", **proven(2.04, 2.0)),
+        a_row("y", 2.0, planning_s=3.0, **proven(2.14, 2.0)),
         a_row("x", 2.0, model="gpt", layers=30, devices=8, planning_s=9.0),
         a_row("tries all", 2.0, planning_s=50.0, kind="oracle"),
         a_row("z", layers=30, devices=8, planning_s=70.0),
@@ -150,7 +156,7 @@ def test_the_summary_says_where_the_formula_is_off() -> None:
 
 
 def test_a_pipeline_without_a_proof_gets_the_bound_of_its_case_and_depth() -> None:
-    ours = {"objective": str(Objective.ITERATION_TIME), "bound_s": 2.0, "analytic_s": 2.0, "family": "asteroid"}
+    ours = proven(2.0, 2.0) | {"family": "asteroid"}
     rows = [
         a_row("ilp", 2.0, **ours),
         a_row("x", 3.0, analytic_s=3.0, family="asteroid"),
@@ -160,6 +166,39 @@ def test_a_pipeline_without_a_proof_gets_the_bound_of_its_case_and_depth() -> No
     found = table(rows).set_index("planner")
     assert (found.loc["x", "bound_s"], found.loc["x", "gap"]) == (2.0, pytest.approx(0.5))
     assert found.loc[["y", "z"], "bound_s"].isna().all()
+
+
+def test_a_bound_of_the_slowest_stage_is_none_of_the_iteration_time() -> None:
+    own = proven(2.0, 2.0, Objective.SLOWEST_STAGE)
+    pipeedge = table([a_row("pipeedge", 20.0, **(own | {"analytic_s": 21.0}))]).iloc[0]
+    same = table([a_row("pipeedge", 2.0, **own)]).iloc[0]
+    for row in (pipeedge, same):
+        assert pd.isna(row["bound_s"])
+        assert pd.isna(row["gap"])
+        assert row["proof"] == "heuristic"
+        assert (row["objective_value"], row["objective_bound"]) == (2.0, 2.0)
+    assert [each.proven for each in standings(table([a_row("pipeedge", 20.0, **own)]))] == [0]
+    assert [each.proven for each in standings(table([a_row("ilp", 20.0, **proven(2.0, 2.0))]))] == [1]
+
+
+def test_bounds_are_reckoned_anew_when_a_planner_proves_more() -> None:
+    family = {"family": "asteroid"}
+    kept = table([a_row("ilp", 3.0, **proven(3.0, 1.0), **family), a_row("x", 4.0, analytic_s=4.0, **family)])
+    now = updated(kept, table([a_row("ilp", 3.0, **proven(3.0, 2.0), **family)])).set_index("planner")
+    assert (now.loc["x", "bound_s"], now.loc["x", "gap"], now.loc["x", "proof"]) == (2.0, 1.0, "feasible")
+
+
+def test_standings_are_told_by_whose_environments_they_are() -> None:
+    rows = [a_row("x", s, cluster=where) for s, where in ((2.0, "asteroid_a"), (9.0, "pool-0-01"), (4.0, "pac_8"))]
+    best = [a_row("y", 1.0, cluster=where) for where in ("asteroid_a", "pool-0-01")]
+    whole = table([*rows, *best])
+    assert {str(where): mine[-1].median_regret for where, mine in by_group(whole).items()} == {
+        "Asteroid's testbeds": 1.0,
+        "random pools": 8.0,
+        "PAC's Nanos": 0.0,
+    }
+    assert "| x | 100%, 100% (1/1) | 800%, 800% (1/1) | 0.0%, 0.0% (1/1) |" in page(standings(whole), by_group(whole))
+    assert summary(whole)["by_environment"]["random pools"]["x"]["median_regret"] == 8.0
 
 
 def test_every_size_has_a_class() -> None:
@@ -344,7 +383,6 @@ def test_the_oracle_is_asked_with_the_simulator_and_its_plan_has_no_gap_to_it() 
     oracle, asteroid = (tried(pose(named(name))) for name in ("exhaustive_pipeline", "proportional_pipeline"))
     assert oracle["objective_bound"] == oracle["objective_value"] == oracle["simulated_s"]
     assert (oracle["objective_gap"], oracle["objective_proof"]) == (0, "optimal")
-    assert (oracle["bound_s"], oracle["gap"]) == (None, None)
     assert oracle["simulated_s"] <= asteroid["simulated_s"]
 
 

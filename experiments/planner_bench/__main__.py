@@ -43,7 +43,7 @@ from experiments.planner_bench.journal import Journal
 from experiments.planner_bench.processes import attempted
 from experiments.planner_bench.rows import table, updated
 from experiments.planner_bench.selection import ALL, KEPT, KEPT_TIME_LIMIT_S, QUICK, CaseGroup, attempts
-from experiments.planner_bench.summary import standings, summary
+from experiments.planner_bench.summary import by_group, standings, summary
 from experiments.planner_regret import summary as measured_study
 
 NAME = "planner_bench"
@@ -163,7 +163,7 @@ def _write(target: Path, whole: pd.DataFrame, asked: argparse.Namespace) -> None
             if path.exists():
                 shutil.copy(path, folder)
         (folder / "table.csv").write_text(to_csv(whole))
-        (folder / "summary.md").write_text(report.page(standings(whole)))
+        (folder / "summary.md").write_text(report.page(standings(whole), by_group(whole)))
         (folder / "summary.json").write_text(json.dumps(summary(whole, measured_regret=measured), indent=2) + "\n")
         how = {"seed": asked.seed, "workers": asked.workers, "limit_s": asked.time_limit}
         by = command("experiments.planner_bench", _selecting(asked))

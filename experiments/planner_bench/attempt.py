@@ -112,8 +112,6 @@ def judged(posed: Posed, plan: Plan) -> Row:
     return proof_columns(plan.proof) | {
         "predicted_s": known.predicted_s,
         "analytic_s": known.analytic_s,
-        "bound_s": known.bound_s,
-        "gap": known.gap,
         "simulated_s": setup.seconds(plan, posed.strategy),
         "family": family(setup.problem, plan),
         "placement": in_words(plan, [device.name for device in setup.cluster.devices]),

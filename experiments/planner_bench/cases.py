@@ -10,11 +10,33 @@ requests      Galaxy's models in its environments (arXiv 2405.17245): one sequen
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from experiments.configuration.planners import Plans
 from experiments.planner_bench.pools import pools
 
 POOLS = 20
+
+
+class Whose(StrEnum):
+    """Whose environments they are; how an environment's name begins says which group it is of."""
+
+    ASTEROID = "Asteroid's testbeds"
+    POOL = "random pools"
+    PAC = "PAC's Nanos"
+    GALAXY = "Galaxy's environments"
+    OTHER = "others"  # of a study of one's own
+
+
+def whose(environment: str) -> Whose:
+    """The group of an environment.
+
+    >>> [str(whose(name)) for name in ("asteroid_a", "pool-0-01", "demo")]
+    ["Asteroid's testbeds", 'random pools', 'others']
+    """
+    return Whose.__members__.get(environment.replace("-", "_").partition("_")[0].upper(), Whose.OTHER)
+
+
 _BATCH = ("workload.batch_samples=256", "workload.micro_batch_samples=16")
 _TEXT = ("workload=text", "workload.tokens=512", *_BATCH)  # Asteroid's sequence length, recalled
 _IMAGES = ("workload=images", *_BATCH)
