@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from test_properties import Case, cases
 
 from edgesim.cluster import Network
-from edgesim.recording import Column, Recording, Unit, read_recording, recording_from_csv
+from edgesim.recording import Column, Recording, Unit, read_recording, recording_from_text
 from edgesim.scenario import Event, Jitter, Scenario, Slowdown, Walk
 from edgesim.schedule import Op, Task
 from edgesim.simulator import simulate
@@ -44,6 +44,11 @@ def recorded(*steps: tuple[float, float], rank: int | None = None, unit: Unit = 
     """One column of (from when, value)."""
     column = Column(rank=rank, unit=unit, values=tuple(value for _, value in steps))
     return Recording(at_s=tuple(at_s for at_s, _ in steps), columns=(column,), source="test")
+
+
+def outage(lines: str) -> Recording:
+    """A table of seconds and Mbit/s, for all."""
+    return recording_from_text(f"time_s,rate Mbit/s\n{lines}", source="test")
 
 
 def slow(rank: int, start_s: float, end_s: float, factor: float) -> Slowdown:
@@ -493,7 +498,7 @@ def test_a_csv_file_holds_times_and_rates_or_factors_for_all_or_for_one_rank(tmp
 
 
 def test_a_column_of_its_own_takes_the_place_of_the_one_for_all() -> None:
-    found = recording_from_csv(CSV, source="rates.csv")
+    found = recording_from_text(CSV, source="rates.csv")
     assert [change.value for change in found.changes(0, 0)] == [1e6, 2e6]
     assert [change.value for change in found.changes(2, 0)] == [0.5, 1]
 
@@ -505,31 +510,151 @@ def test_the_example_that_the_configuration_names_can_be_read() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no column time_s (columns: none)"),
-        ("seconds,factor\n0,1\n", "no column time_s (columns: seconds, factor)"),
+        ("", "no line of values (write a line of names, time_s and rate Mbit/s, then values)"),
+        ("# only a remark\n", "no line of values"),
+        ("seconds,factor\n0,1\n", "no column time_s (columns: seconds, factor; name one time_s or time_ms"),
+        ("time,factor\n0,1\n", "column 'time' has no unit (name it time_s or time_ms, or timestamp)"),
+        ("time_s,time_ms,factor\n0,0,1\n", "2 columns of time"),
         ("time_s\n0\n", "no column of bandwidth (name one 'factor' or 'rate Mbit/s')"),
-        ("time_s,speed\n0,1\n", "unknown column 'speed' (write 'factor' or 'rate Mbit/s', with ' @2' for rank 2)"),
+        ("time_s,speed\n0,1\n", "unknown column 'speed' (write 'factor' or 'rate Mbit/s', with ' @2' for rank 2"),
+        ("time_s,rate\n0,1\n", "unknown column 'rate'"),
+        ("time_s,rate mbit/s\n0,1\n", "unknown column 'rate mbit/s'"),  # a thousandth of a bit
+        ("time_s,rate Mb/s\n0,1\n", "unknown column 'rate Mb/s'"),  # bit or byte
         ("time_s,rate GFLOP/s\n0,1\n", "unknown column 'rate GFLOP/s'"),
         ("time_s,factor @two\n0,1\n", "unknown column 'factor @two'"),
-        ("time_s,rate Zbit/s\n0,1\n", "unknown unit 'Zbit'"),
         ("time_s,factor,factor\n0,1,1\n", "column 'factor' appears twice (drop one)"),
         ("time_s,factor @1,rate Mbit/s @1\n0,1,1\n", "two columns for rank 1 (drop one)"),
-        ("time_s,factor\n0,1\n1\n", "2 columns, but a row has 1: '1'"),
-        ("time_s,factor\n0,1\n2,1\n2,1\n", "times must begin at 0 s and rise, got 0, 2, 2"),
-        ("time_s,factor\n1,1\n", "times must begin at 0 s and rise, got 1"),
-        ("time_s,factor\n0,1\nnan,1\n", "times must begin at 0 s and rise"),
-        ("time_s,factor\n", "times must begin at 0 s and rise, got none"),
-        ("time_s,factor\n0,1\n1,0\n", "bandwidth of all ranks must be positive and finite, got 1, 0"),
-        ("time_s,factor @1\n0,inf\n", "bandwidth of rank 1 must be positive and finite, got inf"),
-        ("time_s,factor\n0,54 Mbit/s\n", "'54 Mbit/s' is not a number (units stand in the column's name)"),
+        ("time_s,factor\n0,1\n1\n", "line 3: 1 cell for 2 columns: '1'"),
+        ("time_s,factor\n0,1\n\n# gap\n2,1\n2,1\n", "line 6: time 2 does not come after the line before"),
+        ("time_s,factor\n1,1\n", "line 2: the first time is 1 s, and times begin at 0 s (subtract 1 from all"),
+        ("time_s,factor\n0,1\nnan,1\n", "line 3: time nan does not come after the line before"),
+        ("time_s,factor\n", "no line of values below the names time_s, factor"),
+        ("time_s,factor\n0,1\n1,0\n", "line 3: 'factor' ends at 0, and bytes that wait would never arrive (add a last"),
+        ("time_s,factor @1\n0,inf\n", "line 2: inf in 'factor @1' must be finite and >= 0"),
+        ("time_s,factor\n0,-1\n1,1\n", "line 2: -1 in 'factor' must be finite and >= 0 (0 is an outage)"),
+        ("time_s,factor\n0,54 Mbit/s\n", "line 2: '54 Mbit/s' is not a number (units stand in the column's name)"),
+        ("time_s,factor\n0,1\n1,-\n", "line 3: '-' is not a number (write 0 for an outage, or drop the line"),
+        ("time_s,factor\n0,1\n1,\n", "line 3: '' is not a number (write 0 for an outage"),
+        ("time_s;factor\n0;1\n0,5;1\n", "line 3: '0,5' is not a number (write decimals with a point)"),
+        (
+            "timestamp,factor\n13,1\n",
+            "line 2: 13 is no time since 1970, and so has no unit (name the column timestamp_s",
+        ),
+        ("timestamp,factor\n2026-13-01,1\n", "line 2: '2026-13-01' is no time"),
+        ("0 1 2\n1 1 2\n", "line 1: no line of names above 3 columns"),
+        ("1\n0.5\n", "line 2: '0.5' is no whole millisecond, in a file of one column (Mahimahi's deliveries"),
+        ("1\n3\n2\n", "line 3: 2 ms follows 3 ms (sort the deliveries by time)"),
+        ("1\n3 4\n", "line 2: more than one number"),
     ],
 )
 def test_a_mistake_in_a_csv_file_is_one_sentence(text: str, said: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - compared below
-        recording_from_csv(text, source="rates.csv")
+        recording_from_text(text, source="rates.csv")
     message = str(caught.value)
     assert said in message
     assert "\n" not in message
+
+
+MBIT = 1e6 / 8
+TWO_STEPS = ((0.0, 0.5), (54 * MBIT, 24 * MBIT))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time_s,rate Mbit/s\r\n0,54\r\n0.5,24\r\n",
+        "time_ms,rate Mbit/s\n0,54\n500,24\n",
+        "time (ms)\trate (kbit/s)\n0\t54000\n500\t24000\n",
+        "time_s;rate Mbps\n0;54\n0.5;24\n",
+        "time_s,rate_bit/s\n0,54e6\n0.5,24e6\n",
+        "time_s,bandwidth kB/s\n0,6750\n0.5,3000\n",
+        "time_s,throughput byte/s\n0,6750000\n0.5,3000000\n",
+        "timestamp,rate Mbit/s\n1700000000,54\n1700000000.5,24\n",
+        "timestamp,rate Mbit/s\n1700000000000,54\n1700000000500,24\n",
+        "timestamp_s,rate Mbit/s\n0.013,54\n0.513,24\n",
+        "timestamp,rate Mbit/s\n2026-03-01T12:00:00,54\n2026-03-01T12:00:00.5,24\n",
+        '"time_s","rate Mbit/s"\n0, 54\n"0.5", 24\n',
+        "0.0\t54\n0.5\t24\n",
+        "0.0 54\n0.5   24\n",
+        "0,54\n0.5,24\n",
+    ],
+)
+def test_the_tables_that_people_have_say_the_same(text: str) -> None:
+    """Tabs, semicolons, other units, times of day, no names: all are 54 Mbit/s, and 24 Mbit/s from half a second on."""
+    recording = recording_from_text(text, source="rates.csv")
+    assert recording.at_s == about(TWO_STEPS[0])
+    assert recording.columns[0].values == about(TWO_STEPS[1])
+
+
+def test_what_was_assumed_of_a_file_without_names_is_said_with_the_recording() -> None:
+    assert "no line of names: read as time_s and rate Mbit/s" in str(recording_from_text("0 1\n1 2\n", source="x.log"))
+    told = recording_from_text("0 1\n500 2\n", source="x.log", columns=["time_ms", "factor"])
+    assert (told.at_s, told.columns[0].unit) == ((0, 0.5), Unit.FACTOR)
+    assert str(told) == "bandwidth by x.log"
+    with pytest.raises(ValueError, match="has a line of names, time_s, factor"):
+        recording_from_text("time_s,factor\n0,1\n", source="x.csv", columns=["time_s", "factor"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_the_mark_that_spreadsheets_write_before_the_text_is_dropped(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "rates.csv").write_text("time_s,rate Mbit/s\n0,54\n0.5,24\n", encoding=encoding)
+    assert read_recording(tmp_path / "rates.csv").columns[0].values == TWO_STEPS[1]
+
+
+def test_a_file_that_is_no_text_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "rates.csv").write_bytes(b"time_s,factor\n0,1\n# caf\xe9\n")
+    with pytest.raises(ValueError, match=r"rates.csv, line 3: not utf-8 text \(save it as CSV in UTF-8\)"):
+        read_recording(tmp_path / "rates.csv")
+
+
+def test_deliveries_as_mahimahi_lists_them_are_bytes_per_millisecond_and_repeat() -> None:
+    """Two packets in the first millisecond, none in the second and third, one in the fourth; then the same again."""
+    recording = recording_from_text("1\n1\n4\n", source="driving.up")
+    assert recording.at_s == (0, 0.001, 0.003)
+    assert recording.columns[0].values == (3e6, 0, 1.5e6)
+    assert recording.repeat_s == 0.004
+    assert [tuple(change)[:2] for change in islice(recording.changes(0, 0), 3, 5)] == [(0.004, 3e6), (0.005, 0)]
+    assert "Mahimahi's deliveries, repeated every 0.004 s" in str(recording)
+
+
+# --- outages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_bytes_wait_while_the_rate_is_zero(network) -> None:
+    """54 Mbit/s, nothing from 0.5 s to 1.5 s, then 24 Mbit/s; the last byte leaves when the integral is the message."""
+    seconds = message_s(network(2, bytes_per_s=1.0), 5_000_000, outage("0,54\n0.5,0\n1.5,24\n"))
+    assert seconds == about(1.5 + (5e6 - 0.5 * 54 * MBIT) / (24 * MBIT), rel=1e-14)
+
+
+def test_what_is_sent_within_an_outage_waits_for_its_end_and_a_full_bucket_does_not_help() -> None:
+    network = switched(2, bytes_per_s=1.0, burst_bytes=1e5)
+    assert message_s(network, 3_000_000, outage("0,0\n2,24\n")) == about(2 + 3e6 / (24 * MBIT))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_who_waits_for_the_end_of_an_outage_takes_nothing_from_the_others(network) -> None:
+    """Rank 2 is out until 19 s: what rank 0 sends it waits, and what it sends rank 1 is as fast as if it were alone."""
+    ends = two_messages_s(network(3, bytes_per_s=10), (100, 50), recorded((0, 0), (19, 1), rank=2))
+    assert ends == (10, about(24))
+
+
+def test_an_outage_that_begins_and_ends_while_others_share_gives_them_the_air_for_so_long() -> None:
+    """5 B/s each until 2 s; alone at 10 B/s until rank 2 is back at 4 s; 5 B/s each again."""
+    ends = two_messages_s(radio(3, bytes_per_s=10), (40, 40), recorded((0, 1), (2, 0), (4, 1), rank=2))
+    assert ends == about((6, 8))
+
+
+def test_a_ring_waits_for_its_member_that_is_out() -> None:
+    programs = [[task] for task in collective(Op.ALL_REDUCE, (0, 1), 1000)]
+    plain = play(switched(2, bytes_per_s=10), *programs, events=())
+    out = play(switched(2, bytes_per_s=10), *programs, events=(recorded((0, 0), (4, 1), rank=1),))
+    assert out.makespan_s == about(4 + plain.makespan_s)
+
+
+def test_a_factor_of_nothing_where_there_is_no_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="rank 0 has no limit of bandwidth, and factor 0 of it is none"):
+        message_s(switched(2), 1, recorded((0, 0), (4, 1)))
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from edgesim.cluster import Network, Topology
 from edgesim.recording import Change, Unit
 from edgesim.scenario import Scenario
 from edgesim.simulator.clock import after
-from edgesim.simulator.network import Fabric, Flow, Route
+from edgesim.simulator.network import Fabric, Flow, Hops, Route
 
 NEVER = Change(inf, 1.0)  # and before the first change
+# What stands for a rate of 0: so few bytes that no sum of doubles changes, in any time that a link is out.
+_OUTAGE_BYTES_PER_S = 1e-30
 
 
 def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float) -> float:
@@ -81,7 +83,13 @@ class Rates:
         """What the rank allows of a nominal rate."""
         now = [course.now for course in self.courses[rank]]
         recorded = [change.value for change in now if change.unit is Unit.RATE]
-        return min(recorded, default=nominal) * prod(change.value for change in now if change.unit is Unit.FACTOR)
+        factor = prod(change.value for change in now if change.unit is Unit.FACTOR)
+        rate = min(recorded, default=nominal)
+        if rate == inf and not factor:
+            raise ValueError(
+                f"scenario: rank {rank} has no limit of bandwidth, and factor 0 of it is none (name a rate)"
+            )
+        return max(rate * factor, _OUTAGE_BYTES_PER_S)
 
 
 class ChangingFabric(Fabric):
@@ -99,6 +107,14 @@ class ChangingFabric(Fabric):
         on_its_way = super().send(self.routes[route.pairs], nbytes, name)
         self._wait()
         return on_its_way
+
+    def _fair_rates(self, flows: Sequence[Flow]) -> dict[Flow, float]:
+        """Who waits for the end of an outage takes nothing from the others, not even air."""
+        moving = [flow for flow in flows if not _is_out(flow.route.all)]
+        return dict.fromkeys(flows, _OUTAGE_BYTES_PER_S) | super()._fair_rates(moving)
+
+    def _take_credit(self, route: Hops, nbytes: float, now_s: float) -> float:
+        return 0.0 if _is_out(route) else super()._take_credit(route, nbytes, now_s)
 
     def _wait(self) -> None:
         """For the next change, if there is anything that it could change."""
@@ -138,3 +154,8 @@ class ChangingFabric(Fabric):
             flow.route = self.routes[flow.route.pairs]
         if moved:
             self._share(*moved)
+
+
+def _is_out(hops: Hops) -> bool:
+    """Whether one of these resources has a rate of 0."""
+    return any(seconds_per_byte >= 1 / _OUTAGE_BYTES_PER_S for _, seconds_per_byte in hops)

@@ -7,7 +7,7 @@ A ring collective is one flow over all its hops: the ring moves at the pace of i
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import simpy
@@ -137,11 +137,14 @@ class Fabric:
         """New rates for all flows that share resources with the seeds, directly or through others."""
         now_s = self.env.now
         flows = self._component(seeds)
-        rates = max_min_rates({flow: flow.route.all for flow in flows})
+        rates = self._fair_rates(flows)
         for flow in flows:
             if rates[flow] != flow.rate:
                 flow.remaining_bytes = max(0.0, flow.remaining_bytes - flow.rate * (now_s - flow.since_s))
                 self._run_at(flow, rates[flow], now_s)
+
+    def _fair_rates(self, flows: Sequence[Flow]) -> dict[Flow, float]:
+        return max_min_rates({flow: flow.route.all for flow in flows})
 
     def _component(self, seeds: Iterable[Flow]) -> list[Flow]:
         reached = dict.fromkeys(seeds)

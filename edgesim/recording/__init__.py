@@ -1,0 +1,6 @@
+"""How much bandwidth was there, and when? A table over time, as people have it in files; a scenario plays it."""
+
+from edgesim.recording.files import read_recording, recording_from_text
+from edgesim.recording.recording import Change, Column, Recording, Unit
+
+__all__ = ["Change", "Column", "Recording", "Unit", "read_recording", "recording_from_text"]
