@@ -538,7 +538,7 @@ def test_the_example_that_the_configuration_names_can_be_read() -> None:
         ("time_s;factor\n0;1\n0,5;1\n", "line 3: '0,5' is not a number (write decimals with a point)"),
         (
             "timestamp,factor\n13,1\n",
-            "line 2: 13 is no time since 1970, and so has no unit (name the column timestamp_s",
+            "line 2: 13 is no time since 1970, and so has no unit (name the column",
         ),
         ("timestamp,factor\n2026-13-01,1\n", "line 2: '2026-13-01' is no time"),
         ("0 1 2\n1 1 2\n", "line 1: no line of names above 3 columns"),
@@ -653,7 +653,7 @@ def test_a_ring_waits_for_its_member_that_is_out() -> None:
 
 
 def test_a_factor_of_nothing_where_there_is_no_limit_is_refused() -> None:
-    with pytest.raises(ValueError, match="rank 0 has no limit of bandwidth, and factor 0 of it is none"):
+    with pytest.raises(ValueError, match="rank 0 has unlimited bandwidth, factor 0 of it is none"):
         message_s(switched(2), 1, recorded((0, 0), (4, 1)))
 
 

@@ -71,8 +71,8 @@ class Recording:
             )
         if not (any(column.values) if self.repeat_s < inf else column.values[-1]):
             raise ValueError(
-                f"{self.source}: bandwidth of {_whose(column.rank)} is 0 at the end: bytes that wait would never arrive "
-                "(add a last line with the rate after the outage)"
+                f"{self.source}: bandwidth of {_whose(column.rank)} is 0 at the end: bytes that wait would never "
+                "arrive (add a last line with the rate after the outage)"
             )
 
     def __str__(self) -> str:

@@ -86,9 +86,7 @@ class Rates:
         factor = prod(change.value for change in now if change.unit is Unit.FACTOR)
         rate = min(recorded, default=nominal)
         if rate == inf and not factor:
-            raise ValueError(
-                f"scenario: rank {rank} has no limit of bandwidth, and factor 0 of it is none (name a rate)"
-            )
+            raise ValueError(f"scenario: rank {rank} has unlimited bandwidth, factor 0 of it is none (name a rate)")
         return max(rate * factor, _OUTAGE_BYTES_PER_S)
 
 
