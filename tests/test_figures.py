@@ -2,9 +2,11 @@
 
 import json
 import re
+import shlex
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,11 +20,15 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 from pandas import DataFrame
 from table_builders import made
 
-from experiments.analysis.tidy import RunStatus
+from experiments.analysis.tidy import RunStatus, read_table
+from experiments.analysis.drawn import described
 from experiments.configuration.command_line import ROOT
+from experiments.configuration.provenance import MADE, Tree, recorded
+from experiments.configuration.studies import studies
 from experiments.figures.__main__ import main
 from experiments.figures.catalogue import Folders, figure_names, load_figure, requests
 from experiments.figures.detransformer import curves
@@ -307,15 +313,134 @@ def study(folder: Path, *, figures: str, more: str = "") -> list[str]:
     return ["mine", "--results", str(folder / "results"), "--config-dir", str(folder / "conf")]
 
 
-def test_drawing_twice_gives_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    copytree(KEPT.results, tmp_path / "results")
-    seen = []
-    for _ in range(2):
-        assert main(["--results", str(tmp_path / "results")]) == 0
-        paths = [Path(line) for line in capsys.readouterr().out.split()]
-        seen.append({path: path.read_bytes() for path in (*paths, *(path.with_suffix(".png") for path in paths))})
-    assert seen[0] == seen[1]
-    assert len(seen[0]) > 10
+@pytest.fixture(scope="module")
+def redrawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the kept results in which the command has drawn all figures anew."""
+    folder = tmp_path_factory.mktemp("redrawn") / "results"
+    copytree(KEPT.results, folder, ignore=ignore_patterns("*.pdf", "*.png", "runs", "sweeps", "searches", "demo"))
+    assert main(["--results", str(folder)]) == 0
+    return folder
+
+
+KEPT_FIGURES = sorted(
+    path.relative_to(KEPT.results)
+    for path in KEPT.results.glob("*/*.png")
+    if path.parent.name not in ("runs", "sweeps", "searches", "demo")
+)
+_CELL_PX = 8  # images are compared in cells of this size, so that another machine's smoothing of edges is no difference
+_CELL_OFF = 0.12  # of the range from black to white: what a cell may differ by, and
+_CELLS = 0.02  # what share of the cells may differ by more
+
+
+def cells(path: Path) -> NDArray[np.float64]:
+    """The mean colour of every cell."""
+    image = plt.imread(path)[..., :3]
+    rows, columns = (size // _CELL_PX for size in image.shape[:2])
+    cut = image[: rows * _CELL_PX, : columns * _CELL_PX]
+    return cut.reshape(rows, _CELL_PX, columns, _CELL_PX, 3).mean(axis=(1, 3))
+
+
+def share_off(one: Path, other: Path) -> float:
+    """The share of cells in which two images differ; all, if their sizes do."""
+    a, b = cells(one), cells(other)
+    return 1.0 if a.shape != b.shape else float((np.abs(a - b).max(axis=2) > _CELL_OFF).mean())
+
+
+def unlike(one: object, other: object) -> bool:
+    """Whether what two figures show differs by more than another machine's last digits."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() != other.keys() or any(unlike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) != len(other) or any(unlike(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, float) and isinstance(other, float):
+        return one != pytest.approx(other, rel=1e-4, abs=1e-12)
+    return one != other
+
+
+@pytest.mark.parametrize("path", KEPT_FIGURES, ids=str)
+def test_a_kept_figure_is_what_its_kept_table_gives(redrawn: Path, path: Path) -> None:
+    assert not unlike(described(KEPT.results / path), described(redrawn / path))
+    assert share_off(KEPT.results / path, redrawn / path) < _CELLS
+    assert (KEPT.results / path).with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("column", ["samples_per_s", "method"])
+def test_that_test_fails_where_one_cell_of_the_table_is_another(redrawn: Path, tmp_path: Path, column: str) -> None:
+    path = tmp_path / "scaling" / "table.csv"
+    path.parent.mkdir()
+    kept = read_table(redrawn / "scaling" / "table.csv")
+    (last, *_) = kept.index[(kept["devices"] == 8) & (kept["method"] == "pipeline_ilp")]
+    kept.loc[last, column] = "a method" if column == "method" else 1.001 * kept.loc[last, column]
+    kept.to_csv(path, index=False)
+    assert main(["scaling", "--results", str(tmp_path)]) == 0
+    name = "scaling_over_devices.png"
+    assert unlike(described(path.with_name(name)), described(redrawn / "scaling" / name))
+
+
+def test_an_image_of_another_figure_is_told_from_it_also_by_its_looks(redrawn: Path) -> None:
+    one, other = (redrawn / "parallelisms" / f"{name}.png" for name in ("throughput", "iteration_time"))
+    assert share_off(one, other) > _CELLS
+    assert share_off(one, one) == 0
+
+
+def test_every_kept_figure_is_drawn_by_the_command_and_every_one_that_it_draws_is_kept(redrawn: Path) -> None:
+    for ending in ("png", "pdf"):
+        kept, drawn_now = (
+            {path.relative_to(folder).as_posix() for path in folder.glob(f"*/*.{ending}") if path.parent.name != "demo"}
+            for folder in (KEPT.results, redrawn)
+        )
+        assert kept == drawn_now
+
+
+def test_drawing_twice_gives_the_same_bytes(redrawn: Path, tmp_path: Path) -> None:
+    for folder in ("scaling", "hybrid_run", "galaxy_latency"):
+        copytree(redrawn / folder, tmp_path / folder, ignore=ignore_patterns("*.pdf", "*.png"))
+        assert main([folder, "--results", str(tmp_path)]) == 0
+    drawn_now = [path for ending in ("png", "pdf") for path in tmp_path.glob(f"*/*.{ending}")]
+    assert len(drawn_now) == 8
+    for path in drawn_now:
+        assert path.read_bytes() == (redrawn / path.relative_to(tmp_path)).read_bytes()
+
+
+# --- what made the tables ---
+
+READ = {"published/published.csv"}  # read from papers: nothing makes it
+# A table of the bench that is not made anew yet: said in made.json, and seen here until it is.
+KEPT_DIRTY = {"planner_bench/table.csv", "planner_bench/summary.json", "planner_bench/summary.md"}
+
+
+def kept_tables() -> list[str]:
+    """Tables and summaries that are kept; profiles are measurements that say themselves where they come from."""
+    files = [path for ending in ("csv", "md", "json") for path in KEPT.results.glob(f"*/*.{ending}")]
+    runs = {path.parent.name for path in KEPT.results.glob("*/schedule.txt")}
+    return sorted(
+        path.relative_to(KEPT.results).as_posix()
+        for path in files
+        if path.name != MADE
+        and path.parent.name not in {"profiles", "demo"}
+        and not (path.parent.name in runs and path.suffix == ".json")
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in kept_tables() if name not in READ])
+def test_a_kept_table_says_which_command_made_it_from_which_commit_and_that_the_tree_was_clean(name: str) -> None:
+    folder, _, file = name.partition("/")
+    entry = recorded(KEPT.results / folder)[file]
+    for command in entry["command"].split(" && "):
+        python, minus_m, module, *words = shlex.split(command)
+        assert (python, minus_m) == ("python", "-m")
+        assert find_spec(module) is not None
+        assert {study.name for study in studies()} >= {word for word in words if word == folder}
+    assert re.fullmatch(r"[0-9a-f]{40}", entry["commit"])
+    assert entry["tree"] in (Tree.CLEAN, Tree.NOT_RECORDED) or name in KEPT_DIRTY
+    assert entry["tree"] == Tree.NOT_RECORDED or entry["versions"]["python"]
+
+
+def test_every_entry_is_of_a_file_that_is_kept() -> None:
+    entries = {
+        f"{made.parent.name}/{name}" for made in KEPT.results.glob(f"*/{MADE}") for name in json.loads(made.read_text())
+    }
+    assert {name for name in entries if not (KEPT.results / name).exists()} == set()
 
 
 def test_a_new_figure_is_one_file(tmp_path: Path) -> None:

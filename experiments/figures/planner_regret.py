@@ -38,9 +38,8 @@ _BAND = 0.25  # opacity
 def panels(table: DataFrame) -> dict[str, DataFrame]:
     """A panel for each testbed, cluster and model; the settings within are rates and workloads."""
     return {
-        ", ".join(reader_name(str(name), column) for name, column in zip(names[1:], SETTING[1:3], strict=True))
-        + f": n = {rows.groupby(list(SETTING)).ngroups} settings": rows
-        for names, rows in table.groupby(list(SETTING[:3]))
+        f"{reader_name(str(model), 'model')}, n = {rows.groupby(list(SETTING)).ngroups} settings": rows
+        for (_, _, model), rows in table.groupby(list(SETTING[:3]))
     }
 
 

@@ -14,6 +14,7 @@ from experiments.planner_bench.rows import CASE
 __all__ = ["PANEL_IN", "draw", "panels"]
 
 _PALE = 0.6
+_FEW = 6  # sizes that all have room on the axis
 
 
 def draw(rows: DataFrame, ax: Axes) -> None:
@@ -36,8 +37,9 @@ def draw(rows: DataFrame, ax: Axes) -> None:
             color=GREY,
         )
     ax.margins(0.06)
-    for axis in (ax.xaxis, ax.yaxis):
-        log_axis(axis)
+    sizes = sorted(rows["size"].unique())
+    log_axis(ax.xaxis, ticks=sizes if len(sizes) <= _FEW else None)
+    log_axis(ax.yaxis)
     cases = rows[[*CASE, "size"]].drop_duplicates().groupby("size").size()
     fewest, most = cases.min(), cases.max()
     count = f"{fewest}" if fewest == most else f"{fewest} to {most}"

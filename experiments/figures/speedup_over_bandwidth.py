@@ -32,7 +32,7 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     ax.set_xscale("log")
     log_axis(ax.xaxis, ticks=sorted(rows["mbit_per_s"].dropna().unique()))
     ax.set_xlabel(BANDWIDTH)
-    ax.set_ylabel(f"speed-up over {label(first)}")
+    ax.set_ylabel(f"speed-up over\n{label(first)}")
 
 
 def over(rows: DataFrame, first: str) -> DataFrame:

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from edgesim.schedule import MESSAGE, Op, Payload, Task
+from experiments.analysis.drawn import KEY, description
 from experiments.analysis.names import reader_name
 
 matplotlib.use("Agg")
@@ -203,11 +204,14 @@ def log_axis(axis: Axis, *, ticks: Sequence[float] | None = None) -> None:
 
 
 def save(figure: Figure, stem: Path) -> Path:
-    """Write ``stem.pdf`` and ``stem.png`` and close the figure; the same figure gives the same bytes."""
+    """Write ``stem.pdf`` and ``stem.png`` and close the figure; the same figure gives the same bytes.
+
+    The PNG says in its texts what it shows (:mod:`experiments.analysis.drawn`).
+    """
     stem.parent.mkdir(parents=True, exist_ok=True)
     pdf, png = (stem.with_name(f"{stem.name}.{ending}") for ending in ("pdf", "png"))
     with plt.rc_context(RC):
         figure.savefig(pdf, metadata={"CreationDate": None})
-        figure.savefig(png, dpi=200, metadata={"Software": None})
+        figure.savefig(png, dpi=200, metadata={"Software": None, KEY: description(figure)})
     plt.close(figure)
     return pdf

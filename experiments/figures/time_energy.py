@@ -12,12 +12,13 @@ from pandas import DataFrame
 
 from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.marks import IDENTITY, RATE
-from experiments.figures.style import BLACK, label, log_axis, looks
+from experiments.figures.style import BLACK, SMALL_PT, label, log_axis, looks
 
 NEEDS = ("cluster", "model", RATE, *IDENTITY, "makespan_s", "energy_j")
 _PALE = 0.3
 _SIZE_PT = 3.4
 _REACH = 1.2  # how far a front is drawn beyond its ends: so many times the value there
+_FAR = 3.0  # times the slowest run of a front: beyond that no run is drawn
 _GREYS = (0.8, 0.3)  # of the fronts, from the slowest links to the fastest
 
 
@@ -27,8 +28,8 @@ def axis(table: DataFrame) -> tuple[str, ...]:
 
 
 def draw(rows: DataFrame, ax: Axes) -> None:
-    """A point per run, and a step line per bandwidth through those of the front."""
-    done = rows[rows["status"] == "done"]
+    """A point per run, and a step line per bandwidth through those of the front; far slower runs are counted."""
+    done = _near(rows[rows["status"] == "done"], ax)
     rates = sorted(done[RATE].dropna().unique())
     on_front = set()
     ax.set(xscale="log", yscale="log")
@@ -63,9 +64,21 @@ def draw(rows: DataFrame, ax: Axes) -> None:
             ax.plot([], [], "o", markersize=_SIZE_PT, color=BLACK, markerfacecolor=face, label=text)
     for each in (ax.xaxis, ax.yaxis):
         log_axis(each)
-    ax.margins(0.12)
+    ax.margins(0.12, 0.2)
     ax.set_xlabel("iteration time (s)")
     ax.set_ylabel("computed energy (J)")
+
+
+def _near(done: DataFrame, ax: Axes) -> DataFrame:
+    """The runs near the fronts. Points a long way off would leave no room for the others: they are counted."""
+    simulated = done[done["player"] == "simulated"]
+    slowest_s = max((pareto(mine)["makespan_s"].max() for _, mine in simulated.groupby(RATE)), default=float("inf"))
+    far = done["makespan_s"] > _FAR * slowest_s
+    if far.any():
+        counts = done[far].groupby("method", sort=False).size()
+        text = "\n".join(f"{label(str(method))}: {count} beyond" for method, count in counts.items())
+        ax.text(0.99, 0.01, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=SMALL_PT)
+    return done[~far]
 
 
 def pareto(rows: DataFrame) -> DataFrame:
