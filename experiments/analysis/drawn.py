@@ -6,7 +6,7 @@ comparing pixels, which fonts and smoothing change from machine to machine.
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image
 
 KEY = "Description"  # of a PNG's texts
 _DIGITS = 6
@@ -37,21 +36,28 @@ def description(figure: Figure) -> str:
 
 def described(path: Path) -> dict[str, Any]:
     """What a kept PNG says that it shows. Raises ValueError if it says nothing."""
-    with Image.open(path) as image:
-        text = image.info.get(KEY)
-    if text is None:
-        raise ValueError(f"{path} does not say what it shows (draw it anew: python -m experiments.figures)")
-    shown: dict[str, Any] = json.loads(text)
-    return shown
+    for kind, data in _chunks(path.read_bytes()):
+        name, _, text = data.partition(b"\0")
+        if (kind, name) == (b"tEXt", KEY.encode()):
+            shown: dict[str, Any] = json.loads(text)
+            return shown
+    raise ValueError(f"{path} does not say what it shows (draw it anew: python -m experiments.figures)")
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The parts of a PNG: behind eight bytes that say what it is, each has its length, kind, data and checksum."""
+    at = 8
+    while at < len(png):
+        length = int.from_bytes(png[at : at + 4])
+        yield png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        at += 12 + length
 
 
 def _panel(ax: Axes) -> dict[str, Any]:
     return {
         "title": ax.get_title("left"),
         "axes": [_axis(ax.xaxis), _axis(ax.yaxis)],
-        "lines": [
-            [_numbers(line.get_xdata()), _numbers(line.get_ydata())] for line in ax.lines if len(line.get_xdata())
-        ],
+        "lines": [[*map(_numbers, line.get_data())] for line in ax.lines if len(line.get_xdata())],
         "patches": [_corners(patch) for patch in ax.patches],
         "collections": [_numbers(path.vertices.ravel()) for each in ax.collections for path in each.get_paths()],
         "texts": [text.get_text() for text in ax.texts],
