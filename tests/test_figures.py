@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 from table_builders import made
 
-from experiments.analysis.tidy import RunStatus, read_table
 from experiments.analysis.drawn import described
+from experiments.analysis.tidy import RunStatus, read_table
 from experiments.configuration.command_line import ROOT
 from experiments.configuration.provenance import MADE, Tree, recorded
 from experiments.configuration.studies import studies
