@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from omegaconf import DictConfig
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from edgesim.cluster import Cluster, Network, Origin
 from edgesim.profile import Point, Profile, leave_one_out_error
@@ -24,6 +24,7 @@ from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.setup import Setup, read_setup
+from experiments.progress import ProgressReport
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.testbed import Testbed
 
@@ -66,9 +67,7 @@ def calibrate(testbed: Testbed, setup: Setup, settings: DictConfig, progress: Pr
 
 def progress_bar() -> Progress:
     """What is done, how much of it, for how long, and how long still."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    )
+    return ProgressReport()
 
 
 def busy() -> str | None:

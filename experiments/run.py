@@ -17,6 +17,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -29,10 +30,11 @@ from edgesim.metrics import Metrics
 from edgesim.trace import Trace, save_perfetto
 from experiments.analysis.predictions import prediction
 from experiments.analysis.series import series
+from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import run_command
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import versions, whole_folder
-from experiments.configuration.setup import Prepared, prepare
+from experiments.configuration.setup import Prepared, prepare, read_setup
 from experiments.execution.deferred import executed
 from experiments.sweeps.sweep import hydra_sweeps, sweep_command
 from experiments.tables.metrics import metrics_table
@@ -44,12 +46,18 @@ _LONGEST_NAME = 120
 def run(cfg: DictConfig) -> float:
     """Plan, simulate, execute, write, and say what came out; the seconds per iteration are what a search minimises."""
     console = Console()
-    prepared = prepare(cfg)
+    cache = Cache()
+    setup = read_setup(cfg, cache)
+    print(f"{setup.model}\n{setup.cluster}\n{setup.profile}\nscenario: {setup.scenario}", flush=True)
+    prepared = _planned(cfg, cache, console)
     setup, plan, schedule = prepared.setup, prepared.plan, prepared.schedule
-    print(f"{setup.model}\n{setup.cluster}\n{setup.profile}\nplan: {plan}\nscenario: {setup.scenario}")
+    idle = [str(rank) for rank in range(len(setup.cluster.devices)) if rank not in plan.ranks]
+    print(
+        f"plan: {plan}" + (f"\nwithout work: rank{'s' * (len(idle) > 1)} {', '.join(idle)}" if idle else ""), flush=True
+    )
     execution = None
     if cfg.execute:
-        with console.status("opening the testbed, executing"):
+        with _waiting(console, "opening the testbed, executing"):
             execution = executed(cfg, prepared, print)
         if execution.rehearsed is not None:
             setup = replace(setup, profile=execution.rehearsed)
@@ -58,7 +66,7 @@ def run(cfg: DictConfig) -> float:
     traces = (simulated, *(execution.traces if execution else ()))
     metrics = [setup.measure(trace) for trace in traces]
     row = side_by_side(plan, prediction(prepared.setup.problem, plan, prepared.strategy), metrics)
-    target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task)
+    target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task, cfg.config_dirs)
     losses = execution.losses if execution else ()
     record = RunRecord(prepared=prepared, traces=traces, metrics=metrics, promised=row, losses=losses)
     with whole_folder(target) as folder:
@@ -70,6 +78,20 @@ def run(cfg: DictConfig) -> float:
     console.print(metrics_table(metrics))
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
     return metrics[-1].makespan_s
+
+
+def _planned(cfg: DictConfig, cache: Cache, console: Console) -> Prepared:
+    planner = str(cfg.planner._target_).rpartition(".")[2]
+    with _waiting(console, f"planning with {planner}"):
+        return prepare(cfg, cache)
+
+
+def _waiting(console: Console, what: str) -> AbstractContextManager[object]:
+    """Something that may last: a spinner, or where the output is a file a line before it begins."""
+    if console.is_terminal:
+        return console.status(what)
+    print(f"{what} ...", flush=True)
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +124,21 @@ class RunRecord:
         (folder / "versions.json").write_text(json.dumps(versions() | {"seed": cfg.seed}, indent=2) + "\n")
 
 
-def folder_name(overrides: Sequence[str]) -> str:
+def folder_name(overrides: Sequence[str], folders: Sequence[str] = ()) -> str:
     """The overrides as a folder name; ``default`` without any. Where things are written is no part of what they are.
 
-    >>> folder_name(["strategy=data", "network.rate=20 Mbit/s", "results=/tmp/x"])
-    'strategy=data,network.rate=20_Mbit_s'
+    Two commands never share one: where the name does not say all, a hash does. ``folders`` are those of further
+    configuration files.
+
+    >>> folder_name(["strategy=data", "results=/tmp/x"]), folder_name(["network.rate=20 Mbit/s"])
+    ('strategy=data', 'network.rate=20_Mbit_s-66fe18db')
     """
-    telling = [re.sub(r"[^\w.=,+~\[\]-]+", "_", word) for word in overrides if not word.startswith("results=")]
-    name = ",".join(telling) or "default"
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:8]}"
+    telling = [word for word in overrides if not word.startswith("results=")]
+    name = ",".join(re.sub(r"[^\w.=,+~\[\]-]+", "_", word) for word in telling) or "default"
+    exact = json.dumps([telling, list(folders)])
+    if not folders and name == (",".join(telling) or "default") and len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}-{sha256(exact.encode()).hexdigest()[:8]}"
 
 
 def main() -> None:

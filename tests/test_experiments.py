@@ -178,6 +178,51 @@ def test_long_overrides_give_short_names_that_differ() -> None:
     assert first != second
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["scenario.events.trace.path='a/b.csv'"], ["scenario.events.trace.path='a_b.csv'"]),
+        (["model.name=llama:7b@q4"], ["model.name=llama_7b_q4"]),
+        (["network.rate=20 Mbit/s"], ["network.rate=20_Mbit_s"]),
+        (["model.name='a,seed=1'"], ["model.name=a", "seed=1"]),
+        (["model.name=a b"], ["model.name=a  b"]),
+        (["model.name=" + "x" * 300 + "/"], ["model.name=" + "x" * 300 + ":"]),
+    ],
+)
+def test_two_commands_never_share_a_folder(one: list[str], other: list[str]) -> None:
+    assert folder_name(one) != folder_name(other)
+    assert folder_name(one) == folder_name([*one, "results=/elsewhere"])
+
+
+def test_a_planner_of_the_same_name_from_another_folder_has_a_folder_of_its_own() -> None:
+    names = {folder_name(["planner=mine"], folders) for folders in ([], ["/one"], ["/other"])}
+    assert len(names) == 3
+
+
+def test_what_is_known_is_said_before_planning_begins(
+    command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def interrupted(*_: object) -> None:
+        said.append(capsys.readouterr().out)
+        raise ValueError("stopped while planning")
+
+    monkeypatch.setattr(run, "prepare", interrupted)
+    assert command(run, *TINY, "strategy=data") == 2
+    model, cluster, profile, *_, last = said[0].splitlines()
+    assert model.startswith("bert_tiny_bytes: ")
+    assert "demo" in cluster
+    assert "estimated" in profile
+    assert last == "planning with proportional ..."
+
+
+def test_devices_without_work_are_told(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("cluster=nanos", "cluster.count=5", "strategy=hybrid_pipeline", "groups=[[0],[2]]", "planner=even")
+    assert command(run, *TINY, *words) == 0
+    assert "without work: ranks 1, 3, 4\n" in capsys.readouterr().out
+
+
 # --- calibration, validation, demonstration ---
 
 
@@ -393,8 +438,8 @@ def test_the_same_table_gives_the_same_parity_plot(tmp_path: Path) -> None:
 
 
 def test_a_parity_plot_shows_every_plan_and_clips_none() -> None:
-    figure, ax = plt.subplots()
-    draw([made_up(1.1, [1.0, 1.2]), made_up(40.0, [41.0, 39.0], strategy="pipeline")], ax)
+    figure, (ax, errors) = plt.subplots(2)
+    draw([made_up(1.1, [1.0, 1.2]), made_up(40.0, [41.0, 39.0], strategy="pipeline")], ax, errors)
     assert ax.get_xlim()[0] < 1.0 < 41.0 < ax.get_xlim()[1]
     assert len(ax.containers) == 2
     plt.close(figure)

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from edgesim.apportion import largest_remainder
 from edgesim.cluster import Cluster
-from edgesim.errors import InfeasibleError, PlanError
+from edgesim.errors import InfeasibleError, NothingFitsError, PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.even import even
 from edgesim.planners.baselines.exhaustive import exhaustive
 from edgesim.planners.baselines.manual import manual
 from edgesim.planners.baselines.proportional import proportional
 from edgesim.planners.enumeration import count, partitions, plans, sums
+from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.partitioning import even_cuts, fastest_cuts, move_from_stragglers
 from edgesim.planners.problem import Planner, Problem
+from edgesim.planners.simulate_and_choose import simulate_and_choose
 from edgesim.proof import Status
 from edgesim.simulator import simulate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
@@ -300,9 +302,38 @@ def test_the_oracle_keeps_trained_tied_weights_in_one_stage() -> None:
     copy = replace(last, blocks=(replace(last.blocks[0], tied_bytes=4, tied_to="l0"),))
     tied = replace(problem, model=replace(problem.model, layers=(*rest, copy)))
     assert len(oracle(problem, groups="pipeline", leave_out=True).stages) == 2
-    with pytest.raises(InfeasibleError, match="nearest: layers l0 and l3 share 4 B of trained weights"):
+    with pytest.raises(InfeasibleError, match="fit in memory have tied weights apart: layers l0 and l3 share 4 B"):
         oracle(tied, groups="pipeline", stages=[2])
     assert len(oracle(tied, groups="pipeline", leave_out=True).stages) == 1
+
+
+def test_the_oracle_says_which_plans_it_searched_and_which_ranks_have_no_work() -> None:
+    """Best of the demo's groups is not best of a larger cluster's plans."""
+    problem = a_problem(speeds=(1, 1, 1, 1, 1))
+    fixed = oracle(problem, groups=[[0], [1, 2]])
+    assert fixed.proof.details == "of groups [[0], [1, 2]], ranks 3, 4 without work"
+    assert "of groups [[0], [1, 2]]" in fixed.proof.minimised
+    assert (
+        oracle(problem, groups="pipeline", stages=[4], leave_out=True).proof.details
+        == "of groups 'pipeline' in [4] stages"
+    )
+
+
+def test_where_only_tied_weights_stand_in_the_way_memory_is_not_blamed() -> None:
+    """Any device holds two of the four layers; the first and the last share weights, so one would hold all."""
+    problem = a_problem(memory_bytes=33_000, output_bytes=10)
+    *rest, last = problem.model.layers
+    copy = replace(last, blocks=(replace(last.blocks[0], tied_bytes=4, tied_to="l0"),))
+    tied = replace(problem, model=replace(problem.model, layers=(*rest, copy)))
+    assert oracle(problem)
+    with pytest.raises(InfeasibleError, match="tied weights apart: layers l0 and l3 share 4 B") as oracles:
+        oracle(tied)
+    reason = r"layers l0 and l3 of .* share trained weights.*model\.tied=false"
+    with pytest.raises(InfeasibleError, match=reason) as programmes:
+        ilp_hybrid_pipeline(tied)
+    with pytest.raises(InfeasibleError, match=reason) as chosen:
+        simulate_and_choose(tied, evaluate=lambda plan: 1.0)
+    assert not any(isinstance(each.value, NothingFitsError) for each in (oracles, programmes, chosen))
 
 
 def test_infeasible_names_the_nearest_need_and_budget() -> None:

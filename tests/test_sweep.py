@@ -64,6 +64,15 @@ def test_every_run_is_a_row_with_its_configuration_figures_and_versions(
     assert {"git_commit", "torch", "python", "profile_hash", "schedule", "energy_source"} <= set(table.columns)
 
 
+def test_a_sweep_whose_output_is_a_file_says_how_far_it_is(
+    sweep: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(*FOUR) == 0
+    first, *_, last = capfd.readouterr().err.splitlines()
+    assert first.startswith("s: 0 of 4 (")
+    assert last.startswith("s: 4 of 4 (")
+
+
 def test_a_sweep_says_the_same_as_single_runs(sweep: Callable[..., int], tmp_path: Path) -> None:
     assert sweep(*FOUR) == 0
     for _, row in rows(tmp_path).iterrows():

@@ -16,7 +16,9 @@ from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
 from edgesim.planners.exact.certify import depth_of
+from edgesim.planners.exact.pipelines.branch_and_bound import SearchResult
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
+from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.problem import Planner, Problem
 from edgesim.proof import Objective, Proof, bound_or_none
@@ -56,15 +58,18 @@ def simulate_and_choose(
         )
         for leave_out in (True, False)
     ]
+    searches: list[tuple[PipelineSearch, SearchResult]] = []
     candidates = _distinct(
         divisions(problem, [*programmes, *contenders], overlap=overlap)
         if units or tokens
-        else pipelines(problem, contenders, keep=keep, time_limit_s=time_limit_s)
+        else pipelines(problem, contenders, keep=keep, time_limit_s=time_limit_s, searches=searches)
     )
     if not candidates:
+        for search, result in searches:
+            raise why_no_pipeline(search.candidates, result)
         raise InfeasibleError(
             f"no planner has a plan for {problem.model.name} on {problem.cluster.name} "
-            "(ilp_hybrid_pipeline or ilp_blocks say what is missing)"
+            "(ilp_blocks says what is missing)"
         )
     judged = [(seconds, each) for each in candidates if (seconds := _seconds(evaluate, each.plan)) is not None]
     if not judged:
@@ -81,14 +86,24 @@ def simulate_and_choose(
 
 
 def pipelines(
-    problem: Problem, contenders: Sequence[Planner], *, keep: int, time_limit_s: float
+    problem: Problem,
+    contenders: Sequence[Planner],
+    *,
+    keep: int,
+    time_limit_s: float,
+    searches: list[tuple[PipelineSearch, SearchResult]] | None = None,
 ) -> Iterator[Candidate]:
-    """The best few pipelines of each depth, then the contenders' plans, with the bound of their depth."""
+    """The best few pipelines of each depth, then the contenders' plans, with the bound of their depth.
+
+    ``searches`` takes what was searched, which knows why it has found nothing.
+    """
     most, proofs = most_replicas(problem, None, interchangeable(problem.cluster)), dict[Depth, Proof]()
     depths = (Depth.ASTEROID, Depth.ONE_F_ONE_B)
     for depth in depths:
         search = PipelineSearch(problem, PipelineFamily(depth=depth, replicas=most), planner="ilp_hybrid_pipeline")
         result = search.run(time_limit_s=time_limit_s / len(depths), keep=keep)
+        if searches is not None:
+            searches.append((search, result))
         for _, choice in result.pool[:keep]:
             plan = search.plan(choice, result)
             if plan.proof is not None:

@@ -27,7 +27,6 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments.analysis.tidy import read_table
 from experiments.collect import to_csv
@@ -45,6 +44,7 @@ from experiments.planner_bench.rows import table, updated
 from experiments.planner_bench.selection import ALL, KEPT, KEPT_TIME_LIMIT_S, QUICK, CaseGroup, attempts
 from experiments.planner_bench.summary import by_group, standings, summary
 from experiments.planner_regret import summary as measured_study
+from experiments.progress import ProgressReport
 
 NAME = "planner_bench"
 _TIME_LIMIT_S = 60.0
@@ -129,15 +129,7 @@ def _driven(wanted: Sequence[Attempt], journal: Journal, workers: int, limit_s: 
     """The rows of all attempts, those of the journal first, and how far they are while they come."""
     rows = [row for attempt in wanted if (row := journal.row(attempt)) is not None]
     left = [attempt for attempt in wanted if journal.row(attempt) is None]
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    bar = ProgressReport(console=Console(stderr=True))
     with bar:
         task = bar.add_task("planner bench", total=len(wanted), completed=len(rows), said="")
         for attempt, row in attempted(left, workers=workers, limit_s=limit_s):

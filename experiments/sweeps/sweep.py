@@ -15,11 +15,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments.analysis.tidy import RunStatus
 from experiments.configuration.command_line import USERS, check_complete, composed, hydra_choice, sentence
 from experiments.configuration.constructors import build
+from experiments.progress import ProgressReport
 from experiments.sweeps.grid import Composer, Sweep, parse
 from experiments.sweeps.launchers import Launcher
 from experiments.sweeps.run_table import RowWriter, RunTable, code_hash
@@ -120,15 +120,7 @@ def _drive(spec: SweepSpec, launcher: Launcher, batches: Sequence[Batch], before
     writer = None if spec.shared_files else RowWriter(table)
     made = failed = 0
     begin_s = time.monotonic()
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    bar = ProgressReport(console=Console(stderr=True))
     with bar:
         task = bar.add_task(spec.study, total=len(spec.sweep.runs), said="")
         for outcomes in launcher.launch(spec, batches):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from math import inf
 from time import perf_counter
 
 from edgesim.errors import InfeasibleError, NothingFitsError, PlanError
@@ -44,6 +43,7 @@ def exhaustive(
     proof = Proof(
         method=f"all {total} plans",
         objective=Objective.JUDGED_TIME,
+        details=_searched(groups, stages, tried, problem),
         value=value,
         bound=value,
         seconds=perf_counter() - began_s,
@@ -57,28 +57,43 @@ def _best(
     """Return the best plan that fits, and its seconds. Raises InfeasibleError."""
     best: tuple[Plan, float] | None = None
     nearest: tuple[float, str] | None = None
+    apart = ""
     for partition in tried:
         for plan in plans(problem, partition, depth=depth, planner="exhaustive"):
             fullest = _fullest(plan, problem)
+            if tied := tied_apart(plan.stages, problem.model, problem.workload):
+                apart = tied if fullest[0] <= 1 else apart
+                continue
             nearest = min(nearest or fullest, fullest)
             if fullest[0] <= 1:
                 value = evaluate(plan)
                 if best is None or value < best[1]:
                     best = plan, value
     if best is None:
-        assert nearest is not None, "there are plans"
-        refused = NothingFitsError if nearest[0] < inf else InfeasibleError
-        raise refused(
-            f"none of the plans that exhaustive tries can be played; the nearest: {nearest[1]} "
-            "(smaller micro-batches, or more devices)"
-        )
+        raise _why_none(nearest, apart)
     return best
 
 
+def _why_none(nearest: tuple[float, str] | None, apart: str) -> InfeasibleError:
+    """Which plans would fit but for weights tied apart, or else how much the nearest lacks."""
+    none = "none of the plans that exhaustive tries can be played"
+    if apart:
+        return InfeasibleError(f"{none}; those that fit in memory have tied weights apart: {apart}")
+    if nearest is None:
+        return InfeasibleError(f"{none}: all have tied weights apart, and fit in no memory either (more devices)")
+    return NothingFitsError(f"{none}; the nearest: {nearest[1]} (smaller micro-batches, or more devices)")
+
+
+def _searched(groups: Family, stages: Collection[int] | None, tried: Collection[Partition], problem: Problem) -> str:
+    """Which plans there were to choose from: the best of a few may be far from the best of all."""
+    family = f"groups {groups!r}" if isinstance(groups, str) else f"groups {[list(group) for group in groups]}"
+    idle = set(problem.ranks) - {rank for partition in tried for group in partition for rank in group}
+    without = f", ranks {', '.join(map(str, sorted(idle)))} without work" if idle else ""
+    return f"of {family}{'' if stages is None else f' in {list(stages)} stages'}{without}"
+
+
 def _fullest(plan: Plan, problem: Problem) -> tuple[float, str]:
-    """Return need over budget of the fullest rank, and a description of both; weights tied apart fit in no budget."""
-    if apart := tied_apart(plan.stages, problem.model, problem.workload):
-        return inf, apart
+    """Return need over budget of the fullest rank, and a description of both."""
     fullest = (0.0, "")
     for rank, held in plan.memory(problem.model, problem.cluster, problem.workload).items():
         device, budget = problem.cluster.devices[rank], problem.budget_bytes(rank)

@@ -85,6 +85,12 @@ class Candidates:
         """The candidates of another problem for the same family and the same kinds of devices."""
         return Candidates(problem, self.family, kinds=self.kinds)
 
+    def untied(self) -> "Candidates":
+        """The candidates if no layers shared trained weights: also ranges that hold only some of these layers."""
+        apart = Candidates(self.problem, self.family, kinds=self.kinds, like=self)
+        apart.together = np.ones_like(self.together)
+        return apart
+
     def _groups(self, replicas: int) -> Iterator[Group]:
         for size in range(1, replicas + 1):
             for chosen in combinations_with_replacement(range(len(self.kinds)), size):

@@ -1,4 +1,4 @@
-"""Why does no pipeline fit? Which device lacks how much memory, and what would do."""
+"""Why does no pipeline fit? Weights that must lie together, or which device lacks how much memory; what would do."""
 
 from dataclasses import replace
 
@@ -6,9 +6,11 @@ import numpy as np
 
 from edgesim.cluster import Cluster
 from edgesim.errors import InfeasibleError, NothingFitsError
+from edgesim.plan import trained_ties
 from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits, SearchResult
 from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
 from edgesim.planners.exact.pipelines.candidates import Candidates
+from edgesim.planners.exact.pipelines.columns import Columns
 from edgesim.planners.exact.pipelines.milp import Shape, StageMilp
 from edgesim.units import show
 
@@ -20,12 +22,28 @@ _STEPS = 12  # halvings of the factor's logarithm
 def why_no_pipeline(candidates: Candidates, result: SearchResult) -> InfeasibleError:
     """The error to raise; candidates are all that fit, ``result`` is of a search that ended without a choice."""
     problem = candidates.problem
+    if (tied := _tied_weights(candidates)) is not None:
+        return tied
     if not result.proven:
         return InfeasibleError(
             f"no pipeline of {problem.model.name} on {problem.cluster.name} was found in time, and none is excluded: "
             "memory is nearly full (raise time_limit_s, take smaller micro-batches, or more devices)"
         )
     return _layer_that_fits_nowhere(candidates) or _memory_that_would_do(candidates)
+
+
+def _tied_weights(candidates: Candidates) -> InfeasibleError | None:
+    """Where only layers that share trained weights, and so must lie in one stage, stand in the way."""
+    problem, columns = candidates.problem, candidates.untied().columns
+    if candidates.together.all() or not _has_a_pipeline(columns, candidates):
+        return None
+    (one, other), *_ = trained_ties(problem.model, problem.workload)
+    owner, layer = problem.model.layers[one], problem.model.layers[other]
+    return InfeasibleError(
+        f"layers {owner.name} and {layer.name} of {problem.model.name} share trained weights, so one stage must hold "
+        f"them, and with it all between: no such pipeline fits on {problem.cluster.name}, while memory would do for "
+        "others (untie them: model.tied=false, or freeze them)"
+    )
 
 
 def _ranks(candidates: Candidates) -> list[int]:
@@ -86,16 +104,20 @@ def _fits(candidates: Candidates, factor: float) -> bool:
     roomy = replace(
         problem, cluster=Cluster(name=problem.cluster.name, devices=devices, network=problem.cluster.network)
     )
-    columns = candidates.of(roomy).columns
+    return _has_a_pipeline(candidates.of(roomy).columns, candidates)
+
+
+def _has_a_pipeline(columns: Columns, candidates: Candidates) -> bool:
+    """Whether some of these candidates, of the same family and devices, make a whole pipeline."""
+    if not len(columns):
+        return False
     shape = Shape(
         layers=candidates.layers,
         positions=candidates.most,
         devices=candidates.devices,
-        micro_batches=problem.workload.micro_batches,
+        micro_batches=candidates.problem.workload.micro_batches,
         depths=tuple(candidates.depths),
         phases=False,
     )
-    if not len(columns):
-        return False
     limits = SearchLimits(time_limit_s=_LIMIT_S, gap=1.0)  # any choice ends it
     return bool(BranchAndBound(StageMilp(columns, shape), limits, seconds=lambda choice: 1.0).run().choice)
