@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -417,6 +418,17 @@ def test_a_kept_table_says_which_command_made_it_from_which_commit_and_that_the_
     assert re.fullmatch(r"[0-9a-f]{40}", entry["commit"])
     assert entry["tree"] in (Tree.CLEAN, Tree.NOT_RECORDED) or name in KEPT_DIRTY
     assert entry["tree"] == Tree.NOT_RECORDED or entry["versions"]["python"]
+
+
+def test_the_commits_that_made_kept_tables_are_in_the_history() -> None:
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("no repository, or one without its history")
+    entries = (recorded(KEPT.results / name.partition("/")[0]) for name in kept_tables())
+    commits = {entry["commit"] for each in entries for entry in each.values()}
+    assert [commit for commit in commits if git("merge-base", "--is-ancestor", commit, "HEAD").returncode] == []
 
 
 def test_every_entry_is_of_a_file_that_is_kept() -> None:
