@@ -9,7 +9,7 @@ import pytest
 from experiments.configuration.command_line import ROOT
 from experiments.published.__main__ import all_claims, claims_frame, errors_frame, groupings_frame, main, to_csv
 from experiments.published.claims import PUBLISHED, Claim, model, published
-from experiments.published.constants import Constant, Origin, Role, Row, role_of
+from experiments.published.constants import Constant, ConstantOrigin, Role, Row, role_of
 from experiments.published.grouping import groupings
 from experiments.published.memory import first_stage
 
@@ -81,15 +81,15 @@ TOTAL, PART, ELSEWHERE = (
 @pytest.mark.parametrize(
     ("row", "origin", "role"),
     [
-        (TOTAL, Origin.FITTED, Role.FITTED),
-        (TOTAL, Origin.READ, Role.FITTED),
-        (TOTAL, Origin.CHOSEN, Role.DEPENDENT),
-        (PART, Origin.FITTED, Role.DEPENDENT),
-        (PART, Origin.CHOSEN, Role.DEPENDENT),
-        (ELSEWHERE, Origin.FITTED, Role.PREDICTED),
+        (TOTAL, ConstantOrigin.FITTED, Role.FITTED),
+        (TOTAL, ConstantOrigin.READ, Role.FITTED),
+        (TOTAL, ConstantOrigin.CHOSEN, Role.DEPENDENT),
+        (PART, ConstantOrigin.FITTED, Role.DEPENDENT),
+        (PART, ConstantOrigin.CHOSEN, Role.DEPENDENT),
+        (ELSEWHERE, ConstantOrigin.FITTED, Role.PREDICTED),
     ],
 )
-def test_a_role_follows_from_what_constants_were_fitted_to(row: Row, origin: Origin, role: Role) -> None:
+def test_a_role_follows_from_what_constants_were_fitted_to(row: Row, origin: ConstantOrigin, role: Role) -> None:
     constant = Constant(name="speed", origin=origin, rows=frozenset({TOTAL}))
     assert role_of(row, [constant]) is role
     assert role_of(row, []) is Role.PREDICTED

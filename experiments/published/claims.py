@@ -12,7 +12,7 @@ from edgesim.finetuning import cached, full, houlsby, lora, parallel_adapters
 from edgesim.model import Model
 from experiments.configuration.command_line import ROOT, composed
 from experiments.configuration.constructors import build
-from experiments.published.constants import Constant, Origin, Role, Row, role_of
+from experiments.published.constants import Constant, ConstantOrigin, Role, Row, role_of
 
 PUBLISHED = ROOT / "results" / "published" / "published.csv"
 PAC = "PAC (arXiv 2408.10746)"
@@ -23,17 +23,17 @@ FILLS_CACHE, WITH_CACHE = "Parallel Adapters", "Parallel Adapters + cache"
 # Sizes of the techniques that the paper does not state: defaults of ``edgesim.finetuning``, read from its table.
 BOTTLENECK = Constant(
     name="bottleneck of Houlsby adapters",
-    origin=Origin.READ,
+    origin=ConstantOrigin.READ,
     rows=frozenset({Row(PAC, "Table 1", "T5-Large", "Adapters", "gradients memory")}),
 )
 RANK = Constant(
     name="rank of LoRA",
-    origin=Origin.READ,
+    origin=ConstantOrigin.READ,
     rows=frozenset({Row(PAC, "Table 1", "T5-Large", "LoRA", "gradients memory")}),
 )
 SIDE_HEADS = Constant(
     name="heads of the side network",
-    origin=Origin.CHOSEN,
+    origin=ConstantOrigin.CHOSEN,
     rows=frozenset(Row(PAC, "Fig. 8a", title, WITH_CACHE, "total per sample") for title in ("T5-Base", "BART-Large")),
 )
 _OF_TECHNIQUE = {

@@ -21,7 +21,7 @@ class Row(NamedTuple):
         return self[:4]
 
 
-class Origin(StrEnum):
+class ConstantOrigin(StrEnum):
     """How a constant came from its rows."""
 
     FITTED = "fitted"  # by least error
@@ -34,7 +34,7 @@ class Constant:
     """A number, or a reading of a paper, that the paper does not state and published rows decided."""
 
     name: str
-    origin: Origin
+    origin: ConstantOrigin
     rows: frozenset[Row]
 
 
@@ -49,7 +49,7 @@ class Role(StrEnum):
 def role_of(row: Row, constants: Iterable[Constant]) -> Role:
     """The role of a row whose prediction rests on these constants."""
     known = list(constants)
-    if any(row in constant.rows for constant in known if constant.origin is not Origin.CHOSEN):
+    if any(row in constant.rows for constant in known if constant.origin is not ConstantOrigin.CHOSEN):
         return Role.FITTED
     if any(row.experiment == other.experiment for constant in known for other in constant.rows):
         return Role.DEPENDENT

@@ -25,7 +25,7 @@ from experiments.configuration.constructors import build
 from experiments.configuration.planners import build_planner
 from experiments.configuration.setup import Setup, read_setup
 from experiments.published.claims import Claim, published
-from experiments.published.constants import Constant, Origin, Row
+from experiments.published.constants import Constant, ConstantOrigin, Row
 
 SOURCE, ITEM, _MODEL = "DeTransformer (DATE 2024)", "slides", "Bert-Base"
 _DEVICES = 4
@@ -134,7 +134,7 @@ def _bit_per_s(row: Row) -> float:
 def _speed() -> Constant:
     return Constant(
         name="speed of a Raspberry Pi 4B",
-        origin=Origin.FITTED,
+        origin=ConstantOrigin.FITTED,
         rows=frozenset(row for row in _rows() if row.method == "TP"),
     )
 

@@ -22,14 +22,14 @@ from edgesim.units import si
 from experiments.configuration.command_line import composed
 from experiments.configuration.setup import read_setup
 from experiments.published.claims import FILLS_CACHE, MODELS, PAC, TOKENS, Claim, published, technique_constants
-from experiments.published.constants import Constant, Origin, Row
+from experiments.published.constants import Constant, ConstantOrigin, Row
 
 GROUPING, WEIGHTS = "Fig. 10", "Fig. 9b"
 _GIB = si("1 GiB")
 _PLANNERS: Mapping[str, Planner] = {"PAC": pac, "Eco-FL": eco_fl, "EDDL": partial(eddl, shares="even")}
 _SPEED = Constant(
     name="speed of PAC's Jetson Nano",
-    origin=Origin.READ,
+    origin=ConstantOrigin.READ,
     rows=frozenset(
         Row(PAC, item, title, "Full", metric)
         for title in ("T5-Base", "BART-Large")

@@ -29,13 +29,13 @@ from experiments.published.claims import (
     samples_per_device,
     technique_constants,
 )
-from experiments.published.constants import Constant, Origin, Row
+from experiments.published.constants import Constant, ConstantOrigin, Row
 
 TABLE, FIGURE = "Table 1", "Fig. 8b"
 _FITTED_TO = "T5-Base"
 _FRAMEWORK = Constant(
     name="memory of the framework",
-    origin=Origin.FITTED,
+    origin=ConstantOrigin.FITTED,
     rows=frozenset(
         Row(PAC, FIGURE, _FITTED_TO, method, "total")
         for method in ("Full", "Adapters", "LoRA", FILLS_CACHE, WITH_CACHE)
@@ -43,7 +43,7 @@ _FRAMEWORK = Constant(
 )
 _COPIES = Constant(
     name="copies of what is cached and of gradients in buckets",
-    origin=Origin.CHOSEN,
+    origin=ConstantOrigin.CHOSEN,
     rows=frozenset(
         Row(PAC, FIGURE, title, method, "total")
         for title in ("T5-Base", "BART-Large")

@@ -22,13 +22,13 @@ from experiments.published.claims import (
     numbers,
     technique_constants,
 )
-from experiments.published.constants import Constant, Origin, Row
+from experiments.published.constants import Constant, ConstantOrigin, Row
 
 ITEM = "Fig. 8a"
 _FITTED_TO = "T5-Base"
 _CURVE = Constant(
     name="efficiency of a Jetson Nano",
-    origin=Origin.FITTED,
+    origin=ConstantOrigin.FITTED,
     rows=frozenset(
         Row(PAC, ITEM, _FITTED_TO, method, "total per sample")
         for method in ("Full", "Adapters", "LoRA", FILLS_CACHE, WITH_CACHE)
