@@ -22,10 +22,11 @@ from typing import Any
 import pandas as pd
 
 from experiments.analysis.tidy import IDENTITY, records, telling
-from experiments.configuration.command_line import USERS, sentence, suggestion
+from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import Tree, command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.studies import table_path
+from experiments.configuration.suggestions import suggestion
 from experiments.sweeps.rows import FIGURES, OPTIONAL_FIGURES
 from experiments.sweeps.run_table import RunTable
 

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from experiments.analysis.differences import Difference, differences, strangers
 from experiments.analysis.tidy import RESULTS, Value, read_table
-from experiments.configuration.command_line import suggestion
+from experiments.configuration.suggestions import suggestion
 from experiments.tables.runs import VALUE, VERSIONS, read_run
 
 

@@ -18,10 +18,11 @@ from rich.console import Console
 from experiments.analysis.differences import differences, read_table
 from experiments.collect import collect, to_csv
 from experiments.compare import differences_table
-from experiments.configuration.command_line import ROOT, USERS, composed, sentence, suggestion
+from experiments.configuration.command_line import ROOT, USERS, composed, sentence
 from experiments.configuration.provenance import command, made, record, refuse_a_dirty_tree
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.studies import studies, table_path
+from experiments.configuration.suggestions import suggestion
 from experiments.sweeps.grid import parse
 from experiments.sweeps.sweep import sweep
 

@@ -26,12 +26,13 @@ from edgesim.strategies import Strategy
 from edgesim.trace import Trace
 from experiments.analysis.fidelity import ITERATION, FidelityRow, rows, summary, to_csv
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
-from experiments.configuration.command_line import run_command, suggestion
+from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
+from experiments.configuration.suggestions import suggestion
 from experiments.execution.testbed_jobs import execute, make_job
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save

@@ -119,7 +119,10 @@ def test_a_failing_run_is_a_row_with_its_reason_and_the_others_go_on(
     [
         (["strategy=data,pipelin"], "unknown strategy 'pipelin' (did you mean 'pipeline'"),
         (["netwrk.rate=1 Mbit/s,2 Mbit/s"], "unknown override 'netwrk.rate' (did you mean 'network.rate'"),
-        (["strategy=data,pipeline", "sweep.batch=0"], "sweep.batch must be at least 1, got 0"),
+        (
+            ["strategy=data,pipeline", "sweep.batch=0"],
+            "sweep.batch: expected a whole number of at least 1",
+        ),
         (["strategy=data,pipeline", "launcher=on_rey"], "unknown launcher 'on_rey' (did you mean 'on_ray'"),
         (["network.rate=1 Mbit/s,2 Mbt/s"], "unknown unit 'Mbt'"),
         (["profile=measured", "seed=1,2"], "profile.path"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgesim.units import mbit_per_s, show, si
+from edgesim.units import Dimension, dimension_of, mbit_per_s, quantity, show, si
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,45 @@ def test_what_is_shown_can_be_read_again() -> None:
 
 def test_network_people_write_megabits() -> None:
     assert mbit_per_s(si("100 Mbit/s")) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("name", "measures"),
+    [
+        ("flop_per_s", Dimension.FLOP_RATE),
+        ("memory_bytes_per_s", Dimension.BYTE_RATE),
+        ("memory_bytes", Dimension.SIZE),
+        ("work_flop", Dimension.WORK),
+        ("time_limit_s", Dimension.TIME),
+        ("idle_w", Dimension.POWER),
+        ("battery_j", Dimension.ENERGY),
+        ("transmit_j_per_byte", Dimension.ENERGY_PER_BYTE),
+        ("transmit_j_per_message", Dimension.ENERGY),
+        ("samples_per_s", None),
+        ("tokens", None),
+        ("s", None),
+    ],
+)
+def test_a_name_says_what_its_value_measures(name: str, measures: Dimension | None) -> None:
+    assert dimension_of(name) is measures
+
+
+@pytest.mark.parametrize("measures", Dimension)
+def test_every_example_is_what_it_is_an_example_of(measures: Dimension) -> None:
+    assert quantity(measures.example, measures, name="it") == si(measures.example)
+    for other in Dimension:
+        if other is not measures:
+            with pytest.raises(ValueError, match=f"it: expected {other.noun}, .* like '{other.example}'"):
+                quantity(measures.example, other, name="it")
+
+
+def test_a_bare_number_is_si_where_its_unit_is_clear() -> None:
+    assert quantity(12.5e6, Dimension.BYTE_RATE, name="bytes_per_s") == 12.5e6
+    with pytest.raises(ValueError, match="without a unit"):
+        quantity(20, Dimension.BYTE_RATE, name="network.rate", bare=False)
+
+
+def test_only_what_ends_something_may_be_infinite() -> None:
+    assert quantity("inf s", Dimension.TIME, name="event.end_s") == float("inf")
+    with pytest.raises(ValueError, match="inf"):
+        quantity("inf s", Dimension.TIME, name="event.start_s")

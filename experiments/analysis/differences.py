@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pandas import DataFrame
 
 from experiments.analysis.tidy import RESULTS, Value, identity, in_words, read_table, records
-from experiments.configuration.command_line import suggestion
+from experiments.configuration.suggestions import suggestion
 
 __all__ = ["COLUMN", "ROW", "Difference", "differences", "read_table", "strangers"]
 

@@ -12,7 +12,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from edgesim.units import si
-from experiments.configuration.command_line import suggestion
+from experiments.configuration.suggestions import suggestion
 
 # The usual ones, in the order in which people name them. ``plan`` and ``kind`` are those of validation tables.
 IDENTITY = (

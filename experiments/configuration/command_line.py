@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 
@@ -14,17 +13,18 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 import edgesim
 from edgesim.errors import EdgesimError
-from edgesim.units import si
+from experiments.configuration.checks import check_values, read_si
+from experiments.configuration.suggestions import suggestion
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
 
 # The one place where human units of a configuration are read.
-OmegaConf.register_new_resolver("si", si, replace=True)
+OmegaConf.register_new_resolver("si", read_si, replace=True)
 
 DECLARES = "declares"  # what a planner's file says for lists of planners; no run depends on it
 Command = Callable[[DictConfig], object]
@@ -48,6 +48,7 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
         try:
             _complete(cfg, [each.path for each in HydraConfig.get().runtime.config_sources if each.schema == "file"])
             check_complete(cfg)
+            check_values(cfg)
             return command(cfg)
         except USERS as error:  # kept from Hydra, which would print a traceback
             mistakes.append(error)
@@ -74,7 +75,9 @@ def check_complete(cfg: DictConfig) -> None:
 
 def composed(*overrides: str, folders: Sequence[str] = ()) -> DictConfig:
     """The configuration of these overrides, without a command line; ``folders`` hold further configuration files."""
-    return _composed(overrides, folders, hydra_too=False)
+    cfg = _composed(overrides, folders, hydra_too=False)
+    check_values(cfg)
+    return cfg
 
 
 def hydra_choice(group: str, *overrides: str, folders: Sequence[str] = ()) -> str:
@@ -105,23 +108,19 @@ def sentence(error: BaseException) -> str:
         return f"unknown {group} {name!r}{suggestion(name, error.options or ())}"
     if isinstance(error, OverrideParseException):
         return f"cannot read the override {error.override!r} (write KEY=VALUE, in quotes if it has brackets)"
+    if isinstance(error, InterpolationResolutionError):
+        return re.sub(r"^\w+ raised while resolving interpolation: ", "", _one_line(str(error))) + _place(error)
     if isinstance(error, InstantiationException | OmegaConfBaseException) and error.__cause__ is not None:
         return sentence(error.__cause__) + _place(error)
     if (key := re.search(r"Could not override '([^']+)'", str(error))) is not None:
+        if key[1] in _keys():
+            return f"{key[1]} cannot be set to that: {_one_line(str(error.__cause__ or error))}"
         return f"unknown override {key[1]!r}{suggestion(key[1], _keys())}"
     if (value := re.fullmatch(r"(?P<value>'.*') is not a valid (?P<noun>\w+)", str(error))) is not None:
         return _unknown_value(value["value"], value["noun"])
     if isinstance(error, FileNotFoundError):
         return f"no such file: {error.filename}"
     return _one_line(str(error)) or type(error).__name__
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The nearest known names, or all of them: `` (did you mean 'data'? known: data, pipeline)``."""
-    names = sorted(str(entry) for entry in known)
-    near = get_close_matches(name, names, n=3)
-    listed = f"known: {', '.join(names)}" if len(names) <= 20 else "--help lists all"
-    return f" (did you mean {' or '.join(repr(n) for n in near)}? {listed})" if near else f" ({listed})"
 
 
 def _unknown_value(value: str, noun: str) -> str:

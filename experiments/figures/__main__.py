@@ -12,8 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.configuration.command_line import CONF, USERS, sentence, suggestion
+from experiments.configuration.command_line import CONF, USERS, sentence
 from experiments.configuration.studies import studies, table_path
+from experiments.configuration.suggestions import suggestion
 from experiments.figures.catalogue import HERE, Folders, Request, requests
 from experiments.figures.style import save
 

@@ -21,8 +21,9 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from experiments.analysis.tidy import Value, read_table, records
-from experiments.configuration.command_line import CONF, suggestion
+from experiments.configuration.command_line import CONF
 from experiments.configuration.studies import Study, studies, table_path
+from experiments.configuration.suggestions import suggestion
 from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.panels import Drawing, figure_of

@@ -16,7 +16,7 @@ from pandas import DataFrame
 
 from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
-from experiments.configuration.command_line import suggestion
+from experiments.configuration.suggestions import suggestion
 from experiments.figures.style import ONE_COLUMN_IN, ORDER, RC, TWO_COLUMNS_IN
 
 _ACROSS = 3  # panels side by side

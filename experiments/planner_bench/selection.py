@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from experiments.configuration.command_line import suggestion
+from experiments.configuration.suggestions import suggestion
 from experiments.planner_bench.attempt import Attempt
 from experiments.planner_bench.cases import Case
 from experiments.planner_bench.competitors import Competitor

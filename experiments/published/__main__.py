@@ -19,9 +19,10 @@ from pandas import DataFrame
 from rich.console import Console
 from rich.table import Table
 
-from experiments.configuration.command_line import USERS, sentence, suggestion
+from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
+from experiments.configuration.suggestions import suggestion
 from experiments.published import detransformer, flops, grouping, memory, times
 from experiments.published.claims import PUBLISHED, Claim
 from experiments.published.grouping import Grouping, groupings

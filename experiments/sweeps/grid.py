@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from experiments.configuration.cache import files_of
+from experiments.configuration.checks import check_plain
 from experiments.configuration.command_line import CONF, check_complete, composed
 
 Overrides = tuple[str, ...]
@@ -138,7 +139,9 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
         check_complete(cfg)  # names the value in full, and the way out
         raise
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    values = {str(key): value for key, value in plain.items()}
+    check_plain(values, cfg)
+    return values
 
 
 def key(config: Mapping[str, Any]) -> str:

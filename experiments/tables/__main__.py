@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.analysis.tidy import read_table
-from experiments.configuration.command_line import suggestion
+from experiments.configuration.suggestions import suggestion
 from experiments.tables.methods import NEEDED, VALUES, methods_table, quantity_of
 from experiments.tables.paper import FORMATS
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pandas import DataFrame
 
 from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
-from experiments.configuration.command_line import suggestion
+from experiments.configuration.suggestions import suggestion
 from experiments.tables.number import number, one_unit
 
 NEEDED = ("cluster", "model", "method", "bandwidth_bit_per_s", "player", "status", "reason")  # and the value

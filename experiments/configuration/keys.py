@@ -1,0 +1,67 @@
+"""Which keys belong to no constructor, what may each hold, and which numbers must be positive?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from edgesim.cluster import Device
+from edgesim.scenario import Event
+from edgesim.units import Dimension
+
+# By their path without the numbers of list entries.
+TYPES: dict[str, Any] = {
+    "execute": bool,
+    "iterations": int,
+    "rehearsals": int,
+    "checkpoint": str | None,
+    "seed": int,
+    "head_room": float,
+    "results": str,
+    "config_dirs": Sequence[str],
+    "study": Mapping[str, Any] | None,
+    "devices": Mapping[str, Device],
+    "scenario.events": Mapping[str, Event],
+    "modes": Mapping[str, Mapping[str, Device]],
+    "data.kind": Literal["text", "digits"],
+    "data.folder": str | None,
+    "testbed.kind": Literal["auto", "netns", "loopback"],
+    "launcher.workers": int | None,
+    "launcher.retries": int,
+    "launcher.shared_files": bool,
+    "launcher.minutes": int,
+    "launcher.cpus": int,
+    "launcher.parallel": int,
+    "network": Mapping[str, Any],
+    "network.goodput": float,
+    "network.calibrated": str | None,
+    "sweep.name": str | None,
+    "sweep.batch": int,
+    "sweep.shrink": bool,
+    "calibration.name": str | None,
+    "calibration.samples": Sequence[int],
+    "calibration.repeats": int,
+    "fit.knots": int,
+}
+# Keys of the first level and of the network that are read by name; others must be read by some ${...}.
+TOP = frozenset(
+    """
+    cluster model finetuning workload profile planner strategy method scenario testbed data launcher grid experiment
+    groups depth divides device devices network modes config_dirs sweep search study calibration fit demo validation
+    planner_regret
+    """.split()  # noqa: SIM905
+) | {key for key in TYPES if "." not in key}
+NETWORK = frozenset(("rate", "latency", "goodput", "calibrated"))
+# Quantities whose names do not say their unit: of these a bare number says nothing where two units are usual.
+QUANTITIES = {
+    "network.rate": (Dimension.BYTE_RATE, False),
+    "network.latency": (Dimension.TIME, True),
+    "planner_regret.rates": (Dimension.BYTE_RATE, False),
+    "validation.rates.rate": (Dimension.BYTE_RATE, False),
+}
+AT_LEAST_ONE = frozenset(
+    """
+    iterations layers encoder_layers decoder_layers hidden heads groups columns vocabulary positions
+    head_size buckets resolution patch channels classes bottleneck k count batch_samples micro_batch_samples
+    tokens epochs keep replicas stages column_unit samples batch repeats knots rounds
+    """.split()  # noqa: SIM905
+)
+ANY_SIGN = frozenset(("launcher.workers",))  # -1: one per core; 0 and less are the launcher's to judge

@@ -1,0 +1,250 @@
+"""Is every wrong input refused by one message that names it, with exit code 2 and nothing written?"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from experiments.configuration.command_line import run_command
+from experiments.run import run
+
+Refused = Callable[..., str]
+MOST_LINES = 3
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Refused:
+    """Calls ``run`` as the shell would, and returns its message if it is refused and nothing is written."""
+
+    def call(*words: str) -> str:
+        results = tmp_path / "results"
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["run", f"results={results}", "model=bert_tiny_bytes", *words])
+        with pytest.raises(SystemExit) as ended:
+            run_command(run, about=None)
+        said = capfd.readouterr().err
+        assert ended.value.code == 2, said
+        assert "Traceback" not in said
+        assert 1 <= said.count("\n") <= MOST_LINES, said
+        assert not results.exists()
+        return said
+
+    return call
+
+
+THROTTLED, JITTER, ILP = "scenario=throttled", "scenario=jitter", "planner=ilp_hybrid_pipeline"
+WALK, ENERGY, LORA = "scenario=wifi_walk", "planner=ilp_energy", "finetuning=lora"
+
+# What is typed, overrides parted by ``;``, and what the message must name.
+WRONG_QUANTITIES = [
+    ("network.rate=5 J", "network.rate: expected a rate of bytes or bits|'20 Mbit/s'|'5 J', which is an energy"),
+    ("network.rate=20 MB", "network.rate|'20 MB', which is a number of bytes"),
+    ("network.rate=20 Mbit", "network.rate|'20 Mbit', which is a number of bytes"),
+    ("network.rate=20", "network.rate|20 without a unit"),
+    ("network.rate=2e6", "network.rate|without a unit"),
+    ("network.rate=-5 Mbit/s", "network.rate|above 0|'-5 Mbit/s'"),
+    ("network.rate=0 Mbit/s", "network.rate|above 0|'0 Mbit/s'"),
+    ("network.rate=nan", "network.rate|nan"),
+    ("network.rate=inf", "network.rate|inf"),
+    ("network.rate=inf GB/s", "network.rate|'inf GB/s'"),
+    ("network.rate=20 Mbps", "network.rate|unknown unit 'Mbps'|bit"),
+    ("network.rate=fast", "network.rate|'fast'"),
+    ("network.rate=null", "network.rate|null"),
+    ("network.rate=[20 Mbit/s]", "network.rate"),
+    ("network.rate=true", "network.rate|True"),
+    ("network.latency=5 J", "network.latency: expected a time|'5 ms'|'5 J', which is an energy"),
+    ("network.latency=-1 ms", "network.latency|'-1 ms'"),
+    ("network.latency=5 MB/s", "network.latency|which is a rate of bytes"),
+    ("network.latency=soon", "network.latency|'soon'"),
+    ("network.latency=inf", "network.latency|inf"),
+    ("network.goodput=nan", "network.goodput|nan"),
+    ("network.goodput=high", "network.goodput|'high'"),
+    ("network.goodput=0", "goodput|0"),
+    ("network.goodput=1.5", "goodput|1.5"),
+    ("devices.fast.flop_per_s=40 GFLOP", "devices.fast.flop_per_s|'40 GFLOP/s'|'40 GFLOP', which is a number of FLOP"),
+    ("devices.fast.flop_per_s=40 GB/s", "devices.fast.flop_per_s|which is a rate of bytes"),
+    ("devices.fast.flop_per_s=0", "devices.fast.flop_per_s|above 0"),
+    ("devices.fast.flop_per_s=-1", "devices.fast.flop_per_s|above 0|-1"),
+    ("devices.fast.flop_per_s=nan", "devices.fast.flop_per_s|nan"),
+    ("devices.fast.flop_per_s=inf", "devices.fast.flop_per_s|inf"),
+    ("devices.fast.flop_per_s=null", "devices.fast.flop_per_s|null"),
+    ("devices.fast.memory_bytes=2 GB/s", "devices.fast.memory_bytes|'2 GiB'|which is a rate"),
+    ("devices.fast.memory_bytes=-2 GiB", "devices.fast.memory_bytes|'-2 GiB'"),
+    ("devices.fast.memory_bytes=0", "demo-fast|memory_bytes|0"),
+    ("devices.fast.memory_bytes=2 Gib", "devices.fast.memory_bytes|unknown unit 'Gib'"),
+    ("devices.fast.memory_bytes=9 GiB", "demo-fast|memory_bytes|installed_bytes"),
+    ("devices.fast.memory_bytes_per_s=12 GB", "devices.fast.memory_bytes_per_s|which is a number of bytes"),
+    ("devices.fast.disk_bytes_per_s=0 B/s", "devices.fast.disk_bytes_per_s|above 0"),
+    ("devices.fast.context_bytes=-1", "devices.fast.context_bytes|-1"),
+    ("devices.fast.context_bytes=1 s", "devices.fast.context_bytes|which is a time"),
+    ("devices.fast.power=null", "devices.fast.power|PowerModel|null"),
+    ("devices.fast.power=7 W", "devices.fast.power|PowerModel|'7 W'"),
+    ("devices.fast.power.compute_w=null", "devices.fast.power.compute_w: expected a power|'10 W'|null"),
+    ("devices.fast.power.compute_w=nan", "devices.fast.power.compute_w|nan"),
+    ("devices.fast.power.compute_w=.nan", "devices.fast.power.compute_w|'.nan'"),
+    ("devices.fast.power.compute_w=7 J", "devices.fast.power.compute_w|'7 J', which is an energy"),
+    ("devices.fast.power.compute_w=-7 W", "devices.fast.power.compute_w|'-7 W'"),
+    ("devices.fast.power.compute_w=lots", "devices.fast.power.compute_w|'lots'"),
+    ("devices.fast.power.compute_w=1", "power model|idle_w=1.66|compute_w=1"),
+    ("devices.fast.power.idle_w=inf", "devices.fast.power.idle_w|inf"),
+    ("+devices.fast.power.battery_j=5 W", "devices.fast.power.battery_j|which is a power"),
+    ("+devices.fast.power.battery_j=0", "battery_j|0"),
+    ("+devices.fast.power.transmit_j_per_byte=1 uJ", "devices.fast.power.transmit_j_per_byte|'1.9 uJ/B'"),
+    ("+devices.fast.power.transmit_j_per_message=1 W", "transmit_j_per_message: expected an energy|'1 W'"),
+    ("cluster.network.transmit_bytes_per_s=5 MB/s", "cluster.network.transmit_bytes_per_s|a list"),
+    ("cluster.network.transmit_bytes_per_s=[5 J,1,1]", "cluster.network.transmit_bytes_per_s[0]|'5 J'"),
+    ("cluster.network.transmit_bytes_per_s=[1,0,1]", "cluster.network.transmit_bytes_per_s[1]|0"),
+    ("cluster.network.transmit_bytes_per_s=[1,1]", "3 devices|2 ranks"),
+    ("cluster.network.latency_s=1 W", "cluster.network.latency_s|'1 W', which is a power"),
+    (f"{THROTTLED};scenario.events.throttled.start_s=2 W", "scenario.events.throttled.start_s|'2 W'"),
+    (f"{THROTTLED};scenario.events.throttled.start_s=-2", "scenario.events.throttled.start_s|-2"),
+    (f"{THROTTLED};scenario.events.throttled.start_s=inf", "scenario.events.throttled.start_s|inf"),
+    (f"{THROTTLED};scenario.events.throttled.end_s=nan", "scenario.events.throttled.end_s|nan"),
+    (f"{THROTTLED};scenario.events.throttled.end_s=100 ms", "slow-down of rank 0|start_s"),
+    (f"{THROTTLED};scenario.events.throttled.factor=0", "factor|0"),
+    (f"{WALK};scenario.events.walk.interval_s=0", "scenario.events.walk.interval_s|above 0"),
+    (f"{JITTER};scenario.events.jitter.variation=lots", "scenario.events.jitter.variation|'lots'"),
+    (f"{JITTER};scenario.events.jitter.variation=-1", "variation|-1"),
+    (f"{ILP};planner.time_limit_s=-1", "planner.time_limit_s|above 0|-1"),
+    (f"{ILP};planner.time_limit_s=0", "planner.time_limit_s|above 0"),
+    (f"{ILP};planner.time_limit_s=5 J", "planner.time_limit_s|'5 J'"),
+    (f"{ILP};planner.time_limit_s=inf", "planner.time_limit_s|inf"),
+    (f"{ILP};planner.time_limit_s=long", "planner.time_limit_s|'long'"),
+    (f"{ENERGY};planner.latency_s=20 W", "planner.latency_s|'20 W'"),
+    ("testbed.deadline_s=0", "testbed.deadline_s|above 0"),
+    ("testbed.deadline_s=5 MB", "testbed.deadline_s|'5 MB'"),
+    ("grid=world_2023;grid.g_per_kwh=nan", "grid.g_per_kwh|nan"),
+    ("grid=world_2023;grid.g_per_kwh=-3", "g_per_kwh|-3"),
+    ("workload.learning_rate=nan", "workload.learning_rate|nan"),
+    ("workload.learning_rate=-0.1", "learning_rate|-0.1"),
+    ("head_room=nan", "head_room|nan"),
+    ("head_room=1", "head_room|[0, 1)|1"),
+    ("head_room=-0.5", "head_room|-0.5"),
+]
+
+WRONG_CHOICES = [
+    ("workload.tokens=32.5", "workload.tokens: expected a whole number|32.5"),
+    ("workload.tokens=many", "workload.tokens|'many'"),
+    ("workload.tokens=0", "workload.tokens|at least 1|0"),
+    ("workload.tokens=null", "workload.tokens|null"),
+    ("workload.tokens=true", "workload.tokens|true"),
+    ("workload.batch_samples=-8", "workload.batch_samples|-8"),
+    ("workload.batch_samples=9", "batch_samples=9 is not a multiple of micro_batch_samples"),
+    ("workload.micro_batch_samples=1.5", "workload.micro_batch_samples|1.5"),
+    ("workload.optimiser=adm", "workload.optimiser|'adm'|did you mean 'adam'"),
+    ("workload.purpose=training", "workload.purpose|'training'|did you mean 'train'"),
+    ("+workload.epochs=0", "workload.epochs|at least 1"),
+    ("+workload.epoch=3", "unknown key workload.epoch|did you mean 'epochs'"),
+    ("+workload.cache=maybe", "workload.cache|true or false|'maybe'"),
+    ("+workload.new_tokens=-1", "workload.new_tokens|-1"),
+    ("workload.token=3", "unknown override 'workload.token'|'workload.tokens'"),
+    ("workload=txt", "unknown workload 'txt'|did you mean 'text'"),
+    ("seed=abc", "seed: expected a whole number|'abc'"),
+    ("seed=1.5", "seed|1.5"),
+    ("seed=-1", "seed|-1"),
+    ("iterations=0", "iterations|at least 1|0"),
+    ("iterations=2.5", "iterations|2.5"),
+    ("rehearsals=-1", "rehearsals|-1"),
+    ("execute=maybe", "execute: expected true or false|'maybe'"),
+    ("execute=1", "execute|true or false|1"),
+    ("execute=null", "execute|null"),
+    ("results=null", "results|null"),
+    ("modes=3", "modes|3"),
+    ("study=3", "study|3"),
+    ("checkpoint=3", "checkpoint|a text|3"),
+    ("head_room=half", "head_room|'half'"),
+    ("sweep.batch=0", "sweep.batch|at least 1"),
+    ("sweep.shrink=perhaps", "sweep.shrink|'perhaps'"),
+    ("calibration.samples=4", "calibration.samples|a list of whole numbers|4"),
+    ("calibration.samples=[0,1]", "calibration.samples[0]|at least 1"),
+    ("calibration.samples=[1.5]", "calibration.samples[0]|1.5"),
+    ("calibration.repeats=0", "calibration.repeats|at least 1"),
+    ("fit.knots=two", "fit.knots|'two'"),
+    ("launcher.workers=abc", "launcher.workers|'abc'"),
+    ("data.kind=txt", "data.kind|text, digits|'txt'"),
+    ("testbed.kind=nets", "testbed.kind|netns|'nets'"),
+    ("testbed.cpu_quota=perhaps", "testbed.cpu_quota|true or false"),
+    ("testbed.slow_motion=slow", "testbed.slow_motion|'slow'"),
+    ("+bogus=3", "unknown key bogus"),
+    ("+exceute=true", "unknown key exceute|did you mean 'execute'"),
+    ("+network.ratee=5 Mbit/s", "unknown key network.ratee|did you mean 'rate'"),
+    ("netwrk.rate=5 Mbit/s", "unknown override 'netwrk.rate'|'network.rate'"),
+    ("network=null", "network"),
+    ("network.calibrated=5", "network.calibrated|a text or null|5"),
+    ("devices=3", "devices"),
+    ("devices.fast=null", "devices.fast|Device|null"),
+    ("devices.fats.memory_bytes=1 GiB", "unknown override 'devices.fats.memory_bytes'|'devices.fast.memory_bytes'"),
+    ("+devices.fats.memory_bytes=1 GiB", "devices.fats|Device"),
+    ("+devices.fast.memry_bytes=1 GiB", "unknown key devices.fast.memry_bytes|did you mean 'memory_bytes'"),
+    ("device@devices.fast=demo_fats", "unknown device 'demo_fats'|did you mean 'demo_fast'"),
+    ("devices.fast.origin=datashet", "devices.fast.origin|'datashet'|did you mean 'datasheet'"),
+    ("devices.fast.name=null", "devices.fast.name|null"),
+    ("cluster.network.origin=datashet", "cluster.network.origin|'datashet'|'datasheet'"),
+    ("cluster.devices=3", "cluster.devices|a list|3"),
+    ("cluster.devices=[]", "cluster demo|0 devices"),
+    ("cluster.network=null", "cluster.network|Network|null"),
+    ("cluster.name=[1]", "cluster.name|a text"),
+    ("cluster=demmo", "unknown cluster 'demmo'|'demo'"),
+    ("cluster=nanos;cluster.count=0", "cluster.count|at least 1"),
+    ("cluster=nanos;cluster.count=2.5", "cluster.count|2.5"),
+    ("model.layers=two", "model.layers|'two'"),
+    ("model.layers=0", "model.layers|at least 1"),
+    ("model.hidden=-64", "model.hidden|-64"),
+    ("model.heads=1.5", "model.heads|1.5"),
+    ("+model.tied=maybe", "model.tied|true or false|'maybe'"),
+    ("+model.layer=3", "unknown key model.layer|did you mean 'layers'"),
+    ("model.name=null", "model.name|a text|null"),
+    ("model._target_=edgesim.zoo.bert.brt", "edgesim.zoo.bert.brt"),
+    ("model=bert_tinny", "unknown model 'bert_tinny'|bert_tiny_bytes"),
+    ("model=resnet50;model.table=resnet5", "unknown layer table 'resnet5'|'resnet50'"),
+    ("groups=datta", "groups|data, pipeline, halves|'datta'"),
+    ("groups=[[0],[9]]", "groups|9"),
+    ("groups=[[0],[0]]", "a rank holds two stages"),
+    ("groups=[[0],[one]]", "groups|'one'"),
+    ("depth=gpip", "depth|'gpip'|did you mean 'gpipe'"),
+    ("strategy=ring", "unknown strategy 'ring'"),
+    ("strategy=tensor;strategy.exchange=rng", "strategy.exchange|'rng'|did you mean 'ring'"),
+    ("+strategy.overlapp=true", "unknown key strategy.overlapp"),
+    ("planner=evn", "unknown planner 'evn'|'even'"),
+    ("+planner.time_limit_s=5", "unknown key planner.time_limit_s"),
+    (f"{ILP};planner.replicas=1.5", "planner.replicas|1.5"),
+    (f"{ILP};planner.stages=0", "planner.stages|at least 1"),
+    (f"{ILP};planner.depth=deep", "planner.depth|'deep'"),
+    ("planner=exhaustive;+planner.leave_out=perhaps", "planner.leave_out|true or false|'perhaps'"),
+    ("planner=exhaustive;+planner.leaveout=true", "unknown key planner.leaveout|did you mean 'leave_out'"),
+    ("profile=measured", "profile.path has no value"),
+    ("profile=measured;profile.path=5", "profile.path|a text|5"),
+    ("profile=measured;profile.path=nowhere.json", "no such file: nowhere.json"),
+    ("scenario.events=3", "scenario.events|a mapping|3"),
+    ("+scenario.events.x=3", "scenario.events.x|3"),
+    ("scenario.seed=1.5", "scenario.seed|1.5"),
+    ("scenario.iteration=-1", "scenario.iteration|-1"),
+    (f"{THROTTLED};scenario.events.throttled.rank=9", "rank 9"),
+    (f"{THROTTLED};scenario.events.throttled.rank=1.5", "scenario.events.throttled.rank|1.5"),
+    (f"{LORA};finetuning.rank=1.5", "finetuning.rank|1.5"),
+    (f"{LORA};finetuning.dropout=perhaps", "finetuning.dropout|true or false"),
+    ("finetuning=lorra", "unknown finetuning 'lorra'|'lora'"),
+    ("groups=[[0", "cannot read the override 'groups=[[0'"),
+    ("method=galxy", "unknown method 'galxy'|'galaxy'"),
+    ("hello", "hello"),
+]
+
+
+@pytest.mark.parametrize(("words", "named"), WRONG_QUANTITIES, ids=[words for words, _ in WRONG_QUANTITIES])
+def test_a_quantity_that_cannot_be_is_refused_with_its_key_and_an_example(
+    refused: Refused, words: str, named: str
+) -> None:
+    said = refused(*words.split(";"))
+    for each in named.split("|"):
+        assert each in said
+
+
+@pytest.mark.parametrize(("words", "named"), WRONG_CHOICES, ids=[words for words, _ in WRONG_CHOICES])
+def test_a_choice_that_is_none_is_refused_with_its_key_and_the_nearest_name(
+    refused: Refused, words: str, named: str
+) -> None:
+    said = refused(*words.split(";"))
+    for each in named.split("|"):
+        assert each in said
