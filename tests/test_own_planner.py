@@ -27,14 +27,10 @@ asked: list[int] = []
 def last_alone(problem: Problem, *, in_flight: str) -> Plan:
     last = problem.ranks[-1]
     asked.append(last)
-    plan = problem.plan(
-        planner="last_alone",
-        cuts=[0, len(problem.model.layers)],
-        groups=[[last]],
-        samples=[[problem.workload.micro_batch_samples]],
-        depth=Depth(in_flight),
-    )
-    return problem.check(plan)
+    samples = problem.workload.micro_batch_samples
+    layers, depth = len(problem.model.layers), Depth(in_flight)
+    stages = problem.stages(cuts=[0, layers], groups=[[last]], samples=[[samples]], depth=depth)
+    return problem.plan(planner="last_alone", stages=stages)
 '''
 YAML = """
 _target_: last_alone.last_alone

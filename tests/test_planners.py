@@ -21,7 +21,7 @@ from edgesim.planners.baselines.proportional import proportional
 from edgesim.planners.enumeration import count, partitions, plans, sums
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.partitioning import even_cuts, fastest_cuts, move_from_stragglers
-from edgesim.planners.problem import Planner, Problem
+from edgesim.planners.problem import Planner, Problem, ask
 from edgesim.planners.simulate_and_choose import simulate_and_choose
 from edgesim.proof import Status
 from edgesim.simulator import simulate
@@ -176,9 +176,9 @@ def test_groups_that_cannot_be_are_refused(planner: Callable[..., Plan], groups:
 @pytest.mark.parametrize("planner", [even, proportional])
 def test_a_plan_that_does_not_fit_is_refused(planner: Callable[..., Plan]) -> None:
     problem = a_problem(memory_bytes=50_000)  # 4 layers: 2 x 4 kB static each, and stash
-    planner(problem, groups="data", depth=DEPTH)
+    ask(partial(planner, groups="data", depth=DEPTH), problem)
     with pytest.raises(PlanError, match="rank 0"):
-        planner(replace(problem, head_room=0.5), groups="data", depth=Depth.GPIPE)
+        ask(partial(planner, groups="data", depth=Depth.GPIPE), replace(problem, head_room=0.5))
 
 
 def test_a_problem_refuses_a_profile_of_another_model() -> None:
@@ -219,7 +219,7 @@ def test_a_given_plan_is_taken_as_it_is() -> None:
 )
 def test_a_given_plan_that_cannot_be_is_refused(cuts: object, samples: object, said: str) -> None:
     with pytest.raises((PlanError, ValueError), match=said):
-        manual(a_problem(), groups="pipeline", depth=DEPTH, cuts=cuts, samples=samples)
+        ask(partial(manual, groups="pipeline", depth=DEPTH, cuts=cuts, samples=samples), a_problem())
 
 
 def test_the_oracle_finds_what_anyone_can_see() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import builders
 import pytest
@@ -15,7 +16,7 @@ from edgesim.plan import Plan
 from edgesim.planners.baselines.even_blocks import even_blocks
 from edgesim.planners.baselines.proportional_blocks import proportional_blocks
 from edgesim.planners.block_division import capacities
-from edgesim.planners.problem import Problem
+from edgesim.planners.problem import Problem, ask
 from edgesim.profile import Point, Profile, estimate
 from edgesim.strategies.hybrid_model import hybrid_model
 from edgesim.strategies.sequence import sequence
@@ -148,11 +149,11 @@ def test_a_plan_says_where_it_comes_from_and_its_strategy_takes_it(
 def test_what_does_not_fit_is_refused_naming_the_device(name: str) -> None:
     whole = a_problem().model.parameter_bytes
     problem = a_problem(speeds=(1, 1), memory_bytes=0.9 * whole)
-    PLANNERS[name](problem, units=True, tokens=False)
+    ask(partial(PLANNERS[name], units=True, tokens=False), problem)
     with pytest.raises(PlanError, match=r"^out of memory: rank 0 \(d0\) needs .* for layers \(0, 4\), 12t"):
-        PLANNERS[name](problem, units=False, tokens=True)
+        ask(partial(PLANNERS[name], units=False, tokens=True), problem)
     with pytest.raises(PlanError, match=r"^out of memory: rank 0 .*, 6h 60c .*\(other shares, or more ranks\)"):
-        PLANNERS[name](replace(problem, head_room=0.5), units=True, tokens=False)
+        ask(partial(PLANNERS[name], units=True, tokens=False), replace(problem, head_room=0.5))
 
 
 @each_planner

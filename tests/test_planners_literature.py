@@ -40,7 +40,7 @@ from edgesim.planners.literature.pipedream import pipedream
 from edgesim.planners.literature.pipeedge import pipeedge
 from edgesim.planners.literature.prima import prima
 from edgesim.planners.literature.sequence_parallel import sequence_parallel
-from edgesim.planners.problem import Problem
+from edgesim.planners.problem import Problem, ask
 from edgesim.profile import BACKWARD, FORWARD, estimate
 from edgesim.proof import Status
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
@@ -176,7 +176,7 @@ def all_cuts(problem: Problem, stages: int) -> Iterator[tuple[int, ...]]:
 def answer_of(planner: Callable[[Problem], Plan], problem: Problem) -> Plan | EdgesimError:
     """The plan, or why there is none."""
     try:
-        return planner(problem)
+        return ask(planner, problem)
     except EdgesimError as error:
         return error
 
@@ -242,7 +242,7 @@ def test_pipedream_takes_devices_for_equal_and_refuses_what_does_not_fit() -> No
     plan = pipedream(a_problem((1, 9), work=(1, 1), bytes_per_s=1e9))
     assert [stage.layers for stage in plan.stages] in ([(0, 1), (1, 2)], [(0, 2)])
     with pytest.raises(PlanError, match=r"out of memory: rank 0 \(1x20000\) needs"):
-        pipedream(a_problem((1, 1), memory_bytes=20e3))
+        ask(pipedream, a_problem((1, 1), memory_bytes=20e3))
 
 
 def test_planners_that_let_all_work_need_a_sample_for_every_device() -> None:
@@ -659,4 +659,4 @@ def test_every_planner_declines_in_one_way_with_an_error_that_ends_with_the_way_
         a_problem((1,) * 5, work=(1,), weights=(4000,), outputs=(1.0,), memory_bytes=100),
     ):
         with pytest.raises((PlanError, InfeasibleError), match=r"\(\D.*\)$"):
-            TRAINING[name](problem)
+            ask(TRAINING[name], problem)

@@ -63,7 +63,7 @@ def capacities(problem: Problem, ranks: Sequence[int]) -> list[float]:
 def plan_by_weights(
     problem: Problem, *, planner: str, ranks: tuple[int, ...], units: Sequence[float], tokens: Sequence[float]
 ) -> Plan:
-    """Return the checked plan of heads and columns in proportion to ``units``, of tokens in proportion to ``tokens``.
+    """Return the plan of heads and columns in proportion to ``units``, of tokens in proportion to ``tokens``.
 
     Both are [rank] weights, empty for what is not divided; each rank gets at least one of each. Raises PlanError.
     """
@@ -88,7 +88,7 @@ def divided_plan(
     columns: tuple[int, ...],
     tokens: tuple[int, ...],
 ) -> Plan:
-    """Return the checked plan of one stage with these shares. Raises PlanError."""
+    """Return the plan of one stage with these shares. Raises PlanError."""
     stage = Stage(
         layers=(0, len(problem.model.layers)),
         ranks=ranks,
@@ -98,7 +98,7 @@ def divided_plan(
         columns=columns,
         tokens=tokens,
     )
-    return problem.check(problem.plan(planner=planner, stages=(stage,)))
+    return problem.plan(planner=planner, stages=(stage,))
 
 
 def _divisible(problem: Problem) -> Iterator[tuple[str, Block]]:

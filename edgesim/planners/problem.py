@@ -1,13 +1,13 @@
-"""Where should a model live? One file per way to decide: a problem in, a checked plan out.
+"""What is a planner asked, and what may it answer? A problem in; a plan out, which is checked once, by ``ask``.
 
 Planners know no seconds but the profile's, and no simulator: one that judges whole plans is handed the function.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from edgesim.cluster import Cluster
+from edgesim.cluster import Cluster, Device
 from edgesim.errors import PlanError
 from edgesim.model import Model
 from edgesim.plan import Depth, Plan, Stage, make_stages
@@ -159,4 +159,14 @@ class Planner(Protocol):
     """A way to decide, its options bound (``functools.partial(even, groups="data", depth=Depth.GPIPE)``)."""
 
     def __call__(self, problem: Problem, /) -> Plan:
-        """Return a checked plan. Raises PlanError or InfeasibleError."""
+        """Return a plan, which :func:`ask` checks. Raises PlanError or InfeasibleError, with the reason, to decline."""
+
+
+def ask(planner: Planner, problem: Problem, *, modes: Mapping[str, Sequence[Device]] | None = None) -> Plan:
+    """Return the planner's plan, checked: the one place where plans are, on their way from planners to players.
+
+    A plan in power modes is checked for the devices in these modes, which ``modes`` lists by device. Raises PlanError
+    for a plan that does not fit, and what the planner raises.
+    """
+    plan = planner(problem)
+    return replace(problem, cluster=plan.in_modes(problem.cluster, modes or {})).check(plan)

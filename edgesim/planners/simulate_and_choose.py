@@ -20,7 +20,7 @@ from edgesim.planners.exact.pipelines.branch_and_bound import SearchResult
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
-from edgesim.planners.problem import Planner, Problem
+from edgesim.planners.problem import Planner, Problem, ask
 from edgesim.proof import Objective, Proof, bound_or_none
 
 
@@ -82,7 +82,7 @@ def simulate_and_choose(
         method=f"{best.name}, fastest of {len(judged)} when simulated",
         seconds=perf_counter() - began_s,
     )
-    return problem.check(replace(best.plan, planner="simulate_and_choose", proof=proof))
+    return replace(best.plan, planner="simulate_and_choose", proof=proof)
 
 
 def pipelines(
@@ -150,7 +150,7 @@ def proposals(problem: Problem, planners: Iterable[Planner]) -> Iterator[Candida
     """The plans of all planners that do not decline, in their order."""
     for planner in planners:
         try:
-            plan = planner(problem)
+            plan = ask(planner, problem)
         except (PlanError, InfeasibleError):
             continue
         yield Candidate(name=plan.planner, plan=plan)

@@ -9,7 +9,7 @@ from edgesim.cluster import Cluster, Device, Grid, Network
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Model
 from edgesim.plan import Plan
-from edgesim.planners.problem import Planner, Problem
+from edgesim.planners.problem import Planner, Problem, ask
 from edgesim.profile import Profile
 from edgesim.scenario import Scenario
 from edgesim.schedule import Schedule
@@ -60,8 +60,7 @@ class Setup:
 
     def plan(self, planner: ConfiguredPlanner, strategy: Strategy) -> Plan:
         """The planner's plan, checked."""
-        plan = self.bind(planner, strategy)(self.problem)
-        return replace(self.problem, cluster=plan.in_modes(self.cluster, self.modes)).check(plan)
+        return ask(self.bind(planner, strategy), self.problem, modes=self.modes)
 
     def bind(self, planner: ConfiguredPlanner, strategy: Strategy) -> Planner:
         """The planner, handed what it declares to need of this run."""

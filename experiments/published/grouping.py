@@ -17,7 +17,7 @@ from edgesim.plan import Plan
 from edgesim.planners.literature.eco_fl import eco_fl
 from edgesim.planners.literature.eddl import eddl
 from edgesim.planners.literature.pac import pac
-from edgesim.planners.problem import Planner, Problem
+from edgesim.planners.problem import Planner, Problem, ask
 from edgesim.units import si
 from experiments.configuration.command_line import composed
 from experiments.configuration.setup import read_setup
@@ -62,7 +62,7 @@ def groupings() -> Iterator[Grouping]:
         nanos = _nanos(str(row["setting"]))
         problem = scaling_problem(str(row["model"]), nanos)
         began_s = perf_counter()
-        plan = pac(problem)
+        plan = ask(pac, problem)
         yield Grouping(
             model=str(row["model"]),
             nanos=nanos,
@@ -79,7 +79,7 @@ def claims() -> Iterator[Claim]:
     table = published()
     for row in table[(table["source"] == PAC) & (table["item"] == WEIGHTS)].to_dict("records"):
         problem = scaling_problem(str(row["model"]), _nanos(str(row["setting"])))
-        plan = _PLANNERS[str(row["method"])](problem)
+        plan = ask(_PLANNERS[str(row["method"])], problem)
         cut = _joined(stage.layers[1] - stage.layers[0] for stage in plan.stages)
         yield Claim(
             row=Row(PAC, WEIGHTS, str(row["model"]), str(row["method"]), f"{row['metric']}, {row['setting']}"),

@@ -18,4 +18,4 @@ def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
             depth=depth,
         ),
     )
-    return problem.check(plan)
+    return plan

@@ -48,7 +48,7 @@ def exhaustive(
         bound=value,
         seconds=perf_counter() - began_s,
     )
-    return problem.check(replace(best, proof=proof, predicted_s=value))
+    return replace(best, proof=proof, predicted_s=value)
 
 
 def _best(

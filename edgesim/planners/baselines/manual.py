@@ -1,4 +1,4 @@
-"""Does the plan that you spell out fit? Its groups, cuts and shares, checked: for plans by hand and for searches."""
+"""What is the plan that you spell out? Its groups, cuts and shares: for plans by hand and for searches."""
 
 from collections.abc import Sequence
 
@@ -33,4 +33,4 @@ def manual(
             depth=depth,
         ),
     )
-    return problem.check(plan)
+    return plan

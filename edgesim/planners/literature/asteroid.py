@@ -48,7 +48,7 @@ def asteroid(problem: Problem) -> Plan:
         proof=proof,
         predicted_s=best.latency_s,
     )
-    return problem.check(plan)
+    return plan
 
 
 States = dict[tuple[int, int], Suffix]  # by the number of last layers and last devices

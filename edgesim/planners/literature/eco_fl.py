@@ -47,7 +47,7 @@ def eco_fl(problem: Problem) -> Plan:
         stages=problem.stages(cuts=cuts, groups=groups, samples=[[samples]] * len(groups), depth=Depth.ONE_F_ONE_B),
         proof=Proof(method="eco_fl", objective=Objective.SLOWEST_STAGE, value=value),
     )
-    return problem.check(replace(plan, stages=_as_deep_as_fits(costs, plan.stages)))
+    return replace(plan, stages=_as_deep_as_fits(costs, plan.stages))
 
 
 def _as_deep_as_fits(costs: StageCosts, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:

@@ -56,7 +56,7 @@ def pac(problem: Problem) -> Plan:
         proof=proof,
         predicted_s=seconds,
     )
-    return problem.check(plan)
+    return plan
 
 
 def _equal(problem: Problem, group: Sequence[int]) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ def pipedream(problem: Problem) -> Plan:
         ),
         proof=proof,
     )
-    return problem.check(plan)
+    return plan
 
 
 class EqualDevices:

@@ -52,7 +52,7 @@ def pipeedge(problem: Problem) -> Plan:
         ),
         proof=proof,
     )
-    return problem.check(plan)
+    return plan
 
 
 class ChainSearch:

@@ -76,7 +76,7 @@ class _BlockSearch:
         self.phase_seconds = PhaseSeconds(BlockCosts(problem, heads=heads, columns=columns), division)
 
     def plan(self, ranks: tuple[int, ...], *, leave_out: bool) -> Plan:
-        """Return the checked plan of the best team, with its proof. Raises PlanError and InfeasibleError."""
+        """Return the plan of the best team, with its proof. Raises PlanError and InfeasibleError."""
         if not leave_out and len(ranks) > self.division.most_ranks:
             raise PlanError(
                 f"ilp_blocks: {len(ranks)} ranks divide {self.division}, and each needs one of everything "
@@ -122,7 +122,7 @@ class _BlockSearch:
         return best, bound_s if best is None else min(bound_s, best.value_s), best_search
 
     def _proven(self, best: TeamResult, bound_s: float, search: TeamSearch) -> Plan:
-        """Return the checked plan, with its proof. Raises PlanError."""
+        """Return the plan, with its proof. Raises PlanError."""
         assert best.chosen is not None
         plan = self._divided(best.chosen)
         value_s = block_latency_s(self.problem, plan, overlap=self.overlap)

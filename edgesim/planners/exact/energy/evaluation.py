@@ -80,12 +80,11 @@ class Evaluator:
         return self.modes.original.plan(planner=self.planner, stages=stages)
 
     def plan(self, choice: Choice, proof: Proof) -> Plan:
-        """Return the checked plan of boards in modes."""
+        """Return the plan of boards in modes."""
         draft = self.in_all_modes(choice)
-        plan = replace(
+        return replace(
             draft,
             stages=tuple(map(self.modes.stage, draft.stages)),
             proof=proof,
             predicted_s=self.evaluate(choice).seconds,
         )
-        return self.modes.of(plan).check(plan)

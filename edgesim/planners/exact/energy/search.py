@@ -208,7 +208,7 @@ class EnergySearch:
         )
 
     def plan(self, result: EnergyResult, *, limit_s: float, seconds: float) -> Plan:
-        """Return the checked plan of a result in joules, with its proof; planning took so many seconds."""
+        """Return the plan of a result in joules, with its proof; planning took so many seconds."""
         proof = Proof(
             method="branch and bound over stages in power modes",
             objective=Objective.ITERATION_ENERGY,

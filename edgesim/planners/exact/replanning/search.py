@@ -38,7 +38,7 @@ class ReplanSearch(PipelineSearch):
         return super().seconds(choice) + migration_s / self.iterations
 
     def best_plan(self, result: SearchResult) -> Plan:
-        """Return the checked plan of the best choice, with the proof of migration and all iterations together."""
+        """Return the plan of the best choice, with the proof of migration and all iterations together."""
         return replace(self.plan(result.choice, result), predicted_s=super().seconds(result.choice))
 
     def proof(self, seconds: float, found: SearchResult) -> Proof:

@@ -132,7 +132,7 @@ def _disks(problem: Problem, disk_bytes: float | Sequence[float] | None) -> tupl
 
 
 def _planned(problem: Problem, best: Incumbent, iterations: int, seconds: float) -> TwoPhases:
-    """Return the checked plans of the incumbent, with their proof; planning took so many seconds."""
+    """Return the plans of the incumbent, the second one checked; planning took so many seconds."""
     epochs = problem.workload.epochs
     proof = Proof(
         seconds=seconds,
@@ -149,7 +149,7 @@ def _planned(problem: Problem, best: Incumbent, iterations: int, seconds: float)
         first_s, redistribution_s = best.search.first_s(best.choice), best.search.redistribution_s(best.choice)
         kept, second = tuple(best.to.kept), _second(best, proof)
     return TwoPhases(
-        first=problem.check(best.search.draft(best.choice, proof=proof, predicted_s=first_s)),
+        first=best.search.draft(best.choice, proof=proof, predicted_s=first_s),
         second=second,
         kept=kept,
         redistribution_s=redistribution_s,
