@@ -11,7 +11,7 @@ def my_planner(problem: Problem, *, depth: str) -> Plan:
     """Return all layers on the fastest device.
 
     Seconds come from ``problem.seconds``, which asks the profile. Who asks a planner checks that its plan fits. A plan
-    without a value that its planner minimised has no proof. A planner that cannot plan raises PlanError with its reason.
+    without a value that its planner minimised has no proof. A planner that cannot plan raises PlanError, with a reason.
     """
     problem.require_training("my_planner", instead="planner=prima")
     layers, samples = len(problem.model.layers), problem.workload.micro_batch_samples
