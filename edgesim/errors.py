@@ -12,6 +12,11 @@
 Constructors of nouns raise ``ValueError``; ``assert`` is for our own mistakes only.
 """
 
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class EdgesimError(Exception):
     """Base of all errors that a user of the suite can mend."""
@@ -47,3 +52,29 @@ class NothingFitsError(InfeasibleError, OutOfMemoryError):
 
 class RunError(EdgesimError):
     """A real run ended early; the message names rank, task and cause."""
+
+
+@contextmanager
+def reading(source: str, what: str, *, written_by: str, error: type[Exception] = ValueError) -> Iterator[None]:
+    """While a file is read: whatever it holds that is no such thing raises ``error``, naming the file and its line.
+
+    Args:
+        source: the file, or what else the text is.
+        what: it should be: "a profile".
+        written_by: who writes such files.
+        error: which is raised.
+    """
+    end = f"; files of this kind are written by {written_by}"
+    try:
+        yield
+    except json.JSONDecodeError as torn:
+        raise error(f"{source} is no {what}: line {torn.lineno}, column {torn.colno}: {torn.msg}{end}") from torn
+    except KeyError as missing:
+        raise error(f"{source} is no {what}: it has no field {missing}{end}") from missing
+    except (TypeError, AttributeError, IndexError, UnicodeDecodeError, RecursionError, OverflowError) as other:
+        reason = re.sub(r"\w+\.__init__\(\) ", "", str(other))
+        raise error(f"{source} is no {what}: {reason}{end}") from other
+    except (EdgesimError, ValueError) as contradiction:
+        if str(contradiction).startswith(source):
+            raise
+        raise error(f"{source}: {contradiction}") from contradiction

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgesim.errors import reading
 from edgesim.schedule import Schedule, Stream, Task
 
 
@@ -85,7 +86,12 @@ class Trace:
     @classmethod
     def from_lines(cls, text: str, schedule: Schedule) -> "Trace":
         """Read what :meth:`to_lines` wrote, for the schedule that was played."""
-        head, *rows = (json.loads(line) for line in text.splitlines())
+        with reading("the text", "trace", written_by="a run (simulated.jsonl)"):
+            head, *rows = (json.loads(line) for line in text.splitlines())
+            return cls._from_rows(head, rows, schedule)
+
+    @classmethod
+    def _from_rows(cls, head: dict[str, Any], rows: list[dict[str, Any]], schedule: Schedule) -> "Trace":
         if head["schedule"] != schedule.hash:
             raise ValueError(f"trace is of schedule {head['schedule'][:12]}, not of {schedule.hash[:12]}")
         spans = [row for row in rows if "task" in row]

@@ -22,7 +22,7 @@ PACKAGES = ("edgesim", "real_runtime", "experiments")
 MODULES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Where the name to install is not the name to import.
-IMPORTED_AS = {"hydra-core": "hydra", "scikit-learn": "sklearn"}
+IMPORTED_AS = {"hydra-core": "hydra", "scikit-learn": "sklearn", "pyyaml": "yaml"}
 
 # Modules of a folder, __init__ aside; more may stand where each file is one contribution: a noun, a planner, a figure.
 MODULES_OF_A_FOLDER, CONTRIBUTIONS_OF_A_FOLDER = 15, 20

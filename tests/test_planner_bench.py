@@ -279,6 +279,19 @@ def test_the_kept_selection_is_the_rows_of_the_kept_table() -> None:
     assert len({(each.case.environment, each.case.model) for each in wanted}) == 44
 
 
+def test_a_bench_whose_attempts_all_died_failed_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def died(attempts: Sequence[Attempt], **_: object) -> Iterator[tuple[Attempt, dict[str, object]]]:
+        lost = {"status": "died", "reason": "out of luck"}
+        yield from ((attempt, a_row("x", 2.0) | attempt.names | lost) for attempt in attempts)
+
+    monkeypatch.setattr(bench, "attempted", died)
+    assert bench.main(["--quick", "--results", str(tmp_path)]) == 1
+    assert "attempts died, nothing is written; the first: out of luck" in capfd.readouterr().err
+    assert not (tmp_path / "planner_bench").exists()
+
+
 def test_the_command_for_the_kept_table_asks_for_its_selection_with_its_time_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,3 +120,33 @@ def test_the_code_hash_names_the_library_as_it_is() -> None:
     assert code_hash() == code_hash()
     assert len(code_hash()) == 16
     assert json.dumps(code_hash())
+
+
+def test_a_line_that_cannot_be_read_is_named_and_the_other_rows_are_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table = RunTable(tmp_path)
+    writer = RowWriter(table)
+    writer.add([row("a"), row("b"), row("c")])
+    lines = writer.path.read_text().splitlines()
+    writer.path.write_text("\n".join([lines[0], lines[1][:20], "[1]", lines[2]]) + "\n")
+    assert set(table.rows()["key"]) == {"a", "c"}
+    said = capfd.readouterr().err
+    assert f"{writer.path}, line 2 cannot be read" in said
+    assert f"{writer.path}, line 3 cannot be read" in said
+
+
+@pytest.mark.parametrize("left", [0, 4, 400])
+def test_a_parquet_file_that_was_cut_off_is_set_aside_and_named_and_newer_rows_are_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], left: int
+) -> None:
+    table = RunTable(tmp_path)
+    RowWriter(table).add([row("a")])
+    table.merge()
+    whole = table.parquet.read_bytes()
+    table.parquet.write_bytes(whole[:left])
+    RowWriter(table).add([row("b")])
+    assert set(table.rows()["key"]) == {"b"}
+    assert f"{table.parquet} cannot be read" in capfd.readouterr().err
+    assert table.merge() == 1
+    assert (tmp_path / "runs.broken").read_bytes() == whole[:left]

@@ -248,3 +248,73 @@ def test_a_choice_that_is_none_is_refused_with_its_key_and_the_nearest_name(
     said = refused(*words.split(";"))
     for each in named.split("|"):
         assert each in said
+
+
+# --- files ---
+
+CASES = {
+    "empty": "{}",
+    "list": "[1, 2]",
+    "number": "3",
+    "null": "null",
+    "torn": '{"model": "bert-tiny-bytes",\n "points": [{"block": "he',
+    "no text": "\x00\x01",
+    "of Hugging Face": '{"architectures": ["BertModel"], "hidden_size": 768, "model_type": "bert"}',
+    "of rows that are none": '{"model": "m", "origin": "measured", "source": "s", "points": [3], "stages": [3]}',
+    "of texts for numbers": '{"bytes_per_s": "fast", "latency_s": "soon", "topology": "switched", "origin": "x"}',
+}
+READERS = {
+    "network": "network.calibrated={file}",
+    "profile": "profile=measured;profile.path={file}",
+    "layer table": "model={images};model.table={file};workload=images",
+    "plan": "strategy=hybrid_pipeline;planner=ilp_replan;planner.old={file};planner.lost=[0]",
+}
+
+
+@pytest.mark.parametrize("content", CASES)
+@pytest.mark.parametrize("kind", READERS)
+def test_a_file_of_another_kind_is_refused_with_its_name(
+    refused: Refused, tmp_path: Path, kind: str, content: str
+) -> None:
+    file = tmp_path / "given.json"
+    file.write_text(CASES[content])
+    said = refused(*READERS[kind].format(file=file, images="resnet50_digits").split(";"))
+    assert str(file) in said
+    assert kind in said
+    if content == "torn":
+        assert "line 2" in said
+
+
+def test_yaml_that_is_none_is_refused_with_file_and_line(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster" / "mine.yaml").write_text("# @package _global_\ncluster:\n  name: [a, b\n  devices: 3\n")
+    said = refused(f"hydra.searchpath=[file://{tmp_path}]", "cluster=mine")
+    assert "mine.yaml" in said
+    assert "line 4" in said or "line 3" in said
+
+
+def test_a_workload_that_does_not_fit_its_model_is_refused(refused: Refused) -> None:
+    assert "bert-tiny-bytes reads text" in refused("workload=images")
+    assert "reads images" in refused("model=resnet50_digits", "workload=text")
+    assert "vit-base reads images" in refused("model=vit_base", "workload=text")
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/results", "/proc/results"])
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_planned(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr("experiments.run.prepare", pytest.fail)
+    assert f"results={folder} cannot be written to" in refused(f"results={folder}")
+
+
+def test_a_mistake_in_a_users_own_planner_is_told_with_its_line_and_none_of_ours(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_planner.py").write_text("def plan(problem):\n    return problem.modle\n")
+    (tmp_path / "planner").mkdir()
+    (tmp_path / "planner" / "mine.yaml").write_text("_target_: my_planner.plan\n_partial_: true\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    said = refused(f"hydra.searchpath=[file://{tmp_path}]", "planner=mine")
+    assert "AttributeError: 'Problem' object has no attribute 'modle'" in said
+    assert "my_planner.py:2, in plan: return problem.modle" in said
+    assert "experiments/" not in said

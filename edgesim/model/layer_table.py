@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from edgesim.errors import reading
 from edgesim.model.block import Block, BlockKind, Cost, SplitBy, Unsplit
 from edgesim.model.model import Layer, Model
 
@@ -24,10 +25,11 @@ def from_table(*, table: str) -> Model:
     path, folder = (own, own.parent) if own else (kept / f"{table}.json", kept)
     if not path.is_file():
         raise ValueError(_unknown_table(table, folder.iterdir() if folder.is_dir() else (), of_a_user=bool(own)))
-    data = json.loads(path.read_text())
-    if own and "file" in data["hyper"]:
-        data["hyper"]["file"] = str((own.parent / data["hyper"]["file"]).resolve())
-    return model_from_dict(data)
+    with reading(table, "layer table", written_by="real_runtime.tracing.trace_model"):
+        data = json.loads(path.read_text())
+        if own and "file" in data["hyper"]:
+            data["hyper"]["file"] = str((own.parent / data["hyper"]["file"]).resolve())
+        return model_from_dict(data)
 
 
 def _unknown_table(table: str, entries: Iterable[Traversable], *, of_a_user: bool) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgesim.cluster import Cluster, Device
-from edgesim.errors import PlanError
+from edgesim.errors import PlanError, reading
 from edgesim.memory import Memory, RankLoad, held_bytes
 from edgesim.model import Model
 from edgesim.plan.fit import check_memory, check_shares, tied_apart
@@ -145,8 +145,9 @@ class Plan:
         return json.dumps(data, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Plan":
-        """Read what :meth:`to_json` wrote."""
-        data: dict[str, Any] = json.loads(text)
-        stages = tuple(Stage.from_dict(stage) for stage in data["stages"])
-        return cls(**{**data, "stages": stages, "proof": Proof.from_dict(data["proof"])})
+    def from_json(cls, text: str, *, source: str = "the text") -> "Plan":
+        """Read what :meth:`to_json` wrote. Raises PlanError, naming the source, for anything else."""
+        with reading(source, "plan", written_by="a run (plan.json)", error=PlanError):
+            data: dict[str, Any] = json.loads(text)
+            stages = tuple(Stage.from_dict(stage) for stage in data["stages"])
+            return cls(**{**data, "stages": stages, "proof": Proof.from_dict(data["proof"])})

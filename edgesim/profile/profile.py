@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgesim.cluster import Origin
-from edgesim.errors import ProfileError
+from edgesim.errors import ProfileError, reading
 from edgesim.model import Layer
 from edgesim.profile.estimates import Estimates
 from edgesim.profile.lines import Line, between, leave_one_out_error, line_through
@@ -148,11 +148,12 @@ class Profile:
         return f'{json.dumps(head)[:-1]}, "points": [\n  {points}\n]}}\n'
 
     @classmethod
-    def from_json(cls, text: str) -> "Profile":
-        """Read what :meth:`to_json` wrote."""
-        data = json.loads(text)
-        points = tuple(Point(**point) for point in data["points"])
-        return cls(model=data["model"], origin=Origin(data["origin"]), source=data["source"], points=points)
+    def from_json(cls, text: str, *, source: str = "the text") -> "Profile":
+        """Read what :meth:`to_json` wrote. Raises ProfileError, naming the source, for anything else."""
+        with reading(source, "profile", written_by="experiments.calibrate", error=ProfileError):
+            data = json.loads(text)
+            points = tuple(Point(**point) for point in data["points"])
+            return cls(model=data["model"], origin=Origin(data["origin"]), source=data["source"], points=points)
 
     def save(self, path: Path) -> None:
         """Write the profile; the file appears whole or not at all."""
@@ -164,4 +165,4 @@ class Profile:
     @classmethod
     def load(cls, path: Path) -> "Profile":
         """Read a profile file."""
-        return cls.from_json(Path(path).read_text())
+        return cls.from_json(Path(path).read_text(), source=str(path))

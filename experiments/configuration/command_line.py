@@ -14,13 +14,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
 
 import edgesim
 from edgesim.errors import EdgesimError
 from experiments.configuration.checks import check_values, read_si
+from experiments.configuration.own_code import ROOT, users_mistake
+from experiments.configuration.result_folders import refuse_unwritable
 from experiments.configuration.suggestions import suggestion
 
-ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
 
 # The one place where human units of a configuration are read.
@@ -28,7 +30,8 @@ OmegaConf.register_new_resolver("si", read_si, replace=True)
 
 DECLARES = "declares"  # what a planner's file says for lists of planners; no run depends on it
 Command = Callable[[DictConfig], object]
-USERS = (EdgesimError, ValueError, OSError, HydraException, OmegaConfBaseException)  # mistakes that a user can mend
+# Mistakes that a user can mend.
+USERS = (EdgesimError, ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError)
 
 
 def run_command(command: Command, *, about: str | None, experiment: str | None = None) -> None:
@@ -49,10 +52,15 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
             _complete(cfg, [each.path for each in HydraConfig.get().runtime.config_sources if each.schema == "file"])
             check_complete(cfg)
             check_values(cfg)
+            refuse_unwritable(Path(cfg.results))
             return command(cfg)
         except USERS as error:  # kept from Hydra, which would print a traceback
             mistakes.append(error)
-            return None
+        except Exception as error:
+            if users_mistake(error) is None:
+                raise  # a mistake of ours
+            mistakes.append(error)
+        return None
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
@@ -118,8 +126,15 @@ def sentence(error: BaseException) -> str:
         return f"unknown override {key[1]!r}{suggestion(key[1], _keys())}"
     if (value := re.fullmatch(r"(?P<value>'.*') is not a valid (?P<noun>\w+)", str(error))) is not None:
         return _unknown_value(value["value"], value["noun"])
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name} is no YAML: line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     if isinstance(error, FileNotFoundError):
         return f"no such file: {error.filename}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if not isinstance(error, USERS) and (mistake := users_mistake(error)) is not None:
+        return mistake
     return _one_line(str(error)) or type(error).__name__
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgesim.cluster import Network, Origin, Topology
+from edgesim.errors import reading
 from experiments.configuration.result_folders import write_text
 
 
@@ -13,11 +14,12 @@ def network_to_json(network: Network) -> str:
     return json.dumps({key: value for key, value in asdict(network).items() if key != "ranks"}, indent=2) + "\n"
 
 
-def network_from_json(text: str) -> Network:
-    """Read what :func:`network_to_json` wrote."""
-    data = json.loads(text)
-    matrices = {key: tuple(map(tuple, data[key])) for key in ("bytes_per_s", "latency_s")}
-    return Network(**data | matrices | {"topology": Topology(data["topology"]), "origin": Origin(data["origin"])})
+def network_from_json(text: str, *, source: str = "the text") -> Network:
+    """Read what :func:`network_to_json` wrote. Raises ValueError, naming the source, for anything else."""
+    with reading(source, "network", written_by="experiments.calibrate"):
+        data = json.loads(text)
+        matrices = {key: tuple(map(tuple, data[key])) for key in ("bytes_per_s", "latency_s")}
+        return Network(**data | matrices | {"topology": Topology(data["topology"]), "origin": Origin(data["origin"])})
 
 
 def save_network(path: Path, network: Network) -> None:
@@ -27,4 +29,4 @@ def save_network(path: Path, network: Network) -> None:
 
 def load_network(path: Path) -> Network:
     """Read a network file."""
-    return network_from_json(path.read_text())
+    return network_from_json(path.read_text(), source=str(path))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from experiments.configuration.command_line import ROOT
+from experiments.configuration.own_code import ROOT
 
 PACKAGES = ("edgesim", "torch", "numpy", "simpy", "hydra-core", "matplotlib")
 
@@ -33,8 +33,24 @@ def write_text(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
+    try:
+        part.write_text(text)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise ValueError if results cannot be written there; nothing is left behind.
+
+    It is asked before anything is planned or executed, so that no result is lost for want of a place.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ValueError(f"results={folder} cannot be written to: {error.strerror} (choose another folder)") from error
 
 
 def versions() -> dict[str, str | bool | None]:

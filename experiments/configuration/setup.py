@@ -99,6 +99,7 @@ def read_setup(cfg: Config, cache: Cache | None = None) -> Setup:
 def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
     model: Model = cache.get(texts["model"], lambda: build(cfg["finetuning"])(build(cfg["model"])))
     workload: Workload = cache.get(texts["workload"], lambda: build(cfg["workload"]))
+    refuse_misfit(model, workload)
     cluster: Cluster = cache.get(texts["cluster"], lambda: _cluster(cfg))
     modes: Modes = cache.get(texts["modes"], lambda: _modes(cfg, cluster))
     others = {"modes": [mode for name in sorted(modes) for mode in modes[name]]} if modes else {}
@@ -185,6 +186,24 @@ def prepare(cfg: Config, cache: Cache | None = None) -> Prepared:
         lambda: strategy(plan, setup.model, setup.workload),
     )
     return Prepared(setup=setup.in_modes_of(plan), strategy=strategy, plan=plan, schedule=schedule)
+
+
+def refuse_misfit(model: Model, workload: Workload) -> None:
+    """Raise ValueError for images asked of a model that reads text, and for text asked of one that reads images.
+
+    A model of text is trained on more than a token; to a model of images a sample is a picture, and tokens are no part
+    of it.
+    """
+    reads_text, reads_images = "vocabulary" in model.hyper, "resolution" in model.hyper
+    if reads_text and workload.trains and workload.tokens == 1:
+        raise ValueError(
+            f"workload: {model.name} reads text, and workload.tokens=1 is none (say workload=text, or how many tokens)"
+        )
+    if reads_images and not reads_text and workload.tokens != 1:
+        raise ValueError(
+            f"workload: {model.name} reads images, and has no use for workload.tokens={workload.tokens} "
+            "(say workload=images, or workload.tokens=1)"
+        )
 
 
 def refuse_to_execute(scenario: Scenario) -> None:

@@ -32,10 +32,10 @@ from experiments.analysis.tidy import read_table
 from experiments.collect import to_csv
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import MADE, command, made, record
-from experiments.configuration.result_folders import whole_folder
+from experiments.configuration.result_folders import refuse_unwritable, whole_folder
 from experiments.configuration.studies import table_path
 from experiments.planner_bench import report
-from experiments.planner_bench.attempt import Attempt, Row
+from experiments.planner_bench.attempt import Attempt, AttemptStatus, Row
 from experiments.planner_bench.cases import cases
 from experiments.planner_bench.competitors import competitors
 from experiments.planner_bench.journal import Journal
@@ -52,7 +52,7 @@ _PAGE = 110  # columns of the tables where there is no terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, write, and say what came out; 2 for a mistake in the command."""
+    """Run, write, and say what came out; 2 for a mistake in the command, 1 if every attempt died."""
     asked = _parser().parse_args(arguments)
     if asked.time_limit is None:
         asked.time_limit = KEPT_TIME_LIMIT_S if asked.kept else _TIME_LIMIT_S
@@ -62,9 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         everybody = competitors([folder.resolve() for folder in asked.config_dir])
         wanted = attempts(cases(asked.seed), everybody, only=asked.only, selection=_selection(asked))
         path = table_path(asked.results, NAME)
+        refuse_unwritable(asked.results)
         kept = read_table(path) if (asked.only or asked.quick) and path.exists() else None
         journal = Journal(asked.results / "sweeps" / NAME, wanted, limit_s=asked.time_limit)
         found = table(_driven(wanted, journal, asked.workers, asked.time_limit))
+        if len(found) and (found["status"] == AttemptStatus.DIED).all():
+            journal.end()
+            reason = found["reason"].iloc[0]
+            print(f"error: all {len(found)} attempts died, nothing is written; the first: {reason}", file=sys.stderr)
+            return 1
         whole = found if kept is None else updated(kept, found)
         _write(path.parent, whole, asked)
         journal.end()

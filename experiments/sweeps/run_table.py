@@ -8,6 +8,7 @@ at most the run it was at, and a run counted twice is one row: the key decides.
 import fcntl
 import json
 import os
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -68,14 +69,28 @@ class RunTable:
     def _merged(self) -> pd.DataFrame:
         if not self.parquet.exists():
             return pd.DataFrame()
-        written = (pq.read_schema(self.parquet).metadata or {}).get(_FORMAT_KEY)
+        try:
+            written = (pq.read_schema(self.parquet).metadata or {}).get(_FORMAT_KEY)
+        except (pa.ArrowException, OSError) as error:
+            return self._broken(error)
         if written != FORMAT:
             version = "no version of edgesim" if written is None else f"format {written.decode()}"
             raise ValueError(
                 f"{self.parquet} is a table of {version}, this is format {FORMAT.decode()} "
                 "(choose another sweep.name, or move the folder away)"
             )
-        return pq.read_table(self.parquet).to_pandas()
+        try:
+            return pq.read_table(self.parquet).to_pandas()
+        except (pa.ArrowException, OSError) as error:
+            return self._broken(error)
+
+    def _broken(self, error: Exception) -> pd.DataFrame:
+        """No rows; the file is kept under another name, so that nothing writes over what may be saved of it."""
+        aside = self.parquet.with_suffix(".broken")
+        self.parquet.replace(aside)
+        reason = str(error).splitlines()[0]
+        _tell(f"{self.parquet} cannot be read: {reason} (kept as {aside.name}; its runs are made again)")
+        return pd.DataFrame()
 
     def _save(self, rows: pd.DataFrame) -> None:
         table = pa.Table.from_pandas(rows, preserve_index=False)
@@ -110,10 +125,21 @@ def one_per_key(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_lines(file: Path) -> Iterator[Row]:
-    """The rows of a file; a last line that was not finished is none."""
-    for line in file.read_text().splitlines(keepends=True):
+    """The rows of a file; a last line that was not finished is none, and any other that cannot be read is told of."""
+    for number, line in enumerate(file.read_text(errors="replace").splitlines(keepends=True), start=1):
         if line.endswith("\n"):
-            yield json.loads(line)
+            try:
+                row = json.loads(line)
+                if not {"key", "finished"} <= row.keys():
+                    raise ValueError("no row of a sweep")
+            except (ValueError, AttributeError, RecursionError) as error:
+                _tell(f"{file}, line {number} cannot be read: {error} (its run is made again)")
+            else:
+                yield row
+
+
+def _tell(problem: str) -> None:
+    print(f"warning: {problem}", file=sys.stderr)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from rich.console import Console
 from experiments.analysis.tidy import RunStatus
 from experiments.configuration.command_line import USERS, check_complete, composed, hydra_choice, sentence
 from experiments.configuration.constructors import build
+from experiments.configuration.result_folders import refuse_unwritable
 from experiments.progress import ProgressReport
 from experiments.sweeps.grid import Composer, Sweep, parse
 from experiments.sweeps.launchers import Launcher
@@ -70,6 +71,7 @@ def sweep(wanted: Sweep) -> int:
     cfg = checked(wanted)
     if cfg.sweep.shrink:
         wanted = wanted.shrunk()
+    refuse_unwritable(Path(cfg.results))
     table = RunTable(folder_of(cfg))
     launcher: Launcher = build(cfg.launcher)
     code = code_hash()

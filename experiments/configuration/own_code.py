@@ -1,0 +1,27 @@
+"""Whose mistake is an error? One that comes out of a user's own planner, figure or module is told with their lines."""
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_OURS = tuple(str(ROOT / package) for package in ("edgesim", "experiments", "real_runtime"))
+_OTHERS = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LEAVES_OUT = ("<", *_OURS, *_OTHERS)
+
+
+def users_mistake(error: BaseException) -> str | None:
+    """What went wrong in a user's own code, with the line where; None if the error did not pass through such code."""
+    last: BaseException | None = error
+    while last is not None:
+        frames = [frame for frame in traceback.extract_tb(last.__traceback__) if _is_users(frame.filename)]
+        if frames:
+            where = frames[-1]
+            said = " ".join(f"{type(last).__name__}: {last}".split())
+            return f"{said}\n  {where.filename}:{where.lineno}, in {where.name}: {where.line}"
+        last = last.__cause__
+    return None
+
+
+def _is_users(file: str) -> bool:
+    return not file.startswith(_LEAVES_OUT) and "site-packages" not in file
