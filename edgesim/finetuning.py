@@ -47,7 +47,10 @@ def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
 
 
 def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
-    """Put two matrices of this rank beside each attention's Q and V, ``4 h r`` FLOP per token; train nothing else.
+    """Put two matrices of this rank beside each attention's Q and V; train nothing else.
+
+    ``2 r (h + i)`` FLOP per token for Q and ``2 r (h + g)`` for V, where i and g are as wide as all heads of Q and as
+    all groups of V: fewer than the model is where heads share K and V.
 
     ``dropout`` drops from what enters them, for Q and V apart, as the technique's library offers. A rank of 32 is what
     PAC's memory table implies (0.04 GiB of gradients for T5-Large).
@@ -148,19 +151,32 @@ def _low_rank(beside: Block, queries: Cost, hidden: int, rank: int, dropout: boo
     """
     crossed = beside.name == "cross_attention"
     values = TOKENS if crossed else queries
+    heads, groups = _widths(beside, queries, values)
     entered = queries + values if crossed or dropout else queries
     for_weights = floats(entered * hidden + (queries + values) * rank) + entered * (hidden if dropout else 0)
     costs = PartCosts(
-        parameters=4 * hidden * rank,
-        weights=(queries + values) * (4 * hidden * rank),
+        parameters=rank * (2 * hidden + heads + groups),
+        weights=queries * (2 * rank * (hidden + heads)) + values * (2 * rank * (hidden + groups)),
         stash=for_weights,
         weight_stash=for_weights,
         # Each of Q's and V's two products; what they make is scaled and added.
-        moved=(queries + values) * (7 * hidden + 2 * rank),
-        moved_back=(queries + values) * (9 * hidden + 4 * rank),
+        moved=(queries + values) * (hidden + 2 * rank) + queries * (6 * heads) + values * (6 * groups),
+        moved_back=(queries + values) * (5 * hidden + 4 * rank) + queries * (4 * heads) + values * (4 * groups),
     )
     made = block(f"lora_{beside.name}", BlockKind.SIDE, Split(by=beside.split_by, units=beside.splits), costs)
     return replace(made, output_bytes=beside.output_bytes)
+
+
+def _widths(attention: Block, queries: Cost, values: Cost) -> tuple[int, int]:
+    """Numbers per token of all heads of Q, and of all groups of V.
+
+    Raises ValueError for an attention without parts, whose widths are unknown.
+    """
+    if not attention.parts:
+        raise ValueError(f"{attention.name} has no parts, so its V is unknown (take a transformer of edgesim.zoo)")
+    all_bytes, query_bytes = (part.output_bytes(1, 1) for part in attention.parts[:2])
+    per_query, per_value = queries(1, 1) * BYTES_PER_FLOAT32, values(1, 1) * 2 * BYTES_PER_FLOAT32
+    return round(query_bytes / per_query), round((all_bytes - query_bytes) / per_value)
 
 
 def _hidden(model: Model) -> int:
@@ -210,7 +226,7 @@ def cached(model: Model) -> Model:
 
 
 def _light(model: Model, k: int) -> Model:
-    """The model with every size divided by k, the number of heads too, but at least one.
+    """The model with every size divided by k, the numbers of heads and of groups too, but at least one of each.
 
     The paper does not tell about heads. With as many as the model has, their scores alone would take two thirds of the
     seconds that it publishes for T5-Base with the cache, at the board's peak rate of memory.
@@ -221,8 +237,17 @@ def _light(model: Model, k: int) -> Model:
     for name, size in sizes.items():
         refuse_remainder(model.name, divided=(name, size), by=("k", k))
     heads, light = max(1, model.hyper["heads"] // k), {name: size // k for name, size in sizes.items()}
+    refuse_remainder(f"{model.name} with sizes over k={k}", divided=("hidden", light["hidden"]), by=("heads", heads))
     head_size = {"head_size": light["hidden"] // heads} if "head_size" in model.hyper else {}
-    return rebuilt(model, **light, **head_size, heads=heads)
+    return rebuilt(model, **light, **head_size, **_light_groups(model, heads), heads=heads)
+
+
+def _light_groups(model: Model, heads: int) -> dict[str, int]:
+    """As many heads for each group as in the model, or the nearest number above that divides the heads."""
+    if "groups" not in model.hyper:
+        return {}
+    most = max(1, heads * model.hyper["groups"] // model.hyper["heads"])
+    return {"groups": next(groups for groups in range(most, 0, -1) if heads % groups == 0)}
 
 
 def _with_side(layer: Layer, small: Layer, hidden: int, width: int) -> Layer:

@@ -283,5 +283,5 @@ def _cached_kv_bytes(layers: Iterable[Layer], share: Share, samples: int, worklo
             if block.kind is BlockKind.ATTENTION:
                 if layer.name.startswith("encoder."):
                     raise ValueError(f"{layer.name} is an encoder, which generates nothing (say workload.new_tokens=0)")
-                total += kv_bytes(share.of(block), samples=samples, tokens=tokens)
+                total += kv_bytes(share.of(block), samples=samples, tokens=block.keys_within(tokens))
     return total

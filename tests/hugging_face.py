@@ -66,9 +66,11 @@ class Reference:
         if "decoder_tokens" in self.hyper:
             return {"input_ids": ids(tokens), "decoder_input_ids": ids(self.hyper["decoder_tokens"])}
         read = {"input_ids": ids(tokens)}
-        if device == "meta" and self.module.config.model_type in ("gpt2", "llama"):
+        if device == "meta" and self.module.config.model_type in ("gpt2", *_GROUPED, *_GEMMAS):
             # Without a mask the library would look for packed sequences, in a tensor that holds no numbers.
-            read["attention_mask"] = torch.zeros(samples, 1, tokens, tokens, device=device)
+            mask = torch.zeros(samples, 1, tokens, tokens, device=device)
+            kinds = set(getattr(self.module.config, "layer_types", None) or ())
+            read["attention_mask"] = dict.fromkeys(kinds, mask) if kinds else mask  # type: ignore[assignment]
         return read
 
 
@@ -160,18 +162,27 @@ Built = tuple[nn.Module, str, str, str]
 
 
 def _bert(hyper: Mapping[str, Any], attention: str) -> Built:
-    config = transformers.BertConfig(
-        **_common(hyper, attention),
-        intermediate_size=hyper["columns"],
-        max_position_embeddings=hyper["positions"],
-        type_vocab_size=hyper["token_types"],
-        hidden_dropout_prob=_rate(hyper),
-        attention_probs_dropout_prob=0.0,
-    )
-    module = transformers.BertForMaskedLM(config)
+    module = transformers.BertForMaskedLM(transformers.BertConfig(**_bert_sizes(hyper, attention)))
     if not hyper["tied"]:
         module.cls.predictions.bias = module.cls.predictions.decoder.bias  # the library leaves a spare one
     return module, "bert.embeddings", "bert.encoder.layer", ""
+
+
+def _roberta(hyper: Mapping[str, Any], attention: str) -> Built:
+    config = transformers.RobertaConfig(**_bert_sizes(hyper, attention))
+    return transformers.RobertaForMaskedLM(config), "roberta.embeddings", "roberta.encoder.layer", ""
+
+
+def _bert_sizes(hyper: Mapping[str, Any], attention: str) -> dict[str, Any]:
+    """Eager attention drops its probabilities; fused kernels save nothing for it, the CPU's stand-in would."""
+    return {
+        **_common(hyper, attention),
+        "intermediate_size": hyper["columns"],
+        "max_position_embeddings": hyper["positions"],
+        "type_vocab_size": hyper["token_types"],
+        "hidden_dropout_prob": _rate(hyper),
+        "attention_probs_dropout_prob": 0.0 if hyper["fused"] else _rate(hyper),
+    }
 
 
 def _distilbert(hyper: Mapping[str, Any], attention: str) -> Built:
@@ -210,15 +221,39 @@ def _opt(hyper: Mapping[str, Any], attention: str) -> Built:
     return transformers.OPTForCausalLM(config), "model.decoder.embed_tokens", "", "model.decoder.layers"
 
 
+_GROUPED = ("llama", "qwen2", "qwen3")
+_GEMMAS = ("gemma", "gemma2", "gemma3_text")
+
+
 def _llama(hyper: Mapping[str, Any], attention: str) -> Built:
-    config = transformers.LlamaConfig(
+    """Llama, with biases Qwen 2, with norms of Q and K Qwen 3."""
+    kind = "qwen3" if hyper["qk_norms"] else "qwen2" if hyper["biases"] else "llama"
+    sizes = _shared_heads(hyper, attention)
+    if kind == "qwen2":  # reads head_dim, but does not declare it
+        config = transformers.AutoConfig.for_model(kind, **sizes)
+        config.head_dim = hyper["head_size"]
+    else:
+        config = transformers.AutoConfig.for_model(kind, **sizes, head_dim=hyper["head_size"])
+    return transformers.AutoModelForCausalLM.from_config(config), "model.embed_tokens", "", "model.layers"
+
+
+def _gemma(hyper: Mapping[str, Any], attention: str) -> Built:
+    """Gemma, with norms behind Gemma 2, with norms of Q and K as well Gemma 3."""
+    kind = _GEMMAS[hyper["norms_behind"] + hyper["qk_norms"]]
+    caps = {} if kind == "gemma" else {"final_logit_softcapping": 30.0 if hyper["capped"] else None}
+    sizes = _shared_heads(hyper, attention)
+    config = transformers.AutoConfig.for_model(kind, **sizes, **caps, head_dim=hyper["head_size"], pad_token_id=0)
+    return transformers.AutoModelForCausalLM.from_config(config), "model.embed_tokens", "", "model.layers"
+
+
+def _shared_heads(hyper: Mapping[str, Any], attention: str) -> dict[str, Any]:
+    return {
         **_common(hyper, attention),
-        num_key_value_heads=hyper["groups"],
-        intermediate_size=hyper["columns"],
-        max_position_embeddings=hyper["positions"],
-        use_cache=False,
-    )
-    return transformers.LlamaForCausalLM(config), "model.embed_tokens", "", "model.layers"
+        "num_key_value_heads": hyper["groups"],
+        "intermediate_size": hyper["columns"],
+        "max_position_embeddings": hyper["positions"],
+        "use_cache": False,
+    }
 
 
 def _vit(hyper: Mapping[str, Any], attention: str) -> Built:
@@ -247,6 +282,7 @@ def _t5(hyper: Mapping[str, Any], attention: str) -> Built:
         num_decoder_layers=hyper["decoder_layers"],
         num_heads=hyper["heads"],
         relative_attention_num_buckets=hyper["buckets"],
+        feed_forward_proj="gated-gelu" if hyper["gated"] else "relu",
         dropout_rate=_rate(hyper),
         use_cache=False,
         attn_implementation=attention,
@@ -293,6 +329,8 @@ def _rate(hyper: Mapping[str, Any]) -> float:
 
 _BUILD: dict[str, Callable[[Mapping[str, Any], str], Built]] = {
     "bert": _bert,
+    "roberta": _roberta,
+    "gemma": _gemma,
     "distilbert": _distilbert,
     "gpt2": _gpt2,
     "opt": _opt,
@@ -311,7 +349,8 @@ def _fused_dropout(tensor: Tensor, p: float = 0.5, training: bool = True, inplac
 
 def touched_bytes(model: Model, samples: int, tokens: int) -> tuple[int, int]:
     """What the operations of a forward and a backward pass read and write, on fake tensors of a CPU."""
-    attention = "eager" if model.architecture == "t5" or not model.hyper.get("fused", True) else "sdpa"
+    unfused = model.architecture == "t5" or not model.hyper.get("fused", True) or model.hyper.get("capped")
+    attention = "eager" if unfused else "sdpa"
     with FakeTensorMode(allow_non_fake_inputs=True), patch("torch.nn.functional.dropout", _fused_dropout):
         built = reference(model, attention, "cpu")
         with Touched() as forward:

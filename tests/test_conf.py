@@ -215,9 +215,13 @@ def test_the_environments_of_the_papers_are_clusters_that_say_how_sure_they_are(
     assert re.search(r"\bread\b|[Rr]ecalled|assumed", said)
 
 
+# A file that has no model of its own, but the way to a user's.
+OF_A_FILE = {"hugging_face": ("model.from=tests/configs/qwen3-0.6b.json",)}
+
+
 @pytest.mark.parametrize("name", names("model"))
 def test_every_model_builds(name: str) -> None:
-    model = build(composed(f"model={name}").model)
+    model = build(composed(f"model={name}", *OF_A_FILE.get(name, ())).model)
     assert isinstance(model, Model)
     assert model.parameter_bytes > 0
 

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgesim.finetuning import houlsby, lora, parallel_adapters
 from edgesim.model import Block, BlockKind, Cost, Model, SplitBy, divided, model_from_dict, model_to_dict
 from edgesim.zoo.bart import bart
-from edgesim.zoo.bert import bert, distilbert
+from edgesim.zoo.bert import bert, distilbert, roberta
+from edgesim.zoo.gemma import gemma
 from edgesim.zoo.gpt2 import gpt2
 from edgesim.zoo.llama import llama
 from edgesim.zoo.opt import opt
@@ -33,8 +34,8 @@ def configured(name: str, *overrides: str) -> Model:
 
 
 def transformers_of_conf() -> list[str]:
-    """Every file of the folder whose model has attention."""
-    names = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+    """Every file of the folder whose model has attention; test_hugging_face_configs.py has the one of users' files."""
+    names = sorted(path.stem for path in (CONF / "model").glob("*.yaml") if path.stem != "hugging_face")
     kinds = {name: {block.kind for part in configured(name).layers for block in part.blocks} for name in names}
     return [name for name in names if BlockKind.ATTENTION in kinds[name]]
 
@@ -62,7 +63,8 @@ def tokens_of(model: Model, tokens: int) -> int:
 
 
 def test_every_transformer_of_the_folder_is_compared() -> None:
-    assert {configured(name).architecture for name in TRANSFORMERS} == ARCHITECTURES
+    in_small = {SMALL[name]().architecture for name in SMALL}
+    assert {configured(name).architecture for name in TRANSFORMERS} | in_small == ARCHITECTURES
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, *UNTIED], ids=" ".join)
@@ -110,18 +112,37 @@ SMALL = {
     "opt": partial(opt, **SIZES, **TEXT, layers=2, tied=True),
     "llama": partial(llama, **SIZES, **TEXT, layers=2, groups=2, tied=False),
     "llama, grouped": partial(llama, **SIZES, **TEXT, layers=2, groups=1, tied=False),
+    "llama, wide heads": partial(llama, **SIZES, **TEXT, layers=2, groups=1, tied=True, head_size=96, biases=True),
+    "llama, normed heads": partial(llama, **SIZES, **TEXT, layers=2, groups=1, tied=True, head_size=96, qk_norms=True),
+    "gemma": partial(gemma, **SIZES, **TEXT, layers=2, groups=1, head_size=96),
+    "gemma, capped": partial(
+        gemma, **SIZES, **TEXT, layers=2, groups=1, head_size=96, norms_behind=True, capped=True, windows=[64, 0]
+    ),
+    "gemma, normed heads": partial(
+        gemma, **SIZES, **TEXT, layers=2, groups=1, head_size=96, norms_behind=True, qk_norms=True
+    ),
+    "roberta": partial(roberta, **SIZES, **TEXT, layers=2),
+    "bert, eager": partial(bert, **SIZES, **TEXT, layers=2, tied=True, fused=False),
     "vit": partial(vit, **SIZES, layers=2, resolution=112, patch=16, channels=3, classes=100),
     "t5": partial(t5, **SIZES, **STACKS, head_size=64, vocabulary=500, buckets=32, decoder_tokens=1),
     "t5, answering": partial(t5, **SIZES, **STACKS, head_size=64, vocabulary=500, buckets=32, decoder_tokens=24),
+    "t5, gated": partial(
+        t5, **SIZES, **STACKS, head_size=64, vocabulary=500, buckets=32, decoder_tokens=24, gated=True, tied=True
+    ),
     "bart": partial(bart, **SIZES, **TEXT, **STACKS, decoder_tokens=1),
     "bart, answering": partial(bart, **SIZES, **TEXT, **STACKS, decoder_tokens=24),
 }
-DROPPED = [name for name in SMALL if not name.startswith("llama")]
+DROPPED = [name for name in SMALL if not name.startswith(("llama", "gemma"))]
+
+
+def attention_of(model: Model) -> str:
+    unfused = model.architecture == "t5" or not model.hyper.get("fused", True) or model.hyper.get("capped")
+    return "eager" if unfused else "sdpa"
 
 
 def measured(model: Model, tokens: int, *, frozen: bool = False) -> dict[str, tuple[float, float]]:
     """Layer by layer, bytes saved for four samples, and how much of it two of them cause."""
-    whole = reference(model, "eager" if model.architecture == "t5" else "sdpa", "cpu")
+    whole = reference(model, attention_of(model), "cpu")
     if frozen:
         freeze(whole)
     four, two = (stashed_bytes(whole, samples, tokens) for samples in (4, 2))

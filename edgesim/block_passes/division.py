@@ -114,7 +114,7 @@ class BlockDivision:
 
     def keys_so_far(self, block: Block) -> int | None:
         """Return how many tokens an attention looks at in a generating pass; None for other blocks and passes."""
-        return self.now[1] or None if block.kind is BlockKind.ATTENTION else None
+        return block.keys_within(self.now[1]) or None if block.kind is BlockKind.ATTENTION else None
 
     def length(self, span: Span) -> int:
         """Return how many tokens a span has; (0, 0) stands for all tokens of the workload."""

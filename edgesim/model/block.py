@@ -102,6 +102,9 @@ class Block:
     ``gradient_bytes`` is what the backward pass sends back over the boundary behind the block; None where it is as much
     as ``output_bytes``, nothing where nothing before the boundary is trained.
 
+    Each token looks at the last ``window_tokens`` before it, where attention has such a window, so that no more K and V
+    need be kept; 0 is no window. Passes over a whole sequence compute the full square of tokens all the same.
+
     ``parts`` are the matrices before and behind the inner work, and that work itself, where ranks talk in between:
     ``attention.in``, ``attention.core`` and ``attention.out``; ``mlp.in`` and ``mlp.out``; of some heads, what leads to
     the vocabulary and the product onto it. Their FLOPs, parameters, stashes and bytes touched add up to the block's.
@@ -126,12 +129,17 @@ class Block:
     tied_to: str = ""
     gradient_bytes: Cost | None = None
     unsplit: Unsplit = Unsplit()
+    window_tokens: int = 0
     parts: tuple["Block", ...] = ()
 
     @property
     def divisible(self) -> bool:
         """Whether ranks can divide its heads or columns."""
         return self.split_by in (SplitBy.HEADS, SplitBy.COLUMNS)
+
+    def keys_within(self, tokens: int) -> int:
+        """Return how many of these tokens the last one looks at."""
+        return min(tokens, self.window_tokens) if self.window_tokens else tokens
 
 
 @lru_cache(maxsize=4096)  # planners weigh the memory of the same few shares again and again

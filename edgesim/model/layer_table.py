@@ -62,7 +62,7 @@ def _read_costs(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_to_dict(model: Model) -> dict[str, Any]:
-    """Write the model as plain JSON data, without ``parts``, ``unsplit`` and ``per_key`` where they are empty."""
+    """Write the model as plain JSON data, without ``parts``, ``unsplit``, ``per_key`` and a window where empty."""
     data: dict[str, Any] = _plain(model)
     return data
 
@@ -78,4 +78,4 @@ def _plain(value: Any) -> Any:
     return {name: _plain(item) for name, item in items.items() if (name, item) not in _LEFT_OUT}
 
 
-_LEFT_OUT = (("parts", ()), ("unsplit", Unsplit()), ("per_key", 0.0))
+_LEFT_OUT = (("parts", ()), ("unsplit", Unsplit()), ("per_key", 0.0), ("window_tokens", 0))

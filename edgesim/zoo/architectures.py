@@ -5,7 +5,8 @@ from typing import Any
 
 from edgesim.model import Model
 from edgesim.zoo.bart import bart
-from edgesim.zoo.bert import bert, distilbert
+from edgesim.zoo.bert import bert, distilbert, roberta
+from edgesim.zoo.gemma import gemma
 from edgesim.zoo.gpt2 import gpt2
 from edgesim.zoo.llama import llama
 from edgesim.zoo.opt import opt
@@ -14,7 +15,7 @@ from edgesim.zoo.vit import vit
 
 # By architecture, which is the function's name; a model's ``hyper`` are its arguments.
 BUILDERS: Mapping[str, Callable[..., Model]] = {
-    build.__name__: build for build in (bart, bert, distilbert, gpt2, llama, opt, t5, vit)
+    build.__name__: build for build in (bart, bert, distilbert, gemma, gpt2, llama, opt, roberta, t5, vit)
 }
 
 

@@ -1,4 +1,4 @@
-"""What do BERT and DistilBERT cost? Post-norm encoders for masked-language modelling (Devlin et al., 2019)."""
+"""What do BERT, DistilBERT and RoBERTa cost? Post-norm encoders for masked-language modelling (Devlin et al., 2019)."""
 
 from dataclasses import replace
 
@@ -33,17 +33,19 @@ def bert(
     token_types: int = 2,
     tied: bool = False,
     dropout: bool = False,
+    fused: bool = True,
 ) -> Model:
     """BERT as ``transformers.BertForMaskedLM``: the embedding, ``layers`` encoder layers, and the head.
 
     Untied unless told, as the runtime builds it: embedding and decoder may live on different devices. The published
-    checkpoints are tied.
+    checkpoints are tied. Attention is ``fused`` as the library has it by default; before PyTorch 2.0, and where it is
+    asked for eager attention, it keeps the probabilities.
     """
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     tables = EmbeddingTables(rows=vocabulary + positions + token_types)
     made = chain(
         embedding(tables, hidden=hidden, norm=True, dropout=dropout),
-        encoder=[_encoder(widths, dropout=dropout, attention_dropout=dropout)] * layers,
+        encoder=[_encoder(widths, AttentionStyle(dropout=dropout, fused=fused), dropout)] * layers,
         head=[_head(hidden, Vocabulary(size=vocabulary, tied=tied, biases=True))],
     )
     hyper = {
@@ -56,6 +58,7 @@ def bert(
         "token_types": token_types,
         "tied": tied,
         "dropout": dropout,
+        "fused": fused,
     }
     return Model(name=name, architecture="bert", hyper=hyper, layers=made)
 
@@ -79,7 +82,7 @@ def distilbert(
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     made = chain(
         embedding(EmbeddingTables(rows=vocabulary + positions), hidden=hidden, norm=True, dropout=dropout),
-        encoder=[_encoder(widths, dropout=dropout, attention_dropout=False)] * layers,
+        encoder=[_encoder(widths, AttentionStyle(), dropout)] * layers,
         head=[_head(hidden, Vocabulary(size=vocabulary, tied=tied, biases=True))],
     )
     hyper = {
@@ -95,9 +98,49 @@ def distilbert(
     return Model(name=name, architecture="distilbert", hyper=hyper, layers=made)
 
 
-def _encoder(widths: TransformerWidths, *, dropout: bool, attention_dropout: bool) -> tuple[Block, ...]:
+def roberta(
+    *,
+    name: str,
+    layers: int,
+    hidden: int,
+    heads: int,
+    columns: int,
+    vocabulary: int,
+    positions: int,
+    token_types: int = 1,
+    tied: bool = True,
+    dropout: bool = False,
+    fused: bool = True,
+) -> Model:
+    """Return RoBERTa (Liu et al., 2019) as ``transformers.RobertaForMaskedLM``: BERT with positions by sample.
+
+    ``positions`` are the rows of their table, two more than tokens: that is how its configurations count them.
+    """
+    widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
+    tables = EmbeddingTables(rows=vocabulary + positions + token_types, ids=3)
+    made = chain(
+        embedding(tables, hidden=hidden, norm=True, dropout=dropout),
+        encoder=[_encoder(widths, AttentionStyle(dropout=dropout, fused=fused), dropout)] * layers,
+        head=[_head(hidden, Vocabulary(size=vocabulary, tied=tied, biases=True))],
+    )
+    hyper = {
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "columns": columns,
+        "vocabulary": vocabulary,
+        "positions": positions,
+        "token_types": token_types,
+        "tied": tied,
+        "dropout": dropout,
+        "fused": fused,
+    }
+    return Model(name=name, architecture="roberta", hyper=hyper, layers=made)
+
+
+def _encoder(widths: TransformerWidths, style: AttentionStyle, dropout: bool) -> tuple[Block, ...]:
     return (
-        attention(widths, AttentionStyle(dropout=attention_dropout)),
+        attention(widths, style),
         layer_norm("norm_attention", hidden=widths.hidden),
         mlp(widths, MlpStyle(activation=Activation.GELU, dropout=dropout)),
         layer_norm("norm_mlp", hidden=widths.hidden),

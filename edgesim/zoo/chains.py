@@ -67,3 +67,13 @@ def refuse_below_one(name: str, **counts: int) -> None:
     for what, count in counts.items():
         if count < 1:
             raise ValueError(f"{name}: {what} must be at least 1, got {count}")
+
+
+def each_layers_window(name: str, layers: int, windows: Sequence[int]) -> list[int]:
+    """Return each layer's window of attention; no windows say none, and one is that of every layer.
+
+    Raises ValueError for another number of windows, and for a negative one.
+    """
+    if len(windows) not in (0, 1, layers) or any(window < 0 for window in windows):
+        raise ValueError(f"{name}: windows={list(windows)} must be one number, or one for each of {layers} layers")
+    return list(windows) if len(windows) == layers else list(windows or (0,)) * layers

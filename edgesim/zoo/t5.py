@@ -1,4 +1,4 @@
-"""What does T5 cost? Pre-norm encoder and decoder with relative positions and no biases (Raffel et al., 2020)."""
+"""What do T5 and FLAN-T5 cost? Pre-norm encoder and decoder, relative positions, no biases (Raffel et al., 2020)."""
 
 from edgesim.model import Block, Model
 from edgesim.zoo.chains import encoder_decoder, refuse_below_one
@@ -23,8 +23,13 @@ def t5(
     buckets: int,
     decoder_tokens: int,
     dropout: bool = False,
+    gated: bool = False,
+    tied: bool = True,
 ) -> Model:
-    """T5 (1.0) as ``transformers.T5ForConditionalGeneration``, which ties both embeddings and the head, always.
+    """T5 as ``transformers.T5ForConditionalGeneration``: 1.0 ties both embeddings and the head.
+
+    T5 1.1 and FLAN-T5 have ``gated`` MLPs and a head of their own: ``tied: false``. The library builds it tied too, and
+    unties it where a checkpoint says otherwise.
 
     The chain is that of :func:`edgesim.zoo.chains.encoder_decoder`; the last encoder layer ends with the encoder's
     final norm. The first layer of each stack holds the table of relative positions (``buckets`` x ``heads``); other
@@ -36,9 +41,12 @@ def t5(
     decoding = always(decoder_tokens)
     widths = TransformerWidths(hidden=hidden, heads=heads, head_size=head_size, columns=columns)
 
+    activation = Activation.GEGLU_NEW if gated else Activation.RELU
+    inner = MlpStyle(activation=activation, biases=False, dropout=dropout, inner_dropout=dropout)
+
     def stack(layers: int, lengths: Lengths) -> list[tuple[Block, ...]]:
         """Layers, the first of which has the table of relative positions."""
-        return [_layer(widths, lengths, dropout, 0 if i else buckets * heads) for i in range(layers)]
+        return [_layer(widths, lengths, inner, 0 if i else buckets * heads) for i in range(layers)]
 
     encoder, decoder = stack(encoder_layers, Lengths()), stack(decoder_layers, Lengths(queries=decoding, keys=TOKENS))
     encoder[-1] += (rms_norm("norm_final", hidden=hidden, dropout=dropout),)
@@ -50,7 +58,7 @@ def t5(
         decoder=[(ids, *decoder[0]), *decoder[1:]],
         head=(
             rms_norm("norm_final", hidden=hidden, length=decoding, dropout=dropout),
-            language_head(Vocabulary(size=vocabulary, tied=True), hidden=hidden, length=decoding),
+            language_head(Vocabulary(size=vocabulary, tied=tied), hidden=hidden, length=decoding),
         ),
     )
     hyper = {
@@ -64,22 +72,23 @@ def t5(
         "buckets": buckets,
         "decoder_tokens": decoder_tokens,
         "dropout": dropout,
+        "gated": gated,
+        "tied": tied,
     }
     return Model(name=name, architecture="t5", hyper=hyper, layers=chain)
 
 
-def _layer(widths: TransformerWidths, lengths: Lengths, dropout: bool, table: int) -> tuple[Block, ...]:
+def _layer(widths: TransformerWidths, lengths: Lengths, inner: MlpStyle, table: int) -> tuple[Block, ...]:
     """A layer over the queries' tokens, with cross-attention where they look at other keys.
 
     ``table`` is how many numbers of the stack's relative positions the layer holds.
     """
     length = lengths.queries
-    style = AttentionStyle(biases=False, fused=False, positions=True, dropout=dropout)
+    style = AttentionStyle(biases=False, fused=False, positions=True, dropout=inner.dropout)
 
     def norm(name: str) -> Block:
         return rms_norm(name, hidden=widths.hidden, length=length)
 
     own = (norm("norm_attention"), attention(widths, style, Lengths(queries=length), more_parameters=table))
     across = (norm("norm_cross_attention"), attention(widths, style, lengths, name="cross_attention"))
-    dropped = MlpStyle(activation=Activation.RELU, biases=False, dropout=dropout, inner_dropout=dropout)
-    return (*own, *(across if lengths.crossed else ()), norm("norm_mlp"), mlp(widths, dropped, length))
+    return (*own, *(across if lengths.crossed else ()), norm("norm_mlp"), mlp(widths, inner, length))

@@ -43,6 +43,7 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
         print(about)
     if experiment and not any(word.lstrip("+~").startswith("experiment=") for word in sys.argv[1:]):
         sys.argv.insert(1, f"experiment={experiment}")
+    sys.argv[1:1] = _implied(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     mistakes: list[Exception] = []
 
@@ -96,9 +97,16 @@ def hydra_choice(group: str, *overrides: str, folders: Sequence[str] = ()) -> st
 def _composed(overrides: Sequence[str], folders: Sequence[str], *, hydra_too: bool) -> DictConfig:
     GlobalHydra.instance().clear()
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in folders)}]"]
+    chosen = [*(paths if folders else ()), *_implied(overrides), *overrides]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("config", overrides=[*(paths if folders else ()), *overrides], return_hydra_config=hydra_too)
+        cfg = compose("config", overrides=chosen, return_hydra_config=hydra_too)
     return _complete(cfg, folders)
+
+
+def _implied(overrides: Sequence[str]) -> list[str]:
+    """The choice that ``model.from=PATH`` makes by itself: conf/model/hugging_face.yaml, unless another is made."""
+    from_file = any(word.startswith("model.from=") for word in overrides)
+    return ["model=hugging_face"] if from_file and not any(word.startswith("model=") for word in overrides) else []
 
 
 def _complete(cfg: DictConfig, folders: Iterable[str | Path]) -> DictConfig:

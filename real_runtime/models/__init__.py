@@ -67,6 +67,8 @@ def build_layers(model: Model, layers: Sequence[int], *, seed: int, checkpoint: 
     With a ``checkpoint``, a local folder, they hold its weights instead. Raises ValueError if it is not of this model,
     and for a part of a tied model: only where all its layers live together is the head's weight the embedding's.
     """
+    if not model.hyper.get("fused", True):
+        raise ValueError(f"the runtime computes attention of {model.name} fused (set model.fused=true)")
     tied = bool(model.hyper.get("tied"))
     if tied and list(layers) != list(range(len(model.layers))):
         raise ValueError(

@@ -16,6 +16,8 @@ CAUSAL = True
 labelled, loss, sample = every_token, causal_loss, token_ids
 # Frequencies that do not depend on the sequence's length, so that a part of it can be turned alone.
 _ROTARY = ("default", "linear", "llama3")
+# What the zoo's Llama can have beside, and this one has not: by its argument, what to say instead.
+_LACKING = {"biases": "false", "qk_norms": "false", "windows": "[]"}
 
 
 class LlamaEmbedding(nn.Module):
@@ -65,6 +67,9 @@ def layer_of(whole: LlamaForCausalLM, index: int) -> nn.Module:
 
 
 def _config(hyper: Mapping[str, Any]) -> LlamaConfig:
+    for name, instead in _LACKING.items():
+        if hyper.get(name):
+            raise ValueError(f"the runtime builds Llama without {name} (set model.{name}={instead}, or only simulate)")
     return library_config(
         LlamaConfig,
         DROPOUTS,
@@ -73,6 +78,7 @@ def _config(hyper: Mapping[str, Any]) -> LlamaConfig:
         num_hidden_layers=hyper["layers"],
         num_attention_heads=hyper["heads"],
         num_key_value_heads=hyper["groups"],
+        head_dim=hyper["head_size"],
         intermediate_size=hyper["columns"],
         max_position_embeddings=hyper["positions"],
     )
@@ -83,10 +89,6 @@ def hyper_of(config: LlamaConfig) -> dict[str, Any]:
     rotary = (config.rope_parameters or {})["rope_type"]
     if rotary not in _ROTARY:
         raise ValueError(f"rotary positions of type {rotary} change with the length (known: {', '.join(_ROTARY)})")
-    if (config.head_dim or 0) * config.num_attention_heads != config.hidden_size:
-        raise ValueError(
-            f"head_dim={config.head_dim}: the zoo's Llama has heads that are as wide as the model together"
-        )
     if config.attention_bias or config.mlp_bias:
         raise ValueError("the zoo's Llama has no biases")
     return {
@@ -94,6 +96,7 @@ def hyper_of(config: LlamaConfig) -> dict[str, Any]:
         "hidden": config.hidden_size,
         "heads": config.num_attention_heads,
         "groups": config.num_key_value_heads,
+        "head_size": config.head_dim,
         "columns": config.intermediate_size,
         "vocabulary": config.vocab_size,
         "positions": config.max_position_embeddings,

@@ -4,8 +4,10 @@ The steps are those that strategies write tasks of (edgesim.block_passes), and e
 of equal layers are counted, not listed.
 """
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import groupby
 
 from edgesim.block_passes.division import BlockDivision
 from edgesim.block_passes.passes import backward, forward, tell, update
@@ -49,9 +51,14 @@ def phases(problem: Problem, *, units: bool, tokens: bool, overlap: bool) -> dic
 
 
 def _generating(division: BlockDivision) -> Iterable[tuple[BlockDivision, float]]:
-    """Seconds are taken to rise evenly with the keys, so that the first pass and the last stand for all."""
-    passes = division.generating()
-    return ((one, len(passes) / 2) for one in (passes[0], passes[-1])) if passes else ()
+    """Seconds are taken to rise evenly with the keys, so that the first pass and the last stand for all.
+
+    Where attention has windows, they stand for the passes between two lengths at which a window is full.
+    """
+    full = sorted({block.window_tokens for layer in division.model.layers for block in layer.blocks})
+    for _, group in groupby(division.generating(), key=lambda one: bisect(full, one.now[1])):
+        passes = list(group)
+        yield from ((one, len(passes) / 2) for one in (passes[0], passes[-1]))
 
 
 class _PhaseCounter:

@@ -16,6 +16,9 @@ NOTHING = Cost()
 DROPPED = 2.25
 """What dropout moves per number: it is read and written, and a byte of its mask is written."""
 
+RMS_MOVED, RMS_MOVED_BACK = 7, 23
+"""Numbers that an RMS norm written in Python reads and writes per number, forward and backward."""
+
 
 def always(tokens: int) -> Cost:
     """Return a length that no workload changes."""
@@ -56,10 +59,26 @@ class TransformerWidths:
     groups: int | None = None
 
     @classmethod
-    def of(cls, name: str, *, hidden: int, heads: int, columns: int, groups: int | None = None) -> "TransformerWidths":
-        """Return widths whose heads share the hidden size. Raises ValueError if they do not divide it."""
-        refuse_remainder(name, divided=("hidden", hidden), by=("heads", heads))
-        return cls(hidden=hidden, heads=heads, head_size=hidden // heads, columns=columns, groups=groups)
+    def of(
+        cls,
+        name: str,
+        *,
+        hidden: int,
+        heads: int,
+        columns: int,
+        groups: int | None = None,
+        head_size: int | None = None,
+    ) -> "TransformerWidths":
+        """Return widths with heads of this size; without one, heads that share the hidden size.
+
+        Raises ValueError, naming the model, if these do not divide it, or if the groups do not divide the heads.
+        """
+        if head_size is None:
+            refuse_remainder(name, divided=("hidden", hidden), by=("heads", heads))
+            head_size = hidden // heads
+        if groups is not None:
+            refuse_remainder(name, divided=("heads", heads), by=("groups", groups))
+        return cls(hidden=hidden, heads=heads, head_size=head_size, columns=columns, groups=groups)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,13 @@ class EmbeddingTables:
         rows: rows of all tables.
         tied_rows: rows beside these that are those of the layer ``embedding``.
         ids: ids per token that are saved; positions count where each sample has its own.
+        scaled: whether what was looked up is multiplied by a number.
     """
 
     rows: int
     tied_rows: int = 0
     ids: int = 1
+    scaled: bool = False
 
 
 def embedding(
@@ -30,7 +32,7 @@ def embedding(
 
     Saved: the ids, for the weights; the norm's input with two statistics; the dropout's mask.
     """
-    ids = tables.ids
+    ids, scaled = tables.ids, 2 * tables.scaled
     saved_ids = length * (ids * _BYTES_PER_ID)
     saved = floats(length * (hidden + 2)) if norm else NOTHING
     costs = PartCosts(
@@ -39,8 +41,8 @@ def embedding(
         output=length * hidden,
         stash=saved_ids + saved + (length * hidden if dropout else NOTHING),
         weight_stash=saved_ids,
-        moved=length * ((2 * ids + 2 * norm + DROPPED * dropout) * hidden),
-        moved_back=length * ((ids + 3 * norm + DROPPED * dropout) * hidden),
+        moved=length * ((2 * ids + scaled + 2 * norm + DROPPED * dropout) * hidden),
+        moved_back=length * ((ids + scaled + 3 * norm + DROPPED * dropout) * hidden),
         lookup=True,
     )
     return block(EMBEDDING, BlockKind.EMBEDDING, BY_TOKENS, costs)

@@ -9,20 +9,42 @@ from edgesim.zoo.parts.exit_product import ExitProduct
 
 
 class Activation(StrEnum):
-    """What stands between an MLP's matrices; ``GELU_NEW`` is GPT-2's, written in Python; ``SWIGLU`` is gated."""
+    """What stands between an MLP's matrices; ``GELU_NEW`` is GPT-2's, written in Python.
+
+    ``SWIGLU`` and ``GEGLU_NEW`` are gated: one of two matrices' outputs, behind SiLU or ``GELU_NEW``, times the other.
+    A gate of one fused kernel, such as GELU by tanh, costs what SiLU does.
+    """
 
     GELU = "gelu"
     GELU_NEW = "gelu_new"
     RELU = "relu"
     SWIGLU = "swiglu"
+    GEGLU_NEW = "geglu_new"
+
+    @property
+    def gated(self) -> bool:
+        """Whether two matrices lead onto the columns."""
+        return self in (Activation.SWIGLU, Activation.GEGLU_NEW)
 
 
 # Tensors of one number per column that are saved: for the activation's own gradient; only for the weights behind it.
 # GELU: its input; its output. GELU_NEW: x, tanh(..), x/2 and 1 + tanh(..); its output. ReLU: its output, which both
-# need. SwiGLU: the gate's input and output, and the other factor; the product.
-_KEPT = {Activation.GELU: (1, 1), Activation.GELU_NEW: (4, 1), Activation.RELU: (1, 0), Activation.SWIGLU: (3, 1)}
-# Numbers per column that the activation reads and writes, forward and backward.
-_MOVED = {Activation.GELU: (2, 3), Activation.GELU_NEW: (17, 21), Activation.RELU: (2, 3), Activation.SWIGLU: (5, 9)}
+# need. Gated: what the gate keeps, its output, and the other factor; the product.
+_KEPT = {
+    Activation.GELU: (1, 1),
+    Activation.GELU_NEW: (4, 1),
+    Activation.RELU: (1, 0),
+    Activation.SWIGLU: (3, 1),
+    Activation.GEGLU_NEW: (6, 1),
+}
+# Numbers per column that the activation reads and writes, forward and backward, a gate's product among them.
+_MOVED = {
+    Activation.GELU: (2, 3),
+    Activation.GELU_NEW: (17, 21),
+    Activation.RELU: (2, 3),
+    Activation.SWIGLU: (5, 9),
+    Activation.GEGLU_NEW: (21, 34),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +87,7 @@ def _onto_columns(widths: TransformerWidths, style: MlpStyle, length: Cost, spli
     What the activation, or the dropout behind it, leaves for the next matrix is among what that one saves.
     """
     hidden, columns, biases, dropout = widths.hidden, widths.columns, style.biases, style.inner_dropout
-    matrices = 2 if style.activation is Activation.SWIGLU else 1
+    matrices = 2 if style.activation.gated else 1
     (own, _), (there, back) = _KEPT[style.activation], _MOVED[style.activation]
     made, read, dropped = length * (matrices * columns), length * (matrices * hidden), DROPPED * columns * dropout
     summed = length * (3 * hidden if matrices > 1 else 0)

@@ -1,0 +1,119 @@
+"""Which family is a configuration of, and what of it can no family say?"""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from edgesim.model import Model
+from edgesim.zoo.architectures import BUILDERS
+from edgesim.zoo.hugging_face import decoders, encoders
+from edgesim.zoo.hugging_face.fields import Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ConfigReader:
+    """How a ``model_type`` is read: into which of the zoo's architectures, and with which head."""
+
+    architecture: str
+    arguments: Callable[[Fields], Mapping[str, Any]]
+    heads: tuple[str, ...]
+
+
+def _reader(architecture: str, arguments: Callable[[Fields], Mapping[str, Any]], *heads: str) -> _ConfigReader:
+    return _ConfigReader(architecture=architecture, arguments=arguments, heads=heads)
+
+
+_READERS: Mapping[str, _ConfigReader] = {
+    "llama": _reader("llama", decoders.llama, "LlamaForCausalLM"),
+    "mistral": _reader("llama", decoders.mistral, "MistralForCausalLM"),
+    "qwen2": _reader("llama", decoders.qwen2, "Qwen2ForCausalLM"),
+    "qwen3": _reader("llama", decoders.qwen3, "Qwen3ForCausalLM"),
+    "phi3": _reader("llama", decoders.phi3, "Phi3ForCausalLM"),
+    "gemma": _reader("gemma", decoders.gemma, "GemmaForCausalLM"),
+    "gemma2": _reader("gemma", decoders.gemma2, "Gemma2ForCausalLM"),
+    "gemma3_text": _reader("gemma", decoders.gemma3, "Gemma3ForCausalLM"),
+    "gpt2": _reader("gpt2", decoders.gpt2, "GPT2LMHeadModel"),
+    "opt": _reader("opt", decoders.opt, "OPTForCausalLM"),
+    "bert": _reader("bert", encoders.bert, "BertForMaskedLM"),
+    "distilbert": _reader("distilbert", encoders.distilbert, "DistilBertForMaskedLM"),
+    "roberta": _reader("roberta", encoders.roberta, "RobertaForMaskedLM"),
+    "vit": _reader("vit", encoders.vit, "ViTForImageClassification"),
+    "t5": _reader("t5", encoders.t5, "T5ForConditionalGeneration", "T5WithLMHeadModel"),
+    "bart": _reader("bart", encoders.bart, "BartForConditionalGeneration"),
+}
+MODEL_TYPES = tuple(_READERS)
+"""What a configuration may say as its ``model_type``."""
+
+# Fields by which mixtures of experts give themselves away, whatever the model's type.
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_intermediate_size", "num_experts_per_tok")
+
+
+def hugging_face(**arguments: Any) -> Model:
+    """Return the model of the configuration ``from``, a file or its folder, for YAML: see :func:`read_config`."""
+    if not arguments.get("from"):
+        raise ValueError("model.from must name a config.json or its folder (say model.from=PATH)")
+    return read_config(arguments.pop("from"), **arguments)
+
+
+def read_config(path: str | Path, *, name: str | None = None, **arguments: Any) -> Model:
+    """Return the model of a Hugging Face configuration, a local ``config.json`` or the folder of it.
+
+    It is called ``name``, or else as the file is, or the folder of a ``config.json``. Further arguments of the zoo's
+    function take the place of the file's, or say what no file does: ``decoder_tokens``, ``dropout``, ``fused``. Raises
+    ValueError that names the field which is wrong, or which the zoo cannot count.
+    """
+    given = Path(path)
+    file = given / "config.json" if given.is_dir() else given
+    fields = Fields(_read(file), str(file))
+    reader = _reader_of(fields)
+    read = reader.arguments(fields)
+    fields.refuse_slips()
+    build = BUILDERS[reader.architecture]
+    known = [each for each in inspect.signature(build).parameters if each != "name"]
+    for argument in arguments:
+        if argument not in known:
+            near = get_close_matches(argument, known, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"{file}: {reader.architecture} has no {argument!r} ({meant}known: {', '.join(known)})")
+    stem = file.resolve().parent.name if file.stem == "config" else file.stem
+    return build(name=name or stem, **{**read, **arguments})
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{file}: no such file (save the checkpoint's config.json there)") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: is no JSON: {error} (take the checkpoint's config.json)") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{file}: must hold an object of fields, got a {type(data).__name__}")
+    return data
+
+
+def _reader_of(fields: Fields) -> _ConfigReader:
+    """By the type of model, once nothing speaks against all of them."""
+    for name in _EXPERTS:
+        fields.absent(name, "mixtures of experts are not counted yet; take a dense model")
+    fields.absent("quantization_config", "remove it: workload.weight_bytes says what a weight takes in memory")
+    kind = fields.value("model_type")
+    for part in ("text_config", "vision_config"):
+        fields.absent(part, f"a {kind} has several parts; save the object text_config as a file of its own")
+    if kind is None:
+        raise fields.mistake("model_type is missing (take the checkpoint's own config.json)")
+    if kind not in _READERS:
+        near = get_close_matches(str(kind), _READERS, n=1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise fields.mistake(f"unknown model_type {kind!r} ({meant}known: {', '.join(_READERS)})")
+    reader = _READERS[kind]
+    for head in fields.value("architectures") or ():
+        if head not in reader.heads:
+            raise fields.mistake(
+                f"architectures has {head!r}, whose head the zoo lacks (known: {', '.join(reader.heads)}; "
+                "remove the field to take that)"
+            )
+    return reader
