@@ -225,5 +225,10 @@ def test_a_missing_file_and_a_mistyped_argument_are_named(tmp_path: Path) -> Non
         read_config(tmp_path)
     with pytest.raises(ValueError, match=r"gpt2.json: gpt2 has no 'dropuot' \(did you mean 'dropout'"):
         read_config(CONFIGS / "gpt2.json", dropuot=True)
+    for wrong in ({"layers": 2.5}, {"layers": True}, {"dropout": "yes"}, {"heads": "12"}):
+        with pytest.raises(ValueError, match=rf"gpt2 has {next(iter(wrong))}=.*, which must be"):
+            read_config(CONFIGS / "gpt2.json", **wrong)
+    with pytest.raises(ValueError, match=r"windows=\['a'\], which must be whole numbers"):
+        read_config(CONFIGS / "mistral-7b.json", windows=["a"])
     with pytest.raises(ValueError, match=r"model.from must name a config.json"):
         hugging_face(name="mine")

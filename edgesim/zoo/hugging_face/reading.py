@@ -1,12 +1,11 @@
 """Which family is a configuration of, and what of it can no family say?"""
 
-import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from edgesim.model import Model
 from edgesim.zoo.architectures import BUILDERS
@@ -73,14 +72,28 @@ def read_config(path: str | Path, *, name: str | None = None, **arguments: Any) 
     read = reader.arguments(fields)
     fields.refuse_slips()
     build = BUILDERS[reader.architecture]
-    known = [each for each in inspect.signature(build).parameters if each != "name"]
-    for argument in arguments:
-        if argument not in known:
-            near = get_close_matches(argument, known, n=1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"{file}: {reader.architecture} has no {argument!r} ({meant}known: {', '.join(known)})")
+    try:
+        _check_arguments(build, arguments)
+    except ValueError as error:
+        raise fields.mistake(f"{reader.architecture} {error}") from error
     stem = file.resolve().parent.name if file.stem == "config" else file.stem
     return build(name=name or stem, **{**read, **arguments})
+
+
+def _check_arguments(build: Callable[..., Model], arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError for an argument that the zoo's function lacks, or that is of another type."""
+    known = {name: hint for name, hint in get_type_hints(build).items() if name not in ("name", "return")}
+    for name, value in arguments.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"has no {name!r} ({meant}known: {', '.join(known)})")
+        if known[name] is bool and not isinstance(value, bool):
+            raise ValueError(f"has {name}={value!r}, which must be true or false")
+        many = known[name] == Sequence[int]
+        for number in value if many and isinstance(value, list | tuple) else [value]:
+            if known[name] is not bool and (isinstance(number, bool) or not isinstance(number, int)):
+                raise ValueError(f"has {name}={value!r}, which must be {'whole numbers' if many else 'a whole number'}")
 
 
 def _read(file: Path) -> Mapping[str, Any]:
