@@ -214,7 +214,7 @@ def test_what_is_known_is_said_before_planning_begins(
     monkeypatch.setattr(run, "prepare", interrupted)
     assert command(run, *TINY, "strategy=data") == 2
     model, cluster, profile, *_, last = said[0].splitlines()
-    assert model.startswith("bert_tiny_bytes: ")
+    assert model.startswith("bert-tiny-bytes: ")
     assert "demo" in cluster
     assert "estimated" in profile
     assert last == "planning with proportional ..."

@@ -389,11 +389,11 @@ def test_the_figure_draws_a_dot_per_setting_and_has_no_mistake_in_its_layout() -
     figure = figure_of(load_figure("planner_regret"), planners)
     assert layout_mistakes(figure) == []
     (ax,) = figure.axes
-    assert ax.get_title("left") == "netns, demo, bert"
+    assert ax.get_title("left") == "bert, n = 3 settings"
     names = [text.get_text() for text in ax.get_yticklabels()]
-    assert names[0] == "simulate and choose"
+    assert names[0] == "simulate and choose (ours)"
     assert len(names) == planners["planner"].nunique()
-    row = names.index("eddl")
+    row = names.index("EDDL")
     dots = {
         (round(float(line.get_xdata()[0]), 6), line.get_markerfacecolor() == "white")
         for line in ax.lines
