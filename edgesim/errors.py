@@ -77,4 +77,4 @@ def reading(source: str, what: str, *, written_by: str, error: type[Exception] =
     except (EdgesimError, ValueError) as contradiction:
         if str(contradiction).startswith(source):
             raise
-        raise error(f"{source}: {contradiction}") from contradiction
+        raise error(f"{source} holds no {what} that can be: {contradiction}") from contradiction

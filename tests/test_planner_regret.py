@@ -345,7 +345,7 @@ def test_the_configured_study_has_ten_settings_that_can_be_measured() -> None:
         ("planner_regret.workloads=[{batch_samples: 9, micro_batch_samples: 4}]", "not a multiple"),
         ("planner_regret.workloads=[{batch_samples: 8}]", "a workload has batch_samples and micro_batch_samples"),
         ("planner_regret.workloads=[{batch_samples: 16, micro_batch_samples: 8}]", "1 to 8 samples"),
-        ("planner_regret.rounds=0", "planner_regret.rounds must be at least 1, got 0"),
+        ("planner_regret.rounds=0", "planner_regret.rounds: expected a whole number of at least 1, like 2, got 0"),
         ("planner_regret.skip_above=1.05", "once_above=1.1 and skip_above=1.05"),
         ("planner_regret.rates=[]", "at least one of the rates"),
         ("scenario=throttled", "the testbed cannot play a scenario yet"),

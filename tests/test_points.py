@@ -72,7 +72,7 @@ def test_names_that_move_together_need_as_many_values(tmp_path: Path) -> None:
         ("network.rate=20 Mbit/s", "cluster=nanos", "cluster.count=2"),
         ("groups=[[0],[1,2]]", "strategy=hybrid_pipeline", "depth=gpipe"),
         ("network.calibrated=results/profiles/netns_100mbit.network.json",),
-        ("devices.slow.flop_per_s=1e9", "+more=3"),
+        ("devices.slow.flop_per_s=1e9", "+workload.epochs=3"),
     ],
 )
 def test_the_quick_way_composes_what_hydra_composes(overrides: tuple[str, ...]) -> None:

@@ -1,6 +1,8 @@
 """Does every template of docs/templates do what CONTRIBUTING.md says?"""
 
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,12 @@ CHOICES = ("cluster=my_cluster", "model=my_model", "workload=my_workload")
 
 
 @pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python can import what the templates' YAML files name."""
+def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Python can import what the templates' YAML files name, and forgets it."""
     monkeypatch.syspath_prepend(str(TEMPLATES))
+    yield
+    for name in ("my_planner", "my_strategy"):
+        sys.modules.pop(name, None)
 
 
 def test_a_method_of_templates_plans_and_simulates() -> None:

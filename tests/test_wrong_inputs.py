@@ -310,11 +310,11 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_planne
 def test_a_mistake_in_a_users_own_planner_is_told_with_its_line_and_none_of_ours(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my_planner.py").write_text("def plan(problem):\n    return problem.modle\n")
+    (tmp_path / "careless.py").write_text("def plan(problem):\n    return problem.modle\n")
     (tmp_path / "planner").mkdir()
-    (tmp_path / "planner" / "mine.yaml").write_text("_target_: my_planner.plan\n_partial_: true\n")
+    (tmp_path / "planner" / "mine.yaml").write_text("_target_: careless.plan\n_partial_: true\n")
     monkeypatch.syspath_prepend(tmp_path)
     said = refused(f"hydra.searchpath=[file://{tmp_path}]", "planner=mine")
     assert "AttributeError: 'Problem' object has no attribute 'modle'" in said
-    assert "my_planner.py:2, in plan: return problem.modle" in said
+    assert "careless.py:2, in plan: return problem.modle" in said
     assert "experiments/" not in said
