@@ -11,7 +11,8 @@ and ``out`` bytes (0 at the model's ends):
     message      M in + K out activations received and sent, M out + M in gradients received and sent, where any travel
     stash        K times what the backward pass keeps (Asteroid's Mem_p, arXiv 2408.08015) beyond the received input;
                  what frozen blocks keep is what edgesim.finetuning made of them
-    kv           K and V of the prompt and of what is generated, of every attention (Workload.new_tokens)
+    kv           K and V of the prompt and of what is generated, of every attention (Workload.new_tokens): of as many
+                 tokens as its window has, at Workload.kv_bytes per number
     transient    inference keeps no stash: the input and the output of its largest block
     ring         the spare part of an all-reduce among n replicas: the n-th part of the gradients that it adds up
 
@@ -132,9 +133,14 @@ class RankLoad:
 def held_bytes(model: Model, workload: Workload, load: RankLoad) -> Memory:
     """Return the memory of a rank that holds a half-open range of layers, or a share of it.
 
-    Raises ValueError for own tokens that the workload does not have, and for an attention without parts where its K
-    and V are asked for.
+    Raises ValueError for own tokens that the workload does not have, for an attention without parts where its K and V
+    are asked for, and for a model whose activations are not as long as the workload's.
     """
+    if model.activation_bytes != workload.activation_bytes:
+        raise ValueError(
+            f"workload: activation_bytes={workload.activation_bytes}, those of {model.name} take "
+            f"{model.activation_bytes} (give it with_activation_bytes(model, {workload.activation_bytes}))"
+        )
     training, layers, samples, share = workload.trains, load.layers, load.samples, load.share
     held = model.layers[slice(*layers)]
     needs = [nbytes for _, nbytes in block_bytes(model, layers, samples=samples, workload=workload, share=share)]
@@ -151,7 +157,9 @@ def held_bytes(model: Model, workload: Workload, load: RankLoad) -> Memory:
         optimiser_bytes=trained * workload.optimiser.state_per_parameter,
         cache_bytes=_outputs_bytes(held, samples=cached, tokens=workload.tokens) if cached else 0,
         message_bytes=activations + load.micro_batches * returned,
-        kv_bytes=_cached_kv_bytes(held, share, samples, workload) if workload.new_tokens else 0,
+        kv_bytes=_cached_kv_bytes(held, share, samples, workload) / model.activation_bytes * workload.kv_bytes
+        if workload.new_tokens
+        else 0,
         stash_bytes=load.in_flight * sum(needs) if training else 0,
         transient_bytes=0 if training else max(needs),
         ring_bytes=ring_bytes(_added_up(model, held, share) if training else 0, replicas=load.replicas),
@@ -276,7 +284,7 @@ def kv_bytes(block: Block, *, samples: int, tokens: int) -> float:
 
 
 def _cached_kv_bytes(layers: Iterable[Layer], share: Share, samples: int, workload: Workload) -> float:
-    """Return the bytes of K and V of the prompt and of all that is generated, for the own heads of every attention."""
+    """Return the bytes of K and V of the prompt and of all that is generated, as activations, for the own heads."""
     tokens, total = workload.tokens + workload.new_tokens, 0.0
     for layer in layers:
         for block in layer.blocks:

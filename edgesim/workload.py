@@ -27,6 +27,10 @@ class Optimiser(StrEnum):
         return {Optimiser.SGD: 0, Optimiser.MOMENTUM: 1, Optimiser.ADAM: 2}[self]
 
 
+# By what is kept, the bytes per number that it may take beside FP32's.
+_LENGTHS = {"weight_bytes": (2,), "kv_bytes": (2, 1), "activation_bytes": (2,)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """One iteration is ``batch_samples`` samples, cut into micro-batches of ``micro_batch_samples``.
@@ -36,7 +40,9 @@ class Workload:
 
     ``new_tokens`` are generated one by one behind the ``tokens`` of the prompt. ``weight_bytes`` is what a parameter
     takes in memory: 2 are weights kept in half precision and computed with in FP32, as Galaxy's published budgets count
-    them (arXiv 2405.17245). Both are for inference.
+    them (arXiv 2405.17245). ``kv_bytes`` is the same for each number of K and V that is kept for generating, 1 where it
+    has 8 bits, and ``activation_bytes`` for each number that a block puts out, in memory and in messages. All of these
+    are for inference.
     """
 
     purpose: Purpose
@@ -50,6 +56,8 @@ class Workload:
     cached_in_memory_samples: int = 0
     new_tokens: int = 0
     weight_bytes: int = 4
+    kv_bytes: int = 4
+    activation_bytes: int = 4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "purpose", Purpose(self.purpose))
@@ -69,11 +77,13 @@ class Workload:
                 f"workload: only inference generates tokens, got new_tokens={self.new_tokens} and purpose "
                 f"{self.purpose} (try purpose: infer)"
             )
-        if self.weight_bytes not in (2, 4) or (self.weight_bytes == 2 and self.trains):
-            raise ValueError(
-                f"workload: weight_bytes must be 4, or 2 in inference, got {self.weight_bytes} and purpose "
-                f"{self.purpose}"
-            )
+        for name, shorter in _LENGTHS.items():
+            length = getattr(self, name)
+            if length not in (4, *shorter) or (length != 4 and self.trains):
+                others = " or ".join(map(str, shorter))
+                raise ValueError(
+                    f"workload: {name} must be 4, or {others} in inference, got {length} and purpose {self.purpose}"
+                )
         whole, part = ("batch_samples", self.batch_samples), ("micro_batch_samples", self.micro_batch_samples)
         refuse_remainder("workload", divided=whole, by=part)
         if not self.learning_rate >= 0:

@@ -59,7 +59,7 @@ class Contest:
 def demo(cfg: DictConfig) -> None:
     """Calibrate, plan, simulate, execute, compare, draw."""
     nominal = read_setup(cfg)
-    refuse_to_execute(nominal.scenario)
+    refuse_to_execute(nominal)
     print(f"{nominal.model}\n{nominal.cluster}\nopening the testbed ...")
     with open_testbed(build(cfg.testbed), nominal.cluster) as testbed, progress_bar() as progress:
         progress.console.print(f"testbed: {testbed.description}", soft_wrap=True, highlight=False)

@@ -46,7 +46,7 @@ def validate(cfg: DictConfig) -> None:
     """Every plan at every rate; files are written rate by rate."""
     console = Console()
     setup = read_setup(cfg)
-    refuse_to_execute(setup.scenario)
+    refuse_to_execute(setup)
     plans_of(cfg, setup)  # refuses a bad plan before anything is measured
     folder = Path(cfg.results) / "validation"
     kinds = []

@@ -32,7 +32,7 @@ _BOTH = _STACK | {"encoder_layers": LAYERS, "decoder_layers": LAYERS, "decoder_t
 MODELS = {
     "bert": bert(name="bert", layers=LAYERS, positions=64, **_STACK),
     "gpt2": gpt2(name="gpt2", layers=LAYERS, positions=64, tied=False, **_STACK),
-    "llama": llama(name="llama", layers=LAYERS, positions=64, groups=GROUPS, tied=False, **_STACK),
+    "llama": llama(name="llama", layers=LAYERS, positions=64, groups=GROUPS, tied=False, head_size=6, **_STACK),
     "t5": t5(name="t5", head_size=4, buckets=4, **_BOTH),
     "bart": bart(name="bart", positions=64, **_BOTH),
 }

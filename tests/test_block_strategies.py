@@ -103,8 +103,8 @@ def test_tensor_parallelism_of_a_decoder_that_reads_an_encoder_all_reduces_three
 @pytest.mark.parametrize("model", CHAINS.values(), ids=CHAINS)
 @pytest.mark.parametrize("n", [2, 3])
 def test_sequence_parallelism_gathers_k_and_v_and_scatters_their_gradients(model: Model, n: int) -> None:
-    """K and V of all heads; Llama's groups share them, so that they are GROUPS / HEADS as wide."""
-    both = 2 * BSH * (GROUPS if model is LLAMA else HEADS) // HEADS
+    """K and V of all heads; Llama's are as wide as its groups' heads, which have sizes of their own."""
+    both = 2 * BSH // HIDDEN * (GROUPS * model.hyper["head_size"] if model is LLAMA else HIDDEN)
     schedule = train(model, "sequence", n)
     for rank in range(n):
         for layer in layers_of(model):

@@ -19,7 +19,7 @@ from real_runtime.models import architecture, boundary_shapes, build_layers, is_
 from real_runtime.models.language import IGNORED
 
 SIZES: Mapping[str, Any] = {"layers": 2, "hidden": 20, "heads": 5, "columns": 37, "vocabulary": 41, "positions": 24}
-MORE: Mapping[str, Mapping[str, Any]] = {"llama": {"hidden": 24, "heads": 6, "groups": 3}}
+MORE: Mapping[str, Mapping[str, Any]] = {"llama": {"hidden": 24, "heads": 6, "groups": 3, "head_size": 6}}
 LANGUAGE = ("bert", "distilbert", "gpt2", "opt", "llama")
 CAUSAL = ("gpt2", "opt", "llama")
 TOLERANCE = 1e-5
@@ -175,6 +175,24 @@ def test_a_tied_head_is_the_embedding_and_learns_as_one_weight(name: str, tmp_pa
     whole(ids(model)).logits.square().sum().backward()
     expected = whole.get_input_embeddings().weight.grad
     torch.testing.assert_close(words.grad, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("more", "way_out"),
+    [({"biases": True}, "false"), ({"qk_norms": True}, "false"), ({"windows": [8]}, r"\[\]")],
+    ids=["biases", "qk_norms", "windows"],
+)
+def test_a_llama_that_the_library_has_not_is_refused_by_name(more: Mapping[str, Any], way_out: str) -> None:
+    (name,) = more
+    with pytest.raises(ValueError, match=rf"builds Llama without {name} \(set model.{name}={way_out}"):
+        build_layers(tiny("llama", **more), [1], seed=0)
+
+
+def test_attention_that_is_not_fused_and_gemma_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"computes attention of tiny-bert fused \(set model.fused=true\)"):
+        build_layers(tiny("bert", fused=False), [1], seed=0)
+    with pytest.raises(ValueError, match=r"unknown architecture 'gemma' of model tiny-gemma .*llama"):
+        build_layers(tiny("gemma", groups=1, head_size=8), [1], seed=0)
 
 
 @pytest.mark.parametrize("name", [name for name in LANGUAGE if name != "llama"])

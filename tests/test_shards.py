@@ -31,8 +31,8 @@ SIZES: Mapping[str, Any] = {
     "positions": 16,
     "tied": False,
 }
-# Five groups of keys and values as well, each for two heads of queries.
-LLAMA: Mapping[str, Any] = {"hidden": 40, "heads": 10, "groups": 5}
+# Five groups of keys and values as well, each for two heads of queries, wider together than the model.
+LLAMA: Mapping[str, Any] = {"hidden": 40, "heads": 10, "groups": 5, "head_size": 6}
 NAMES = ("bert", "distilbert", "gpt2", "opt", "llama")
 CAUSAL = ("gpt2", "opt", "llama")
 TOLERANCE = 1e-5

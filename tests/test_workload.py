@@ -31,6 +31,10 @@ def test_training_and_fine_tuning_update_parameters_and_inference_does_not() -> 
         ({"new_tokens": -1, "purpose": "infer"}, "new_tokens must be at least 0, got -1"),
         ({"weight_bytes": 2}, "weight_bytes must be 4, or 2 in inference, got 2 and purpose train"),
         ({"weight_bytes": 1, "purpose": "infer"}, "weight_bytes must be 4, or 2 in inference, got 1"),
+        ({"weight_bytes": 0.5625, "purpose": "infer"}, "weight_bytes must be 4, or 2 in inference, got 0.5625"),
+        ({"kv_bytes": 2}, "kv_bytes must be 4, or 2 or 1 in inference, got 2 and purpose train"),
+        ({"kv_bytes": 3, "purpose": "infer"}, "kv_bytes must be 4, or 2 or 1 in inference, got 3"),
+        ({"activation_bytes": 2}, "activation_bytes must be 4, or 2 in inference, got 2 and purpose train"),
     ],
 )
 def test_training_neither_generates_nor_halves_its_weights(fields: dict[str, object], message: str) -> None:

@@ -46,7 +46,8 @@ def model_from_dict(data: Mapping[str, Any]) -> Model:
     layers = tuple(
         Layer(name=layer["name"], blocks=tuple(_read_block(b) for b in layer["blocks"])) for layer in data["layers"]
     )
-    return Model(name=data["name"], architecture=data["architecture"], hyper=data["hyper"], layers=layers)
+    nouns = {key: data[key] for key in ("name", "architecture", "hyper", "activation_bytes") if key in data}
+    return Model(**nouns, layers=layers)
 
 
 def _read_block(data: Mapping[str, Any]) -> Block:
@@ -78,4 +79,4 @@ def _plain(value: Any) -> Any:
     return {name: _plain(item) for name, item in items.items() if (name, item) not in _LEFT_OUT}
 
 
-_LEFT_OUT = (("parts", ()), ("unsplit", Unsplit()), ("per_key", 0.0), ("window_tokens", 0))
+_LEFT_OUT = (("parts", ()), ("unsplit", Unsplit()), ("per_key", 0.0), ("window_tokens", 0), ("activation_bytes", 4))

@@ -62,12 +62,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A chain of layers; ``architecture`` and ``hyper`` say how the runtime builds the very same thing in PyTorch."""
+    """A chain of layers; ``architecture`` and ``hyper`` say how the runtime builds the very same thing in PyTorch.
+
+    ``activation_bytes`` is what each number takes that a block puts out.
+    """
 
     name: str
     architecture: str
     hyper: Mapping[str, Any]
     layers: tuple[Layer, ...]
+    activation_bytes: int = BYTES_PER_FLOAT32
 
     def __str__(self) -> str:
         millions = self.parameter_bytes // BYTES_PER_FLOAT32 / 1e6

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgesim.cluster import Cluster, Device, Grid, Network
 from edgesim.metrics import Metrics, measure
-from edgesim.model import Model
+from edgesim.model import Model, with_activation_bytes
 from edgesim.plan import Plan
 from edgesim.planners.problem import Planner, Problem, ask
 from edgesim.profile import Profile
@@ -16,7 +16,7 @@ from edgesim.schedule import Schedule
 from edgesim.simulator import simulate
 from edgesim.strategies import Strategy
 from edgesim.trace import Trace
-from edgesim.units import mbit_per_s
+from edgesim.units import BYTES_PER_FLOAT32, mbit_per_s
 from edgesim.workload import Workload
 from experiments.configuration.cache import Cache, text, texts_of
 from experiments.configuration.constructors import Config, build
@@ -100,6 +100,7 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
     model: Model = cache.get(texts["model"], lambda: build(cfg["finetuning"])(build(cfg["model"])))
     workload: Workload = cache.get(texts["workload"], lambda: build(cfg["workload"]))
     refuse_misfit(model, workload)
+    model = with_activation_bytes(model, workload.activation_bytes)
     cluster: Cluster = cache.get(texts["cluster"], lambda: _cluster(cfg))
     modes: Modes = cache.get(texts["modes"], lambda: _modes(cfg, cluster))
     others = {"modes": [mode for name in sorted(modes) for mode in modes[name]]} if modes else {}
@@ -174,7 +175,7 @@ def prepare(cfg: Config, cache: Cache | None = None) -> Prepared:
     cache, texts = cache or Cache(), texts_of(cfg)
     setup = _setup(cfg, texts, cache)
     if cfg["execute"]:
-        refuse_to_execute(setup.scenario)
+        refuse_to_execute(setup)
     strategy: Strategy = cache.get(texts["strategy"], lambda: build(cfg["strategy"]))
     planned_for = (setup.head_room, *(each for noun, each in texts.items() if noun != "scenario"))
     plan = cache.get(planned_for, lambda: setup.plan(build_planner(cfg), strategy))
@@ -206,10 +207,17 @@ def refuse_misfit(model: Model, workload: Workload) -> None:
         )
 
 
-def refuse_to_execute(scenario: Scenario) -> None:
-    """Raise ValueError where something happens: only the simulator can play that."""
-    if scenario.events:
-        raise ValueError(f"the testbed cannot play a scenario yet: {scenario} (set scenario=none, or execute=false)")
+def refuse_to_execute(setup: Setup) -> None:
+    """Raise ValueError where something happens, or where numbers are shorter: only the simulator can play that."""
+    if setup.scenario.events:
+        raise ValueError(
+            f"the testbed cannot play a scenario yet: {setup.scenario} (set scenario=none, or execute=false)"
+        )
+    for name in ("kv_bytes", "activation_bytes"):
+        if (length := getattr(setup.workload, name)) != BYTES_PER_FLOAT32:
+            raise ValueError(
+                f"the testbed computes in FP32, got workload.{name}={length} (set workload.{name}=4, or execute=false)"
+            )
 
 
 def refuse_modes(plan: Plan) -> None:

@@ -23,7 +23,7 @@ def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int)
         )
     data: DataSpec = build(cfg.data)
     refuse_other_data(setup.model, data)
-    refuse_to_execute(setup.scenario)
+    refuse_to_execute(setup)
     return Job(
         schedule=schedule,
         model=setup.model,
