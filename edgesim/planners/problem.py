@@ -4,7 +4,7 @@ Planners know no seconds but the profile's, and no simulator: one that judges wh
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from edgesim.cluster import Cluster, Device
@@ -20,6 +20,9 @@ from edgesim.workload import Workload
 Groups = Literal["data", "pipeline", "halves"] | Sequence[Sequence[int]]
 _TRY = "'data', 'pipeline', 'halves', or a list like [[0], [1, 2]]"
 
+Modes = Mapping[str, Sequence[Device]]  # by a device's name, its other power modes
+NO_MODES: Modes = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -30,6 +33,8 @@ class Problem:
     profile: Profile
     workload: Workload
     head_room: float = 0.0
+    # What is known to fit: a plan that was chosen among checked ones is checked no second time.
+    _fitting: set[Plan] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.profile.model != self.model.name:
@@ -145,9 +150,16 @@ class Problem:
         )
 
     def check(self, plan: Plan) -> Plan:
-        """Return the plan itself, if it fits. Raises PlanError."""
-        plan.check(self.model, self.cluster, self.workload, head_room=self.head_room)
+        """Return the plan itself, if it fits; the same stages are checked only once. Raises PlanError."""
+        unsigned = replace(plan, planner="", proof=None, predicted_s=None, profile_hash=None)
+        if unsigned not in self._fitting:
+            plan.check(self.model, self.cluster, self.workload, head_room=self.head_room)
+            self._fitting.add(unsigned)
         return plan
+
+    def in_modes_of(self, plan: Plan, modes: Modes) -> "Problem":
+        """Return the problem whose devices are in the plan's power modes. Raises PlanError for one that they lack."""
+        return replace(self, cluster=plan.in_modes(self.cluster, modes)) if plan.modes else self
 
 
 def in_the_name_of(planner: str, plan: Plan, *, objective: Objective, value: float) -> Plan:
@@ -162,11 +174,11 @@ class Planner(Protocol):
         """Return a plan, which :func:`ask` checks. Raises PlanError or InfeasibleError, with the reason, to decline."""
 
 
-def ask(planner: Planner, problem: Problem, *, modes: Mapping[str, Sequence[Device]] | None = None) -> Plan:
+def ask(planner: Planner, problem: Problem, *, modes: Modes = NO_MODES) -> Plan:
     """Return the planner's plan, checked: the one place where plans are, on their way from planners to players.
 
     A plan in power modes is checked for the devices in these modes, which ``modes`` lists by device. Raises PlanError
     for a plan that does not fit, and what the planner raises.
     """
     plan = planner(problem)
-    return replace(problem, cluster=plan.in_modes(problem.cluster, modes or {})).check(plan)
+    return problem.in_modes_of(plan, modes).check(plan)

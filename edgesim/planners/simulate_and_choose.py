@@ -26,7 +26,7 @@ from edgesim.proof import Objective, Proof, bound_or_none
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A plan, and who proposed it."""
+    """A plan that fits, and who proposed it."""
 
     name: str
     plan: Plan
@@ -105,7 +105,7 @@ def pipelines(
         if searches is not None:
             searches.append((search, result))
         for _, choice in result.pool[:keep]:
-            plan = search.plan(choice, result)
+            plan = problem.check(search.plan(choice, result))
             if plan.proof is not None:
                 proofs.setdefault(depth, plan.proof)
             yield Candidate(name=f"ilp_hybrid_pipeline, {depth}", plan=plan)
@@ -147,7 +147,7 @@ def _reckoned(problem: Problem, plan: Plan, overlap: bool) -> Plan:
 
 
 def proposals(problem: Problem, planners: Iterable[Planner]) -> Iterator[Candidate]:
-    """The plans of all planners that do not decline, in their order."""
+    """The plans of all planners that do not decline and whose plan fits, in their order."""
     for planner in planners:
         try:
             plan = ask(planner, problem)

@@ -1,6 +1,6 @@
 """What is set up to be played? The nouns that a configuration names, and the plan and schedule that follow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from edgesim.cluster import Cluster, Device, Grid, Network
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Model, with_activation_bytes
 from edgesim.plan import Plan
-from edgesim.planners.problem import Planner, Problem, ask
+from edgesim.planners.problem import Modes, Planner, Problem, ask
 from edgesim.profile import Profile
 from edgesim.scenario import Scenario
 from edgesim.schedule import Schedule
@@ -22,8 +22,6 @@ from experiments.configuration.cache import Cache, text, texts_of
 from experiments.configuration.constructors import Config, build
 from experiments.configuration.network_file import load_network
 from experiments.configuration.planners import ConfiguredPlanner, Handed, build_planner
-
-Modes = Mapping[str, Sequence[Device]]  # by a device's name, its other power modes
 
 
 @dataclass(frozen=True, kw_only=True)

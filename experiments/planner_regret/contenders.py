@@ -10,6 +10,7 @@ from functools import partial
 
 from edgesim.plan import Plan
 from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.problem import ask
 from edgesim.planners.simulate_and_choose import Candidate, pipelines, simulate_and_choose
 from edgesim.strategies import Strategy
 from experiments.configuration.planners import ConfiguredPlanner
@@ -46,13 +47,14 @@ def contenders(
     problem = setup.problem
     bound = [setup.bind(planner, strategy) for planner in planners]
     proposals = list(pipelines(problem, bound, keep=keep, time_limit_s=_TIME_LIMIT_S))
-    chosen = simulate_and_choose(
-        problem,
+    choose = partial(
+        simulate_and_choose,
         evaluate=partial(setup.seconds, strategy=strategy),
         contenders=bound,
         keep=keep,
         time_limit_s=_TIME_LIMIT_S,
     )
+    chosen = ask(choose, problem)
     by_stages: dict[object, Contender] = {}
     for name, plan in numbered([*proposals, Candidate(name=CHOICE, plan=chosen)]):
         if (same := by_stages.get(plan.stages)) is not None:

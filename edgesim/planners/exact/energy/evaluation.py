@@ -62,7 +62,7 @@ class Evaluator:
         )
 
     def in_all_modes(self, choice: Choice) -> Plan:
-        """Return the choice as an unchecked plan of the larger problem's ranks; boards of a type in their order."""
+        """Return the choice as a plan of the larger problem's ranks; boards of a type in their order."""
         columns, c = self.candidates.columns, self.candidates
         free = [list(range(len(boards))) for boards in self.modes.types]
         stages = []

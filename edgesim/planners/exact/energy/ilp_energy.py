@@ -4,25 +4,22 @@ The integer programme of ``ilp_hybrid_pipeline`` with joules: modes are columns,
 have to last. ``energy_front`` gives all plans that are worth having, from the fastest to the least energy.
 """
 
-from collections.abc import Mapping, Sequence
 from math import inf
 
-from edgesim.cluster import Device
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.exact.energy.front import EnergyFront
 from edgesim.planners.exact.energy.power_modes import in_all_modes
 from edgesim.planners.exact.pipelines.search import SearchOptions
-from edgesim.planners.problem import Problem
+from edgesim.planners.problem import NO_MODES, Modes, Problem
 
-NO_MODES: Mapping[str, Sequence[Device]] = {}
 ANY_PIPELINE = SearchOptions()
 
 
 def ilp_energy(
     problem: Problem,
     *,
-    modes: Mapping[str, Sequence[Device]] = NO_MODES,
+    modes: Modes = NO_MODES,
     latency_s: float | None = None,
     iterations: int | None = None,
     idle_devices: bool = True,
@@ -51,17 +48,19 @@ def energy_front(
     problem: Problem,
     points: int = 10,
     *,
-    modes: Mapping[str, Sequence[Device]] = NO_MODES,
+    modes: Modes = NO_MODES,
     iterations: int | None = None,
     idle_devices: bool = True,
     options: SearchOptions = ANY_PIPELINE,
 ) -> tuple[Plan, ...]:
     """Return at most so many plans that no other dominates in seconds and joules, from the fastest to the thriftiest.
 
-    Each has the proof of its own limit. Points are sought where the seconds between two neighbours are most; there are
-    fewer where there is nothing between, or the time, which they share, is over. Raises what :func:`ilp_energy` does.
+    All are checked. Each has the proof of its own limit. Points are sought where the seconds between two neighbours are
+    most; there are fewer where there is nothing between, or the time, which they share, is over. Raises what
+    :func:`ilp_energy` does.
     """
     if points < 2:
         raise PlanError(f"a front has two ends, got points={points} (ilp_energy finds one plan)")
     expansion = in_all_modes(problem, modes)
-    return EnergyFront(expansion, options, iterations=iterations, idle_devices=idle_devices).plans(points)
+    plans = EnergyFront(expansion, options, iterations=iterations, idle_devices=idle_devices).plans(points)
+    return tuple(problem.in_modes_of(plan, modes).check(plan) for plan in plans)

@@ -4,16 +4,14 @@ Planners choose among its ranks as if modes were devices, and take no more of a 
 is the boards': a mode sends and receives as its board does.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgesim.cluster import Cluster, Device, Network, Topology
 from edgesim.errors import PlanError
-from edgesim.plan import Plan, Stage
+from edgesim.plan import Stage
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.problem import Problem
-
-Modes = Mapping[str, Sequence[Device]]  # by a device's name, its other modes
+from edgesim.planners.problem import Modes, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +20,6 @@ class ModeExpansion:
 
     Attributes:
         original: the problem, whose ranks are the boards.
-        modes: the other modes of each device, by its name.
         expanded: the same problem with a rank for every mode of every board.
         board_of: [rank] the board's rank.
         types: [type] boards that can be swapped.
@@ -31,7 +28,6 @@ class ModeExpansion:
     """
 
     original: Problem
-    modes: Modes
     expanded: Problem
     board_of: tuple[int, ...]
     types: tuple[tuple[int, ...], ...]
@@ -44,10 +40,6 @@ class ModeExpansion:
         own, names = self.original.cluster.devices, [self.expanded.cluster.devices[rank].name for rank in stage.ranks]
         modes = tuple("" if name == own[board].name else name for board, name in zip(boards, names, strict=True))
         return replace(stage, ranks=boards, modes=modes if any(modes) else ())
-
-    def of(self, plan: Plan) -> Problem:
-        """Return the problem whose boards are in the plan's modes."""
-        return replace(self.original, cluster=plan.in_modes(self.original.cluster, self.modes))
 
 
 def in_all_modes(problem: Problem, modes: Modes) -> ModeExpansion:
@@ -69,7 +61,6 @@ def in_all_modes(problem: Problem, modes: Modes) -> ModeExpansion:
     )
     return ModeExpansion(
         original=problem,
-        modes=modes,
         expanded=replace(problem, cluster=cluster),
         board_of=tuple(board_of),
         types=types,
