@@ -17,7 +17,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, Node, OmegaConf
 
 from edgesim.units import dimension_of, quantity
-from experiments.configuration.keys import ANY_SIGN, AT_LEAST_ONE, NETWORK, QUANTITIES, TOP, TYPES
+from experiments.configuration.keys import ANY_SIGN, AT_LEAST_ONE, NETWORK, NOUNS, QUANTITIES, TOP, TYPES
 from experiments.configuration.suggestions import suggestion
 from experiments.configuration.value_types import MAPPINGS, NO_HINT, choices, inner, misfit, near, shown, takes_numbers
 
@@ -48,6 +48,9 @@ def _quantities(plain: Any, cfg: DictConfig) -> list[tuple[str, float]]:
     """The paths of all texts that are quantities, with their numbers, once everything is checked."""
     written: Any = OmegaConf.to_container(cfg, resolve=False)
     _refuse_unread(written)
+    for noun in NOUNS & plain.keys():
+        if not (isinstance(plain[noun], dict) and isinstance(plain[noun].get("_target_"), str)):
+            raise ValueError(f"{noun}: expected a mapping with _target_, or {noun}=NAME, got {shown(plain[noun])}")
     return list(_checked(plain, written, "", None))
 
 

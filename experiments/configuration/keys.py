@@ -49,6 +49,9 @@ TOP = frozenset(
     planner_regret
     """.split()  # noqa: SIM905
 ) | {key for key in TYPES if "." not in key}
+NOUNS = frozenset(
+    ("cluster", "model", "finetuning", "workload", "profile", "planner", "strategy", "scenario", "testbed")
+)
 NETWORK = frozenset(("rate", "latency", "goodput", "calibrated"))
 # Quantities whose names do not say their unit: of these a bare number says nothing where two units are usual.
 QUANTITIES = {
