@@ -22,8 +22,24 @@ FEW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 QUICK, MANY = settings(FEW, max_examples=60), settings(FEW, max_examples=2000)
 
 WORDS = st.sampled_from(
-    ["fast", "5 J", "20 MB", "20 Mbit/s", "-1 s", "nan", "inf s", "1e400 s", "true", "[]", "{}", "data", "[[0],[1,2]]"]
-    + ["adam", "infer", "gpipe", "2 GiB", "7 W", "a.b", "é"]
+    [
+        *(
+            "fast",
+            "5 J",
+            "20 MB",
+            "20 Mbit/s",
+            "-1 s",
+            "nan",
+            "inf s",
+            "1e400 s",
+            "true",
+            "[]",
+            "{}",
+            "data",
+            "[[0],[1,2]]",
+        ),
+        *("adam", "infer", "gpipe", "2 GiB", "7 W", "a.b", "é"),
+    ]
 )
 SCALARS = st.none() | st.booleans() | st.integers(-3, 40) | st.floats() | WORDS | st.text(max_size=8)
 VALUES = st.recursive(
