@@ -24,6 +24,7 @@ from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.exhaustive import exhaustive
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
+from experiments.analysis.placements import in_words
 from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
@@ -34,7 +35,6 @@ from experiments.execution.testbed_jobs import execute, make_job
 from experiments.figures.gantt import gantt_figure
 from experiments.figures.style import save
 from experiments.tables.comparison import ComparisonRow, comparison_markdown, comparison_table
-from experiments.tables.plans import in_words
 from experiments.validate import strategy_named
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.testbed import Testbed

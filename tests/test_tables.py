@@ -15,6 +15,7 @@ from table_builders import made
 from edgesim.metrics import Metrics
 from edgesim.plan import Plan, Stage
 from experiments.analysis import names, tidy
+from experiments.analysis.placements import in_words
 from experiments.tables import latex, markdown, number
 from experiments.tables.__main__ import main
 from experiments.tables.latex import bold, escape, latex_number
@@ -22,7 +23,6 @@ from experiments.tables.methods import MethodsTable, methods_table
 from experiments.tables.metrics import metrics_table
 from experiments.tables.number import one_unit
 from experiments.tables.paper import FORMATS, methods_latex, methods_markdown
-from experiments.tables.plans import in_words
 
 repeatable = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 

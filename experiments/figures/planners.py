@@ -79,13 +79,13 @@ def lines(rows: DataFrame) -> list[Line]:
     ]
 
 
-def legend(ax: Axes, found: Sequence[Line]) -> None:
+def legend(ax: Axes, planner_lines: Sequence[Line]) -> None:
     """Below the panel: panels have different planners."""
     entries = {
         line.text: Line2D(
             [], [], color=line.look.colour, linestyle=line.look.dashes, marker=line.look.marker, markersize=MARKER_PT
         )
-        for line in found
+        for line in planner_lines
     }
     ax.legend(
         list(entries.values()),

@@ -20,9 +20,9 @@ _FEW = 6  # sizes that all have room on the axis
 def draw(rows: DataFrame, ax: Axes) -> None:
     """A line per planner over sizes."""
     rows = rows.assign(size=rows["layers"] * rows["devices"])
-    found = lines(rows)
+    planner_lines = lines(rows)
     ax.set(xscale="log", yscale="log")
-    for line in reversed(found):  # the first on top
+    for line in reversed(planner_lines):  # the first on top
         _line(ax, line)
     if (rows["status"] == "late").any():
         limit_s = rows["limit_s"].max()
@@ -45,7 +45,7 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     ax.set_xlabel(f"layers × devices (n = {count} cases each)")
     ax.set_ylabel("planning time (s)")
-    legend(ax, found)
+    legend(ax, planner_lines)
 
 
 def _line(ax: Axes, line: Line) -> None:

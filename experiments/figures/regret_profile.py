@@ -24,17 +24,17 @@ _PER_CENT = 100
 def draw(rows: DataFrame, ax: Axes) -> None:
     """A step line per planner over regrets, in per cent."""
     most = max(1.0, float(rows["regret"].max())) * 1.1
-    found, counted = lines(rows), solved(rows)
-    for place, line in reversed(list(enumerate(found))):  # the first on top
+    planner_lines, counted = lines(rows), solved(rows)
+    for place, line in reversed(list(enumerate(planner_lines))):  # the first on top
         mine = counted[counted["planner"] == line.planner]
-        _line(ax, line.look, *profile(mine), most=most, shift=place / len(found))
+        _line(ax, line.look, *profile(mine), most=most, shift=place / len(planner_lines))
     ax.set_xscale("log")
     ax.set_xlim(LEAST * _PER_CENT, most * _PER_CENT)
     ax.set_ylim(0, 103)
     log_axis(ax.xaxis)
     ax.set_xlabel("regret over the best plan found (%)")
     ax.set_ylabel("cases within it (%)")
-    legend(ax, found)
+    legend(ax, planner_lines)
 
 
 def profile(rows: DataFrame) -> tuple[Numbers, Numbers]:

@@ -91,19 +91,19 @@ _FURTHER = tuple(
 def looks(methods: Iterable[str]) -> dict[str, Look]:
     """A look for every method, no two alike, in the order of legends."""
     names = set(methods)
-    found = {name: look for name, look in METHODS.items() if name in names}
-    for name in sorted(names - found.keys()):
-        if (look := METHODS.get(_ALIKE.get(name, ""))) is not None and look not in found.values():
-            found[name] = look
+    look_of = {name: look for name, look in METHODS.items() if name in names}
+    for name in sorted(names - look_of.keys()):
+        if (look := METHODS.get(_ALIKE.get(name, ""))) is not None and look not in look_of.values():
+            look_of[name] = look
             continue
         start = crc32(name.encode()) % len(_FURTHER)
-        free = [look for look in (*_FURTHER[start:], *_FURTHER[:start]) if look not in found.values()]
+        free = [look for look in (*_FURTHER[start:], *_FURTHER[:start]) if look not in look_of.values()]
         if not free:
             raise ValueError(
                 f"{len(names)} methods in one figure: at most {len(METHODS) + len(_FURTHER)} can be told apart"
             )
-        found[name] = free[0]
-    return dict(sorted(found.items(), key=lambda entry: (ORDER.get(label(entry[0]), len(ORDER)), entry[0])))
+        look_of[name] = free[0]
+    return dict(sorted(look_of.items(), key=lambda entry: (ORDER.get(label(entry[0]), len(ORDER)), entry[0])))
 
 
 def label(name: str) -> str:

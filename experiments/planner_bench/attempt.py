@@ -19,6 +19,7 @@ from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.problem import Problem
 from edgesim.strategies import Strategy
 from edgesim.units import bit_per_s
+from experiments.analysis.placements import in_words
 from experiments.analysis.predictions import prediction, proof_columns
 from experiments.configuration.command_line import composed, sentence
 from experiments.configuration.constructors import build
@@ -26,7 +27,6 @@ from experiments.configuration.planners import ConfiguredPlanner, build_planner
 from experiments.configuration.setup import Setup, read_setup
 from experiments.planner_bench.cases import Case
 from experiments.planner_bench.competitors import Competitor
-from experiments.tables.plans import in_words
 
 Row = dict[str, Any]
 _KIB = 1024  # ru_maxrss counts in these on Linux

@@ -52,36 +52,39 @@ _WHOLE = ("layers", "devices", "batch_samples", "micro_batch_samples", "planning
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
     """The tidy table: cases in order, planners in the order of their list, regrets reckoned anew."""
-    found = pd.DataFrame(list(rows)).reindex(columns=list(COLUMNS))
-    best = found.groupby(list(CASE))["simulated_s"].transform("min")
-    found["regret"] = found["simulated_s"] / best - 1
-    found = _bounded(found)
-    found = found.astype(dict.fromkeys(_WHOLE, "Int64"))  # whole also where some are missing
+    attempts = pd.DataFrame(list(rows)).reindex(columns=list(COLUMNS))
+    best = attempts.groupby(list(CASE))["simulated_s"].transform("min")
+    attempts["regret"] = attempts["simulated_s"] / best - 1
+    attempts = _bounded(attempts)
+    attempts = attempts.astype(dict.fromkeys(_WHOLE, "Int64"))  # whole also where some are missing
     places = {competitor.name: place for place, competitor in enumerate(competitors())}
     order = {str(plans): place for place, plans in enumerate(Plans)}
-    found["_place"], found["_plans"] = found["planner"].map(places).fillna(len(places)), found["plans"].map(order)
+    attempts["_place"], attempts["_plans"] = (
+        attempts["planner"].map(places).fillna(len(places)),
+        attempts["plans"].map(order),
+    )
     by = ["_plans", "cluster", "model", "_place", "planner"]
-    return found.sort_values(by, kind="stable").drop(columns=["_place", "_plans"]).reset_index(drop=True)
+    return attempts.sort_values(by, kind="stable").drop(columns=["_place", "_plans"]).reset_index(drop=True)
 
 
-def _bounded(found: pd.DataFrame) -> pd.DataFrame:
+def _bounded(attempts: pd.DataFrame) -> pd.DataFrame:
     """Bounds of the iteration time, always anew: a planner's own, or the highest proven for the case and family."""
-    value, analytic_s = found["objective_value"].astype(float), found["analytic_s"].astype(float)
-    common = found["objective"].isin([str(each) for each in Objective if each.is_common])
-    own_s = found["objective_bound"].astype(float).where(common & ((value - analytic_s).abs() <= _SAME * value))
-    of_pipelines_s = own_s.where(found["objective"] == Objective.ITERATION_TIME)
-    family_s = of_pipelines_s.groupby([found[name] for name in (*CASE, "family")]).transform("max")
+    value, analytic_s = attempts["objective_value"].astype(float), attempts["analytic_s"].astype(float)
+    common = attempts["objective"].isin([str(each) for each in Objective if each.is_common])
+    own_s = attempts["objective_bound"].astype(float).where(common & ((value - analytic_s).abs() <= _SAME * value))
+    of_pipelines_s = own_s.where(attempts["objective"] == Objective.ITERATION_TIME)
+    family_s = of_pipelines_s.groupby([attempts[name] for name in (*CASE, "family")]).transform("max")
     bound_s = own_s.fillna(family_s).where(analytic_s.notna())
     # Of a value that is reckoned twice, the last digits differ.
-    found["bound_s"] = bound_s.where(~((bound_s - analytic_s).between(0, _SAME * analytic_s)), analytic_s)
-    gaps = [_gap(*each) for each in zip(analytic_s, found["bound_s"], strict=True)]
-    found["gap"] = pd.Series(gaps, index=found.index, dtype=float)
-    found["proof"] = [str(status(each)) if done else None for each, done in zip(gaps, _done(found), strict=True)]
-    return found
+    attempts["bound_s"] = bound_s.where(~((bound_s - analytic_s).between(0, _SAME * analytic_s)), analytic_s)
+    gaps = [_gap(*each) for each in zip(analytic_s, attempts["bound_s"], strict=True)]
+    attempts["gap"] = pd.Series(gaps, index=attempts.index, dtype=float)
+    attempts["proof"] = [str(status(each)) if done else None for each, done in zip(gaps, _done(attempts), strict=True)]
+    return attempts
 
 
-def _done(found: pd.DataFrame) -> pd.Series:
-    return found["simulated_s"].notna()
+def _done(attempts: pd.DataFrame) -> pd.Series:
+    return attempts["simulated_s"].notna()
 
 
 def _gap(analytic_s: float, bound_s: float) -> float | None:

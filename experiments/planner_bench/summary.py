@@ -40,14 +40,16 @@ class Standing:
 
 def standings(table: pd.DataFrame) -> list[Standing]:
     """All planners, of pipelines first, by how often they are best, then by median regret."""
-    found = [_standing(name, plans, mine) for (plans, name), mine in table.groupby(["plans", "planner"], sort=False)]
+    unordered = [
+        _standing(name, plans, mine) for (plans, name), mine in table.groupby(["plans", "planner"], sort=False)
+    ]
     order, unsolved = list(dict.fromkeys(table["plans"])), float("inf")
 
     def place(each: Standing) -> tuple[int, int, float, str]:
         regret = unsolved if each.median_regret is None else each.median_regret
         return order.index(each.plans), -each.best, regret, each.planner
 
-    return sorted(found, key=place)
+    return sorted(unordered, key=place)
 
 
 def _standing(name: str, plans: str, mine: pd.DataFrame) -> Standing:

@@ -14,10 +14,10 @@ import pandas as pd
 from pandas import DataFrame
 
 from edgesim.proof import Objective
+from experiments.analysis.placements import in_words
 from experiments.configuration.setup import Setup
 from experiments.planner_regret.contenders import Contender
 from experiments.planner_regret.trials import Trial
-from experiments.tables.plans import in_words
 
 SETTING = ("testbed", "cluster", "model", "bandwidth_bit_per_s", "batch_samples", "micro_batch_samples")
 _MEASURED = ("simulated_s", "measured_s", "runs", "iterations", "spread", "error", "regret", "status", "reason")

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from edgesim.errors import OutOfMemoryError
 from edgesim.metrics import Metrics
 from edgesim.units import bit_per_s, si
+from experiments.analysis.placements import in_words
 from experiments.analysis.predictions import prediction, proof_columns
 from experiments.analysis.tidy import RunStatus
 from experiments.configuration.cache import Cache
@@ -23,7 +24,6 @@ from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
 from experiments.execution.deferred import executed
 from experiments.sweeps.grid import Composer, Overrides, flat, key
 from experiments.sweeps.run_table import Row
-from experiments.tables.plans import in_words
 
 # Figures that are one number per run; the largest or the sum of those that are one per rank.
 FIGURES = (
