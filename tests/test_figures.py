@@ -393,8 +393,6 @@ def test_drawing_twice_gives_the_same_bytes(tmp_path: Path, capsys: pytest.Captu
 # --- what made the tables ---
 
 READ = {"published/published.csv"}  # read from papers: nothing makes it
-# A table of the bench that is not made anew yet: said in made.json, and seen here until it is.
-KEPT_DIRTY = {"planner_bench/table.csv", "planner_bench/summary.json", "planner_bench/summary.md"}
 
 
 def kept_tables() -> list[str]:
@@ -416,7 +414,7 @@ def test_a_kept_table_says_which_command_made_it_from_which_commit_and_that_the_
         assert find_spec(module) is not None
         assert {study.name for study in studies()} >= {word for word in words if word == folder}
     assert re.fullmatch(r"[0-9a-f]{40}", entry["commit"])
-    assert entry["tree"] in (Tree.CLEAN, Tree.NOT_RECORDED) or name in KEPT_DIRTY
+    assert entry["tree"] in (Tree.CLEAN, Tree.NOT_RECORDED)
     assert entry["tree"] == Tree.NOT_RECORDED or entry["versions"]["python"]
 
 
