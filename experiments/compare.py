@@ -1,4 +1,4 @@
-"""What differs between two runs, or two tables? Side by side, the worst first.
+"""What differs between two runs, or two tables? Side by side, the largest effect on what matters first.
 
     python -m experiments.compare results/runs/default results/runs/strategy=data
     python -m experiments.compare old/table.csv results/bandwidth/table.csv --tolerance 0.01
@@ -6,6 +6,10 @@
 
 A run is a folder that experiments.run wrote: its configuration, plan, schedule and metrics are compared (of several
 measured iterations the median). The rows of tables (.parquet or .csv) are matched by all columns that are no result.
+What is on one side only stands first; then times, energy, memory and throughput; then what explains them. In each of
+these, an absolute change counts over the largest amount of its column in either table (of a run: over its own amount):
+of two iterations that take 60 s and 1 ms, a second more of the first stands above a millisecond more of the second.
+
 Exit code: 0 equal, 1 different, 2 a mistake. Versions are shown, but are no difference of their own.
 """
 
@@ -24,6 +28,8 @@ from experiments.analysis.tidy import RESULTS, Value, read_table
 from experiments.configuration.suggestions import suggestion
 from experiments.tables.runs import VALUE, VERSIONS, read_run
 
+ORDER = "Order: on one side only; times, energy, memory, throughput; the rest. Each by absolute effect, not per cent."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, print, and return the exit code."""
@@ -38,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(" ".join(str(mistake).split()))
     console = Console(highlight=False)
     console.print(Text(f"A: {args.a}\nB: {args.b}", overflow="fold"))
+    if any(parts.values()):
+        console.print(Text(ORDER))
     for part, entries in parts.items():
         console.print(differences_table(entries, title=part, top=args.top) if entries else Text(f"{part}: equal"))
     for column in () if args.a.is_dir() else strangers(first["table"], second["table"], ignore=args.ignore):
@@ -99,7 +107,7 @@ def compare(
 
 
 def differences_table(entries: Sequence[Difference], *, title: str, top: int) -> Table:
-    """A line per difference; texts, and what is on one side only, have no per cent."""
+    """A line per difference, with its absolute and its relative change; texts have neither."""
     hidden = len(entries) - top
     table = Table(
         title=f"{title}: {len(entries)} {'differs' if len(entries) == 1 else 'differ'}",
@@ -127,8 +135,9 @@ def _text(side: Value) -> str:
 
 
 def _change(entry: Difference) -> str:
-    if entry.relative is not None:
-        return f"{100 * entry.relative:+.3g} %"
+    if entry.numbers is not None and entry.relative is not None:
+        before, after = entry.numbers
+        return f"{after - before:+.3g} ({100 * entry.relative:+.3g} %)"
     return "only B" if entry.before is None else "only A" if entry.after is None else ""
 
 

@@ -104,16 +104,40 @@ def test_a_table_comes_back_from_parquet(tmp_path: Path) -> None:
 # --- known answers ---
 
 
-def test_the_worst_comes_first_with_its_sign_whichever_direction_it_went() -> None:
+def test_the_largest_effect_comes_first_with_its_sign_whichever_direction_it_went() -> None:
     before = table({"makespan_s": 2.0, "energy_j": 10.0}, {"method": "pipeline", "makespan_s": 4.0})
     after = table({"makespan_s": 2.2, "energy_j": 2.5}, {"method": "pipeline", "makespan_s": 12.0})
     found = differences(before, after)
     assert [(*said(entry), entry.before, entry.after) for entry in found] == [
-        ("data", "energy_j", 10.0, 2.5),
-        ("pipeline", "makespan_s", 4.0, 12.0),
+        ("pipeline", "makespan_s", 4.0, 12.0),  # 8 s of 12
+        ("data", "energy_j", 10.0, 2.5),  # 7.5 J of 30
         ("data", "makespan_s", 2.0, 2.2),
     ]
-    assert [entry.relative for entry in found] == pytest.approx([-0.75, 2.0, 0.1])
+    assert [entry.relative for entry in found] == pytest.approx([2.0, -0.75, 0.1])
+
+
+def test_a_second_of_a_minute_weighs_more_than_a_millisecond_that_doubled() -> None:
+    def runs(slow_s: float, fast_s: float, bubble: float) -> DataFrame:
+        return table({"makespan_s": slow_s, "bubble": bubble}, {"method": "pipeline", "makespan_s": fast_s})
+
+    found = differences(runs(60.0, 0.001, 0.1), runs(61.0, 0.002, 0.9))
+    assert [said(entry) for entry in found] == [
+        ("data", "makespan_s"),
+        ("pipeline", "makespan_s"),
+        ("data", "bubble"),  # explains times, however much it moved
+    ]
+
+
+def test_of_two_runs_times_and_energy_stand_above_what_explains_them() -> None:
+    def run_of(**values: float) -> DataFrame:
+        return DataFrame({"name": [name.replace("__", ".") for name in values], "value": list(values.values())})
+
+    found = differences(
+        run_of(simulated__bubble=0.1, simulated__energy_j=20.0, simulated__makespan_s=2.0),
+        run_of(simulated__bubble=0.9, simulated__energy_j=21.0, simulated__makespan_s=3.0),
+        results={"value"},
+    )
+    assert [entry.row for entry in found] == ["simulated.makespan_s", "simulated.energy_j", "simulated.bubble"]
 
 
 def test_a_change_from_zero_is_infinite_and_one_to_zero_is_all() -> None:
@@ -128,8 +152,8 @@ def test_a_run_that_failed_since_stands_above_all_changes_of_numbers() -> None:
     assert [entry.column for entry in found] == [
         "energy_j",
         "makespan_s",
-        "reason",
-        "samples_per_s",  # there on one side only
+        "samples_per_s",
+        "reason",  # these are there on one side only
         "energy_j",
         "status",  # a text for a text
     ]
@@ -216,7 +240,9 @@ def test_the_exit_code_says_whether_tables_are_equal(tmp_path: Path, capsys: pyt
     assert main([a, a]) == 0
     assert "table: equal" in capsys.readouterr().out
     assert main([a, b]) == 1
-    assert "+1 %" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "+0.3 (+1 %)" in said
+    assert "by absolute effect, not per cent" in " ".join(said.split())
     assert main([a, b, "--tolerance", "0.01"]) == 0
 
 

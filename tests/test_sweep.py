@@ -1,5 +1,6 @@
 """Does a sweep end with every run once, wherever it runs and whatever dies on the way?"""
 
+import doctest
 import json
 import os
 import re
@@ -24,6 +25,8 @@ from experiments.configuration.command_line import CONF, ROOT, composed
 from experiments.configuration.studies import studies
 from experiments.execution import testbed_jobs
 from experiments.figures.__main__ import main as figures
+from experiments.sweeps import grid
+from experiments.sweeps.grid import parse
 from experiments.sweeps.run_table import RunTable, code_hash
 
 TINY = ["model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4", "workload.tokens=16"]
@@ -112,6 +115,49 @@ def test_a_failing_run_is_a_row_with_its_reason_and_the_others_go_on(
     assert "demo-slow" in table.loc["10000.0", "reason"]
     assert table.loc["1000000000.0", "status"] == "done"
     assert "1 failed: " in capfd.readouterr().err
+
+
+def test_what_failed_before_has_failed_when_the_sweep_is_repeated_and_is_not_made_again(
+    sweep: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ("devices.slow.memory_bytes=1e4,1e9", "strategy=data")
+    assert sweep(*words) == 1
+    first = rows(tmp_path)
+    capfd.readouterr()
+    assert sweep(*words) == 1
+    said = capfd.readouterr()
+    assert "1 of this sweep failed, 1 of them before" in said.out
+    assert "1 failed: " in said.err
+    assert list(rows(tmp_path)["finished"]) == list(first["finished"])
+    # The failed run of the table is none of another sweep's.
+    assert sweep("devices.slow.memory_bytes=1e9,2e9", "strategy=data") == 0
+    assert "failed" not in capfd.readouterr().err
+
+
+def test_sweeps_without_a_name_have_a_table_each_and_a_repeated_one_goes_on_in_its_own(
+    sweep: Callable[..., int], tmp_path: Path
+) -> None:
+    def folders() -> dict[str, int]:
+        return {path.name: len(rows(tmp_path, path.name)) for path in (tmp_path / "sweeps").iterdir()}
+
+    unnamed = "sweep.name=null"
+    assert sweep("strategy=data,pipeline", unnamed) == 0
+    (first,) = folders()
+    assert re.fullmatch(r"strategy-[0-9a-f]{8}", first)
+    finished = list(rows(tmp_path, first)["finished"])
+    assert sweep(unnamed, "sweep.batch=1", "strategy=data,pipeline") == 0
+    assert folders() == {first: 2}
+    assert list(rows(tmp_path, first)["finished"]) == finished
+    assert sweep("strategy=data,pipeline", "network.rate=20 Mbit/s", unnamed) == 0
+    assert sweep("strategy=data,pipeline", "network.rate=20 Mbit/s,100 Mbit/s", unnamed) == 0
+    assert sorted(folders().values()) == [2, 2, 4]
+    assert set(rows(tmp_path, first)["study"]) == {first}
+
+
+def test_the_name_of_a_sweep_without_one_tells_what_varies() -> None:
+    assert doctest.testmod(grid).attempted
+    assert not doctest.testmod(grid).failed
+    assert parse(["~grid", "seed=1"]).name.startswith("one_run-")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
 """What differs between two tables? Rows are matched by what identifies them, and every other cell is compared.
 
 relative  (after - before) / |before|, signed; infinite from 0
-size      |after - before| / max(|before|, |after|): the same in both directions, so that swapping the two tables
-          flips signs and keeps the order; infinite where something is on one side only, 0 between two texts
+size      |after - before| / max(|before|, |after|): what a tolerance is compared with; infinite where something is on
+          one side only, 0 between two texts
+effect    |after - before| over the largest amount of that column in either table: a second more of a minute's
+          iteration weighs more than a millisecond that became two
+
+The worst comes first: what is on one side only, then what runs are judged by (:data:`JUDGED_BY`), then what explains
+it, each by effect. Swapping the two tables flips signs and keeps the order.
 """
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +22,20 @@ from experiments.configuration.suggestions import suggestion
 
 __all__ = ["COLUMN", "ROW", "Difference", "differences", "read_table", "strangers"]
 
+JUDGED_BY = frozenset(
+    {
+        "makespan_s",
+        "simulated_s",
+        "measured_s",
+        "latency_s",
+        "samples_per_s",
+        "energy_j",
+        "energy_per_sample_j",
+        "edp_js",
+        "carbon_g",
+        "peak_bytes",
+    }
+)
 ROW, COLUMN = "(whole row)", "(all rows)"  # what differs if one table lacks a row, or a column of results
 THERE = "there"
 
@@ -42,7 +62,7 @@ class Difference:
 
     @property
     def size(self) -> float:
-        """How far apart, in either direction: what the worst is judged by."""
+        """How far apart, in either direction, whatever the amount."""
         if (numbers := self.numbers) is None:
             return math.inf if self.before is None or self.after is None else 0.0
         if any(math.isinf(each) for each in numbers):
@@ -67,7 +87,7 @@ def differences(
     results: Collection[str] = RESULTS,
     names: tuple[str, str] = ("A", "B"),
 ) -> list[Difference]:
-    """Everything that differs, worst first: numbers by more than ``tolerance`` of the larger one, texts at all.
+    """Everything that differs, the worst first: numbers by more than ``tolerance`` of the larger one, texts at all.
 
     ``ignore`` leaves columns out; ``results`` are the columns that do not identify a row. Raises ValueError if the rows
     cannot be matched: a column that identifies them is in one table only, or two rows of a table are the same run.
@@ -91,7 +111,25 @@ def differences(
     entries += [_one_sided(words[key], ROW, first=key in before) for key in before.keys() ^ after.keys()]
     lacking = ({*a.columns} ^ {*b.columns}) & {*results} - {*ignore}
     entries += [_one_sided(COLUMN, name, first=name in a.columns) for name in lacking]
-    return sorted(entries, key=lambda entry: (-entry.size, entry.row, entry.column))
+    largest = _largest([*before.values(), *after.values()], compared) if results is RESULTS else {}
+    return sorted(entries, key=lambda entry: (*_weight(entry, largest), entry.row, entry.column))
+
+
+def _largest(rows: Sequence[Mapping[str, Value]], columns: Collection[str]) -> dict[str, float]:
+    """Of each column of numbers the largest finite amount."""
+    amounts = {name: [abs(row[name]) for row in rows if isinstance(row[name], int | float)] for name in columns}
+    return {name: max((each for each in mine if math.isfinite(each)), default=0.0) for name, mine in amounts.items()}
+
+
+def _weight(entry: Difference, largest: Mapping[str, float]) -> tuple[bool, bool, float]:
+    """Its place among others, the worst first; a line of a run is a quantity of its own, weighed by itself."""
+    one_sided = entry.before is None or entry.after is None
+    quantity = entry.column if entry.column in largest else entry.row
+    judged = re.sub(r"\[\d+\]$", "", quantity).rpartition(".")[2] in JUDGED_BY
+    if (numbers := entry.numbers) is None or not math.isfinite(entry.size) or entry.column not in largest:
+        return not one_sided, not judged, -entry.size
+    before, after = numbers
+    return not one_sided, not judged, -abs(after - before) / largest[entry.column]
 
 
 def strangers(a: DataFrame, b: DataFrame, *, ignore: Collection[str] = ()) -> list[str]:

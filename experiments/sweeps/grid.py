@@ -10,6 +10,7 @@ may hold them too, under ``study.over``; names joined by ``+`` move together::
 
 import copy
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,7 @@ Overrides = tuple[str, ...]
 _BESIDE = ("results", "config_dirs", "study", "sweep", "launcher", "search", "calibration", "fit", "validation", "demo")
 # What matters only to a run that is also executed.
 _REAL = ("testbed", "data", "iterations", "rehearsals", "checkpoint")
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ class Sweep:
     def runs(self) -> tuple[Overrides, ...]:
         """The overrides of each run; the last dimension changes fastest."""
         return tuple(tuple(word for choice in choices for word in choice) for choices in product(*self.dimensions))
+
+    @property
+    def name(self) -> str:
+        """A folder's name for a sweep that was given none: what varies, and a hash of everything that runs depend on.
+
+        >>> Sweep(("seed=1",), ((("strategy=data",), ("strategy=pipeline",)), (("network.rate=1 GB/s",),))).name
+        'strategy,network.rate-c0ea5aa9'
+        """
+        told = [word for word in self.fixed if re.match(r"[+~]*([\w-]*)", word)[1] not in _BESIDE]  # type: ignore[index]
+        varied = ",".join(word.partition("=")[0].lstrip("+") for choices in self.dimensions for word in choices[0])
+        exact = json.dumps([sorted(told), sorted(self.dimensions), sorted(self.folders)])
+        plain = re.sub(r"[^\w.,-]+", "_", varied)[:_LONGEST_NAME] or "one_run"
+        return f"{plain}-{sha256(exact.encode()).hexdigest()[:8]}"
 
     def shrunk(self) -> "Sweep":
         """The first run alone, to try whether a study works."""

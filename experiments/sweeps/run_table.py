@@ -47,10 +47,11 @@ class RunTable:
         filled = [part for part in parts if not part.empty]
         return one_per_key(pd.concat(filled, ignore_index=True)) if filled else pd.DataFrame()
 
-    def finished(self, code: str) -> set[str]:
-        """Keys of the runs that this code has made, also those that failed."""
+    def finished(self, code: str) -> dict[str, str]:
+        """How each run ended that this code has made, by key: its status, also of those that failed."""
         rows = self.rows()
-        return set(rows.loc[rows["code"] == code, "key"]) if len(rows) else set()
+        mine = rows[rows["code"] == code] if len(rows) else pd.DataFrame(columns=["key", "status"])
+        return dict(zip(mine["key"], mine["status"], strict=True))
 
     def merge(self) -> int:
         """Move all lines that nobody is writing into the Parquet file; return its number of rows."""

@@ -3,18 +3,22 @@
     python -m experiments.run -m strategy=data,pipeline "network.rate=20 Mbit/s,100 Mbit/s" sweep.name=mine
     python -m experiments.run -m experiment=parallelisms launcher=on_cores launcher.workers=2
 
-Rows go to results/sweeps/<name>/; the same command goes on where a killed one ended. A run is known by what its result
-depends on: it is made once, whatever sweep it was in, and again when the library's code has changed.
+Rows go to results/sweeps/<name>/; the same command goes on where a killed one ended. Without a name, the table's folder
+says what varied, and a hash keeps two commands apart. A run is known by what its result depends on: a table holds it
+once, and it is made again when the library's code has changed.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 
 from experiments.analysis.tidy import RunStatus
 from experiments.configuration.command_line import USERS, check_complete, composed, hydra_choice, sentence
@@ -29,9 +33,36 @@ from experiments.sweeps.workers import Batch, SweepSpec
 _REASONS = 5  # failures told on the screen; the table holds all
 
 
+@dataclass(frozen=True, kw_only=True)
+class SweepEnd:
+    """What a sweep has to show when its command ends; of a Slurm array that is nothing yet.
+
+    Attributes:
+        table: which may hold runs of other sweeps of that name, too.
+        code: that made the runs.
+        failed: by the key of each run of this sweep, whether it failed, now or before.
+        before: keys of the runs that were finished before it began.
+    """
+
+    table: RunTable
+    code: str
+    failed: Mapping[str, bool]
+    before: frozenset[str]
+
+    @property
+    def failures(self) -> int:
+        """How many of its runs failed."""
+        return sum(self.failed.values())
+
+    def rows(self) -> pd.DataFrame:
+        """The rows of its own runs."""
+        rows = self.table.rows()
+        return rows[rows["key"].isin(self.failed)].reset_index(drop=True) if len(rows) else rows
+
+
 def hydra_sweeps(arguments: Sequence[str]) -> bool:
     """Whether Hydra's own sweeper or launcher was asked for: Optuna's, or the plain one that runs in turn."""
-    _, overrides, folders = _arguments(arguments)
+    _, overrides, folders = sweep_arguments(arguments)
     if any(override.lstrip("+~").startswith(("hydra/", "hydra.")) for override in overrides):
         return True
     chosen = [each for each in overrides if each.startswith("experiment=") and "," not in each]
@@ -41,23 +72,30 @@ def hydra_sweeps(arguments: Sequence[str]) -> bool:
         return False  # the sweep will say what is wrong
 
 
-def sweep_command(arguments: Sequence[str]) -> int:
-    """The sweep of a command line; its exit code: 1 if a run failed, 2 for a mistake in the command."""
-    help_wanted, overrides, folders = _arguments(arguments)
+def sweep_command(arguments: Sequence[str], *, show: Callable[[SweepEnd], None] | None = None) -> int:
+    """The sweep of a command line; its exit code: 1 if a run failed, 2 for a mistake in the command.
+
+    ``show`` is handed what came out, in the end.
+    """
+    help_wanted, overrides, folders = sweep_arguments(arguments)
     if help_wanted:
         print(__doc__)
         return 0
     try:
-        return sweep(parse(overrides, folders))
+        end = sweep(parse(overrides, folders))
+        if show is not None:
+            show(end)
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    return 1 if end.failures else 0
 
 
-def _arguments(arguments: Sequence[str]) -> tuple[bool, list[str], list[str]]:
+def sweep_arguments(arguments: Sequence[str]) -> tuple[bool, list[str], list[str]]:
+    """Whether help is wanted, the overrides, and folders of further configuration files."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
@@ -66,24 +104,22 @@ def _arguments(arguments: Sequence[str]) -> tuple[bool, list[str], list[str]]:
     return known.help, overrides, known.config_dir
 
 
-def sweep(wanted: Sweep) -> int:
-    """Make all runs that are not finished; 1 if any of them failed, else 0."""
+def sweep(wanted: Sweep) -> SweepEnd:
+    """Make all runs that are not finished, and say how many there are and what failed."""
     cfg = checked(wanted)
+    name = str(cfg.sweep.name or (cfg.get("study") or {}).get("name") or wanted.name)
     if cfg.sweep.shrink:
         wanted = wanted.shrunk()
     refuse_unwritable(Path(cfg.results))
-    table = RunTable(folder_of(cfg))
+    table = RunTable(Path(cfg.results) / "sweeps" / name)
     launcher: Launcher = build(cfg.launcher)
     code = code_hash()
     before = table.finished(code)
-    spec = SweepSpec(
-        sweep=wanted, folder=str(table.folder), study=name_of(cfg), code=code, shared_files=launcher.shared_files
-    )
+    spec = SweepSpec(sweep=wanted, folder=str(table.folder), study=name, code=code, shared_files=launcher.shared_files)
     failed = _drive(spec, launcher, batches_of(wanted, cfg.sweep.batch), before, table)
-    rows = table.merge()
-    print(f"{rows} runs in {table.parquet}" + (f", {failed} of this sweep failed" if failed else ""))
-    _tell_failures(table, code, Console(stderr=True))
-    return 1 if failed else 0
+    end = SweepEnd(table=table, code=code, failed=failed, before=frozenset(before))
+    _tell(end, table.merge(), Console(stderr=True))
+    return end
 
 
 def checked(wanted: Sweep) -> DictConfig:
@@ -99,17 +135,6 @@ def checked(wanted: Sweep) -> DictConfig:
     return cfg
 
 
-def name_of(cfg: DictConfig) -> str:
-    """The sweep's own name, or its study's."""
-    study = cfg.get("study") or {}
-    return str(cfg.sweep.name or study.get("name") or "unnamed")
-
-
-def folder_of(cfg: DictConfig) -> Path:
-    """Where the sweep's table is."""
-    return Path(cfg.results) / "sweeps" / name_of(cfg)
-
-
 def batches_of(wanted: Sweep, size: int) -> list[Batch]:
     """Runs in turn, so many at a time."""
     if size < 1:
@@ -117,10 +142,13 @@ def batches_of(wanted: Sweep, size: int) -> list[Batch]:
     return [wanted.runs[i : i + size] for i in range(0, len(wanted.runs), size)]
 
 
-def _drive(spec: SweepSpec, launcher: Launcher, batches: Sequence[Batch], before: set[str], table: RunTable) -> int:
-    """Launch all batches, show how far they are, write what workers could not; the number of failures."""
+def _drive(
+    spec: SweepSpec, launcher: Launcher, batches: Sequence[Batch], before: Mapping[str, str], table: RunTable
+) -> dict[str, bool]:
+    """Launch all batches, show how far they are, write what workers could not; by key, whether a run failed."""
     writer = None if spec.shared_files else RowWriter(table)
-    made = failed = 0
+    failed: dict[str, bool] = {}
+    ended = 0
     begin_s = time.monotonic()
     bar = ProgressReport(console=Console(stderr=True))
     with bar:
@@ -129,19 +157,25 @@ def _drive(spec: SweepSpec, launcher: Launcher, batches: Sequence[Batch], before
             rows = [outcome.row for outcome in outcomes if outcome.row is not None and outcome.key not in before]
             if writer is not None and rows:
                 writer.add(rows)
-            made += sum(outcome.key not in before for outcome in outcomes)
-            failed += sum(outcome.failed for outcome in outcomes)
-            rate = made / (time.monotonic() - begin_s)
-            bar.update(
-                task, advance=len(outcomes), said=f"{rate:.0f} runs/s" + (f", {failed} failed" if failed else "")
-            )
+            # What the table says of a run holds, also where a worker that could not see it made the run again.
+            failed |= {key: before[key] != RunStatus.DONE if key in before else now for key, now, _ in outcomes}
+            ended = min(ended + len(outcomes), len(spec.sweep.runs))  # a run that killed its process comes back twice
+            rate = len(failed.keys() - before.keys()) / (time.monotonic() - begin_s)
+            lost = sum(failed.values())
+            bar.update(task, completed=ended, said=f"{rate:.0f} runs/s" + (f", {lost} failed" if lost else ""))
     return failed
 
 
-def _tell_failures(table: RunTable, code: str, console: Console) -> None:
-    rows = table.rows()
-    if rows.empty:
-        return
-    lost = rows[(rows["code"] == code) & (rows["status"] != RunStatus.DONE)]
-    for reason, count in lost["reason"].value_counts().head(_REASONS).items():
-        console.print(f"[yellow]{count} failed:[/yellow] {reason}", soft_wrap=True, highlight=False)
+def _tell(end: SweepEnd, rows: int, console: Console) -> None:
+    """How many runs there are and, on stderr, why some of this sweep's failed."""
+    old = sum(end.failed[key] for key in end.before & end.failed.keys())
+    again = f", {old} of them before (the same code does not make them again)" if old else ""
+    print(
+        f"{rows} runs in {end.table.parquet}"
+        + (f", {end.failures} of this sweep failed{again}" if end.failures else "")
+    )
+    if end.failures:
+        mine = end.rows()
+        reasons = mine.loc[mine["status"] != RunStatus.DONE, "reason"].value_counts()
+        for reason, count in reasons.head(_REASONS).items():
+            console.print(f"[yellow]{count} failed:[/yellow] {escape(str(reason))}", soft_wrap=True, highlight=False)

@@ -43,18 +43,18 @@ class SweepWorker:
     def __init__(self, spec: SweepSpec) -> None:
         self.spec = spec
         self.table = RunTable(Path(spec.folder))
-        self.finished = self.table.finished(spec.code) if spec.shared_files else set()
+        self.finished = self.table.finished(spec.code) if spec.shared_files else {}
         self.runner = Runner(Composer(spec.sweep), spec.study, spec.code)
         self.writer = RowWriter(self.table) if spec.shared_files else None
 
     def run(self, overrides: Overrides) -> Outcome:
-        """The run, unless it is finished."""
+        """The run, unless it is finished: one that failed before has failed still."""
         key, config, problem = self.runner.key(overrides)
         if key in self.finished:
-            return Outcome(key, failed=False)
+            return Outcome(key, failed=self.finished[key] != RunStatus.DONE)
         with self.mark(overrides):
             row = self.runner.row(overrides, key, config, problem)
-        self.finished.add(key)
+        self.finished[key] = row["status"]
         if self.writer is not None:
             self.writer.add([row])
         return Outcome(key, failed=row["status"] != RunStatus.DONE, row=None if self.writer else row)
