@@ -36,7 +36,9 @@ from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import versions, whole_folder
 from experiments.configuration.setup import Prepared, prepare, read_setup
 from experiments.execution.deferred import executed
+from experiments.sweeps.search import best_of_search
 from experiments.sweeps.sweep import hydra_sweeps, sweep_command
+from experiments.tables.answer import show_answer
 from experiments.tables.metrics import metrics_table
 from experiments.tables.plan import SideBySide, plan_table, side_by_side
 
@@ -145,8 +147,10 @@ def main() -> None:
     """A single run, a sweep of ours, or whatever Hydra's own sweepers and launchers make of it."""
     arguments = sys.argv[1:]
     if {"-m", "--multirun"} & set(arguments) and not hydra_sweeps(arguments):
-        sys.exit(sweep_command(arguments))
+        sys.exit(sweep_command(arguments, show=show_answer))
     run_command(run, about=__doc__)
+    if (best := best_of_search(arguments)) is not None:
+        print(best)
 
 
 if __name__ == "__main__":

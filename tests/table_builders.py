@@ -1,6 +1,14 @@
 """Rows of a tidy table, for tests of what reads one."""
 
 
+def seeded(*seconds: float, **changes: object) -> list[dict[str, object]]:
+    """Repeats of a run that differ in their seeds alone, by their seconds per iteration."""
+    return [
+        made(**{"seed": seed, "makespan_s": each, "latency_s": each, "samples_per_s": 32 / each} | changes)
+        for seed, each in enumerate(seconds)
+    ]
+
+
 def made(**changes: object) -> dict[str, object]:
     """A row of a tidy table."""
     return {

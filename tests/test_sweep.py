@@ -18,6 +18,7 @@ import pytest
 from fake_testbed import open_fake
 from processes import alive
 
+from edgesim.units import show
 from experiments import run
 from experiments.collect import collect, tidy
 from experiments.collect import main as collect_main
@@ -28,6 +29,8 @@ from experiments.figures.__main__ import main as figures
 from experiments.sweeps import grid
 from experiments.sweeps.grid import parse
 from experiments.sweeps.run_table import RunTable, code_hash
+from experiments.tables.__main__ import main as tables
+from experiments.tables.sources import source
 
 TINY = ["model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4", "workload.tokens=16"]
 FOUR = ["strategy=data,pipeline", "network.rate=20 Mbit/s,100 Mbit/s"]
@@ -192,6 +195,41 @@ def test_a_table_of_another_version_is_refused(
     pd.DataFrame({"key": ["a"]}).to_parquet(folder / "runs.parquet")
     assert sweep(*FOUR) == 2
     assert "no version of edgesim" in capfd.readouterr().err
+
+
+# --- what it ends with ---
+
+
+def test_a_sweep_ends_with_its_best_runs_the_file_of_its_table_and_the_commands_that_show_more(
+    sweep: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep("strategy=hybrid_pipeline", "network.rate=500 Mbit/s") == 0  # in its table, but not of the next one
+    capfd.readouterr()
+    monkeypatch.setenv("COLUMNS", "100")
+    assert sweep(*FOUR) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert said[1].startswith("the best 4 of 4, by simulated time per iteration")
+    folder = tmp_path / "sweeps" / "s"
+    assert said[-3] == f"table: {folder / 'runs.parquet'}"
+    assert next(line for line in said if line.startswith("│")).startswith("│ pipeline      │ 100 Mbit/s │")
+    more, plot = (shlex.split(line.partition(":")[2])[2:] for line in said[-2:])
+    assert (more[0], plot[0]) == ("experiments.tables", "experiments.figures")
+    tables(more[1:])
+    assert capfd.readouterr().out.startswith("the best 5 of 5, by simulated time per iteration")
+
+
+def test_training_is_judged_by_its_iterations_and_requests_by_their_latency(
+    sweep: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["strategy=pipeline", "workload.micro_batch_samples=4,16", "workload.purpose=train,infer"]
+    assert sweep(*words, "workload.batch_samples=16") == 0
+    said = capfd.readouterr().out
+    assert "the best 2 of 2, by simulated time per iteration" in said
+    assert "the best 2 of 2, by simulated latency" in said
+    parts = source("s", tmp_path).parts
+    assert list(parts) == ["makespan_s", "latency_s"]
+    column = "workload.micro_batch_samples"
+    assert [sorted(part[column]) for part in parts.values()] == [[4, 16], [4, 16]]  # numbers: 16 comes after 4
 
 
 # --- tidy tables ---
@@ -488,10 +526,24 @@ def test_without_slurm_the_launcher_says_what_to_use(
 @pytest.mark.slow
 def test_optuna_searches_the_demo_pipeline_and_keeps_its_best(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "experiments.run", "-m", "experiment=search_demo", f"results={tmp_path}"]
-    subprocess.run([*command, "hydra.sweeper.n_trials=12"], cwd=ROOT, check=True, capture_output=True, timeout=200)
+    words = [*command, "hydra.sweeper.n_trials=12"]
+    said = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True, timeout=200).stdout
     found = (tmp_path / "searches" / "search_demo" / "optimization_results.yaml").read_text()
     times = []
     for folder in (tmp_path / "runs").iterdir():
         (metrics,) = json.loads((folder / "metrics.json").read_text())["iterations"]
         times.append(metrics["makespan_s"])
     assert f"best_value: {min(times)}" in found
+    best, again = said.splitlines()[-2:]
+    assert best.startswith(f"best: {show(min(times), 's')} per iteration")
+    said = subprocess.run(
+        [sys.executable, *shlex.split(again.removeprefix("again: python"))],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    ).stdout
+    (folder,) = re.findall(r"Everything is in (\S+);", said)
+    (metrics,) = json.loads((Path(folder) / "metrics.json").read_text())["iterations"]
+    assert metrics["makespan_s"] == min(times)

@@ -6,15 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas import DataFrame
-from table_builders import made
+from scipy import stats
+from table_builders import made, seeded
 
 from edgesim.metrics import Metrics
 from edgesim.plan import Plan, Stage
-from experiments.analysis import names, tidy
+from experiments.analysis import names, repeats, tidy
 from experiments.analysis.placements import in_words
 from experiments.tables import latex, markdown, number
 from experiments.tables.__main__ import main
@@ -23,6 +25,8 @@ from experiments.tables.methods import MethodsTable, methods_table
 from experiments.tables.metrics import metrics_table
 from experiments.tables.number import one_unit
 from experiments.tables.paper import FORMATS, methods_latex, methods_markdown
+from experiments.tables.ranking import RANKING_FORMATS, ranking
+from experiments.tables.sources import source
 
 repeatable = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -192,6 +196,94 @@ def test_the_order_of_runs_does_not_matter(rows: list[dict[str, object]]) -> Non
     assert one == other
 
 
+# --- repeated seeds ---
+
+
+def test_repeated_seeds_are_a_mean_and_its_t_interval_and_the_legend_says_of_how_many() -> None:
+    table = methods_table(DataFrame([*seeded(1.0, 2.0, 3.0), *seeded(4.0, method="pipeline")]), value="makespan_s")
+    assert table.heads == ("model", "cluster", "bandwidth (Mbit/s)", "origin")
+    # t(97.5 %, 2) = 4.303 and s = 1, so 4.303 / sqrt(3).
+    assert cells(table) == [["**2.00** ± 2.5", "4.00"]]
+    assert "±: 95 % t interval of the mean over seeds, n = 3" in table.legend
+    assert r"\textbf{2.00} $\pm$ 2.5" in methods_latex(table)
+
+
+def test_a_single_seed_has_no_interval() -> None:
+    table = methods_table(DataFrame(seeded(2.0)), value="makespan_s")
+    assert cells(table) == [["2.00"]]
+    assert "±" not in methods_markdown(table)
+
+
+def test_seeds_that_failed_are_told_and_the_mean_is_of_the_others() -> None:
+    failed = made(seed=9, status="failed", makespan_s=None, reason="killed")
+    table = methods_table(DataFrame([*seeded(1.0, 3.0), failed]), value="makespan_s")
+    assert cells(table) == [["2.00 ± 13<sup>1</sup>"]]
+    assert table.reasons == ("killed",)
+    assert "±: 95 % t interval of the mean over seeds, n = 2" in table.legend
+
+
+def test_what_differs_in_more_than_its_seed_is_not_averaged() -> None:
+    rows = [*seeded(1.0, 2.0, depth=1), *seeded(3.0, 4.0, depth=2)]
+    table = methods_table(DataFrame(rows), value="makespan_s")
+    assert [headings[3] for headings, _ in table.rows] == ["1", "2"]
+    with pytest.raises(ValueError, match="two runs are the same"):
+        methods_table(DataFrame([*seeded(1.0), *seeded(2.0)]), value="makespan_s")
+
+
+@repeatable
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8))
+def test_the_interval_is_that_of_scipy(values: list[float]) -> None:
+    mean = repeats.mean_of(values)
+    assert mean.half_width is not None
+    if np.std(values) > 1e-6:
+        low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+        assert (mean.value - mean.half_width, mean.value + mean.half_width) == pytest.approx((low, high))
+
+
+# --- the best runs ---
+
+
+def test_the_best_runs_come_first_and_only_what_varied_heads_them() -> None:
+    rows = DataFrame(
+        [
+            made(),
+            made(method="pipeline", strategy="pipeline", planner="ilp", makespan_s=1.0, energy_j=None),
+            made(bandwidth_bit_per_s=2e7, makespan_s=9.0),
+            made(method="x", status="failed", makespan_s=None, reason="slow: out of memory"),
+        ]
+    )
+    best = ranking(rows, value="makespan_s", top=2)
+    assert best.title == "the best 2 of 3, by simulated time per iteration"
+    assert best.heads == ("method", "bandwidth", "time (s)", "samples/s", "energy (J)", "memory (GB)")
+    assert best.lines == (
+        ("pipeline", "100 Mbit/s", "1.00", "16.0", "–", "2.50"),
+        ("data parallel", "100 Mbit/s", "2.00", "16.0", "30.0", "2.50"),
+    )
+    assert best.failures == ("1 of 4 runs failed: slow: out of memory",)
+    assert [line[1] for line in ranking(rows, value="samples_per_s", top=3).lines] == ["100 Mbit/s"] * 2 + ["20 Mbit/s"]
+
+
+def test_repeated_seeds_are_one_line_of_the_best() -> None:
+    best = ranking(DataFrame([*seeded(1.0, 3.0), *seeded(1.9, method="pipeline")]), value="makespan_s", top=5)
+    assert [line[:2] for line in best.lines] == [("pipeline", "1.90"), ("data parallel", "2.00 ± 13")]
+    assert best.notes == ("±: 95 % t interval of the mean over seeds, n = 2; other columns: means",)
+
+
+def test_of_executed_runs_the_measured_ones_are_ranked() -> None:
+    rows = [
+        made(method=method, player=player, makespan_s=seconds)
+        for method, player, seconds in (
+            ("a", "simulated", 1.0),
+            ("a", "measured", 3.0),
+            ("b", "simulated", 2.0),
+            ("b", "measured", 2.5),
+        )
+    ]
+    best = ranking(DataFrame(rows), value="makespan_s", top=5)
+    assert best.title.endswith("by measured time per iteration")
+    assert [line[0] for line in best.lines] == ["b", "a"]
+
+
 # --- numbers ---
 
 
@@ -210,7 +302,7 @@ def test_the_unit_suits_the_middle_of_the_values(values: list[float], base: str)
     assert max(values) / worth >= 0.9
 
 
-@pytest.mark.parametrize("module", [latex, markdown, names, number, tidy], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [latex, markdown, names, number, repeats, tidy], ids=lambda module: module.__name__)
 def test_the_examples_in_docstrings_are_true(module: ModuleType) -> None:
     outcome = doctest.testmod(module)
     assert outcome.attempted
@@ -314,9 +406,29 @@ def test_the_command_prints_the_table_of_a_file(
     assert capsys.readouterr().out == FORMATS[name](methods_table(frame, value="energy_j"))
 
 
+@pytest.mark.parametrize("word", ["mine", "results/mine", "results/mine/table.csv"])
+def test_a_table_is_known_by_its_name_its_folder_or_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = DataFrame([made(), made(method="pipeline", makespan_s=1.0)])
+    (tmp_path / "results" / "mine").mkdir(parents=True)
+    frame.to_csv("results/mine/table.csv", index=False)
+    assert source(word).name == "mine"
+    main([word])
+    assert capsys.readouterr().out == methods_markdown(methods_table(frame, value="makespan_s"))
+    for form in FORMATS:
+        main([word, "--best", "1", "--format", form])
+        best = ranking(frame, value="makespan_s", top=1)
+        assert capsys.readouterr().out == RANKING_FORMATS[form](best)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["mien"], "no sweep, folder or table 'mien' (did you mean 'mine'"),
+        (["empty"], "empty holds no sweep and no table.csv (a table in it: none)"),
+        (["table.csv", "--best", "0"], "0 best runs cannot be shown (at least one)"),
         (["table.csv", "--value", "energy"], "unknown value 'energy' (did you mean 'energy_j'"),
         (["table.csv", "--format", "latx"], "unknown format 'latx' (did you mean 'latex'"),
         (["table.csv", "--value", "peak_bytes"], "table.csv has no column 'peak_bytes'"),
@@ -329,6 +441,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     DataFrame([made()]).drop(columns="peak_bytes").to_csv("table.csv", index=False)
+    Path("empty").mkdir()
+    Path("results/mine").mkdir(parents=True)
+    DataFrame([made()]).to_csv("results/mine/table.csv", index=False)
     with pytest.raises(SystemExit) as ended:
         main(words)
     error = capsys.readouterr().err

@@ -94,6 +94,11 @@ def hydra_choice(group: str, *overrides: str, folders: Sequence[str] = ()) -> st
     return str(_composed(overrides, folders, hydra_too=True).hydra.runtime.choices[group])
 
 
+def hydra_folder(*overrides: str, folders: Sequence[str] = ()) -> Path:
+    """Where Hydra's own sweepers write what they found."""
+    return Path(_composed(overrides, folders, hydra_too=True).hydra.sweep.dir)
+
+
 def _composed(overrides: Sequence[str], folders: Sequence[str], *, hydra_too: bool) -> DictConfig:
     GlobalHydra.instance().clear()
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in folders)}]"]

@@ -2,6 +2,7 @@
 
 Numbers of one row have one origin (simulated, measured or published), so that bold compares like with like. Whatever
 else tells two runs of a method apart (a batch, a number of devices) heads rows as well: nothing is averaged in silence.
+Of runs that differ in their seeds alone, a cell shows the mean and its 95 % t interval; the legend says of how many.
 """
 
 from collections import defaultdict
@@ -10,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from pandas import DataFrame
 
+from experiments.analysis.repeats import INTERVAL, how_many, mean_of, seeds
 from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
 from experiments.configuration.suggestions import suggestion
-from experiments.tables.number import number, one_unit
+from experiments.tables.number import INTERVAL_DIGITS, number, one_unit
 
 NEEDED = ("cluster", "model", "method", "bandwidth_bit_per_s", "player", "status", "reason")  # and the value
 NOT_RUN, UNKNOWN = "–", "n/a"
@@ -44,6 +46,7 @@ class Quantity:
 VALUES: Mapping[str, Quantity] = {
     "samples_per_s": Quantity(title="throughput", unit="samples/s", best=max, prefixed=False),
     "makespan_s": Quantity(title="time per iteration", unit="s", best=min),
+    "latency_s": Quantity(title="latency", unit="s", best=min),
     "energy_j": Quantity(title="energy per iteration", unit="J", best=min, computed=True),
     "energy_per_sample_j": Quantity(title="energy per sample", unit="J", best=min, computed=True),
     "peak_bytes": Quantity(title="peak memory", unit="B", best=min, computed=True),
@@ -52,9 +55,13 @@ VALUES: Mapping[str, Quantity] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A figure, or why there is none; ``note`` is the number of the footnote that tells more."""
+    """A figure, or why there is none; ``note`` is the number of the footnote that tells more.
+
+    ``half_width`` is that of the interval around the mean over seeds, in words; empty of a single run.
+    """
 
     text: str
+    half_width: str = ""
     value: float | None = None
     best: bool = False
     note: int | None = None
@@ -96,14 +103,15 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
     quantity, runs = quantity_of(value), records(table)
     if not runs:
         raise ValueError("the table holds no run (run the study first)")
-    further = [column for column in identity(table) if column not in (*_ROWS, "method", "player")]
+    repeats = seeds(table.columns)
+    further = [column for column in identity(table) if column not in (*_ROWS, "method", "player", *repeats)]
     apart = telling(runs, further, same=lambda run: (*(run[column] for column in (*_ROWS, "player")), _method(run)))
     columns = (*_ROWS, *apart, "player")
-    cells = _laid_out(runs, columns)
+    cells = _laid_out(runs, columns, repeats)
     keys = sorted(cells, key=lambda key: [(entry is None, isinstance(entry, str), entry or 0) for entry in key])
     methods = sorted({_method(run) for run in runs}, key=lambda name: (name.casefold(), name))
-    ordered = [[cells[key].get(method) for method in methods] for key in keys]
-    failed = [run for row in ordered for run in row if run and run["status"] in FAILED]
+    ordered = [[cells[key].get(method, []) for method in methods] for key in keys]
+    failed = [run for row in ordered for cell in row for run in cell if run["status"] in FAILED]
     reasons = tuple(dict.fromkeys(_reason(run) for run in failed))
     done = [amount for run in runs if run["status"] == RunStatus.DONE and (amount := _amount(run[value])) is not None]
     unit, scale = one_unit(done, quantity.unit) if quantity.prefixed else (quantity.unit, 1.0)
@@ -111,7 +119,7 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
     rows = tuple(
         (
             tuple(_heading(column, entry, rate, quantity) for column, entry in zip(columns, key, strict=True)),
-            _marked([_cell(run, value, scale, reasons) for run in row], quantity),
+            _marked([_cell(cell, value, scale, reasons) for cell in row], quantity),
         )
         for key, row in zip(keys, ordered, strict=True)
     )
@@ -122,20 +130,22 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
         methods=tuple(methods),
         rows=rows,
         reasons=reasons,
-        legend=_legend(rows, runs),
+        legend=(*_legend(rows, runs), *_repeated(ordered)),
     )
 
 
-def _laid_out(runs: Sequence[Row], columns: Sequence[str]) -> dict[Key, dict[str, Row]]:
-    cells: dict[Key, dict[str, Row]] = defaultdict(dict)
+def _laid_out(runs: Sequence[Row], columns: Sequence[str], repeats: Sequence[str]) -> dict[Key, dict[str, list[Row]]]:
+    """The runs of each cell: one, or one of each seed."""
+    cells: dict[Key, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         key, method = tuple(run[column] for column in columns), _method(run)
         said = ", ".join([method, *(in_words(*cell) for cell in zip(columns, key, strict=True))])
         if run["status"] not in _STATUS:
             raise ValueError(f"unknown status {run['status']!r} of {said}{suggestion(str(run['status']), _STATUS)}")
-        if method in cells[key]:
+        mine = cells[key][method]
+        if any(all(run[name] == other[name] for name in repeats) for other in mine):
             raise ValueError(f"two runs are the same: {said} (drop one, or add a column that tells them apart)")
-        cells[key][method] = run
+        mine.append(run)
     return cells
 
 
@@ -149,13 +159,28 @@ def _reason(run: Row) -> str:
     return str(run["reason"] or "no reason is known")
 
 
-def _cell(run: Row | None, value: str, scale: float, reasons: Sequence[str]) -> Cell:
-    if run is None:
+def _cell(runs: Sequence[Row], value: str, scale: float, reasons: Sequence[str]) -> Cell:
+    """Where some seeds failed, the mean is of the others, with a note why."""
+    if not runs:
         return Cell(text=NOT_RUN)
-    if (failed := FAILED.get(RunStatus(str(run["status"])))) is not None:
-        return Cell(text=failed, note=reasons.index(_reason(run)) + 1)
-    amount = _amount(run[value])
-    return Cell(text=UNKNOWN) if amount is None else Cell(text=number(amount / scale), value=amount)
+    failed = next((run for run in runs if run["status"] in FAILED), None)
+    note = None if failed is None else reasons.index(_reason(failed)) + 1
+    amounts = [_amount(run[value]) for run in runs if run["status"] not in FAILED]
+    if failed is not None and not amounts:
+        return Cell(text=FAILED[RunStatus(str(failed["status"]))], note=note)
+    known = [amount for amount in amounts if amount is not None]
+    if len(known) < len(amounts):
+        return Cell(text=UNKNOWN, note=note)
+    mean = mean_of(known)
+    half_width = "" if mean.half_width is None else number(mean.half_width / scale, digits=INTERVAL_DIGITS)
+    return Cell(text=number(mean.value / scale), half_width=half_width, value=mean.value, note=note)
+
+
+def _repeated(cells: Iterable[Iterable[Sequence[Row]]]) -> list[str]:
+    """What ± means, where it stands."""
+    counts = [sum(run["status"] not in FAILED for run in cell) for row in cells for cell in row]
+    many = [count for count in counts if count > 1]
+    return [f"±: {INTERVAL} of the mean over seeds, {how_many(many)}"] if many else []
 
 
 def _amount(value: Value) -> float | None:

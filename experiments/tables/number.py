@@ -7,19 +7,22 @@ from statistics import median
 from edgesim.units import show, si
 
 _DIGITS = 3
+INTERVAL_DIGITS = 2  # of what stands behind ±
 
 
-def number(value: float) -> str:
-    """Three digits or, before the point, all; powers of ten only where zeros would have to be counted.
+def number(value: float, *, digits: int = _DIGITS) -> str:
+    """So many digits or, before the point, all; powers of ten only where zeros would have to be counted.
 
     >>> number(0.12345), number(9.996), number(12345.6), number(1.5e-7), number(0)
     ('0.123', '10.0', '12346', '1.50e-7', '0')
+    >>> number(0.12345, digits=2), number(345.6, digits=2)
+    ('0.12', '346')
     """
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    mantissa, power = f"{value:.{_DIGITS - 1}e}".split("e")
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
     if -4 <= int(power) <= 5:
-        return f"{value:.{max(0, _DIGITS - 1 - int(power))}f}"
+        return f"{value:.{max(0, digits - 1 - int(power))}f}"
     return f"{mantissa}e{int(power)}"
 
 

@@ -21,6 +21,7 @@ def methods_markdown(table: MethodsTable) -> str:
 
 def _markdown_cell(cell: Cell) -> str:
     text = f"**{cell.text}**" if cell.best else cell.text
+    text += f" ± {cell.half_width}" if cell.half_width else ""
     return text if cell.note is None else f"{text}<sup>{cell.note}</sup>"
 
 
@@ -42,6 +43,7 @@ def methods_latex(table: MethodsTable) -> str:
 def _latex_cell(cell: Cell) -> str:
     text = latex_number(cell.text) if cell.value is not None else latex_escape(cell.text)
     text = bold(text) if cell.best else text
+    text += rf" $\pm$ {latex_number(cell.half_width)}" if cell.half_width else ""
     return text if cell.note is None else rf"{text}\textsuperscript{{{cell.note}}}"
 
 
