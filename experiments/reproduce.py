@@ -18,7 +18,8 @@ from rich.console import Console
 from experiments.analysis.differences import differences, read_table
 from experiments.collect import collect, to_csv
 from experiments.compare import differences_table
-from experiments.configuration.command_line import ROOT, USERS, composed, sentence
+from experiments.configuration.command_line import USERS, composed, sentence
+from experiments.configuration.places import KEPT
 from experiments.configuration.provenance import command, made, record, refuse_a_dirty_tree
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.studies import studies, table_path
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("studies", nargs="*", help="names (default: all)")
-    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of the kept tables")
+    parser.add_argument("--results", type=Path, default=KEPT, help="folder of the kept tables")
     parser.add_argument("--keep", action="store_true", help="keep the new numbers")
     asked = parser.parse_args(arguments)
     known = {study.name: study.experiment for study in studies()}

@@ -21,8 +21,9 @@ from edgesim.strategies import Strategy
 from edgesim.units import mbit_per_s as show_mbit_per_s
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
-from experiments.configuration.command_line import CONF, composed
+from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
+from experiments.configuration.places import CONF
 from experiments.configuration.planners import ConfiguredPlanner, Plans, build_planner, declared_planners
 from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
 from experiments.validate import make_plan, plans_of, strategy_named

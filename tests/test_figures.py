@@ -27,7 +27,7 @@ from table_builders import made
 
 from experiments.analysis.drawn import described
 from experiments.analysis.tidy import RunStatus, read_table
-from experiments.configuration.command_line import ROOT
+from experiments.configuration.places import CODE
 from experiments.configuration.provenance import MADE, Tree, recorded
 from experiments.configuration.studies import studies
 from experiments.figures.__main__ import main
@@ -44,7 +44,7 @@ from experiments.figures.time_energy import pareto
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 _TOUCH_PX = 1.0  # so much may texts overlap: their boxes hold some air
-KEPT = Folders(results=ROOT / "results")
+KEPT = Folders(results=CODE / "results")
 ALL_KEPT = list(requests(KEPT))
 
 
@@ -420,7 +420,7 @@ def test_a_kept_table_says_which_command_made_it_from_which_commit_and_that_the_
 
 def test_the_commits_that_made_kept_tables_are_in_the_history() -> None:
     def git(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        return subprocess.run(["git", *words], cwd=CODE, capture_output=True, text=True, check=False)
 
     if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
         pytest.skip("no repository, or one without its history")
@@ -651,7 +651,7 @@ def test_a_bar_tells_its_tile_or_its_block_where_there_is_room() -> None:
 
 
 def test_published_curves_stand_hollow_beside_what_is_simulated_for_them() -> None:
-    table = curves(ROOT / "results" / "published" / "costs.csv")
+    table = curves(CODE / "results" / "published" / "costs.csv")
     rates = [125, 250, 500, 750, 1000]
     assert {(row.method, row.player) for row in table.itertuples()} == {
         (method, player) for method in ("tensor", "sequence") for player in ("simulated", "published")

@@ -9,7 +9,7 @@ from pandas import DataFrame
 from table_builders import made
 
 from experiments.analysis.tidy import records
-from experiments.configuration.command_line import ROOT
+from experiments.configuration.places import CODE
 from experiments.galaxy import MEASURED, SIMULATED, Row, main, summary
 
 
@@ -91,17 +91,17 @@ def test_a_missing_study_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_the_kept_summary_is_what_the_command_writes(tmp_path: Path) -> None:
     for study in (SIMULATED, *MEASURED):
-        if (table := ROOT / "results" / study / "table.csv").exists():
+        if (table := CODE / "results" / study / "table.csv").exists():
             (tmp_path / study).mkdir()
             (tmp_path / study / "table.csv").write_text(table.read_text())
     assert main(["--results", str(tmp_path)]) == 0
-    kept = ROOT / "results" / "galaxy" / "summary.json"
+    kept = CODE / "results" / "galaxy" / "summary.json"
     assert (tmp_path / "galaxy" / "summary.json").read_text() == kept.read_text()
 
 
 def kept_gains(name: str, model: str) -> dict[str, float | None]:
     """By the environment's letter."""
-    kept = json.loads((ROOT / "results" / "galaxy" / "summary.json").read_text())[name]["simulated"]
+    kept = json.loads((CODE / "results" / "galaxy" / "summary.json").read_text())[name]["simulated"]
     return {
         where.partition(",")[0].removeprefix("galaxy-"): by_model[model]
         for where, by_model in kept.items()

@@ -13,8 +13,9 @@ from own_modules import CNN, TRANSFORMER, written
 
 from edgesim.model import Model
 from edgesim.workload import Workload
-from experiments.configuration.command_line import ROOT, composed
+from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
+from experiments.configuration.places import CODE
 from experiments.configuration.setup import nominal_cluster, prepare
 from experiments.execution.testbed_jobs import make_job
 from real_runtime.data import DataSpec, Source, refuse_other_data
@@ -47,7 +48,7 @@ def traced(folder: Path, text: str, *words: str) -> str:
     """Writes a user's file, its table by the command, and a configuration; returns the folder of configurations."""
     file, table = written(folder, text), folder / "own.json"
     command = [sys.executable, "-m", "real_runtime.tracing.trace_model", f"{file}:make", *words, "--output", str(table)]
-    done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(CODE)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (folder / "conf" / "model").mkdir(parents=True)
     (folder / "conf" / "model" / "own.yaml").write_text(f"_target_: edgesim.model.from_table\ntable: {table}\n")
@@ -120,15 +121,15 @@ def test_an_own_module_is_played_by_both_players_and_learns_what_one_device_woul
 @pytest.mark.xdist_group("testbed")
 @pytest.mark.timeout(300)
 def test_the_commands_take_an_own_module_and_write_nothing_outside_the_users_folder(tmp_path: Path) -> None:
-    before = files_of(ROOT)
+    before = files_of(CODE)
     conf = traced(tmp_path, CNN, "--resolution", "16")
     words = ["--config-dir", conf, "model=own", *IMAGES, *FAST, "execute=true", "iterations=1", f"results={tmp_path}"]
     command = [sys.executable, "-m", "experiments.run", *words]
-    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(CODE)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     assert {"simulated.jsonl", "measured.jsonl"} <= {path.name for path in run.iterdir()}
-    assert files_of(ROOT) == before
+    assert files_of(CODE) == before
 
 
 def test_a_model_that_does_not_say_what_it_reads_can_be_planned_but_not_executed(tmp_path: Path) -> None:

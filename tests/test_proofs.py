@@ -14,7 +14,8 @@ from edgesim.plan import Plan
 from edgesim.proof import OPTIMAL_GAP, Objective, Proof, Status
 from experiments.analysis.predictions import prediction
 from experiments.analysis.tidy import read_table
-from experiments.configuration.command_line import ROOT, composed
+from experiments.configuration.command_line import composed
+from experiments.configuration.places import CODE
 from experiments.configuration.planners import Plans
 from experiments.configuration.setup import prepare
 from experiments.planner_bench.attempt import Attempt, pose, tried
@@ -22,7 +23,7 @@ from experiments.planner_bench.cases import Case
 from experiments.planner_bench.competitors import Competitor, competitors
 from experiments.planner_bench.rows import table
 
-RESULTS = ROOT / "results"
+RESULTS = CODE / "results"
 TABLES = [path for path in sorted(RESULTS.rglob("*.csv")) if "sweeps" not in path.parts]
 PLANS = sorted(RESULTS.glob("*/plan.json"))
 TINY = ("model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4")

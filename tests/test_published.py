@@ -6,7 +6,7 @@ from io import StringIO
 import pandas as pd
 import pytest
 
-from experiments.configuration.command_line import ROOT
+from experiments.configuration.places import CODE
 from experiments.published.__main__ import all_claims, claims_frame, errors_frame, groupings_frame, main, to_csv
 from experiments.published.claims import PUBLISHED, Claim, model, published
 from experiments.published.constants import Constant, ConstantOrigin, Role, Row, role_of
@@ -146,7 +146,7 @@ def test_the_kept_table_is_what_the_command_writes(
 def test_published_numbers_name_their_source_and_unit() -> None:
     table = published()
     assert (table[["source", "item", "metric", "unit"]] != "").all().all()
-    assert PUBLISHED.is_relative_to(ROOT / "results")
+    assert PUBLISHED.is_relative_to(CODE / "results")
 
 
 def test_an_unknown_item_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from experiments.analysis.tidy import read_table
 from experiments.configuration import provenance, result_folders
-from experiments.configuration.command_line import ROOT
+from experiments.configuration.places import CODE
 from experiments.configuration.provenance import Tree, made, record, recorded
 from experiments.configuration.studies import table_path
 from experiments.reproduce import main
 
-KEPT = table_path(ROOT / "results", "scaling")
+KEPT = table_path(CODE / "results", "scaling")
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ from edgesim.simulator import simulate
 from edgesim.strategies.data import data
 from edgesim.trace import Trace
 from experiments.configuration.cache import Cache
-from experiments.configuration.command_line import ROOT, composed
+from experiments.configuration.command_line import composed
+from experiments.configuration.places import CODE
 from experiments.configuration.setup import prepare
 
 repeatable = settings(max_examples=50, deadline=None, derandomize=True, database=None)
@@ -504,7 +505,7 @@ def test_a_column_of_its_own_takes_the_place_of_the_one_for_all() -> None:
 
 
 def test_the_example_that_the_configuration_names_can_be_read() -> None:
-    assert read_recording(ROOT / "conf/scenario/example.csv").named == (2,)
+    assert read_recording(CODE / "conf/scenario/example.csv").named == (2,)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from edgesim.units import show
 from experiments import run
 from experiments.collect import collect, tidy
 from experiments.collect import main as collect_main
-from experiments.configuration.command_line import CONF, ROOT, composed
+from experiments.configuration.command_line import composed
+from experiments.configuration.places import CODE, CONF
 from experiments.configuration.studies import studies
 from experiments.execution import testbed_jobs
 from experiments.figures.__main__ import main as figures
@@ -294,7 +295,7 @@ def test_every_study_begins(
 ) -> None:
     words = [f"experiment={experiment}", f"results={tmp_path}", "sweep.shrink=true", "execute=false", "launcher=here"]
     monkeypatch.setattr(sys, "argv", ["run", "-m", *words])
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(CODE)
     with pytest.raises(SystemExit) as ended:
         run.main()
     assert ended.value.code == 0, capfd.readouterr().err
@@ -368,7 +369,7 @@ def start(tmp_path: Path, *words: str, launcher: str = "on_cores") -> "subproces
     command = [sys.executable, "-m", "experiments.run", "-m", f"results={tmp_path}", "sweep.name=s"]
     return subprocess.Popen(
         [*command, f"launcher={launcher}", *TINY, *words],
-        cwd=ROOT,
+        cwd=CODE,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -491,7 +492,7 @@ def run_as_slurm_would(script: str, task: int) -> None:
         "SLURM_LOCALID": "0",
         "SLURM_JOB_NODELIST": "here",
     }
-    subprocess.run(shlex.split(command), env=os.environ | env, cwd=ROOT, check=True, capture_output=True, timeout=100)
+    subprocess.run(shlex.split(command), env=os.environ | env, cwd=CODE, check=True, capture_output=True, timeout=100)
 
 
 @pytest.mark.slow
@@ -527,7 +528,7 @@ def test_without_slurm_the_launcher_says_what_to_use(
 def test_optuna_searches_the_demo_pipeline_and_keeps_its_best(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "experiments.run", "-m", "experiment=search_demo", f"results={tmp_path}"]
     words = [*command, "hydra.sweeper.n_trials=12"]
-    said = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True, timeout=200).stdout
+    said = subprocess.run(words, cwd=CODE, check=True, capture_output=True, text=True, timeout=200).stdout
     found = (tmp_path / "searches" / "search_demo" / "optimization_results.yaml").read_text()
     times = []
     for folder in (tmp_path / "runs").iterdir():

@@ -10,12 +10,13 @@ import pytest
 from edgesim import Grid, Scenario
 from experiments.analysis.tidy import read_table
 from experiments.collect import main as collect
-from experiments.configuration.command_line import ROOT, composed
+from experiments.configuration.command_line import composed
+from experiments.configuration.places import CODE
 from experiments.configuration.setup import prepare
 from experiments.figures.__main__ import main as figures
 from experiments.sweeps.sweep import sweep_command
 
-TEMPLATES = ROOT / "docs" / "templates"
+TEMPLATES = CODE / "docs" / "templates"
 CHOICES = ("cluster=my_cluster", "model=my_model", "workload=my_workload")
 
 
@@ -69,6 +70,6 @@ def test_a_study_of_templates_makes_a_table_and_draws_its_figure(
 
 
 def test_contributing_links_every_template() -> None:
-    linked = set(re.findall(r"\]\(docs/templates/([^)]+)\)", (ROOT / "CONTRIBUTING.md").read_text()))
+    linked = set(re.findall(r"\]\(docs/templates/([^)]+)\)", (CODE / "CONTRIBUTING.md").read_text()))
     files = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*.*") if "__pycache__" not in path.parts}
     assert files == linked

@@ -20,8 +20,9 @@ from edgesim.zoo.opt import opt
 from edgesim.zoo.parts.costs import always, pairs
 from edgesim.zoo.t5 import t5
 from edgesim.zoo.vit import vit
-from experiments.configuration.command_line import CONF, composed
+from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
+from experiments.configuration.places import CONF
 from real_runtime.models import build_layers
 
 SAMPLES, LENGTHS = 3, (32, 80)

@@ -19,11 +19,13 @@ from yaml import MarkedYAMLError, YAMLError
 import edgesim
 from edgesim.errors import EdgesimError
 from experiments.configuration.checks import check_values, read_si
-from experiments.configuration.own_code import ROOT, users_mistake
+from experiments.configuration.own_code import users_mistake
+from experiments.configuration.places import CONF
 from experiments.configuration.result_folders import refuse_unwritable
 from experiments.configuration.suggestions import suggestion
+from experiments.configuration.yaml_files.relative_paths import read_files_so
 
-CONF = ROOT / "conf"
+read_files_so()
 
 # The one place where human units of a configuration are read.
 OmegaConf.register_new_resolver("si", read_si, replace=True)

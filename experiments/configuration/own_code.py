@@ -2,10 +2,10 @@
 
 import sysconfig
 import traceback
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-_OURS = tuple(str(ROOT / package) for package in ("edgesim", "experiments", "real_runtime"))
+from experiments.configuration.places import CODE
+
+_OURS = tuple(str(CODE / package) for package in ("edgesim", "experiments", "real_runtime"))
 _OTHERS = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _LEAVES_OUT = ("<", *_OURS, *_OTHERS)
 

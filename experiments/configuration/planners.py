@@ -32,8 +32,9 @@ from omegaconf import DictConfig, OmegaConf
 from edgesim.plan import Plan
 from edgesim.planners.problem import Planner
 from edgesim.workload import Purpose
-from experiments.configuration.command_line import CONF, DECLARES
+from experiments.configuration.command_line import DECLARES
 from experiments.configuration.constructors import Config, build
+from experiments.configuration.places import CONF
 
 
 class Plans(StrEnum):

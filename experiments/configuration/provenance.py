@@ -22,6 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from experiments.configuration.places import CODE, REPOSITORY
 from experiments.configuration.result_folders import versions, write_text
 
 MADE = "made.json"
@@ -81,7 +82,15 @@ def recorded(folder: Path) -> dict[str, Any]:
 
 
 def refuse_a_dirty_tree() -> None:
-    """Raise ValueError if the code is not as committed: a table kept now would name a commit that did not make it."""
+    """Raise ValueError if the code is not as committed: a table kept now would name a commit that did not make it.
+
+    So it does without a repository, where a table could name none.
+    """
+    if REPOSITORY is None:
+        raise ValueError(
+            f"the code in {CODE} is no working tree of git, so that nobody could say which commit made the kept table "
+            "(keep it from a clone of the repository; without --keep the numbers are compared all the same)"
+        )
     if versions()["git_dirty"]:
         raise ValueError(
             "the code has changes that are not committed, so that nobody could say which commit made the kept table "

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from experiments.configuration.own_code import ROOT
+from experiments.configuration.places import REPOSITORY
 
 PACKAGES = ("edgesim", "torch", "numpy", "simpy", "hydra-core", "matplotlib")
 
@@ -54,16 +54,17 @@ def refuse_unwritable(folder: Path) -> None:
 
 
 def versions() -> dict[str, str | bool | None]:
-    """What made a result: Python, packages, machine, and the state of the repository; results are no part of that."""
+    """What made a result: Python, packages, machine, and the state of the repository; results are no part of that.
+
+    An installed copy has no repository, and says nothing of one in which the user happens to stand.
+    """
     changes = _git("status", "--porcelain", "--", ":/", ":!/results")
     return {
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": None
-        if (changes := _git("status", "--porcelain", "--", ":/", ":!/results")) is None
-        else bool(changes),
+        "git_dirty": None if changes is None else bool(changes),
     }
 
 
@@ -75,9 +76,11 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says; None outside a repository."""
+    """What git says of our repository; None without one."""
+    if REPOSITORY is None:
+        return None
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

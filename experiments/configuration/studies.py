@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.configuration.command_line import CONF
+from experiments.configuration.places import CONF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

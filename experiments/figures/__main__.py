@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.configuration.command_line import CONF, USERS, sentence
+from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.places import CONF
 from experiments.configuration.studies import studies, table_path
 from experiments.configuration.suggestions import suggestion
 from experiments.figures.catalogue import HERE, Folders, Request, requests

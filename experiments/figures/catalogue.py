@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from experiments.analysis.tidy import Value, read_table, records
-from experiments.configuration.command_line import CONF
+from experiments.configuration.places import CONF
 from experiments.configuration.studies import Study, studies, table_path
 from experiments.configuration.suggestions import suggestion
 from experiments.figures.detransformer import curves

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from experiments.configuration.command_line import CONF
+from experiments.configuration.places import CONF
 from experiments.planner_bench.attempt import Attempt, Row
 from experiments.sweeps.run_table import RowWriter, RunTable, code_hash
 

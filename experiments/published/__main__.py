@@ -24,7 +24,7 @@ from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.suggestions import suggestion
 from experiments.published import detransformer, flops, grouping, memory, times
-from experiments.published.claims import PUBLISHED, Claim
+from experiments.published.claims import Claim
 from experiments.published.grouping import Grouping, groupings
 
 COLUMNS = [
@@ -158,7 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--item", help="show one item only, such as 'Table 1'; nothing is written")
-    parser.add_argument("--out", type=Path, default=PUBLISHED.parent, help="folder of the tables")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/published"), help="folder of the tables (default: results/published)"
+    )
     options = parser.parse_args(arguments)
     try:
         claims = all_claims()

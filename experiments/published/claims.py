@@ -10,11 +10,12 @@ from pandas import DataFrame
 
 from edgesim.finetuning import cached, full, houlsby, lora, parallel_adapters
 from edgesim.model import Model
-from experiments.configuration.command_line import ROOT, composed
+from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
+from experiments.configuration.places import KEPT
 from experiments.published.constants import Constant, ConstantOrigin, Role, Row, role_of
 
-PUBLISHED = ROOT / "results" / "published" / "published.csv"
+PUBLISHED = KEPT / "published" / "published.csv"
 PAC = "PAC (arXiv 2408.10746)"
 # Of every fine-tuning row of PAC's paper: mini-batch 16, encoder length 128; decoder length 1 is in the models' files.
 SAMPLES, TOKENS = 16, 128

@@ -26,7 +26,8 @@ from omegaconf.errors import MissingMandatoryValue
 
 from experiments.configuration.cache import files_of
 from experiments.configuration.checks import check_plain
-from experiments.configuration.command_line import CONF, check_complete, composed
+from experiments.configuration.command_line import check_complete, composed
+from experiments.configuration.places import CONF
 
 Overrides = tuple[str, ...]
 # What says where and how a run is made or shown, not what it is.
