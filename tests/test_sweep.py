@@ -539,7 +539,7 @@ def test_optuna_searches_the_demo_pipeline_and_keeps_its_best(tmp_path: Path) ->
     assert best.startswith(f"best: {show(min(times), 's')} per iteration")
     said = subprocess.run(
         [sys.executable, *shlex.split(again.removeprefix("again: python"))],
-        cwd=ROOT,
+        cwd=CODE,
         check=True,
         capture_output=True,
         text=True,
