@@ -4,7 +4,13 @@
     python -m experiments.figures parallelisms     # of one study, of validation, or of a kept run
     python -m experiments.figures my_study --config-dir my_conf --figures my_figures
 
-A study's file in conf/experiment names its figures. A figure is a file with ``draw(rows, ax)``.
+or draw any sweep, by its name, its folder or its table's file, into the folder where you are:
+
+    python -m experiments.figures my_sweep                                   # a figure that suits what varied
+    python -m experiments.figures results/sweeps/my_sweep --draw throughput --draw time_energy --out plots
+
+A study's file in conf/experiment names its figures. A figure is a file with ``draw(rows, ax)``. Of runs that differ in
+their seeds alone figures show the mean and its 95 % t interval.
 """
 
 import argparse
@@ -16,8 +22,10 @@ from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.places import CONF
 from experiments.configuration.studies import studies, table_path
 from experiments.configuration.suggestions import suggestion
+from experiments.figures.any_table import requests_of
 from experiments.figures.catalogue import HERE, Folders, Request, requests
 from experiments.figures.style import save
+from experiments.tables.sources import located, source
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -25,14 +33,23 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.figures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="studies, kept runs, or validation (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="studies, kept runs, validation; sweeps, folders, files (default: all that is kept)",
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the tables (default: results)")
     parser.add_argument("--config-dir", type=Path, action="append", default=[], help="further configuration files")
     parser.add_argument("--figures", type=Path, action="append", default=[], help="folder of further figures")
+    parser.add_argument(
+        "--draw", action="append", default=[], metavar="FIGURE", help="a figure by its name, again for more"
+    )
+    parser.add_argument("--out", type=Path, help="folder for figures of tables (default: where you are)")
     asked = parser.parse_args(words)
     folders = Folders(results=asked.results, conf=(*asked.config_dir, CONF), figures=(*asked.figures, HERE))
     try:
-        for request in wanted(folders, asked.names):
+        for request in wanted(folders, asked.names, draw=asked.draw, out=asked.out):
             print(save(request.make(), request.stem))
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
@@ -40,26 +57,51 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def wanted(folders: Folders, names: Sequence[str]) -> list[Request]:
-    """The figures of these names, or all. Raises ValueError if there is nothing to draw them from."""
-    if not folders.results.is_dir():
-        raise ValueError(f"no such results folder: {folders.results}")
-    found = list(requests(folders))
-    known, planned = {request.of for request in found}, {study.name: study for study in studies(folders.conf)}
+def wanted(
+    folders: Folders, names: Sequence[str], *, draw: Sequence[str] = (), out: Path | None = None
+) -> list[Request]:
+    """The figures of these names, or all that are kept; what no study draws is drawn from its table, into ``out``.
+
+    Raises ValueError if there is nothing to draw them from.
+    """
+    kept = list(requests(folders)) if folders.results.is_dir() else []
+    if not names:
+        if not folders.results.is_dir():
+            raise ValueError(f"no such results folder: {folders.results}")
+        if draw or out:
+            raise ValueError("--draw and --out need a table to draw (name a sweep, a folder or a file)")
+        if not kept:
+            raise ValueError(f"{folders.results} holds no table to draw (run a study, then collect it)")
+        return kept
+    drawn: list[Request] = []
     for name in names:
-        if name in known:
-            continue
-        if name not in planned:
-            raise ValueError(f"no results of {name!r} in {folders.results}{suggestion(name, known | planned.keys())}")
-        if not planned[name].figures:
-            raise ValueError(f"the study {name!r} names no figures of its own (study.figures)")
-        raise ValueError(
-            f"no table {table_path(folders.results, name)} (run python -m experiments.run -m "
-            f"experiment={planned[name].experiment}, then python -m experiments.collect {name})"
-        )
-    if not found:
-        raise ValueError(f"{folders.results} holds no table to draw (run a study, then collect it)")
-    return [request for request in found if not names or request.of in names]
+        mine = [request for request in kept if request.of == name]
+        if mine and not draw and out is None:
+            drawn += mine
+        elif located(name, folders.results) is not None:
+            drawn += requests_of(
+                source(name, folders.results), draw or _of_study(name, folders), folders, out or Path()
+            )
+        else:
+            raise ValueError(_unknown(name, {request.of for request in kept}, folders))
+    return drawn
+
+
+def _of_study(name: str, folders: Folders) -> tuple[str, ...]:
+    """The figures that a study names for its sweep; none of another sweep's."""
+    return next((study.figures for study in studies(folders.conf) if study.name == Path(name).name), ())
+
+
+def _unknown(name: str, known: set[str], folders: Folders) -> str:
+    """Why nothing of this name can be drawn, and the way out."""
+    planned = {study.name: study for study in studies(folders.conf)}
+    if name not in planned:
+        sweeps = {path.name for path in (folders.results / "sweeps").glob("*")}
+        return f"no results of {name!r} in {folders.results}{suggestion(name, known | planned.keys() | sweeps)}"
+    return (
+        f"no table {table_path(folders.results, name)} (run python -m experiments.run -m "
+        f"experiment={planned[name].experiment}, then python -m experiments.collect {name})"
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Rows have a column for the x axis, ``method``, ``player``, ``status``, and ``value`` with its range ``low`` to ``high``
 (missing where none is known). On the axis, a cross is a plan that does not fit in memory, a plus another failed run.
+Rows that differ in their seeds alone are drawn as their mean, with its 95 % t interval in the place of the range.
 """
 
 import re
@@ -12,9 +13,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from pandas import DataFrame
+from pandas.api.types import is_numeric_dtype
 
 from experiments.analysis.names import reader_name
-from experiments.analysis.tidy import MBIT_PER_S, RunStatus
+from experiments.analysis.repeats import INTERVAL, how_many, mean_of, seeds
+from experiments.analysis.tidy import MBIT_PER_S, RunStatus, identity, records, telling
 from experiments.figures.style import BLACK, Look, label, looks
 
 RATE = "bandwidth_bit_per_s"
@@ -23,6 +26,11 @@ RANGE = ("makespan_s", "makespan_low_s", "makespan_high_s")
 IDENTITY = ("method", "player", "status")
 
 _MARKER_PT = 4.5
+_GROUPS = 8  # of bars, at most: more numbers are an axis
+_LETTERS = 48  # of the names of groups that stand beside each other on an axis
+_NO_PLACE = frozenset(
+    {"study", "model", "cluster", "method", "player", RATE}
+)  # never what groups of bars are, but above
 _BARS = 0.84  # of the space of a group of bars
 # Of what is not simulated: the marker's face, None for the method's colour, and its edge.
 _FACES: dict[str, tuple[str | None, str | None]] = {"measured": (None, BLACK), "published": ("white", None)}
@@ -34,7 +42,7 @@ def _bars(rows: DataFrame, ax: Axes) -> None:
     width = _BARS / len(methods)
     for place, (method, look) in enumerate(methods.items()):
         mine = rows[rows["method"] == method]
-        mine = mine.assign(at=mine["group"] + (place - (len(methods) - 1) / 2) * width)
+        mine = means(mine.assign(at=mine["group"] + (place - (len(methods) - 1) / 2) * width), by="at")
         simulated = _done(mine, "simulated")
         ax.bar(
             simulated["at"],
@@ -58,6 +66,7 @@ def _bars(rows: DataFrame, ax: Axes) -> None:
                 label=label(method),
             )
         )
+        _intervals(simulated, ax)
         _others(mine, ax, look)
     _explain_simulated(rows, ax, "bars")
     ax.set_ylim(bottom=0)
@@ -70,7 +79,7 @@ def lines(rows: DataFrame, ax: Axes, *, column: str) -> None:
     """A line per method over a column of numbers."""
     for method, look in looks(rows["method"]).items():
         mine = rows[rows["method"] == method]
-        mine = mine.assign(at=mine[column]).sort_values("at", kind="stable")
+        mine = means(mine.assign(at=mine[column]).sort_values("at", kind="stable"), by="at")
         simulated = _done(mine, "simulated")
         ax.plot(
             simulated["at"],
@@ -81,8 +90,60 @@ def lines(rows: DataFrame, ax: Axes, *, column: str) -> None:
             markersize=_MARKER_PT - 1.5,
             label=label(method),
         )
+        _intervals(simulated, ax, colour=look.colour)
         _others(mine, ax, look)
     _explain_simulated(rows, ax, "lines")
+
+
+def means(rows: DataFrame, *, by: str, columns: Sequence[str] = ("value",)) -> DataFrame:
+    """Rows of a method at one place that differ in their seeds alone, as one: the mean of the ``columns``.
+
+    ``low`` and ``high`` are then the interval of the first column's mean, ``half.<column>`` is half of each column's,
+    and ``repeats`` says of how many; a run that was made with one seed keeps its own range.
+    """
+    if not seeds(rows.columns):
+        return rows.assign(repeats=1)
+    return DataFrame(
+        [
+            _mean(mine, columns)
+            for _, mine in rows.groupby([by, "method", "player", "status"], sort=False, dropna=False)
+        ],
+        columns=[*dict.fromkeys((*rows.columns, "low", "high", "repeats", *(f"half.{name}" for name in columns)))],
+    )
+
+
+def _mean(rows: DataFrame, columns: Sequence[str]) -> dict[str, Any]:
+    first = rows.iloc[0].to_dict() | {"repeats": len(rows)}
+    if len(rows) == 1 or rows[list(columns)].isna().any(axis=None):
+        return first
+    each = {name: mean_of(list(rows[name])) for name in columns}
+    value, half_width = each[columns[0]].value, each[columns[0]].half_width or 0.0
+    return (
+        first
+        | {name: mean.value for name, mean in each.items()}
+        | {f"half.{name}": mean.half_width for name, mean in each.items()}
+        | {"low": value - half_width, "high": value + half_width}
+    )
+
+
+def _intervals(simulated: DataFrame, ax: Axes, *, colour: str = BLACK) -> None:
+    """Of simulated numbers, which have a range only where several seeds were drawn."""
+    mine = simulated[simulated["low"].notna()]
+    if len(mine):
+        _reach(mine, ax, color=colour, linestyle="none")
+    explain_repeats(simulated, ax)
+
+
+def explain_repeats(rows: DataFrame, ax: Axes) -> None:
+    """An entry of the legend in words: what a mean is of."""
+    if len(many := rows.loc[rows["repeats"] > 1, "repeats"]):
+        ax.plot([], [], linestyle="none", label=f"mean, {INTERVAL}, {how_many(map(int, many))} seeds")
+
+
+def _reach(rows: DataFrame, ax: Axes, **look: Any) -> None:
+    """Marks at ``value``, and bars from ``low`` to ``high`` where these are known."""
+    reach = [(rows["value"] - rows["low"]).fillna(0), (rows["high"] - rows["value"]).fillna(0)]
+    ax.errorbar(rows["at"], rows["value"], yerr=reach, elinewidth=0.8, capsize=1.5, zorder=3, **look)
 
 
 def _done(rows: DataFrame, player: str) -> DataFrame:
@@ -95,20 +156,16 @@ def _others(rows: DataFrame, ax: Axes, look: Look) -> None:
         mine = _done(rows, player)
         if mine.empty:
             continue
-        reach = [(mine["value"] - mine["low"]).fillna(0), (mine["high"] - mine["value"]).fillna(0)]
-        ax.errorbar(
-            mine["at"],
-            mine["value"],
-            yerr=reach,
+        _reach(
+            mine,
+            ax,
             fmt=look.marker,
             markersize=_MARKER_PT,
             color=edge or look.colour,
             markerfacecolor=face or look.colour,
             markeredgewidth=0.9,
-            elinewidth=0.8,
-            capsize=1.5,
-            zorder=3,
         )
+        explain_repeats(mine, ax)
         _explain(ax, player, marker="o", markerfacecolor="white" if face else BLACK, color=edge or BLACK)
     for marker, text, ended in (
         ("+", "failed", RunStatus.FAILED),
@@ -151,23 +208,37 @@ def ranged(rows: DataFrame, column: str) -> DataFrame:
 
 
 def category(rows: DataFrame) -> str:
-    """What groups of bars are: bandwidths, or clusters where these vary and bandwidth does not."""
+    """What groups of bars are: bandwidths, or clusters where these vary and bandwidth does not.
+
+    Where neither varies, what else tells runs of a method apart: of several such columns that with the most values.
+    """
     for column in (RATE, "cluster"):
         if rows[column].nunique(dropna=False) > 1:
             return column
-    return RATE
+    among = [name for name in identity(rows) if name not in (*_NO_PLACE, *seeds(rows.columns))]
+    same = ("model", "method", "player")
+    apart = telling(records(rows), among, same=lambda row: tuple(row[name] for name in same))
+    return max(apart, key=lambda name: rows[name].nunique(dropna=False), default=RATE)
 
 
 def bars_of(rows: DataFrame, ax: Axes, *, column: str) -> None:
-    """Bars of a column that follows the time of an iteration, with their axis."""
+    """Bars of a column that follows the time of an iteration, with their axis; lines over many numbers."""
     by = category(rows)
+    if rows[by].nunique() > _GROUPS and is_numeric_dtype(rows[by]):
+        rows = rows.assign(**{by: rows[by] / MBIT_PER_S}) if by == RATE else rows
+        lines(ranged(rows, column), ax, column=by)
+        ax.set_ylim(bottom=0)
+        ax.set_xlabel(BANDWIDTH if by == RATE else _words(by))
+        return
     groups = sorted(rows[by].unique(), key=lambda value: (pd.isna(value), value))
     # A missing value is not equal to itself; its place in the list is what counts.
     places = {None if pd.isna(value) else value: place for place, value in enumerate(groups)}
     at = [places[None if pd.isna(value) else value] for value in rows[by]]
     _bars(ranged(rows, column).assign(group=at), ax)
     shared = "" if by == RATE else _shared_start([_named(by, value) for value in groups])
-    ax.set_xticks(range(len(groups)), [_named(by, value).removeprefix(shared) for value in groups])
+    texts = [_named(by, value).removeprefix(shared) for value in groups]
+    rotation = 90 if sum(map(len, texts)) > _LETTERS else 0
+    ax.set_xticks(range(len(groups)), texts, rotation=rotation)
     ax.set_xlim(-0.5, len(groups) - 0.5)
     ax.set_xlabel(BANDWIDTH if by == RATE else _of_places(by, shared))
 
@@ -176,7 +247,12 @@ def _of_places(column: str, shared: str) -> str:
     """What the axis is called: ``environment``, or ``cluster pool-…`` where names start alike, or the column."""
     if shared.endswith(" "):
         return shared.strip()
-    return f"{column} {shared}…" if shared else column
+    return f"{_words(column)} {shared}…" if shared else _words(column)
+
+
+def _words(column: str) -> str:
+    """``micro batch samples`` of ``workload.micro_batch_samples``."""
+    return column.rpartition(".")[2].replace("_", " ")
 
 
 def _shared_start(names: Sequence[str]) -> str:
@@ -194,4 +270,6 @@ def _shared_start(names: Sequence[str]) -> str:
 def _named(column: str, value: Any) -> str:
     if pd.isna(value):
         return "–"
-    return f"{value / MBIT_PER_S:g}" if column == RATE else reader_name(str(value), column)
+    if isinstance(value, int | float):
+        return f"{value / MBIT_PER_S if column == RATE else value:g}"
+    return reader_name(str(value), column) if column in ("cluster", "planner") else str(value)

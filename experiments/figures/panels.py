@@ -1,6 +1,7 @@
 """How does a table become a figure? A panel per model and cluster, drawn by a figure's ``draw``, under one legend.
 
 What else tells runs of one method apart (a batch, a planner) makes further panels: nothing is averaged in silence.
+Seeds make none: figures draw the mean of runs that differ in nothing else, and say so.
 """
 
 import math
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from experiments.analysis.names import reader_name
+from experiments.analysis.repeats import seeds
 from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
 from experiments.configuration.suggestions import suggestion
 from experiments.figures.style import ONE_COLUMN_IN, ORDER, RC, TWO_COLUMNS_IN
@@ -76,7 +78,7 @@ def figure_of(drawing: Drawing, table: DataFrame, *, source: str = "the table") 
 def panels(table: DataFrame, *, shown: Sequence[str] = ()) -> Panels:
     """The table by model, cluster and whatever else tells two runs of a method apart, but not by what is ``shown``."""
     rows = records(table)
-    columns = [name for name in identity(table) if name not in _WITHIN and name not in shown]
+    columns = [name for name in identity(table) if name not in (*_WITHIN, *shown, *seeds(table.columns))]
     same = ("model", "cluster", "method", "player", *shown)
     apart = telling(rows, columns, same=lambda row: tuple(row.get(name) for name in same))
     split = [name for name in columns if name in ("model", "cluster") or name in apart]

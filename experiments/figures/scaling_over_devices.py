@@ -22,7 +22,7 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     """A line per method, and in grey what the best of the smallest cluster would reach in proportion."""
     done = rows[rows["status"] == "done"]
     fewest, most = done["devices"].min(), done["devices"].max()
-    best = done[done["devices"] == fewest]["samples_per_s"].max()
+    best = done[done["devices"] == fewest].groupby(["method", "player"])["samples_per_s"].mean().max()
     counts = np.linspace(fewest, most, 50)  # the line is a curve on a logarithmic axis
     ax.plot(counts, best * counts / fewest, color=GREY, linewidth=0.7, linestyle=":", label="in proportion")
     lines(ranged(rows, "samples_per_s"), ax, column="devices")

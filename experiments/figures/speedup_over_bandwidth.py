@@ -7,6 +7,7 @@ numbers are over measured ones, simulated over simulated.
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
+from experiments.analysis.repeats import seeds
 from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.marks import BANDWIDTH, IDENTITY, RANGE, RATE, lines, ranged
 from experiments.figures.style import GREY, label, log_axis, looks, readable_scale
@@ -36,8 +37,8 @@ def draw(rows: DataFrame, ax: Axes) -> None:
 
 
 def over(rows: DataFrame, first: str) -> DataFrame:
-    """``value`` over that of the first method at the same bandwidth, by the same player; ranges at their widest."""
-    key, columns = [RATE, "player"], ["value", "low", "high"]
+    """``value`` over that of the first method at the same bandwidth, by the same player and seed; widest ranges."""
+    key, columns = [RATE, "player", *seeds(rows.columns)], ["value", "low", "high"]
     base = rows[(rows["method"] == first) & (rows["status"] == "done")].set_index(key)[columns]
     # Of two measured ranges the quotient's; a row is divided by its own where it is the first method's.
     joined = rows.join(base.add_suffix("_first"), on=key)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from experiments.analysis.tidy import MBIT_PER_S
-from experiments.figures.marks import IDENTITY, RATE
+from experiments.figures.marks import IDENTITY, RATE, explain_repeats, means
 from experiments.figures.style import BLACK, SMALL_PT, label, log_axis, looks
 
 NEEDS = ("cluster", "model", RATE, *IDENTITY, "makespan_s", "energy_j")
@@ -29,7 +29,8 @@ def axis(table: DataFrame) -> tuple[str, ...]:
 
 def draw(rows: DataFrame, ax: Axes) -> None:
     """A point per run, and a step line per bandwidth through those of the front; far slower runs are counted."""
-    done = _near(rows[rows["status"] == "done"], ax)
+    done = means(rows[rows["status"] == "done"], by=RATE, columns=("makespan_s", "energy_j"))
+    done = _near(done, ax)
     rates = sorted(done[RATE].dropna().unique())
     on_front = set()
     ax.set(xscale="log", yscale="log")
@@ -59,6 +60,12 @@ def draw(rows: DataFrame, ax: Axes) -> None:
         ax.plot(
             [], [], marker=look.marker, markersize=_SIZE_PT, linestyle="none", color=look.colour, label=label(method)
         )
+    several = done[done["repeats"] > 1]
+    if len(several):
+        reach = {"xerr": several["half.makespan_s"], "yerr": several["half.energy_j"]}
+        at = several["makespan_s"], several["energy_j"]
+        ax.errorbar(*at, **reach, linestyle="none", color=BLACK, elinewidth=0.6, zorder=1)
+    explain_repeats(done, ax)
     for player, face, text in (("measured", BLACK, "from measured times"), ("published", "white", "published")):
         if (done["player"] == player).any():
             ax.plot([], [], "o", markersize=_SIZE_PT, color=BLACK, markerfacecolor=face, label=text)
