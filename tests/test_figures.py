@@ -23,7 +23,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from pandas import DataFrame
-from table_builders import made
+from table_builders import made, seeded
 
 from experiments.analysis.drawn import described
 from experiments.analysis.tidy import RunStatus, read_table
@@ -31,6 +31,7 @@ from experiments.configuration.places import CODE
 from experiments.configuration.provenance import MADE, Tree, recorded
 from experiments.configuration.studies import studies
 from experiments.figures.__main__ import main
+from experiments.figures.any_table import default_figure
 from experiments.figures.catalogue import Folders, Request, figure_names, load_figure, requests
 from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure
@@ -296,6 +297,90 @@ def test_bins_keep_the_energy_and_the_peak_of_what_they_sum_up(steps: list[tuple
     assert (mean * np.diff(edges_s)).sum() == pytest.approx((amount * lasting_s).sum())
     assert most.max() == amount.max()
     assert (mean <= most + 1e-9).all()
+
+
+# --- any table ---
+
+
+def test_repeated_seeds_are_drawn_as_their_mean_with_its_interval_and_said_so() -> None:
+    rows = DataFrame([*seeded(1.0, 2.0, 3.0), *seeded(4.0, method="pipeline")])
+    figure = figure_of(load_figure("iteration_time"), rows)
+    assert layout_mistakes(figure) == []
+    (ax,) = figure.axes
+    assert heights(ax) == [2.0, 4.0]
+    (interval,) = (container for container in ax.containers if hasattr(container, "has_yerr"))
+    (low, high) = interval.lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3)
+    assert "mean, 95 % t interval, n = 3" in ax.get_legend_handles_labels()[1]
+
+
+def test_a_single_seed_is_drawn_without_an_interval() -> None:
+    ax = drawn("iteration_time", *seeded(2.0), *seeded(3.0, method="pipeline"))
+    assert heights(ax) == [2.0, 3.0]
+    assert not [container for container in ax.containers if hasattr(container, "has_yerr")]
+    assert not [text for text in ax.get_legend_handles_labels()[1] if "interval" in text]
+
+
+@pytest.mark.parametrize("name", ["throughput", "speedup_over_bandwidth", "scaling_over_devices", "time_energy"])
+def test_every_figure_of_a_study_draws_repeated_seeds_in_one_panel_without_a_mistake_in_its_layout(name: str) -> None:
+    rows = [
+        row
+        for method in ("data", "pipeline")
+        for rate in (2e7, 1e8)
+        for row in seeded(1.0, 1.1, 1.3, method=method, bandwidth_bit_per_s=rate if "devices" not in name else 1e8)
+        if rate == 2e7 or "devices" not in name
+    ]
+    figure = figure_of(load_figure(name), DataFrame(rows))
+    assert len(figure.axes) == 1
+    assert layout_mistakes(figure) == []
+    assert "mean, 95 % t interval, n = 3" in figure.axes[0].get_legend_handles_labels()[1]
+
+
+def test_a_speed_up_is_reckoned_seed_by_seed() -> None:
+    rows = DataFrame([*seeded(1.0, 2.0), *seeded(2.0, 8.0, method="pipeline")])
+    found = over(ranged(rows, "samples_per_s"), "data")
+    assert list(found["value"]) == [1.0, 1.0, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("rows", "value", "figure", "label"),
+    [
+        ([{}, {"bandwidth_bit_per_s": 2e7}], "makespan_s", "iteration_time", "bandwidth (Mbit/s)"),
+        ([{}, {"cluster": "nanos"}], "latency_s", "latency", "cluster"),
+        ([{"w.micro_batch": 4}, {"w.micro_batch": 16}], "makespan_s", "iteration_time", "micro batch"),
+        ([{"w.depth": f"a{i}"} for i in range(3)], "makespan_s", "iteration_time", "depth"),
+        ([{"devices": count} for count in (2, 3, 4)], "makespan_s", "scaling_over_devices", "devices"),
+    ],
+)
+def test_the_default_figure_suits_what_varied(
+    rows: list[dict[str, object]], value: str, figure: str, label: str
+) -> None:
+    assert default_figure(table(*rows), value) == figure
+    (ax,) = figure_of(load_figure(figure), table(*rows)).axes
+    assert ax.get_xlabel() == label
+
+
+def test_many_numbers_are_an_axis_and_no_groups_of_bars() -> None:
+    rows = [{"bandwidth_bit_per_s": 1e7 * step, "makespan_s": 1.0 / step} for step in range(1, 10)]
+    ax = drawn("iteration_time", *rows)
+    assert heights(ax) == []
+    assert ax.lines[0].get_xdata()[0] == 10
+    assert ax.get_xlabel() == "bandwidth (Mbit/s)"
+
+
+@pytest.mark.parametrize("word", ["mine", "results/mine", "results/mine/table.csv"])
+def test_a_table_without_a_study_is_drawn_where_the_user_is_or_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "mine").mkdir(parents=True)
+    FIVE.to_csv("results/mine/table.csv", index=False)
+    assert main([word]) == 0
+    assert capsys.readouterr().out == "mine_iteration_time.pdf\n"
+    assert Path("mine_iteration_time.png").exists()
+    assert main([word, "--draw", "throughput", "--draw", "latency", "--out", "plots"]) == 0
+    assert {path.name for path in Path("plots").glob("*.png")} == {"mine_throughput.png", "mine_latency.png"}
+    assert not list(Path("results").rglob("*.png"))
 
 
 # --- the command ---
@@ -583,6 +668,8 @@ def test_the_parity_of_the_rehearsed_runs_says_what_their_summary_says() -> None
         (["--results", "empty"], "empty holds no table to draw"),
         (["broken"], "broken/table.csv has no column 'samples_per_s' .did you mean 'samples_s'"),
         (["lonely"], "drawn with results/absent/table.csv, which is not there"),
+        (["broken", "--draw", "throghput"], "unknown figure 'throghput' .did you mean 'throughput'"),
+        (["--draw", "throughput"], "--draw and --out need a table to draw"),
         (["misspelt"], "unknown figure 'throughputs' .did you mean 'throughput'"),
     ],
 )

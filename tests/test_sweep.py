@@ -217,6 +217,9 @@ def test_a_sweep_ends_with_its_best_runs_the_file_of_its_table_and_the_commands_
     assert (more[0], plot[0]) == ("experiments.tables", "experiments.figures")
     tables(more[1:])
     assert capfd.readouterr().out.startswith("the best 5 of 5, by simulated time per iteration")
+    monkeypatch.chdir(tmp_path)
+    assert figures(plot[1:]) == 0
+    assert (tmp_path / "s_iteration_time.png").exists()
 
 
 def test_training_is_judged_by_its_iterations_and_requests_by_their_latency(

@@ -137,7 +137,7 @@ def _intervals(simulated: DataFrame, ax: Axes, *, colour: str = BLACK) -> None:
 def explain_repeats(rows: DataFrame, ax: Axes) -> None:
     """An entry of the legend in words: what a mean is of."""
     if len(many := rows.loc[rows["repeats"] > 1, "repeats"]):
-        ax.plot([], [], linestyle="none", label=f"mean, {INTERVAL}, {how_many(map(int, many))} seeds")
+        ax.plot([], [], linestyle="none", label=f"mean, {INTERVAL}, {how_many(map(int, many))}")
 
 
 def _reach(rows: DataFrame, ax: Axes, **look: Any) -> None:
