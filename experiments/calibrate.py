@@ -20,6 +20,7 @@ from rich.progress import Progress
 from edgesim.cluster import Cluster, Network, Origin
 from edgesim.profile import Point, Profile, leave_one_out_error
 from edgesim.units import mbit_per_s
+from experiments.commands import as_typed
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
@@ -45,7 +46,7 @@ def calibrate_command(cfg: DictConfig) -> None:
         profile.save(paths[0])
         print(profile)
         use = f"profile=measured profile.path={paths[0]} {use}"
-    print(f"Use it: python -m experiments.run {use}")
+    print(as_typed(f"Use it: python -m experiments.run {use}"))
 
 
 def calibrate(testbed: Testbed, setup: Setup, settings: DictConfig, progress: Progress) -> tuple[Profile, Network]:
@@ -104,5 +105,10 @@ def testbed_name(testbed: Testbed, cluster: Cluster) -> str:
     return f"{testbed.name}_{mbit_per_s(cluster.network.slowest_bytes_per_s):g}mbit"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the command line says."""
     run_command(calibrate_command, about=__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,6 @@ of ``energy_source``: ``energy_from`` says so. Its peak memory would be computed
 is: it stands in the simulated row only.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.analysis.tidy import IDENTITY, records, telling
+from experiments.commands import command_parser
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import Tree, command, made, record
 from experiments.configuration.result_folders import write_text
@@ -127,9 +127,7 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Collect one sweep; 2 for a mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.collect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("experiments.collect", __doc__)
     parser.add_argument("name", help="of the sweep or study")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder (default: results)")
     parser.add_argument("--out", type=Path, help="file to write (default: RESULTS/NAME/table.csv)")

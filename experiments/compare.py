@@ -25,6 +25,7 @@ from rich.text import Text
 
 from experiments.analysis.differences import Difference, differences, strangers
 from experiments.analysis.tidy import RESULTS, Value, read_table
+from experiments.commands import as_typed, command_parser
 from experiments.configuration.suggestions import suggestion
 from experiments.tables.runs import VALUE, VERSIONS, read_run
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first, second = read(args.a, args.b)
         parts = compare(first, second, args)
     except (ValueError, OSError) as mistake:
-        parser.error(" ".join(str(mistake).split()))
+        parser.error(as_typed(" ".join(str(mistake).split())))
     console = Console(highlight=False)
     console.print(Text(f"A: {args.a}\nB: {args.b}", overflow="fold"))
     if any(parts.values()):
@@ -57,12 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     """The command line; a mistake in it is one sentence, so the usage stands in ``--help`` only."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.compare",
-        usage=argparse.SUPPRESS,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.compare", __doc__, usage=argparse.SUPPRESS)
     parser.add_argument("a", metavar="A", type=Path, help="a run's folder, or a table")
     parser.add_argument("b", metavar="B", type=Path, help="another of the same kind")
     parser.add_argument("--top", type=int, default=20, help="lines to show of each part (default: 20)")

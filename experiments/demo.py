@@ -26,6 +26,7 @@ from edgesim.schedule import Schedule
 from edgesim.trace import Trace, save_perfetto
 from experiments.analysis.placements import in_words
 from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
+from experiments.commands import as_typed
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
@@ -71,9 +72,10 @@ def demo(cfg: DictConfig) -> None:
     write(folder, cfg, setup, contests, table)
     watts = setup.measure(contests[0].simulated).energy_source
     Console().print(comparison_table(table, watts=watts))
+    page = as_typed("python -m experiments.run --help")
     print(
         f"Look next at {folder / 'gantt.png'} (simulated above measured), drop {folder / 'trace.perfetto.json'}\n"
-        "on https://ui.perfetto.dev, and make a run of your own: python -m experiments.run --help."
+        f"on https://ui.perfetto.dev, and make a run of your own: {page}."
     )
 
 
@@ -145,5 +147,10 @@ def write(
         save(gantt_figure(panels, ranks=names), folder / "gantt")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the command line says."""
     run_command(demo, about=__doc__, experiment="demo")
+
+
+if __name__ == "__main__":
+    main()

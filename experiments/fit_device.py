@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from edgesim.calibration import Fit, fit_efficiency, held_out_error
 from edgesim.cluster import EfficiencyCurve, Origin
+from experiments.commands import as_typed
 from experiments.configuration.command_line import run_command
 from experiments.configuration.result_folders import write_text
 from experiments.configuration.setup import read_setup
@@ -38,7 +39,7 @@ def fit_device(cfg: DictConfig) -> None:
         path = folder / "device" / f"{stem(device.name)}_fitted.yaml"
         write_text(path, device_yaml(fit, f"{setup.profile.source}, {setup.profile.hash[:12]}"))
         print(f"{fit}\n  every second sample count, from a fit to the others: {held_out}\n  written: {path}")
-    print(f"Use one: python -m experiments.run --config-dir {folder} device@devices.NAME={path.stem}")
+    print(as_typed(f"Use one: python -m experiments.run --config-dir {folder} device@devices.NAME={path.stem}"))
 
 
 def stem(name: str) -> str:
@@ -74,5 +75,10 @@ def _curve_lines(curve: EfficiencyCurve, profile: str) -> list[str]:
     ]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the command line says."""
     run_command(fit_device, about=__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,6 @@ Galaxy's, by environment and model, simulated beside measured; None where either
 measured, minus 1, over all runs that both players made; tau is Kendall's, of their order.
 """
 
-import argparse
 import json
 import sys
 from collections import defaultdict
@@ -19,6 +18,7 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from experiments.analysis.tidy import RESULTS, Value, in_words, read_table, records
+from experiments.commands import command_parser
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
@@ -104,9 +104,7 @@ def read(results: Path) -> Sequence[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the summary and name it; 2 for a mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.galaxy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("experiments.galaxy", __doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the tables (default: results)")
     asked = parser.parse_args(arguments)
     try:

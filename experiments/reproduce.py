@@ -7,7 +7,6 @@ Exit code 1 if a number moved. A kept table says which commit made it (made.json
 changes outside results/. Studies that execute on a testbed are measurements: they are named and left alone.
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from experiments.analysis.differences import differences, read_table
 from experiments.collect import collect, to_csv
+from experiments.commands import as_typed, command_parser
 from experiments.compare import differences_table
 from experiments.configuration.command_line import USERS, composed, sentence
 from experiments.configuration.places import KEPT
@@ -34,13 +34,12 @@ TOLERANCE = 1e-9  # what another machine's mathematics library may differ by
 def reproduce(experiment: str, name: str, results: Path, *, keep: bool, console: Console) -> bool:
     """Whether the study's numbers are still the kept ones."""
     if composed(f"experiment={experiment}").execute:
-        console.print(
-            f"{name}: measured on a testbed, left alone (run it: python -m experiments.run -m experiment={experiment})"
-        )
+        by = as_typed(f"python -m experiments.run -m experiment={experiment}")
+        console.print(f"{name}: measured on a testbed, left alone (run it: {by})")
         return True
     kept = table_path(results, name)
     if not kept.exists() and not keep:
-        console.print(f"{name}: no kept table (make one: python -m experiments.reproduce {name} --keep)")
+        console.print(as_typed(f"{name}: no kept table (make one: python -m experiments.reproduce {name} --keep)"))
         return False
     with tempfile.TemporaryDirectory(prefix="edgesim-") as folder:
         sweep(parse([f"experiment={experiment}", f"results={folder}"]))
@@ -71,11 +70,7 @@ def _same(kept: Path, now: Path, name: str, console: Console, *, columns_may_dif
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """All studies, or those named."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.reproduce",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.reproduce", __doc__)
     parser.add_argument("studies", nargs="*", help="names (default: all)")
     parser.add_argument("--results", type=Path, default=KEPT, help="folder of the kept tables")
     parser.add_argument("--keep", action="store_true", help="keep the new numbers")

@@ -49,14 +49,8 @@ def run(cfg: DictConfig) -> float:
     """Plan, simulate, execute, write, and say what came out; the seconds per iteration are what a search minimises."""
     console = Console()
     cache = Cache()
-    setup = read_setup(cfg, cache)
-    print(f"{setup.model}\n{setup.cluster}\n{setup.profile}\nscenario: {setup.scenario}", flush=True)
-    prepared = _planned(cfg, cache, console)
+    prepared = planned(cfg, cache, console)
     setup, plan, schedule = prepared.setup, prepared.plan, prepared.schedule
-    idle = [str(rank) for rank in range(len(setup.cluster.devices)) if rank not in plan.ranks]
-    print(
-        f"plan: {plan}" + (f"\nwithout work: rank{'s' * (len(idle) > 1)} {', '.join(idle)}" if idle else ""), flush=True
-    )
     execution = None
     if cfg.execute:
         with _waiting(console, "opening the testbed, executing"):
@@ -82,10 +76,19 @@ def run(cfg: DictConfig) -> float:
     return metrics[-1].makespan_s
 
 
-def _planned(cfg: DictConfig, cache: Cache, console: Console) -> Prepared:
+def planned(cfg: DictConfig, cache: Cache, console: Console) -> Prepared:
+    """Plan, and say for what and what came out: the nouns before planning begins, which may last."""
+    setup = read_setup(cfg, cache)
+    print(f"{setup.model}\n{setup.cluster}\n{setup.profile}\nscenario: {setup.scenario}", flush=True)
     planner = str(cfg.planner._target_).rpartition(".")[2]
     with _waiting(console, f"planning with {planner}"):
-        return prepare(cfg, cache)
+        prepared = prepare(cfg, cache)
+    plan = prepared.plan
+    idle = [str(rank) for rank in range(len(setup.cluster.devices)) if rank not in plan.ranks]
+    print(
+        f"plan: {plan}" + (f"\nwithout work: rank{'s' * (len(idle) > 1)} {', '.join(idle)}" if idle else ""), flush=True
+    )
+    return prepared
 
 
 def _waiting(console: Console, what: str) -> AbstractContextManager[object]:

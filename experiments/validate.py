@@ -148,5 +148,10 @@ def merge_summary(path: Path, name: str, figures: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(dict(sorted((old | {name: figures}).items())), indent=2) + "\n")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the command line says."""
     run_command(validate, about=__doc__, experiment="validation")
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from yaml import MarkedYAMLError, YAMLError
 
 import edgesim
 from edgesim.errors import EdgesimError
+from experiments.commands import as_typed
 from experiments.configuration.checks import check_values, read_si
 from experiments.configuration.own_code import users_mistake
 from experiments.configuration.places import CONF
@@ -42,7 +43,7 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
     ``about`` heads ``--help``; ``experiment`` is what the command takes from conf/experiment unless told another.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
-        print(about)
+        print(as_typed(about or ""))
     if experiment and not any(word.lstrip("+~").startswith("experiment=") for word in sys.argv[1:]):
         sys.argv.insert(1, f"experiment={experiment}")
     sys.argv[1:1] = _implied(sys.argv[1:])
@@ -126,6 +127,10 @@ def _complete(cfg: DictConfig, folders: Iterable[str | Path]) -> DictConfig:
 
 def sentence(error: BaseException) -> str:
     """What went wrong, in one sentence that names the thing, the value and the way out."""
+    return as_typed(_sentence(error))
+
+
+def _sentence(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return f"unknown {group} {name!r}{suggestion(name, error.options or ())}"

@@ -1,5 +1,7 @@
 """Whose mistake is an error? One that comes out of a user's own planner, figure or module is told with their lines."""
 
+import os
+import sys
 import sysconfig
 import traceback
 
@@ -8,6 +10,13 @@ from experiments.configuration.places import CODE
 _OURS = tuple(str(CODE / package) for package in ("edgesim", "experiments", "real_runtime"))
 _OTHERS = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _LEAVES_OUT = ("<", *_OURS, *_OTHERS)
+
+
+def import_from_here_last() -> None:
+    """Let Python find a user's modules where they stand, after all that is installed: theirs never shadow ours."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
 
 
 def users_mistake(error: BaseException) -> str | None:

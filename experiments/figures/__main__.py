@@ -13,11 +13,11 @@ A study's file in conf/experiment names its figures. A figure is a file with ``d
 their seeds alone figures show the mean and its 95 % t interval.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.commands import command_parser
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.places import CONF
 from experiments.configuration.studies import studies, table_path
@@ -30,9 +30,7 @@ from experiments.tables.sources import located, source
 
 def main(words: Sequence[str] | None = None) -> int:
     """Draw and name what was drawn; 2 for a mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.figures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("experiments.figures", __doc__)
     parser.add_argument(
         "names",
         nargs="*",

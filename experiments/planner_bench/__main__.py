@@ -30,6 +30,7 @@ from rich.console import Console
 
 from experiments.analysis.tidy import read_table
 from experiments.collect import to_csv
+from experiments.commands import as_typed, command_parser
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import MADE, command, made, record
 from experiments.configuration.result_folders import refuse_unwritable, whole_folder
@@ -82,16 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     for part in report.screen(standings(whole)):
         console.print(part)
-    console.print(f"{len(found)} attempts; all in {path.parent} (figures: python -m experiments.figures {NAME})")
+    figures = as_typed(f"python -m experiments.figures {NAME}")
+    console.print(f"{len(found)} attempts; all in {path.parent} (figures: {figures})")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.planner_bench",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.planner_bench", __doc__)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="planners, environments, models")
     selections = parser.add_mutually_exclusive_group()
     selections.add_argument("--kept", action="store_true", help="the cases and planners of the table that is kept")

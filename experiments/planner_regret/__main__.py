@@ -26,6 +26,7 @@ from edgesim.strategies import Strategy
 from experiments.analysis.tidy import read_table
 from experiments.calibrate import calibrate, progress_bar, testbed_name
 from experiments.collect import to_csv
+from experiments.commands import as_typed
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
@@ -62,7 +63,7 @@ def planner_regret(cfg: DictConfig) -> None:
         console.print(f"rates measured: {done} of {len(rates)}; about {left_s / 60:.0f} minutes left")
     console.print(standings_table(figures))
     console.print(verdict(figures))
-    console.print(f"All in {folder} (figure: python -m experiments.figures planner_bench)")
+    console.print(as_typed(f"All in {folder} (figure: python -m experiments.figures planner_bench)"))
 
 
 def measured_at(cfg: DictConfig, rate: str) -> DataFrame:
@@ -114,5 +115,10 @@ def keep(folder: Path, measured: DataFrame) -> dict[str, Any]:
     return figures
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the command line says."""
     run_command(planner_regret, about=__doc__, experiment="planner_regret")
+
+
+if __name__ == "__main__":
+    main()

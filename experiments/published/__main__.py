@@ -8,7 +8,6 @@ state came from published rows: a row is fitted if such a constant came from it,
 of the same experiment, and predicted otherwise.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from pandas import DataFrame
 from rich.console import Console
 from rich.table import Table
 
+from experiments.commands import command_parser
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import write_text
@@ -152,11 +152,7 @@ def groupings_table(planned: Sequence[Grouping]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print and keep; 2 for a mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.published",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.published", __doc__)
     parser.add_argument("--item", help="show one item only, such as 'Table 1'; nothing is written")
     parser.add_argument(
         "--out", type=Path, default=Path("results/published"), help="folder of the tables (default: results/published)"

@@ -6,6 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from edgesim.units import show
+from experiments.commands import as_typed
 from experiments.configuration.command_line import hydra_choice, hydra_folder
 from experiments.configuration.provenance import command
 from experiments.sweeps.sweep import sweep_arguments
@@ -31,7 +32,5 @@ def best_of_search(arguments: Sequence[str]) -> str | None:
     ]
     chosen = [f"{name}={value}" for name, value in found.best_params.items()]
     more = [word for folder in folders for word in ("--config-dir", folder)]
-    return (
-        f"best: {show(float(found.best_value), 's')} per iteration (all of it in {path})\n"
-        f"again: {command('experiments.run', [*more, *kept, *chosen])}"
-    )
+    again = as_typed(command("experiments.run", [*more, *kept, *chosen]))
+    return f"best: {show(float(found.best_value), 's')} per iteration (all of it in {path})\nagain: {again}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.analysis.tidy import RunStatus
+from experiments.configuration.own_code import import_from_here_last
 from experiments.sweeps.grid import Composer, Overrides, Sweep
 from experiments.sweeps.rows import Runner
 from experiments.sweeps.run_table import Row, RowWriter, RunTable
@@ -87,6 +88,7 @@ def _worker(spec: SweepSpec) -> SweepWorker:
 
 def run_batch(spec: SweepSpec, batch: Batch) -> Sequence[Outcome]:
     """All runs of a batch; the process keeps what they share for its next batch."""
+    import_from_here_last()  # other machines' workers know nothing of the path of the process that sends them work
     worker = _worker(spec)
     return [worker.run(overrides) for overrides in batch]
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.commands import command_parser
 from experiments.configuration.suggestions import suggestion
 from experiments.tables.methods import NEEDED, VALUES, methods_table, quantity_of
 from experiments.tables.paper import FORMATS
@@ -23,12 +24,7 @@ from experiments.tables.sources import Source, source
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table; a mistake ends in one sentence and exit code 2, so the usage stands in ``--help`` only."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.tables",
-        usage=argparse.SUPPRESS,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.tables", __doc__, usage=argparse.SUPPRESS)
     parser.add_argument("table", help="the name of a sweep or study, a folder, or a file (.parquet or .csv)")
     parser.add_argument("--value", help=f"one of {', '.join(VALUES)} (default: latency of requests, else makespan_s)")
     parser.add_argument("--format", default="markdown", help=f"one of {', '.join(FORMATS)} (default: markdown)")

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from experiments.commands import as_typed
 from experiments.configuration.provenance import command
 from experiments.sweeps.sweep import SweepEnd
 from experiments.tables.ranking import ranking, ranking_table
@@ -22,5 +23,5 @@ def show_answer(end: SweepEnd) -> None:
             console.print(ranking_table(best))
     folder = str(end.table.folder)
     print(f"table: {end.table.parquet}")
-    print(f"more:  {command('experiments.tables', [folder, '--best', '20'])}")
-    print(f"plot:  {command('experiments.figures', [folder])}")
+    print(as_typed(f"more:  {command('experiments.tables', [folder, '--best', '20'])}"))
+    print(as_typed(f"plot:  {command('experiments.figures', [folder])}"))

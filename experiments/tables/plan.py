@@ -33,14 +33,14 @@ class SideBySide:
     proof: Proof | None
     modes: Mapping[int, str]
     promised: Prediction
-    simulated_s: float
+    simulated_s: float | None
     measured_s: float | None
 
     @property
     def error(self) -> float | None:
         """Simulated over promised seconds, minus 1."""
         promised_s = self.promised.seconds
-        return None if not promised_s else self.simulated_s / promised_s - 1
+        return None if not promised_s or self.simulated_s is None else self.simulated_s / promised_s - 1
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: seconds per iteration with their bound, and beside them the proof of the planner's objective."""
@@ -58,7 +58,7 @@ class SideBySide:
 
 
 def side_by_side(plan: Plan, promised: Prediction, metrics: Sequence[Metrics]) -> SideBySide:
-    """From the metrics of both players."""
+    """From the metrics of both players, or of none: a plan alone."""
     seconds = {
         player: median(each.makespan_s for each in metrics if each.player == player)
         for player in {each.player for each in metrics}
@@ -68,7 +68,7 @@ def side_by_side(plan: Plan, promised: Prediction, metrics: Sequence[Metrics]) -
         proof=plan.proof,
         modes=plan.modes,
         promised=promised,
-        simulated_s=seconds["simulated"],
+        simulated_s=seconds.get("simulated"),
         measured_s=seconds.get("measured"),
     )
 

@@ -22,6 +22,9 @@ from real_runtime.testbeds.testbed import Choice, Hosts, Testbed, nic_rates
 # Share of the machine's cores that hosts may ask for together: the rest carries the network and the system.
 _CORES_SHARE = 0.8
 
+# A rank's process. With -P a folder called real_runtime where the user stands is not taken for ours.
+RANK = (sys.executable, "-P", "-m", "real_runtime")
+
 logger = logging.getLogger(__name__)
 
 
@@ -49,7 +52,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesim-")))
         coordinator = Coordinator(
-            [hosts.command(rank, [sys.executable, "-m", "real_runtime"]) for rank in range(ranks)],
+            [hosts.command(rank, RANK) for rank in range(ranks)],
             oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
         )
         stack.callback(coordinator.close)

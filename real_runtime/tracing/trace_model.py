@@ -35,6 +35,7 @@ _LENGTHS = (16, 32, 64)  # of sequences, where none are named
 _IMAGENET, _DIGITS = {"classes": 1000}, {"resolution": 64, "classes": 10}
 _RESNET50 = {"depths": [3, 4, 6, 3]}  # He et al., 2016, table 1
 _B1 = {"width": 1.0, "depth": 1.1, "depthwise_padding": [16]}  # google/efficientnet-b1; Tan and Le, 2019
+_MODULE = "python -m real_runtime.tracing.trace_model"
 KEPT: dict[str, tuple[str, dict[str, Any]]] = {
     "mobilenet_v2": ("mobilenet_v2", {**_DIGITS, "width": 1.0}),
     "resnet50": ("resnet", {"resolution": 224, **_IMAGENET, **_RESNET50}),
@@ -98,10 +99,10 @@ def _argument(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(called: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m real_runtime.tracing.trace_model",
-        description=__doc__,
+        prog=called,
+        description=(__doc__ or "").replace(_MODULE, called),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help=f"{', '.join(KEPT)}, or FILE.py:FUNCTION")
@@ -125,9 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    """Write one table, or end in one sentence on stderr and exit code 2."""
-    parser = _parser()
+def main(called: str = _MODULE) -> None:
+    """Write one table, or end in one sentence on stderr and exit code 2; ``called`` is what was typed."""
+    parser = _parser(called)
     arguments = parser.parse_args()
     try:
         model = _traced(arguments)

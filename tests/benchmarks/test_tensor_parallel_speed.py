@@ -25,6 +25,7 @@ from real_runtime.data import BYTE_VOCABULARY, DataSpec
 from real_runtime.job import Job
 from real_runtime.testbeds import loopback, netns
 from real_runtime.testbeds.coordinator import Coordinator
+from real_runtime.testbeds.opening import RANK
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Choice, Hosts, Testbed
 
@@ -88,7 +89,7 @@ def layers_s(trace: Trace) -> float:
 @contextmanager
 def our_ranks(hosts: Hosts, folder: Path) -> Iterator[Testbed]:
     """Ranks of the runtime that neither pace messages nor stretch computation."""
-    coordinator = Coordinator([hosts.command(rank, [sys.executable, "-m", "real_runtime"]) for rank in range(RANKS)])
+    coordinator = Coordinator([hosts.command(rank, RANK) for rank in range(RANKS)])
     with ExitStack() as stack:
         stack.callback(coordinator.close)
         common = {"do": "join", "world": RANKS, "store": str(folder / "ours"), "interface": hosts.interface}

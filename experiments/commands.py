@@ -1,0 +1,111 @@
+"""Which commands are there, and what does this user type for each? ``edgesim run``, or ``python -m experiments.run``.
+
+The same modules either way. Texts in the code name modules; whoever started ``edgesim`` reads its own words instead.
+"""
+
+import argparse
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NAME = "edgesim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One word after ``edgesim``.
+
+    Attributes:
+        name: the word.
+        module: that it stands for; it has a ``main`` that reads ``sys.argv``.
+        says: what it does, in a line.
+        takes_overrides: whether its words are overrides of the configuration, and so can be completed.
+        extra: of the installation that it needs.
+    """
+
+    name: str
+    module: str
+    says: str
+    takes_overrides: bool = False
+    extra: str = "experiments"
+
+
+RUN, SWEEP = "experiments.run", "sweep"
+COMMANDS = (
+    Command(
+        name="run", module=RUN, says="plan and simulate one run; execute=true plays it as well", takes_overrides=True
+    ),
+    Command(name=SWEEP, module=RUN, says="run every combination of choices, into one table", takes_overrides=True),
+    Command(name="plan", module="experiments.plan", says="plan only, with the plan's proof", takes_overrides=True),
+    Command(
+        name="demo",
+        module="experiments.demo",
+        says="three emulated devices: calibrate, plan, simulate, execute",
+        takes_overrides=True,
+    ),
+    Command(
+        name="calibrate",
+        module="experiments.calibrate",
+        says="time a testbed's blocks and links",
+        takes_overrides=True,
+    ),
+    Command(
+        name="validate",
+        module="experiments.validate",
+        says="compare both players over many plans",
+        takes_overrides=True,
+    ),
+    Command(
+        name="fit-device",
+        module="experiments.fit_device",
+        says="fit a device's efficiency to what was timed",
+        takes_overrides=True,
+    ),
+    Command(
+        name="trace",
+        module="real_runtime.tracing.trace_model",
+        says="count the layers of your own PyTorch module",
+        extra="runtime",
+    ),
+    Command(name="collect", module="experiments.collect", says="a sweep's runs as a tidy table"),
+    Command(name="tables", module="experiments.tables", says="a table for a paper, Markdown or LaTeX"),
+    Command(name="figures", module="experiments.figures", says="draw figures from tables"),
+    Command(name="compare", module="experiments.compare", says="what differs between two runs or tables"),
+    Command(name="bench", module="experiments.planner_bench", says="compare all planners on many problems"),
+    Command(
+        name="regret",
+        module="experiments.planner_regret",
+        says="measure whether the simulator chooses the fastest plan",
+        takes_overrides=True,
+    ),
+    Command(name="published", module="experiments.published", says="compare predictions with published numbers"),
+    Command(name="galaxy", module="experiments.galaxy", says="sum up Galaxy's studies"),
+    Command(name="reproduce", module="experiments.reproduce", says="which kept numbers moved?"),
+    Command(name="conf", module="experiments.console.conf", says="list, find and copy configuration files"),
+    Command(
+        name="env", module="real_runtime.show_env", says="describe this machine, for a bug report", extra="runtime"
+    ),
+)
+_MODULES = re.compile(
+    "python -m (" + "|".join(sorted((re.escape(each.module) for each in COMMANDS), reverse=True)) + r")(?![\w.]\w)"
+)
+
+
+def as_typed(text: str) -> str:
+    """A text that names our modules as commands, in the words of the command that was started."""
+    if Path(sys.argv[0]).name != NAME:
+        return text
+    names = {each.module: each.name for each in reversed(COMMANDS)}  # of two with one module, the first
+    return _MODULES.sub(lambda found: f"{NAME} {names[found[1]]}", text).replace(f"{NAME} run -m ", f"{NAME} {SWEEP} ")
+
+
+def command_parser(module: str, about: str | None, **more: Any) -> argparse.ArgumentParser:
+    """A parser that says what was typed, and the module's docstring as it is set."""
+    return argparse.ArgumentParser(
+        prog=as_typed(f"python -m {module}"),
+        description=as_typed(about or ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **more,
+    )

@@ -1,0 +1,1 @@
+"""What does somebody type who wants a result? ``edgesim`` and a command."""
