@@ -263,6 +263,15 @@ def test_the_best_runs_come_first_and_only_what_varied_heads_them() -> None:
     assert [line[1] for line in ranking(rows, value="samples_per_s", top=3).lines] == ["100 Mbit/s"] * 2 + ["20 Mbit/s"]
 
 
+def test_failed_runs_are_counted_with_the_most_common_reason() -> None:
+    reasons = ["out of memory", "killed", "out of memory"]
+    rows = [made(status="failed", makespan_s=None, reason=reason, depth=place) for place, reason in enumerate(reasons)]
+    best = ranking(DataFrame([made(depth=9), *rows]), value="makespan_s", top=5)
+    assert best.failures == ("3 of 4 runs failed, most often (2): out of memory",)
+    assert [line[0] for line in best.lines] == ["data parallel"]
+    assert ranking(DataFrame(rows), value="makespan_s", top=5).lines == ()
+
+
 def test_repeated_seeds_are_one_line_of_the_best() -> None:
     best = ranking(DataFrame([*seeded(1.0, 3.0), *seeded(1.9, method="pipeline")]), value="makespan_s", top=5)
     assert [line[:2] for line in best.lines] == [("pipeline", "1.90"), ("data parallel", "2.00 ± 13")]
@@ -427,7 +436,8 @@ def test_a_table_is_known_by_its_name_its_folder_or_its_file(
     ("words", "message"),
     [
         (["mien"], "no sweep, folder or table 'mien' (did you mean 'mine'"),
-        (["empty"], "empty holds no sweep and no table.csv (a table in it: none)"),
+        (["results"], "results holds no sweep and no table.csv (in it: results/mine)"),
+        (["empty"], "empty holds no sweep and no table.csv"),
         (["table.csv", "--best", "0"], "0 best runs cannot be shown (at least one)"),
         (["table.csv", "--value", "energy"], "unknown value 'energy' (did you mean 'energy_j'"),
         (["table.csv", "--format", "latx"], "unknown format 'latx' (did you mean 'latex'"),

@@ -15,16 +15,20 @@ _RESULTS = "optimization_results.yaml"  # as Optuna's sweeper writes them
 
 
 def best_of_search(arguments: Sequence[str]) -> str | None:
-    """Two lines on the search that these arguments asked for; None where they asked for none."""
+    """Two lines on the search that these arguments asked for, which has ended; None where they asked for none."""
     if not {"-m", "--multirun"} & {*arguments}:
         return None
-    _, words, folders = sweep_arguments(arguments)
+    help_wanted, words, folders = sweep_arguments(arguments)
+    if help_wanted or any(word.startswith("-") for word in words):  # Hydra showed something instead
+        return None
     parsed = OverridesParser.create().parse_overrides(words)
     plain = [word for word, override in zip(words, parsed, strict=True) if not override.is_sweep_override()]
     if hydra_choice("hydra/sweeper", *plain, folders=folders) != "optuna":
         return None
     path = hydra_folder(*plain, folders=folders) / _RESULTS
     found = OmegaConf.load(path)
+    if "best_params" not in found:
+        return f"{len(found.solutions)} solutions, none better than another in all: {path}"
     kept = [
         word
         for word, override in zip(words, parsed, strict=True)

@@ -16,12 +16,14 @@ def show_answer(end: SweepEnd) -> None:
     rows = end.rows()
     if rows.empty:
         return
-    console = Console()
+    console, any_done = Console(), False
     for value, table in runs_by_value(rows).items():
         best = ranking(table, value=value, top=_BEST)
         if best.lines:
+            any_done = True
             console.print(ranking_table(best))
     folder = str(end.table.folder)
     print(f"table: {end.table.parquet}")
     print(as_typed(f"more:  {command('experiments.tables', [folder, '--best', '20'])}"))
-    print(as_typed(f"plot:  {command('experiments.figures', [folder])}"))
+    if any_done:
+        print(as_typed(f"plot:  {command('experiments.figures', [folder])}"))

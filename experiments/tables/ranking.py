@@ -147,7 +147,7 @@ def _failures(rows: Sequence[Row]) -> tuple[str, ...]:
     if not reasons:
         return ()
     most = max(dict.fromkeys(reasons), key=reasons.count)
-    often = f", {reasons.count(most)} of them" if len(set(reasons)) > 1 else ""
+    often = f", most often ({reasons.count(most)})" if len(set(reasons)) > 1 else ""
     return (f"{len(reasons)} of {len(rows)} runs failed{often}: {most}",)
 
 

@@ -63,8 +63,9 @@ def source(word: str, results: Path = Path("results")) -> Source:
     if (path / "table.csv").is_file():
         return source(str(path / "table.csv"), results)
     if not (path / "runs.parquet").is_file() and not (path / "rows").is_dir():
-        tables = ", ".join(str(each) for each in sorted(path.glob("*")) if each.suffix in (".parquet", ".csv"))
-        raise ValueError(f"{path} holds no sweep and no table.csv (a table in it: {tables or 'none'})")
+        within = [each for each in sorted(path.glob("*")) if each.suffix in (".parquet", ".csv") or each.is_dir()]
+        listed = f" (in it: {', '.join(map(str, within))})" if within else ""
+        raise ValueError(f"{path} holds no sweep and no table.csv{listed}")
     runs = RunTable(path).rows()
     if runs.empty:
         raise ValueError(f"the sweep in {path} has no finished run yet")
