@@ -13,14 +13,14 @@ from rich.console import Console
 from experiments.analysis.predictions import prediction
 from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import run_command
-from experiments.run import planned
+from experiments.run import Screen, planned
 from experiments.tables.plan import plan_table, side_by_side
 
 
 def plan(cfg: DictConfig) -> None:
     """Plan, and say how good the plan is known to be."""
     console = Console()
-    prepared = planned(cfg, Cache(), console)
+    prepared = planned(cfg, Cache(), Screen(console))
     promised = prediction(prepared.setup.problem, prepared.plan, prepared.strategy)
     console.print(plan_table(side_by_side(prepared.plan, promised, ())))
 

@@ -18,115 +18,70 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
-from edgesim.metrics import Metrics
-from edgesim.trace import Trace, save_perfetto
-from experiments.analysis.predictions import prediction
-from experiments.analysis.series import series
 from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import run_command
-from experiments.configuration.network_file import save_network
-from experiments.configuration.result_folders import versions, whole_folder
 from experiments.configuration.setup import Prepared, prepare, read_setup
-from experiments.execution.deferred import executed
+from experiments.execution.folders import save_run
+from experiments.execution.play import Listener, play
 from experiments.sweeps.search import best_of_search
 from experiments.sweeps.sweep import hydra_sweeps, sweep_command
 from experiments.tables.answer import show_answer
 from experiments.tables.metrics import metrics_table
-from experiments.tables.plan import SideBySide, plan_table, side_by_side
+from experiments.tables.plan import plan_table
 
 _LONGEST_NAME = 120
 
 
+class Screen(Listener):
+    """Says on the screen how far the run is."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def tell(self, said: object) -> None:
+        """Print it at once."""
+        print(said, flush=True)
+
+    def waiting(self, what: str) -> AbstractContextManager[object]:
+        """A spinner, or where the output is a file a line before it begins."""
+        if self.console.is_terminal:
+            return self.console.status(what)
+        self.tell(f"{what} ...")
+        return nullcontext()
+
+
 def run(cfg: DictConfig) -> float:
     """Plan, simulate, execute, write, and say what came out; the seconds per iteration are what a search minimises."""
-    console = Console()
-    cache = Cache()
-    prepared = planned(cfg, cache, console)
-    setup, plan, schedule = prepared.setup, prepared.plan, prepared.schedule
-    execution = None
-    if cfg.execute:
-        with _waiting(console, "opening the testbed, executing"):
-            execution = executed(cfg, prepared, print)
-        if execution.rehearsed is not None:
-            setup = replace(setup, profile=execution.rehearsed)
-            print(setup.profile)
-    simulated = setup.simulate(schedule)
-    traces = (simulated, *(execution.traces if execution else ()))
-    metrics = [setup.measure(trace) for trace in traces]
-    row = side_by_side(plan, prediction(prepared.setup.problem, plan, prepared.strategy), metrics)
+    console, cache = Console(), Cache()
+    screen = Screen(console)
+    prepared = planned(cfg, cache, screen)
+    played = play(cfg, prepared, screen)
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task, cfg.config_dirs)
-    losses = execution.losses if execution else ()
-    record = RunRecord(prepared=prepared, traces=traces, metrics=metrics, promised=row, losses=losses)
-    with whole_folder(target) as folder:
-        record.write(folder, cfg)
-        save_network(folder / "network.json", setup.cluster.network)
-        last = {trace.player: trace for trace in traces}
-        series(list(last.values()), setup).to_csv(folder / "series.csv", index=False)
-    console.print(plan_table(row))
-    console.print(metrics_table(metrics))
+    save_run(played, target)
+    console.print(plan_table(played.promised))
+    console.print(metrics_table(played.metrics))
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
-    return metrics[-1].makespan_s
+    return played.metrics[-1].makespan_s
 
 
-def planned(cfg: DictConfig, cache: Cache, console: Console) -> Prepared:
+def planned(cfg: DictConfig, cache: Cache, screen: Screen) -> Prepared:
     """Plan, and say for what and what came out: the nouns before planning begins, which may last."""
     setup = read_setup(cfg, cache)
-    print(f"{setup.model}\n{setup.cluster}\n{setup.profile}\nscenario: {setup.scenario}", flush=True)
-    planner = str(cfg.planner._target_).rpartition(".")[2]
-    with _waiting(console, f"planning with {planner}"):
+    screen.tell(f"{setup.model}\n{setup.cluster}\n{setup.profile}\nscenario: {setup.scenario}")
+    with screen.waiting(f"planning with {str(cfg.planner._target_).rpartition('.')[2]}"):
         prepared = prepare(cfg, cache)
-    plan = prepared.plan
-    idle = [str(rank) for rank in range(len(setup.cluster.devices)) if rank not in plan.ranks]
-    print(
-        f"plan: {plan}" + (f"\nwithout work: rank{'s' * (len(idle) > 1)} {', '.join(idle)}" if idle else ""), flush=True
-    )
+    idle = [str(rank) for rank in range(len(setup.cluster.devices)) if rank not in prepared.plan.ranks]
+    screen.tell(f"plan: {prepared.plan}")
+    if idle:
+        screen.tell(f"without work: rank{'s' * (len(idle) > 1)} {', '.join(idle)}")
     return prepared
-
-
-def _waiting(console: Console, what: str) -> AbstractContextManager[object]:
-    """Something that may last: a spinner, or where the output is a file a line before it begins."""
-    if console.is_terminal:
-        return console.status(what)
-    print(f"{what} ...", flush=True)
-    return nullcontext()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """All that came of a run, the simulated iteration first, for its folder."""
-
-    prepared: Prepared
-    traces: Sequence[Trace]
-    metrics: Sequence[Metrics]
-    promised: SideBySide
-    losses: Sequence[float]
-
-    def write(self, folder: Path, cfg: DictConfig) -> None:
-        """The configuration, the plan, the schedule, the last trace of each player, and the figures."""
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-        (folder / "plan.json").write_text(self.prepared.plan.to_json())
-        (folder / "schedule.txt").write_text(self.prepared.schedule.to_text())
-        last = {trace.player: trace for trace in self.traces}
-        for player, trace in last.items():
-            (folder / f"{player}.jsonl").write_text(trace.to_lines())
-        save_perfetto(folder / "trace.perfetto.json", last.values())
-        figures = {
-            "seed": cfg.seed,
-            "schedule": self.prepared.schedule.hash,
-            "plan": self.promised.to_dict(),
-            "losses": list(self.losses),
-            "iterations": [each.to_dict() for each in self.metrics],
-        }
-        (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
-        (folder / "versions.json").write_text(json.dumps(versions() | {"seed": cfg.seed}, indent=2) + "\n")
 
 
 def folder_name(overrides: Sequence[str], folders: Sequence[str] = ()) -> str:

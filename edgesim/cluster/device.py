@@ -21,6 +21,8 @@ class EfficiencyCurve:
     source: str
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "work_flop", tuple(self.work_flop))
+        object.__setattr__(self, "fraction", tuple(self.fraction))
         if len(self.work_flop) != len(self.fraction) or not self.work_flop:
             raise ValueError(f"efficiency curve {self.kind}: needs one fraction per work_flop, and at least one")
         if any(a >= b for a, b in zip(self.work_flop, self.work_flop[1:], strict=False)) or self.work_flop[0] <= 0:
@@ -67,6 +69,7 @@ class Device:
     context_bytes: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "efficiency", tuple(self.efficiency))
         if not 0 <= self.context_bytes < inf:
             raise ValueError(f"device {self.name}: context_bytes must be finite and >= 0, got {self.context_bytes}")
         for value in ("flop_per_s", "installed_bytes", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s"):

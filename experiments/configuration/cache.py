@@ -54,7 +54,7 @@ def files_of(cfg: Config) -> dict[str, list[str]]:
         "model": [table if str(table).endswith(".json") else None],  # a user's own; kept ones change with the library
         "cluster": [cfg["network"]["calibrated"]],
         "profile": [cfg["profile"].get("path")],
-        "scenario": [event.get("path") for event in cfg["scenario"]["events"].values()],
+        "scenario": [event.get("path") for event in (cfg["scenario"].get("events") or {}).values()],
     }
     planner = cfg["planner"]
     paths["planner"] = [planner.get("old")]  # the plan that was running before a loss

@@ -80,20 +80,24 @@ def mixed(
 
 def _measured(path: str, model: Model, devices: set[str], workload: Workload) -> Profile:
     """The file's profile, if it has all that is wanted."""
-    profile = Profile.load(Path(path))
+    return fitting(Profile.load(Path(path)), path, model, devices, workload)
+
+
+def fitting(profile: Profile, name: str, model: Model, devices: set[str], workload: Workload) -> Profile:
+    """The profile itself. Raises ProfileError, calling it by this name, if it lacks what is wanted."""
     if profile.model != model.name:
         raise ProfileError(
-            f"{path} is a profile of {profile.model}, the model is {model.name} (calibrate it, or take another)"
+            f"{name} is a profile of {profile.model}, the model is {model.name} (calibrate it, or take another)"
         )
     known = {point.device for point in profile.points}
     if missing := devices - known:
         raise ProfileError(
-            f"{path} was measured for devices {sorted(known)}, asked for {sorted(missing)} (calibrate these, or say "
+            f"{name} was measured for devices {sorted(known)}, asked for {sorted(missing)} (calibrate these, or say "
             f"profile=mixed to estimate them)"
         )
     tokens = {point.tokens for point in profile.points}
     if not min(tokens) <= workload.tokens <= max(tokens):
         raise ProfileError(
-            f"{path} was measured for tokens {sorted(tokens)}, asked for {workload.tokens} (calibrate these)"
+            f"{name} was measured for tokens {sorted(tokens)}, asked for {workload.tokens} (calibrate these)"
         )
     return profile

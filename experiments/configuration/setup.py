@@ -99,7 +99,7 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
     workload: Workload = cache.get(texts["workload"], lambda: build(cfg["workload"]))
     refuse_misfit(model, workload)
     model = with_activation_bytes(model, workload.activation_bytes)
-    cluster: Cluster = cache.get(texts["cluster"], lambda: _cluster(cfg))
+    cluster: Cluster = cache.get(texts["cluster"], lambda: read_cluster(cfg))
     modes: Modes = cache.get(texts["modes"], lambda: _modes(cfg, cluster))
     others = {"modes": [mode for name in sorted(modes) for mode in modes[name]]} if modes else {}
     devices = text(cfg["cluster"].get("devices", texts["cluster"]))  # not the network: a profile holds computation only
@@ -143,7 +143,11 @@ def nominal_cluster(cfg: Config) -> Cluster:
     return cluster
 
 
-def _cluster(cfg: Config) -> Cluster:
+def read_cluster(cfg: Config) -> Cluster:
+    """The cluster, with its network as it was measured where the configuration names a calibration.
+
+    Raises ValueError where that was made at another line rate.
+    """
     cluster = nominal_cluster(cfg)
     calibrated = cfg["network"]["calibrated"]
     if calibrated is None:

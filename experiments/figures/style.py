@@ -18,7 +18,8 @@ from edgesim.schedule import MESSAGE, Op, Payload, Task
 from experiments.analysis.drawn import KEY, description
 from experiments.analysis.names import reader_name
 
-matplotlib.use("Agg")
+if matplotlib.get_backend(auto_select=False) is None:  # a notebook has chosen how it shows figures
+    matplotlib.use("Agg")
 
 ONE_COLUMN_IN, TWO_COLUMNS_IN = 3.33, 7.0
 SMALL_PT, TEXT_PT = 7, 8
@@ -210,8 +211,33 @@ def save(figure: Figure, stem: Path) -> Path:
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     pdf, png = (stem.with_name(f"{stem.name}.{ending}") for ending in ("pdf", "png"))
-    with plt.rc_context(RC):
-        figure.savefig(pdf, metadata={"CreationDate": None})
-        figure.savefig(png, dpi=200, metadata={"Software": None, KEY: description(figure)})
+    _write(figure, pdf)
+    _write(figure, png)
     plt.close(figure)
     return pdf
+
+
+def written(figure: Figure, path: str | Path | None) -> Figure:
+    """The figure, closed, and written where a path is given. Raises ValueError if that ends like no figure."""
+    plt.close(figure)  # a notebook shows what a cell returns, and would show an open figure twice
+    if path is not None:
+        target = Path(path)
+        if target.suffix not in _HOW:
+            raise ValueError(f"{target} does not end like a figure (say {', '.join(_HOW)})")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write(figure, target)
+    return figure
+
+
+# By its ending, what of a file would change from day to day.
+_HOW: Mapping[str, Mapping[str, None]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None},
+}
+
+
+def _write(figure: Figure, path: Path) -> None:
+    told = {KEY: description(figure)} if path.suffix == ".png" else {}
+    with plt.rc_context(RC):
+        figure.savefig(path, dpi=200, metadata={**_HOW[path.suffix], **told})

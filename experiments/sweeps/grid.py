@@ -126,7 +126,7 @@ class Composer:
         parsed = [self.parser.parse_override(word) for word in overrides]
         values = [override for override in parsed if self._sets_a_value(override)]
         # Fixed values come before choices of files here; Hydra sets values last, whatever their order.
-        base = self._base(tuple(word for word, o in zip(overrides, parsed, strict=True) if o not in values))
+        base = self.base(tuple(word for word, o in zip(overrides, parsed, strict=True) if o not in values))
         cfg = copy.deepcopy(base)
         for override in values:
             if OmegaConf.select(cfg, override.key_or_group, throw_on_missing=False) is None:
@@ -134,7 +134,8 @@ class Composer:
             OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
         return _plain(cfg)
 
-    def _base(self, overrides: Overrides) -> DictConfig:
+    def base(self, overrides: Overrides) -> DictConfig:
+        """The configuration of these overrides, not to be changed: it is composed once."""
         if overrides not in self.bases:
             self.bases[overrides] = composed(*self.sweep.fixed, *overrides, folders=self.sweep.folders)
         return self.bases[overrides]

@@ -4,12 +4,9 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
-
-from omegaconf import OmegaConf
 
 from edgesim.errors import OutOfMemoryError
 from edgesim.metrics import Metrics
@@ -21,7 +18,7 @@ from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.result_folders import versions
 from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
-from experiments.execution.deferred import executed
+from experiments.execution.play import Played, play
 from experiments.sweeps.grid import Composer, Overrides, flat, key
 from experiments.sweeps.run_table import Row
 
@@ -63,7 +60,7 @@ class Runner:
         if config is None:
             return self.failed(overrides, name, config, problem)
         try:
-            facts = self._facts(config)
+            found = facts(play(config, prepare(config, self.cache)))
         except OutOfMemoryError as error:
             return self.failed(overrides, name, config, sentence(error), RunStatus.OUT_OF_MEMORY)
         except USERS as error:
@@ -73,7 +70,7 @@ class Runner:
         wall_s = time.monotonic() - begin_s
         return (
             self._said(overrides, name, config)
-            | facts
+            | found
             | {"status": str(RunStatus.DONE), "reason": "", "wall_s": wall_s}
         )
 
@@ -96,17 +93,12 @@ class Runner:
         row: Row = {"key": name, "overrides": json.dumps(overrides), "finished": datetime.now(UTC).isoformat()}
         return row | self.made_by | dict(flat(config or {}))
 
-    def _facts(self, config: Mapping[str, Any]) -> Row:
-        prepared = prepare(config, self.cache)
-        setup, measured = prepared.setup, {}
-        if config["execute"]:
-            execution = executed(OmegaConf.create(dict(config)), prepared, lambda description: None)
-            measured = figures([setup.measure(trace) for trace in execution.traces])
-            if execution.rehearsed is not None:
-                setup = replace(setup, profile=execution.rehearsed)
-        row = which(config, setup) | made_of(prepared)
-        row |= figures([setup.measure(setup.simulate(prepared.schedule))])
-        return row | {f"measured.{name}": value for name, value in measured.items()}
+
+def facts(run: Played) -> Row:
+    """Which run it is, its plan, and what came out of it, simulated and measured."""
+    row = which(run.config, run.setup) | made_of(run.prepared) | figures(run.metrics[:1])
+    measured = figures(run.metrics[1:]) if len(run.metrics) > 1 else {}
+    return row | {f"measured.{name}": value for name, value in measured.items()}
 
 
 def which(config: Mapping[str, Any], setup: Setup) -> Row:

@@ -38,9 +38,15 @@ class TurningSource(FileConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         """The file's content, its paths as seen from where the user stands."""
         result = super().load_config(config_path)
-        folder = Path(self.path, config_path).parent
+        folder = _folder_of(Path(self.path, config_path))
         turn_paths(result.config, package_of(result.header, config_path), lambda path: from_here(folder / path))
         return result
+
+
+def _folder_of(path: Path) -> Path:
+    """Where a configuration file lies; of a link, where the file itself lies."""
+    file = path if path.suffix == ".yaml" else path.with_name(f"{path.name}.yaml")
+    return file.resolve().parent if file.is_symlink() else file.parent
 
 
 def read_files_so() -> None:

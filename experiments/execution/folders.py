@@ -1,0 +1,43 @@
+"""How is a run kept? As a folder, whole or not at all: configuration, plan, schedule, traces, series and figures."""
+
+import json
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from edgesim.trace import save_perfetto
+from experiments.analysis.series import series
+from experiments.configuration.network_file import save_network
+from experiments.configuration.result_folders import versions, whole_folder
+from experiments.execution.play import Played
+
+
+def save_run(run: Played, target: Path) -> None:
+    """Write the folder, in the place of what was there."""
+    with whole_folder(target) as folder:
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(dict(run.config))))
+        (folder / "plan.json").write_text(run.plan.to_json())
+        (folder / "schedule.txt").write_text(run.schedule.to_text())
+        for trace in run.last_traces:
+            (folder / f"{trace.player}.jsonl").write_text(trace.to_lines())
+        save_perfetto(folder / "trace.perfetto.json", run.last_traces)
+        (folder / "metrics.json").write_text(_metrics(run))
+        (folder / "versions.json").write_text(_json(versions() | {"seed": run.config["seed"]}))
+        save_network(folder / "network.json", run.cluster.network)
+        series(run.last_traces, run.setup).to_csv(folder / "series.csv", index=False)
+
+
+def _metrics(run: Played) -> str:
+    return _json(
+        {
+            "seed": run.config["seed"],
+            "schedule": run.schedule.hash,
+            "plan": run.promised.to_dict(),
+            "losses": list(run.losses),
+            "iterations": [each.to_dict() for each in run.metrics],
+        }
+    )
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=2) + "\n"

@@ -1,0 +1,135 @@
+"""What comes of a prepared run? Its traces, simulated and where asked measured, and what they mean."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from edgesim.cluster import Cluster
+from edgesim.metrics import Metrics
+from edgesim.model import Model
+from edgesim.plan import Plan
+from edgesim.profile import Profile
+from edgesim.schedule import Schedule
+from edgesim.trace import Trace
+from edgesim.workload import Workload
+from experiments.analysis.predictions import prediction
+from experiments.configuration.constructors import Config
+from experiments.configuration.setup import Prepared, Setup
+from experiments.execution.deferred import executed
+from experiments.tables.plan import SideBySide, side_by_side
+
+
+class Listener:
+    """Hears how far a run is; this one lets it go by in silence."""
+
+    def tell(self, said: object) -> None:
+        """Hear what is known now."""
+
+    def waiting(self, what: str) -> AbstractContextManager[object]:
+        """Hear what may take a while, for as long as it does."""
+        return nullcontext()
+
+
+SILENCE = Listener()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """All that came of one run.
+
+    Attributes:
+        config: the whole configuration, as plain values.
+        prepared: what was set up before anything was played.
+        setup: the nouns that were played; of an executed run whose hosts rehearsed, with the profile of the rehearsal.
+        traces: the simulated iteration first, then the measured ones that count.
+        metrics: of each trace.
+        losses: of the measured iterations.
+        words: the overrides that a command line would need for the same run, where these are known.
+    """
+
+    config: Mapping[str, Any]
+    prepared: Prepared
+    setup: Setup
+    traces: tuple[Trace, ...]
+    metrics: tuple[Metrics, ...]
+    losses: tuple[float, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What figures call it: the method, or else the strategy."""
+        return str(self.config.get("method") or str(self.config["strategy"]["_target_"]).rpartition(".")[2])
+
+    @property
+    def cluster(self) -> Cluster:
+        """The devices and their network, in the plan's power modes."""
+        return self.setup.cluster
+
+    @property
+    def model(self) -> Model:
+        """The model, with what the fine-tuning changed in it."""
+        return self.setup.model
+
+    @property
+    def workload(self) -> Workload:
+        """What was asked of the model."""
+        return self.setup.workload
+
+    @property
+    def profile(self) -> Profile:
+        """Whose seconds the simulator played."""
+        return self.setup.profile
+
+    @property
+    def plan(self) -> Plan:
+        """Where everything lived."""
+        return self.prepared.plan
+
+    @property
+    def schedule(self) -> Schedule:
+        """When each rank did what, without seconds."""
+        return self.prepared.schedule
+
+    @property
+    def last_traces(self) -> tuple[Trace, ...]:
+        """The last trace of each player, the simulated one first."""
+        return tuple({trace.player: trace for trace in self.traces}.values())
+
+    @cached_property
+    def promised(self) -> SideBySide:
+        """What was said of the plan before it was played, beside what came of it."""
+        known = prediction(self.prepared.setup.problem, self.plan, self.prepared.strategy)
+        return side_by_side(self.plan, known, self.metrics)
+
+
+def play(cfg: Config, prepared: Prepared, listener: Listener = SILENCE) -> Played:
+    """Execute what is prepared if the configuration says so, and simulate it; the one way from a plan to its traces."""
+    setup, execution = prepared.setup, None
+    if cfg["execute"]:
+        whole = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
+        with listener.waiting("opening the testbed, executing"):
+            execution = executed(whole, prepared, listener.tell)
+        if execution.rehearsed is not None:
+            setup = replace(setup, profile=execution.rehearsed)
+            listener.tell(setup.profile)
+    traces = (setup.simulate(prepared.schedule), *(execution.traces if execution else ()))
+    return Played(
+        config=_plain(cfg),
+        prepared=prepared,
+        setup=setup,
+        traces=traces,
+        metrics=tuple(setup.measure(trace) for trace in traces),
+        losses=tuple(execution.losses) if execution else (),
+    )
+
+
+def _plain(cfg: Config) -> Mapping[str, Any]:
+    if not OmegaConf.is_config(cfg):
+        return cfg
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict), "a configuration is a mapping"
+    return {str(key): value for key, value in plain.items()}
