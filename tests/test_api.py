@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +16,11 @@ import edgesim as es
 from edgesim.planners.baselines.even import even
 from edgesim.planners.problem import Problem
 from experiments.analysis.drawn import described
+from experiments.api.nouns import noun as read_noun
+from experiments.api.nouns import to_text
 from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
+from experiments.configuration.places import KEPT
 from experiments.configuration.setup import prepare
 from experiments.tables.runs import read_run
 
@@ -91,6 +95,27 @@ def my_planner(problem: Problem, *, depth: str) -> es.Plan:
 def test_a_planner_may_be_a_function_of_ones_own() -> None:
     mine = es.make_plan(**SMALL, strategy="pipeline", planner=partial(my_planner, depth="gpipe"))
     assert mine == es.make_plan(**SMALL, strategy="pipeline", planner="even", depth="gpipe")
+
+
+def test_every_noun_reads_back_from_its_text_also_where_it_looks_like_a_link() -> None:
+    device = replace(es.load_device("jetson_nano"), source="${network.rate}")
+    for noun in (device, es.load_model("bert_tiny_bytes"), es.load_cluster("demo"), es.load_scenario("wifi_walk")):
+        text = OmegaConf.to_container(OmegaConf.create({"text": to_text(noun)}), resolve=True)
+        assert isinstance(text, dict)
+        assert read_noun(**text) == noun
+    with pytest.raises(ValueError, match=r"not a noun of edgesim: os\.system"):
+        read_noun(text='{"noun": "os.system"}')
+
+
+def test_a_measured_profile_is_given_as_an_object_and_must_be_of_the_model() -> None:
+    profile = es.Profile.load(KEPT / "profiles/netns_100mbit.profile.json")
+    measured = es.simulate(profile=profile, strategy="data")
+    assert measured.profile == profile
+    assert measured.simulated == es.simulate(profile="netns_demo", strategy="data").simulated
+    with pytest.raises(es.ProfileError, match="is a profile of bert-small-bytes, the model is bert-tiny-bytes"):
+        es.simulate(**SMALL, profile=profile)
+    with pytest.raises(ValueError, match="is computed from a model and its devices \\(leave it out"):
+        es.simulate(**SMALL, profile=es.simulate(**SMALL).profile)
 
 
 def test_a_run_shows_itself_as_figures_and_tables(run: es.Result, tmp_path: Path) -> None:

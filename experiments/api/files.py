@@ -93,8 +93,8 @@ class Files:
     def _of_noun(self, group: str, noun: Any) -> str:
         if isinstance(noun, Profile) and noun.estimates is not None:
             raise ValueError(
-                f"profile: {noun} is computed from a model and its devices (leave it out: profile='estimated' makes it; "
-                "a measured one can be given)"
+                f"profile: {noun} is computed from a model and its devices (leave it out: profile='estimated' makes "
+                "it; a measured one can be given)"
             )
         if isinstance(noun, Workload):
             values = {each.name: getattr(noun, each.name) for each in fields(noun)}

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from base64 import b85decode, b85encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -22,14 +22,14 @@ _LONG, _PACKED = 5000, "packed:"  # letters of a text that nobody would read, an
 
 def to_text(noun: Any) -> str:
     """The noun with all that is in it; equal nouns have equal texts. Raises ValueError for anything else."""
-    text = json.dumps(_plain(noun), sort_keys=True)
-    return text if len(text) < _LONG else _PACKED + b85encode(zlib.compress(text.encode(), 9)).decode()
+    text = json.dumps(_plain(noun), sort_keys=True).replace("${", "\\u0024{")  # else a configuration would follow it
+    return text if len(text) < _LONG else _PACKED + b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def noun(*, text: str) -> Any:
     """Read what :func:`to_text` wrote. A configuration names this function where a noun was given by itself."""
     packed = text.removeprefix(_PACKED)
-    return _read(json.loads(text if packed == text else zlib.decompress(b85decode(packed))))
+    return _read(json.loads(text if packed == text else zlib.decompress(b64decode(packed))))
 
 
 def profile(*, text: str, model: Model, cluster: Cluster, workload: Workload, modes: Sequence[Device] = ()) -> Profile:
