@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from experiments.analysis.predictions import prediction
+from experiments.analysis.promised import side_by_side
 from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import run_command
 from experiments.run import Screen, planned
-from experiments.tables.plan import plan_table, side_by_side
+from experiments.tables.plan import plan_table
 
 
 def plan(cfg: DictConfig) -> None:

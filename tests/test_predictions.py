@@ -15,11 +15,12 @@ from edgesim.proof import Objective, Proof
 from experiments import run
 from experiments.analysis import predictions
 from experiments.analysis.predictions import prediction
+from experiments.analysis.promised import SideBySide, side_by_side
 from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.setup import prepare
 from experiments.sweeps.grid import Composer, Sweep
 from experiments.sweeps.rows import Runner
-from experiments.tables.plan import SideBySide, plan_table, side_by_side
+from experiments.tables.plan import plan_table
 
 TINY = ("model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4")
 BLOCKS = ("method=galaxy", "model=distilbert", "cluster=galaxy_e", "workload=request")

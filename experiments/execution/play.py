@@ -17,10 +17,10 @@ from edgesim.schedule import Schedule
 from edgesim.trace import Trace
 from edgesim.workload import Workload
 from experiments.analysis.predictions import prediction
+from experiments.analysis.promised import SideBySide, side_by_side
 from experiments.configuration.constructors import Config
 from experiments.configuration.setup import Prepared, Setup
 from experiments.execution.deferred import executed
-from experiments.tables.plan import SideBySide, side_by_side
 
 
 class Listener:
