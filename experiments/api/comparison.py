@@ -55,7 +55,7 @@ class Comparison:
         Raises:
             ValueError: If a value is unknown, or the path ends in anything else.
         """
-        from experiments.figures.side_by_side import side_by_side_figure
+        from experiments.api.comparison_figure import side_by_side_figure
         from experiments.figures.style import written
 
         return written(side_by_side_figure(self.to_pandas(), values), path)
