@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench figures reproduce clean
+.PHONY: help demo test check wheel bench figures reproduce clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -32,6 +32,9 @@ check: .venv/made  ## style, types and import contracts
 	.venv/bin/ruff format --check
 	.venv/bin/mypy --strict edgesim real_runtime
 	.venv/bin/lint-imports
+
+wheel: .venv/made  ## build a wheel, install it apart, and try it in an empty folder
+	$(PYTEST) -s tests/wheel
 
 bench: .venv/made  ## how fast is the simulator itself?
 	$(PYTEST) tests/benchmarks

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from experiments.commands import COMMANDS, NAME, SWEEP, Command
 from experiments.configuration.own_code import import_from_here_last
 
+_OURS = ("edgesim", "experiments", "real_runtime")
+
 
 def main() -> int:
     """Start what the first word names; 2 for a mistake."""
@@ -44,6 +46,8 @@ def start(command: Command, words: list[str]) -> int:
         is_folder = spec is not None and spec.submodule_search_locations is not None
         module = import_module(f"{command.module}.__main__" if is_folder else command.module)
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _OURS:
+            raise  # a mistake of ours, that no installation mends
         print(
             f"error: {NAME} {command.name} needs {error.name} (pip install '{NAME}[{command.extra}]')", file=sys.stderr
         )
