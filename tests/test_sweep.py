@@ -30,6 +30,7 @@ from experiments.figures.__main__ import main as figures
 from experiments.sweeps import grid
 from experiments.sweeps.grid import parse
 from experiments.sweeps.run_table import RunTable, code_hash
+from experiments.sweeps.search import best_of_search
 from experiments.tables.__main__ import main as tables
 from experiments.tables.sources import source
 
@@ -525,6 +526,13 @@ def test_without_slurm_the_launcher_says_what_to_use(
     monkeypatch.setenv("PATH", "/nowhere")
     assert sweep(*FOUR, "launcher=on_slurm") == 2
     assert "no Slurm here: the command srun is missing (use launcher=on_cores)" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["experiment=search_demo"], ["-m", "strategy=data,pipeline"], ["-m", "--help", "experiment=search_demo"]]
+)
+def test_what_was_no_search_has_no_best(words: list[str]) -> None:
+    assert best_of_search(words) is None
 
 
 @pytest.mark.slow
