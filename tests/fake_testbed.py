@@ -31,7 +31,7 @@ class FakeTestbed:
 
     def execute(self, job: Job, rehearsed: Profile | None = None) -> Execution:
         """Each iteration a little slower or faster than simulated."""
-        if len(job.schedule.programs) > self.ranks:
+        if job.schedule.ranks > self.ranks:
             raise RunError(f"rank {self.ranks}: cannot be reached")
         samples = range(1, job.workload.micro_batch_samples + 1)
         profile = estimate(job.model, self.cluster.devices, samples=samples, tokens=job.workload.tokens)

@@ -17,6 +17,7 @@ from processes import alive
 from runtime_builders import BERT, CASES, data, three_hosts, workload
 
 from edgesim import Depth, PlanError, RunError, ScheduleError
+from edgesim.schedule import Schedule
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from real_runtime.job import Job
 from real_runtime.testbeds import cgroups, netns
@@ -205,10 +206,10 @@ def test_bad_input_is_refused_in_one_sentence_before_anything_starts() -> None:
 def test_a_job_for_other_ranks_or_of_an_unknown_architecture_is_refused_and_the_testbed_lives_on() -> None:
     with open_testbed(TestbedSpec(kind="loopback", deadline_s=DEADLINE_S), three_hosts()) as testbed:
         job = endless_job(iterations=1)
-        wider = replace(job.schedule, programs=(*job.schedule.programs, (), ()))
+        wider = Schedule((*job.schedule.programs, (), ()))
         with pytest.raises(ValueError, match="the schedule is for 5 ranks, the testbed has 3"):
             testbed.execute(replace(job, schedule=wider))
-        broken = replace(job.schedule, programs=(job.schedule.programs[0][1:], *job.schedule.programs[1:]))
+        broken = Schedule((job.schedule.programs[0][1:], *job.schedule.programs[1:]))
         with pytest.raises(ScheduleError, match="has no RECV on rank 0"):
             testbed.execute(replace(job, schedule=broken))
         assert len(testbed.execute(job).traces) == 1

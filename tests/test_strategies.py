@@ -78,9 +78,8 @@ def test_stages_exchange_the_samples_that_both_hold(
     mine: list[int], theirs: list[int], expected: dict[int, dict[int, tuple[int, int]]]
 ) -> None:
     first, second = hybrid_plan(chain(2), [mine, theirs], micro_batches=1).stages
-    assert {rank: dict(first.overlaps(rank, second)) for rank in first.ranks} == expected
-    back = {(peer, rank): cut for rank in second.ranks for peer, cut in second.overlaps(rank, first)}
-    assert back == {(rank, peer): cut for rank, cuts in expected.items() for peer, cut in cuts.items()}
+    assert list(first.overlaps(second)) == [(rank, *cut) for rank, cuts in expected.items() for cut in cuts.items()]
+    assert [(peer, rank, cut) for rank, peer, cut in second.overlaps(first)] == list(first.overlaps(second))
 
 
 def test_every_sample_of_every_micro_batch_crosses_every_boundary_once_each_way() -> None:

@@ -71,18 +71,28 @@ class Stage:
         """Whether ranks divide blocks; else they divide samples."""
         return bool(self.heads or self.tokens)
 
+    @property
+    def sample_ranges(self) -> tuple[tuple[int, int], ...]:
+        """[rank] The half-open range of a micro-batch's samples that each rank computes."""
+        if self.divides_blocks:
+            return tuple((0, samples) for samples in self.samples)
+        return ranges(self.samples)
+
     def sample_range(self, rank: int) -> tuple[int, int]:
         """Return the half-open range of a micro-batch's samples that the rank computes."""
-        i = self.ranks.index(rank)
-        return (0, self.samples[i]) if self.divides_blocks else ranges(self.samples)[i]
+        return self.sample_ranges[self.ranks.index(rank)]
 
-    def overlaps(self, rank: int, other: "Stage") -> Iterator[tuple[int, tuple[int, int]]]:
-        """Yield the ranks of the other stage that hold some of this rank's samples, and which samples."""
-        start, stop = self.sample_range(rank)
-        for peer in other.ranks:
-            first, last = other.sample_range(peer)
-            if max(start, first) < min(stop, last):
-                yield peer, (max(start, first), min(stop, last))
+    def overlaps(self, other: "Stage") -> Iterator[tuple[int, int, tuple[int, int]]]:
+        """Yield the pairs of a rank of this stage and one of the other that hold the same samples, and which."""
+        theirs, begin = list(zip(other.ranks, other.sample_ranges, strict=True)), 0
+        for rank, (start, stop) in zip(self.ranks, self.sample_ranges, strict=True):
+            while begin < len(theirs) and theirs[begin][1][1] <= start:
+                begin += 1  # neither this rank nor those behind it share anything with that one
+            for i in range(begin, len(theirs)):
+                peer, (first, last) = theirs[i]
+                if first >= stop:
+                    break
+                yield rank, peer, (max(start, first), min(stop, last))
 
     def token_range(self, rank: int) -> tuple[int, int]:
         """Return the half-open range of the sequence that is the rank's own; (0, 0) where tokens are not divided."""

@@ -15,21 +15,24 @@ Tasks print as ``2F0@1``: stage 2, forward of micro-batch 0, on rank 1. Roughly,
     CACHE_READ, CACHE_WRITE                  activations from and to disk
 """
 
+from edgesim.schedule.columns import NONE, Columns
 from edgesim.schedule.graph import Graph
-from edgesim.schedule.schedule import Schedule
-from edgesim.schedule.task import (
+from edgesim.schedule.kind import (
     COLLECTIVE,
     COMPUTE,
     COMPUTE_STREAM,
     DISK,
     MESSAGE,
     Channel,
+    Kind,
     Op,
     Payload,
+    Ring,
     Stream,
     StreamKind,
-    Task,
 )
+from edgesim.schedule.schedule import Schedule
+from edgesim.schedule.task import Task
 from edgesim.schedule.text import task_from_text, task_to_text
 
 __all__ = [
@@ -38,10 +41,14 @@ __all__ = [
     "COMPUTE_STREAM",
     "DISK",
     "MESSAGE",
+    "NONE",
     "Channel",
+    "Columns",
     "Graph",
+    "Kind",
     "Op",
     "Payload",
+    "Ring",
     "Schedule",
     "Stream",
     "StreamKind",

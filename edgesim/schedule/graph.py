@@ -1,146 +1,137 @@
-"""What waits for what? A schedule's dependencies as numbers, and everything that would keep it from being played."""
+"""What waits for what? A schedule's dependencies as numbers, found in one pass over its columns.
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+What is right is seen here at once; what is wrong is only found to be wrong, and ``refusal`` says what it is.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from functools import cached_property
 from itertools import pairwise
 
-from edgesim.errors import ScheduleError
-from edgesim.schedule.task import COLLECTIVE, COMPUTE, DISK, MESSAGE, Channel, Op, Stream, Task
+import numpy as np
 
-Programs = Sequence[Sequence[Task]]  # [rank]
-Earlier = dict[tuple[int, bool], None]  # nodes, and whether only their sends; a dict keeps order and drops doubles
+from edgesim.schedule.columns import Columns, Numbers, starts_of
+from edgesim.schedule.ends import Ends, Unplayable, require
+from edgesim.schedule.task import Task
+
+Tuples = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Graph:
     """A schedule with numbers for names: what both the check and the engine walk.
 
-    A *node* is what starts at once: a computation, the two ends of a message, or all members of a collective.
+    A *node* is what starts at once: a computation, the two ends of a message, or all members of a collective. Arrays
+    are kept; tuples of the same are made when somebody asks.
 
     Attributes:
-        tasks: all tasks, rank by rank.
-        node_of: [task] its node.
-        members: [node] its tasks; of a message (send, receive).
-        waits: [node] how many ends it waits for.
-        unlocks: [node] nodes that wait for its end; of a message, for the end of its receive.
-        sent_unlocks: [node] of a message, nodes that wait for the end of its send only.
+        columns: all tasks, rank by rank.
+        task_nodes: [task] its node.
+        member_tasks: tasks, node after node; of a message (send, receive).
+        member_starts: [node] where its tasks begin; at the end the number of all tasks.
+        wait_counts: [node] how many ends it waits for.
+        unlock_nodes: nodes that wait for an end, end after end.
+        unlock_starts: [2 node] where those begin that wait for the node's end; of a message, for the end of its
+            receive. [2 node + 1] where those begin that wait for the end of its send only. At the end the number of
+            all.
+        order: all nodes, each behind those that it waits for.
     """
 
-    tasks: tuple[Task, ...]
-    node_of: tuple[int, ...]
-    members: tuple[tuple[int, ...], ...]
-    waits: tuple[int, ...]
-    unlocks: tuple[tuple[int, ...], ...]
-    sent_unlocks: tuple[tuple[int, ...], ...]
+    columns: Columns
+    task_nodes: Numbers
+    member_tasks: Numbers
+    member_starts: Numbers
+    wait_counts: Numbers
+    unlock_nodes: Numbers
+    unlock_starts: Numbers
+    order: Sequence[int]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks, rank by rank."""
+        return self.columns.tasks
+
+    @cached_property
+    def node_of(self) -> tuple[int, ...]:
+        """[task] Its node."""
+        return tuple(self.task_nodes.tolist())
+
+    @cached_property
+    def members(self) -> Tuples:
+        """[node] Its tasks; of a message (send, receive)."""
+        return _cut(self.member_tasks, self.member_starts)
+
+    @cached_property
+    def waits(self) -> tuple[int, ...]:
+        """[node] How many ends it waits for."""
+        return tuple(self.wait_counts.tolist())
+
+    @cached_property
+    def _unlocks(self) -> Tuples:
+        return _cut(self.unlock_nodes, self.unlock_starts)
+
+    @cached_property
+    def unlocks(self) -> Tuples:
+        """[node] Nodes that wait for its end; of a message, for the end of its receive."""
+        return self._unlocks[::2]
+
+    @cached_property
+    def sent_unlocks(self) -> Tuples:
+        """[node] Of a message, nodes that wait for the end of its send only."""
+        return self._unlocks[1::2]
 
 
-def graph_of(programs: Programs) -> Graph:
-    """Number the dependencies of all programs' tasks. Raises ScheduleError on anything that cannot be played."""
-    tasks = tuple(task for program in programs for task in program)
-    number = _numbers(programs)
-    members = _members(tasks)
-    _refuse_swapped(tasks)
-    node_of = [0] * len(tasks)
-    for node, ends in enumerate(members):
-        for end in ends:
-            node_of[end] = node
-    before: list[Earlier] = [{} for _ in members]
-    for later, earlier in _waits(tasks, number):
-        before[node_of[later]][node_of[earlier], tasks[earlier].op is Op.SEND] = None
-    _refuse_deadlock(tasks, members, before)
-    unlocks: tuple[list[list[int]], list[list[int]]] = ([[] for _ in members], [[] for _ in members])
-    for node, nodes in enumerate(before):
-        for other, sent in nodes:
-            unlocks[sent][other].append(node)
+def _cut(values: Numbers, starts: Numbers) -> Tuples:
+    flat = values.tolist()
+    return tuple([tuple(flat[a:b]) for a, b in pairwise(starts.tolist())])
+
+
+def graph_of(columns: Columns) -> Graph | None:
+    """Number the dependencies of all tasks; None where anything keeps the schedule from being played."""
+    try:
+        return _graph_of(columns)
+    except Unplayable:
+        return None
+
+
+def _graph_of(columns: Columns) -> Graph:
+    ends = Ends(columns)
+    nodes, starts = ends.task_nodes, starts_of(ends.member_counts)
+    count = len(starts) - 1
+    earlier, later = _waits(columns, ends)
+    # Two numbers per node: for its end, and for that of a message's send.
+    links = np.unique((2 * nodes[earlier] + ends.is_send[earlier]) * count + nodes[later])
+    unlocking, unlocked = np.divmod(links, max(count, 1))
+    unlock_starts = starts_of(np.bincount(unlocking, minlength=2 * count))
+    waits = np.bincount(unlocked, minlength=count)
     return Graph(
-        tasks=tasks,
-        node_of=tuple(node_of),
-        members=members,
-        waits=tuple(map(len, before)),
-        unlocks=tuple(map(tuple, unlocks[False])),
-        sent_unlocks=tuple(map(tuple, unlocks[True])),
+        columns=columns,
+        task_nodes=nodes,
+        member_tasks=ends.member_tasks(starts),
+        member_starts=starts,
+        wait_counts=waits,
+        unlock_nodes=unlocked,
+        unlock_starts=unlock_starts,
+        order=_order(waits, unlocked, unlock_starts[::2]),
     )
 
 
-def _waits(tasks: tuple[Task, ...], number: Mapping[str, int]) -> Iterator[tuple[int, int]]:
-    """(later, earlier) task: what each needs, and what stands before it in its stream."""
-    for i, task in enumerate(tasks):
-        for need in task.needs:
-            if need not in number:
-                raise ScheduleError(f"{task} needs {need}, which no rank runs")
-            if tasks[number[need]].rank != task.rank:
-                raise ScheduleError(
-                    f"{task} needs {need} of rank {tasks[number[need]].rank}: only a message can cross ranks"
-                )
-            yield i, number[need]
-    queues: dict[tuple[int, Stream], list[int]] = defaultdict(list)
-    for i, task in enumerate(tasks):
-        if task.op is not Op.RECV:  # receives are posted ahead; their order is that of the sends
-            queues[task.rank, task.stream].append(i)
-    for queue in queues.values():
-        for first, then in pairwise(queue):
-            yield then, first
+def _waits(columns: Columns, ends: Ends) -> tuple[Numbers, Numbers]:
+    """(earlier, later) tasks: what each needs, and what stands before it in its stream."""
+    needing = np.repeat(np.arange(len(columns)), np.diff(columns.needs_from))
+    require(np.array_equal(columns.rank[needing], columns.rank[columns.needs]))  # only a message can cross ranks
+    first, then = ends.queued()
+    return np.concatenate([columns.needs, first]), np.concatenate([needing, then])
 
 
-def _numbers(programs: Programs) -> dict[str, int]:
-    """Each task's place among all of them, by its name."""
-    for rank, program in enumerate(programs):
-        for task in program:
-            if task.rank != rank:
-                raise ScheduleError(f"{task} is in the program of rank {rank}")
-    number: dict[str, int] = {}
-    for i, task in enumerate(task for program in programs for task in program):
-        if number.setdefault(task.name, i) != i:
-            raise ScheduleError(f"{task} appears twice in the schedule")
-    return number
-
-
-def _members(tasks: tuple[Task, ...]) -> tuple[tuple[int, ...], ...]:
-    """Tasks grouped by what starts at once."""
-    groups: dict[object, list[int]] = {}
-    for i, task in enumerate(tasks):
-        groups.setdefault(i if task.op in COMPUTE or task.op in DISK else task.meeting, []).append(i)
-    for ends in groups.values():
-        first = tasks[ends[0]]
-        if first.op in MESSAGE:
-            ends.sort(key=lambda i: tasks[i].op is Op.RECV)
-            if [tasks[i].op for i in ends] != [Op.SEND, Op.RECV]:
-                raise ScheduleError(
-                    f"{first} has no {'RECV' if first.op is Op.SEND else 'SEND'} on rank {first.peers[0]}"
-                )
-        elif first.op in COLLECTIVE and sorted(tasks[i].rank for i in ends) != sorted(first.peers):
-            raise ScheduleError(f"{first} is for ranks {first.peers}, but only {[tasks[i].rank for i in ends]} run it")
-        if len({tasks[i].nbytes for i in ends}) > 1:
-            raise ScheduleError("unequal bytes: " + ", ".join(f"{tasks[i]} has {tasks[i].nbytes} B" for i in ends))
-        if first.op in MESSAGE and tasks[ends[0]].samples != tasks[ends[1]].samples:
-            raise ScheduleError("unequal samples: " + ", ".join(f"{tasks[i]} has {tasks[i].samples}" for i in ends))
-    return tuple(tuple(ends) for ends in groups.values())
-
-
-def _refuse_swapped(tasks: Sequence[Task]) -> None:
-    """Raise ScheduleError if a connection's receives are not in the order of its sends: it is first in, first out."""
-    sent: dict[tuple[int, int, Channel | None], list[Task]] = defaultdict(list)
-    received: dict[tuple[int, int, Channel | None], list[Task]] = defaultdict(list)
-    for task in tasks:
-        if task.op is Op.SEND:
-            sent[task.rank, task.peers[0], task.channel].append(task)
-        elif task.op is Op.RECV:
-            received[task.peers[0], task.rank, task.channel].append(task)
-    for connection, sends in sent.items():
-        for send, receive in zip(sends, received[connection], strict=True):
-            if send.meeting != receive.meeting:
-                raise ScheduleError(
-                    f"{send} comes first on its connection ({connection[2]}), but rank {receive.rank} expects {receive}"
-                )
-
-
-def _refuse_deadlock(tasks: tuple[Task, ...], members: tuple[tuple[int, ...], ...], before: list[Earlier]) -> None:
-    """Raise ScheduleError naming a cycle of tasks that wait for each other."""
-    graph = {node: {other for other, _ in earlier} for node, earlier in enumerate(before)}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        names = [str(tasks[members[node][0]]) for node in reversed(error.args[1])]
-        raise ScheduleError("deadlock: " + " waits for ".join(names)) from None
+def _order(waits: Numbers, unlocked: Numbers, starts: Numbers) -> list[int]:
+    """All nodes, each behind those that it waits for."""
+    left, then, begin = waits.tolist(), unlocked.tolist(), starts.tolist()
+    order = np.flatnonzero(waits == 0).tolist()
+    for node in order:  # grows while it is walked
+        for other in then[begin[node] : begin[node + 1]]:
+            left[other] -= 1
+            if not left[other]:
+                order.append(other)
+    require(len(order) == len(left))  # what is left over waits for each other
+    return order

@@ -2,46 +2,80 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, pairwise
+
+import numpy as np
 
 from edgesim.errors import ScheduleError
+from edgesim.schedule.columns import Columns, columns_of
 from edgesim.schedule.graph import Graph, graph_of
+from edgesim.schedule.refusal import Programs, refuse
 from edgesim.schedule.task import Task
-from edgesim.schedule.text import task_from_text, task_to_text
+from edgesim.schedule.text import column_lines, task_from_text, task_to_text
+
+_LINES_AT_ONCE = 4096  # so that the text of a million tasks is never there as a whole
 
 
-@dataclass(frozen=True)
 class Schedule:
-    """One program per rank."""
+    """One program per rank; of tasks, or of columns that become tasks when somebody asks."""
 
-    programs: tuple[tuple[Task, ...], ...]
+    def __init__(self, programs: Programs | Columns) -> None:
+        if isinstance(programs, Columns):
+            self.columns = programs
+            self.ranks = len(programs.first) - 1
+        else:
+            self.programs = tuple(tuple(program) for program in programs)
+            self.ranks = len(self.programs)
+
+    @cached_property
+    def programs(self) -> tuple[tuple[Task, ...], ...]:
+        """[rank] Its tasks, in order."""
+        return tuple(self.columns.tasks[a:b] for a, b in pairwise(self.columns.first.tolist()))
+
+    @cached_property
+    def columns(self) -> Columns:
+        """All tasks in few bytes each. Raises ScheduleError for a doubled task and for an unknown need."""
+        return columns_of(self.programs)
 
     def __iter__(self) -> Iterator[Task]:
         for program in self.programs:
             yield from program
 
     def __len__(self) -> int:
-        return sum(len(program) for program in self.programs)
+        return len(self.columns) if "columns" in self.__dict__ else sum(map(len, self.programs))
+
+    def __eq__(self, other: object) -> bool:
+        return self.programs == other.programs if isinstance(other, Schedule) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
 
     def __str__(self) -> str:
-        return f"schedule of {len(self)} tasks on {len(self.programs)} ranks, {self.hash[:12]}"
+        return f"schedule of {len(self)} tasks on {self.ranks} ranks, {self.hash[:12]}"
 
     @cached_property
     def graph(self) -> Graph:
         """The checked dependencies. Raises ScheduleError on anything that cannot be played."""
-        return graph_of(self.programs)
+        return graph_of(self.columns) or refuse(self.programs)
 
     def check(self) -> None:
         """Raise ScheduleError on a misplaced or doubled task, an unknown need, unequal ends, or a deadlock."""
         _ = self.graph
 
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the text: a header per rank, a line per task, each with its end."""
+        known = "columns" in self.__dict__
+        rows = column_lines(self.columns) if known else map(task_to_text, self)
+        sizes = np.diff(self.columns.first).tolist() if known else map(len, self.programs)
+        for rank, size in enumerate(sizes):
+            yield f"rank {rank}\n"
+            for row in islice(rows, size):
+                yield f"  {row}\n"
+
     def to_text(self) -> str:
         """Write the schedule for people and for the wire: a header per rank, a line per task."""
-        return "".join(
-            f"rank {rank}\n" + "".join(f"  {task_to_text(task)}\n" for task in program)
-            for rank, program in enumerate(self.programs)
-        )
+        return "".join(self.lines())
 
     @classmethod
     def from_text(cls, text: str) -> "Schedule":
@@ -54,9 +88,12 @@ class Schedule:
                 raise ScheduleError(f"not a schedule: expected 'rank 0' first, got {line!r}")
             elif line.strip():
                 programs[-1].append(task_from_text(line))
-        return cls(tuple(tuple(program) for program in programs))
+        return cls(programs)
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the text; all ranks compare it before the first task."""
-        return hashlib.sha256(self.to_text().encode()).hexdigest()
+        digest, lines = hashlib.sha256(), self.lines()
+        while some := "".join(islice(lines, _LINES_AT_ONCE)):
+            digest.update(some.encode())
+        return digest.hexdigest()

@@ -1,91 +1,10 @@
 """What does one rank do at a time? A computation, one end of a message, its part of a collective, or work at a disk."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
 
+from edgesim.schedule.kind import COLLECTIVE, MESSAGE, Channel, Kind, Op, Payload, Ring, Stream
 
-class Op(StrEnum):
-    """What a task does."""
-
-    F = "F"
-    B = "B"
-    UPDATE = "UPDATE"
-    SEND = "SEND"
-    RECV = "RECV"
-    ALL_REDUCE = "ALL_REDUCE"
-    ALL_GATHER = "ALL_GATHER"
-    REDUCE_SCATTER = "REDUCE_SCATTER"
-    CACHE_READ = "CACHE_READ"
-    CACHE_WRITE = "CACHE_WRITE"
-
-
-COMPUTE = frozenset({Op.F, Op.B, Op.UPDATE})
-MESSAGE = frozenset({Op.SEND, Op.RECV})
-COLLECTIVE = frozenset({Op.ALL_REDUCE, Op.ALL_GATHER, Op.REDUCE_SCATTER})
-DISK = frozenset({Op.CACHE_READ, Op.CACHE_WRITE})
-
-
-class Payload(StrEnum):
-    """What a message carries.
-
-    A tile is some rank's tokens, complete; a partial sum lacks other ranks' heads or columns; a vocabulary message says
-    what a rank's columns of it make of tokens: the best of them, or the sums that a loss needs.
-    """
-
-    ACTIVATION = "activation"
-    GRADIENT = "gradient"
-    KV = "kv"
-    TILE = "tile"
-    PARTIAL = "partial"
-    VOCABULARY = "vocabulary"
-    WEIGHTS = "weights"
-    CACHE = "cache"
-
-
-class Channel(StrEnum):
-    """Which connection carries a message; messages of different channels never wait for each other's order."""
-
-    FORWARD = "forward"
-    BACKWARD = "backward"
-    WEIGHTS = "weights"
-
-
-CHANNEL = {
-    Payload.ACTIVATION: Channel.FORWARD,
-    Payload.KV: Channel.FORWARD,
-    Payload.TILE: Channel.FORWARD,
-    Payload.PARTIAL: Channel.FORWARD,
-    Payload.VOCABULARY: Channel.FORWARD,
-    Payload.GRADIENT: Channel.BACKWARD,
-    Payload.WEIGHTS: Channel.WEIGHTS,
-    Payload.CACHE: Channel.WEIGHTS,
-}
-
-
-class StreamKind(StrEnum):
-    """What a rank's tasks queue up for."""
-
-    COMPUTE = "compute"
-    DISK = "disk"
-    COLLECTIVE = "collective"
-    SEND = "send to"
-    RECEIVE = "receive from"
-
-
-class Stream(NamedTuple):
-    """One queue of a rank: for its processor, for its disk, or for a channel of all or to or from one peer."""
-
-    kind: StreamKind
-    peer: int | None = None
-    channel: Channel | None = None
-
-    def __str__(self) -> str:
-        peer = "" if self.peer is None else f" {self.peer}"
-        return f"{self.kind}{peer}" + ("" if self.channel is None else f"/{self.channel}")
-
-
-COMPUTE_STREAM = Stream(StreamKind.COMPUTE)
+MOST_MICRO_BATCHES = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,22 +44,47 @@ class Task:
                 f"{self.op} of rank {self.rank}: needs a payload and one other rank, "
                 f"got {self.payload} and peers {self.peers}"
             )
-        if self.op in COLLECTIVE and (self.rank not in self.peers or len(set(self.peers)) != len(self.peers)):
+        if self.op in COLLECTIVE and (
+            self.rank not in (own := Ring.of(self.peers)).ranks or len(own.ranks) != len(own)
+        ):
             raise ValueError(
                 f"{self.op} of rank {self.rank}: needs distinct peers, itself among them, got {self.peers}"
+            )
+        if self.micro_batch is not None and not 0 <= self.micro_batch < MOST_MICRO_BATCHES:
+            raise ValueError(
+                f"{self.op} of rank {self.rank}: micro-batches have numbers from 0 to 2^31 - 1, got {self.micro_batch}"
             )
         if self.nbytes < 0:
             raise ValueError(f"{self.op} of rank {self.rank}: bytes must be >= 0, got {self.nbytes}")
 
+    @classmethod
+    def of(cls, kind: Kind, micro_batch: int | None, needs: tuple[str, ...]) -> "Task":
+        """Return the task of this kind for a micro-batch."""
+        return cls(micro_batch=micro_batch, needs=needs, **kind._asdict())
+
+    @property
+    def kind(self) -> Kind:
+        """All that the task says but its micro-batch and its needs."""
+        return Kind(
+            self.op,
+            self.rank,
+            self.stage,
+            self.layers,
+            self.block,
+            self.tile,
+            self.samples,
+            self.tokens,
+            self.units,
+            self.payload,
+            self.peers,
+            self.nbytes,
+        )
+
     @property
     def name(self) -> str:
         """A unique name within the schedule: ``1F3@2``, ``1SEND_activation3@2>4``, ``0F0.encoder.1/mlp.in#2@1``."""
-        what = f"{self.stage}{self.op}{'' if self.payload is None else f'_{self.payload}'}"
-        part = "" if self.micro_batch is None else str(self.micro_batch)
-        part += f".{self.block}" if self.block else ""
-        part += "" if self.tile is None else f"#{self.tile}"
-        arrow = {Op.SEND: ">", Op.RECV: "<"}.get(self.op)
-        return f"{what}{part}@{self.rank}" + (f"{arrow}{self.peers[0]}" if arrow else "")
+        before, after = self.kind.name_around
+        return f"{before}{'' if self.micro_batch is None else self.micro_batch}{after}"
 
     def __str__(self) -> str:
         return self.name
@@ -148,28 +92,14 @@ class Task:
     @property
     def channel(self) -> Channel | None:
         """The channel of its message or collective; None for a computation and for work at a disk."""
-        if self.payload is not None:
-            return CHANNEL[self.payload]
-        return Channel.WEIGHTS if self.op in COLLECTIVE else None
+        return self.kind.channel
 
     @property
     def stream(self) -> Stream:
         """The queue of this rank in which the task waits its turn."""
-        if self.op in COMPUTE:
-            return COMPUTE_STREAM
-        if self.op in DISK:
-            return Stream(StreamKind.DISK)
-        if self.op in COLLECTIVE:
-            return Stream(StreamKind.COLLECTIVE, channel=self.channel)
-        kind = StreamKind.SEND if self.op is Op.SEND else StreamKind.RECEIVE
-        return Stream(kind, peer=self.peers[0], channel=self.channel)
+        return self.kind.stream
 
     @property
     def meeting(self) -> tuple[object, ...]:
         """What the two ends of a message, or the members of a collective, have in common."""
-        ends: tuple[object, ...]
-        if self.op in COLLECTIVE:
-            ends = (self.op, self.stage, self.peers)
-        else:
-            ends = (self.rank, self.peers[0]) if self.op is Op.SEND else (self.peers[0], self.rank)
-        return (*ends, self.payload, self.layers, self.block, self.micro_batch, self.tile)
+        return (*self.kind.meeting, self.micro_batch)

@@ -1,9 +1,13 @@
 """How is a task written in a schedule's text? One line: its name, its ranges, and what it needs."""
 
 import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from edgesim.errors import ScheduleError
-from edgesim.schedule.task import COLLECTIVE, Op, Payload, Task
+from edgesim.schedule.columns import Columns
+from edgesim.schedule.kind import COLLECTIVE, Kind, Op, Payload, Ring
+from edgesim.schedule.task import Task
 
 _NAME = re.compile(
     r"(?P<stage>\d+)(?P<op>" + "|".join(sorted(Op, key=len, reverse=True)) + r")(?:_(?P<payload>[a-z]+))?"
@@ -13,17 +17,30 @@ _NAME = re.compile(
 
 def task_to_text(task: Task) -> str:
     """Write a task as one line, without its end; :func:`task_from_text` reads it back."""
-    fields = [task.name, f"layers={task.layers[0]}:{task.layers[1]}", f"samples={task.samples[0]}:{task.samples[1]}"]
-    for name, (start, stop) in (("tokens", task.tokens), ("units", task.units)):
+    return f"{task.name}{_fields(task.kind)}{_needs(task.needs)}"
+
+
+def column_lines(columns: Columns) -> Iterator[str]:
+    """Yield what :func:`task_to_text` writes of every task."""
+    fields = [_fields(kind) for kind in columns.kinds]
+    for name, kind, needs in zip(columns.names, columns.kind.tolist(), columns.needed_names, strict=True):
+        yield f"{name}{fields[kind]}{_needs(needs)}"
+
+
+def _fields(kind: Kind) -> str:
+    fields = [f" layers={kind.layers[0]}:{kind.layers[1]}", f"samples={kind.samples[0]}:{kind.samples[1]}"]
+    for name, (start, stop) in (("tokens", kind.tokens), ("units", kind.units)):
         if stop:
             fields.append(f"{name}={start}:{stop}")
-    if task.op in COLLECTIVE:
-        fields.append(f"peers={','.join(map(str, task.peers))}")
-    if task.nbytes:
-        fields.append(f"bytes={task.nbytes}")
-    if task.needs:
-        fields.append(f"needs={','.join(task.needs)}")
+    if kind.op in COLLECTIVE:
+        fields.append(f"peers={','.join(map(str, kind.peers))}")
+    if kind.nbytes:
+        fields.append(f"bytes={kind.nbytes}")
     return " ".join(fields)
+
+
+def _needs(names: Sequence[str]) -> str:
+    return f" needs={','.join(names)}" if names else ""
 
 
 def task_from_text(line: str) -> Task:
@@ -39,7 +56,6 @@ def _task(name: str, *fields: str) -> Task:
     if (parts := _NAME.fullmatch(name)) is None:
         raise ValueError(f"{name} is not the name of a task")
     value = dict(field.split("=", 1) for field in fields)
-    peers = parts["peer"] or value.get("peers", "")
     return Task(
         op=Op(parts["op"]),
         rank=int(parts["rank"]),
@@ -52,10 +68,15 @@ def _task(name: str, *fields: str) -> Task:
         tokens=_pair(value.get("tokens", "0:0")),
         units=_pair(value.get("units", "0:0")),
         payload=Payload(parts["payload"]) if parts["payload"] else None,
-        peers=tuple(int(peer) for peer in peers.split(",") if peer),
+        peers=_ring(parts["peer"] or value.get("peers", "")),
         nbytes=int(value.get("bytes", 0)),
         needs=tuple(value["needs"].split(",")) if "needs" in value else (),
     )
+
+
+@lru_cache(maxsize=1024)  # all members of a collective say the same
+def _ring(text: str) -> Ring:
+    return Ring(int(peer) for peer in text.split(",") if peer)
 
 
 def _pair(text: str) -> tuple[int, int]:

@@ -39,9 +39,9 @@ def simulate(
 
     Raises ScheduleError, ProfileError, and ValueError for a scenario of unknown ranks, before anything is played.
     """
-    if len(schedule.programs) > len(cluster.devices):
+    if schedule.ranks > len(cluster.devices):
         raise ScheduleError(
-            f"schedule is for {len(schedule.programs)} ranks, cluster {cluster.name} has {len(cluster.devices)}"
+            f"schedule is for {schedule.ranks} ranks, cluster {cluster.name} has {len(cluster.devices)}"
         )
     scenario.check(len(cluster.devices))
     seconds = Durations(cluster, model, profile, tokens)
@@ -202,7 +202,7 @@ class _DisturbedSimulation(_Simulation):
     def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations, scenario: Scenario) -> None:
         self.scenario = scenario
         super().__init__(schedule, cluster, seconds)
-        speeds = [scenario.speeds(rank) for rank in range(len(schedule.programs))]
+        speeds = [scenario.speeds(rank) for rank in range(schedule.ranks)]
         # Jitter changes how much a computation is, slow-downs how fast it goes; ``speeds`` of nodes that may be slowed.
         self.speeds: dict[int, tuple[tuple[float, float], ...]] = {}
         for node in self.seconds:

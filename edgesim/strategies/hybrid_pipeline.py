@@ -5,14 +5,18 @@ Replicas of a stage add their gradients by one all-reduce; losses are divided by
 the sum is weighted by samples. Receives need nothing: they are posted ahead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import pairwise
 
 from edgesim.errors import PlanError
 from edgesim.model import Model
-from edgesim.plan import Plan
-from edgesim.schedule import Op, Payload, Schedule, Task
+from edgesim.plan import Plan, Stage
+from edgesim.schedule import NONE, Kind, Op, Payload, Ring, Schedule
 from edgesim.strategies.orders import one_forward_one_backward
+from edgesim.strategies.phrases import Phrase, Phrases, Turns
 from edgesim.workload import Workload
+
+Span = tuple[int, int]
 
 
 def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
@@ -28,87 +32,94 @@ def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
         raise PlanError("a pipeline generates no tokens (take tensor, sequence or hybrid_model, or new_tokens=0)")
     if plan.stages[-1].layers[1] != len(model.layers):
         raise PlanError(f"plan covers {plan.stages[-1].layers[1]} layers, {model.name} has {len(model.layers)}")
-    writer = _PipelineWriter(plan, model, workload)
-    programs = {rank: tuple(writer.program(s, rank)) for s, stage in enumerate(plan.stages) for rank in stage.ranks}
-    schedule = Schedule(tuple(programs.get(rank, ()) for rank in range(max(programs) + 1)))
+    schedule = _written(plan, model, workload)
     schedule.check()
     return schedule
 
 
-class _PipelineWriter:
-    """Writes the program of one rank at a time."""
+class _Boundary:
+    """What two stages tell each other, found once for all their ranks and micro-batches."""
 
-    def __init__(self, plan: Plan, model: Model, workload: Workload) -> None:
-        self.plan, self.model, self.tokens = plan, model, workload.tokens
-        self.infers = not workload.trains
+    def __init__(self, first: Stage, second: Stage, model: Model, tokens: int) -> None:
+        self.layers, self.tokens = (second.layers[0], second.layers[0]), tokens
+        self.sent = model.layers[second.layers[0] - 1]
+        self.shared: dict[int, list[tuple[int, Span]]] = {rank: [] for rank in (*first.ranks, *second.ranks)}
+        for rank, peer, samples in first.overlaps(second):
+            self.shared[rank].append((peer, samples))
+            self.shared[peer].append((rank, samples))
 
-    def program(self, s: int, rank: int) -> Iterator[Task]:
-        stage, micro_batches = self.plan.stages[s], self.plan.micro_batches
-        if self.infers:
-            for m in range(micro_batches):
-                yield from self.forward(s, rank, m)
-            return
-        for op, m in one_forward_one_backward(micro_batches=micro_batches, in_flight=stage.in_flight):
-            yield from self.forward(s, rank, m) if op is Op.F else self.backward(s, rank, m)
-        done = f"{s}B{micro_batches - 1}@"
-        trainable = sum(layer.trainable_bytes for layer in self.model.layers[slice(*stage.layers)])
-        if len(stage.ranks) > 1 and trainable:
-            yield Task(
-                op=Op.ALL_REDUCE,
-                rank=rank,
-                stage=s,
-                layers=stage.layers,
-                peers=stage.ranks,
-                nbytes=trainable,
-                needs=(f"{done}{rank}",),
-            )
-            done = f"{s}ALL_REDUCE@"
-        yield Task(op=Op.UPDATE, rank=rank, stage=s, layers=stage.layers, needs=(f"{done}{rank}",))
-
-    def forward(self, s: int, rank: int, m: int) -> Iterator[Task]:
-        """Receive the input, compute, send the output on."""
-        received = [] if s == 0 else list(self.messages(Op.RECV, Payload.ACTIVATION, s, rank, m))
-        yield from received
-        yield self.compute(Op.F, s, rank, m, needs=tuple(task.name for task in received))
-        if s + 1 < len(self.plan.stages):
-            yield from self.messages(Op.SEND, Payload.ACTIVATION, s, rank, m)
-
-    def backward(self, s: int, rank: int, m: int) -> Iterator[Task]:
-        """Receive the output's gradient, compute, send the input's gradient back."""
-        last = s + 1 == len(self.plan.stages)
-        received = [] if last else list(self.messages(Op.RECV, Payload.GRADIENT, s, rank, m))
-        yield from received
-        yield self.compute(Op.B, s, rank, m, needs=(f"{s}F{m}@{rank}", *(task.name for task in received)))
-        if s > 0:
-            yield from self.messages(Op.SEND, Payload.GRADIENT, s, rank, m)
-
-    def compute(self, op: Op, s: int, rank: int, m: int, needs: tuple[str, ...]) -> Task:
-        stage = self.plan.stages[s]
-        return Task(
-            op=op, rank=rank, stage=s, layers=stage.layers, micro_batch=m, samples=stage.sample_range(rank), needs=needs
-        )
-
-    def messages(self, op: Op, payload: Payload, s: int, rank: int, m: int) -> Iterator[Task]:
-        """Yield a message for every rank of the other stage that shares samples with this rank.
-
-        Activations come from the stage before and go to the next one; gradients travel the other way.
-        """
-        other = s + 1 if (op is Op.SEND) == (payload is Payload.ACTIVATION) else s - 1
-        boundary = max(self.plan.stages[s].layers[0], self.plan.stages[other].layers[0])
-        sent = self.model.layers[boundary - 1]
-        if payload is Payload.GRADIENT and not sent.returns_gradient:
-            return
-        source, nbytes = ("F", sent.output_bytes) if payload is Payload.ACTIVATION else ("B", sent.gradient_bytes)
-        for peer, (start, stop) in self.plan.stages[s].overlaps(rank, self.plan.stages[other]):
-            yield Task(
+    def messages(self, op: Op, payload: Payload, stage: int, rank: int) -> list[Kind]:
+        """Return a message for every rank of the other stage that shares samples with this rank."""
+        if payload is Payload.GRADIENT and not self.sent.returns_gradient:
+            return []
+        nbytes = self.sent.output_bytes if payload is Payload.ACTIVATION else self.sent.gradient_bytes
+        return [
+            Kind(
                 op=op,
                 rank=rank,
-                stage=s,
-                layers=(boundary, boundary),
-                micro_batch=m,
+                stage=stage,
+                layers=self.layers,
                 samples=(start, stop),
                 payload=payload,
                 peers=(peer,),
                 nbytes=nbytes(stop - start, self.tokens),
-                needs=(f"{s}{source}{m}@{rank}",) if op is Op.SEND else (),
             )
+            for peer, (start, stop) in self.shared[rank]
+        ]
+
+
+class _StageWriter:
+    """Writes what the ranks of one stage do at a stretch: to forward a micro-batch, to go back, and to update."""
+
+    def __init__(
+        self, phrases: Phrases, s: int, stage: Stage, before: _Boundary | None, after: _Boundary | None
+    ) -> None:
+        self.phrases, self.s, self.layers = phrases, s, stage.layers
+        self.before, self.after, self.ring = before, after, Ring(stage.ranks)
+
+    def forward(self, rank: int, samples: Span) -> tuple[Phrase, int]:
+        """Receive the input, compute, send the output on; return the phrase, and the computation."""
+        received = self.messages(Op.RECV, Payload.ACTIVATION, self.before, rank)
+        done = self.phrases.write(Kind(Op.F, rank, self.s, self.layers, samples=samples), received)
+        self.messages(Op.SEND, Payload.ACTIVATION, self.after, rank, needs=(done,))
+        return self.phrases.end(), done
+
+    def backward(self, rank: int, samples: Span, forward: int) -> tuple[Phrase, int]:
+        """Receive the output's gradient, compute, send the input's gradient back."""
+        received = self.messages(Op.RECV, Payload.GRADIENT, self.after, rank)
+        done = self.phrases.write(Kind(Op.B, rank, self.s, self.layers, samples=samples), [forward, *received])
+        self.messages(Op.SEND, Payload.GRADIENT, self.before, rank, needs=(done,))
+        return self.phrases.end(), done
+
+    def update(self, rank: int, backward: int, trainable_bytes: int) -> Phrase:
+        """Add the replicas' gradients up after the last micro-batch, and take a step."""
+        if len(self.ring) > 1 and trainable_bytes:
+            ring = Kind(Op.ALL_REDUCE, rank, self.s, self.layers, peers=self.ring, nbytes=trainable_bytes)
+            backward = self.phrases.write(ring, (backward,))
+        self.phrases.write(Kind(Op.UPDATE, rank, self.s, self.layers), (backward,))
+        return self.phrases.end()
+
+    def messages(
+        self, op: Op, payload: Payload, boundary: _Boundary | None, rank: int, needs: Sequence[int] = ()
+    ) -> list[int]:
+        kinds = boundary.messages(op, payload, self.s, rank) if boundary else ()
+        return [self.phrases.write(kind, needs) for kind in kinds]
+
+
+def _written(plan: Plan, model: Model, workload: Workload) -> Schedule:
+    phrases = Phrases(plan.micro_batches)
+    turns: dict[int, Turns] = {}
+    between = [_Boundary(*stages, model, workload.tokens) for stages in pairwise(plan.stages)]
+    for s, (stage, before, after) in enumerate(zip(plan.stages, [None, *between], [*between, None], strict=True)):
+        writer = _StageWriter(phrases, s, stage, before, after)
+        order = list(one_forward_one_backward(micro_batches=plan.micro_batches, in_flight=stage.in_flight))
+        trainable_bytes = sum(layer.trainable_bytes for layer in model.layers[slice(*stage.layers)])
+        for rank, samples in zip(stage.ranks, stage.sample_ranges, strict=True):
+            forward, computed = writer.forward(rank, samples)
+            if not workload.trains:
+                turns[rank] = [(forward, m) for m in range(plan.micro_batches)]
+                continue
+            backward, done = writer.backward(rank, samples, computed)
+            passes = [(forward if op is Op.F else backward, m) for op, m in order]
+            turns[rank] = [*passes, (writer.update(rank, done, trainable_bytes), NONE)]
+    return phrases.played([turns.get(rank, ()) for rank in range(max(turns) + 1)])

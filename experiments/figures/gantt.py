@@ -31,7 +31,7 @@ def draw(traces: Sequence[Trace], ax: Axes, *, ranks: Sequence[str] = ()) -> Non
     labels: list[str] = []
     top = 0.0
     for trace in traces:
-        count = len(trace.schedule.programs)
+        count = trace.schedule.ranks
         zero_s = min(trace.start_s)
         for span in trace:
             _draw_span(ax, span, zero_s, top - (span.task.rank + 1) * _RANK, end_s)
@@ -123,7 +123,7 @@ def legend(traces: Sequence[Trace]) -> list[Patch]:
 def gantt_figure(panels: Sequence[tuple[str, Sequence[Trace]]], *, ranks: Sequence[str] = ()) -> Figure:
     """One panel per plan, each with its own axis of seconds."""
     with plt.rc_context(RC):
-        lanes = [sum(len(trace.schedule.programs) for trace in traces) + 2.6 for _, traces in panels]
+        lanes = [sum(trace.schedule.ranks for trace in traces) + 2.6 for _, traces in panels]
         figure, axes = plt.subplots(
             len(panels), 1, squeeze=False, figsize=(TWO_COLUMNS_IN, 0.3 + 0.235 * sum(lanes)), height_ratios=lanes
         )

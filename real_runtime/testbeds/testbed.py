@@ -82,9 +82,9 @@ class Testbed:
 
         Raises RunError naming rank, task and cause, ValueError for a job of other ranks.
         """
-        if len(job.schedule.programs) > len(self.cluster.devices):
+        if job.schedule.ranks > len(self.cluster.devices):
             raise ValueError(
-                f"the schedule is for {len(job.schedule.programs)} ranks, the testbed has {len(self.cluster.devices)}"
+                f"the schedule is for {job.schedule.ranks} ranks, the testbed has {len(self.cluster.devices)}"
             )
         job.schedule.check()
         times: list[dict[str, tuple[float, float]]] = [{} for _ in range(job.iterations)]

@@ -112,7 +112,7 @@ def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Activity]]:
 def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, Activity]]:
     """Yield what ranks do for one micro-batch's messages between two stages, there and back."""
     sent, workload = problem.model.layers[before.layers[1] - 1], problem.workload
-    shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
+    shared = [(rank, peer, b - a) for rank, peer, (a, b) in before.overlaps(after)]
     yield from _one_way(problem, [(a, b, sent.output_bytes(n, workload.tokens)) for a, b, n in shared])
     if workload.trains and sent.returns_gradient:
         yield from _one_way(problem, [(b, a, sent.gradient_bytes(n, workload.tokens)) for a, b, n in shared])

@@ -107,7 +107,7 @@ def message_times(problem: Problem, before: Stage, after: Stage) -> MessageTimes
     """Return what the messages of a micro-batch take from a stage to the next, and back."""
     sent, tokens = problem.model.layers[before.layers[1] - 1], problem.workload.tokens
     network, trains = problem.cluster.network, problem.workload.trains
-    shared = [(rank, peer, b - a) for rank in before.ranks for peer, (a, b) in before.overlaps(rank, after)]
+    shared = [(rank, peer, b - a) for rank, peer, (a, b) in before.overlaps(after)]
     there = link_loads(network, (((a, b), sent.output_bytes(n, tokens)) for a, b, n in shared))
     forward_s = max(there.values(), default=0.0) + max(network.latency_s[a][b] for a, b, _ in shared)
     if not trains or not sent.returns_gradient:

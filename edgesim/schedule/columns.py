@@ -1,0 +1,121 @@
+"""What do all tasks of a schedule say, in few bytes? Kinds of tasks, and for every task its kind and micro-batch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesim.schedule.kind import Kind
+from edgesim.schedule.refusal import Programs, refuse
+from edgesim.schedule.task import Task
+
+Numbers = npt.NDArray[np.int64]
+NONE = -1  # the micro-batch of a task that has none
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Columns:
+    """All tasks of a schedule, numbered rank by rank; each becomes a Task when somebody asks.
+
+    Attributes:
+        kinds: what tasks say but their micro-batches and needs; thousands of tasks may share one.
+        kind: [task] the number of its kind.
+        micro_batch: [task] its micro-batch, or NONE.
+        first: [rank] its first task; at the end the number of all tasks.
+        needs: numbers of needed tasks, task after task.
+        needs_from: [task] where its needs begin; at the end the number of all needs.
+        made_of: the tasks, where they were there first.
+    """
+
+    kinds: Sequence[Kind]
+    kind: Numbers
+    micro_batch: Numbers
+    first: Numbers
+    needs: Numbers
+    needs_from: Numbers
+    made_of: tuple[Task, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def each(self, value: Callable[[Kind], Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return [task] a value that depends on its kind alone, asked for once per kind."""
+        return np.array([value(kind) for kind in self.kinds], dtype=dtype)[self.kind]
+
+    @cached_property
+    def rank(self) -> Numbers:
+        """[task] The rank in whose program it stands."""
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """[task] Its name."""
+        return ["".join(around) for around in zip(*self._named(), strict=True)]
+
+    def _named(self) -> tuple[list[str], list[str], list[str]]:
+        """[task] What its name has before the micro-batch, the micro-batch, and what it has behind."""
+        before, after = zip(*(kind.name_around for kind in self.kinds), strict=True) if self.kinds else ((), ())
+        kind = self.kind.tolist()
+        numbers = ["" if m == NONE else str(m) for m in self.micro_batch.tolist()]
+        return [before[k] for k in kind], numbers, [after[k] for k in kind]
+
+    @cached_property
+    def needed_names(self) -> list[tuple[str, ...]]:
+        """[task] The names of what it needs."""
+        names, needs = self.names, self.needs.tolist()
+        return [tuple([names[i] for i in needs[a:b]]) for a, b in pairwise(self.needs_from.tolist())]
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks, rank by rank."""
+        if self.made_of is not None:
+            return self.made_of
+        fields = [kind._asdict() for kind in self.kinds]
+        rows = zip(self.kind.tolist(), self.micro_batch.tolist(), self.needed_names, strict=True)
+        return tuple(Task(micro_batch=None if m == NONE else m, needs=needs, **fields[k]) for k, m, needs in rows)
+
+
+def columns_of(programs: Programs) -> Columns:
+    """Return the columns of tasks that are already there. Raises ScheduleError for a need that no rank runs."""
+    tasks = tuple(chain.from_iterable(programs))
+    kinds: dict[Kind, int] = {}
+    kind = [kinds.setdefault(task.kind, len(kinds)) for task in tasks]
+    number = {task.name: i for i, task in enumerate(tasks)}
+    if len(number) < len(tasks):
+        refuse(programs)
+    try:
+        needs = [number[need] for task in tasks for need in task.needs]
+    except KeyError:
+        refuse(programs)
+    return Columns(
+        kinds=list(kinds),
+        kind=np.array(kind, dtype=np.int64),
+        micro_batch=np.array([NONE if task.micro_batch is None else task.micro_batch for task in tasks], np.int64),
+        first=starts_of([len(program) for program in programs]),
+        needs=np.array(needs, dtype=np.int64),
+        needs_from=starts_of([len(task.needs) for task in tasks]),
+        made_of=tasks,
+    )
+
+
+def starts_of(lengths: npt.ArrayLike) -> Numbers:
+    """Return where each of consecutive parts begins; at the end how long all are.
+
+    >>> starts_of([2, 0, 3])
+    array([0, 2, 2, 5])
+    """
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def expanded(starts: npt.ArrayLike, lengths: Numbers) -> Numbers:
+    """Return the numbers of all ranges that begin at ``starts`` and have these lengths, one range after the other.
+
+    >>> expanded(np.array([5, 0]), np.array([2, 3]))
+    array([5, 6, 0, 1, 2])
+    """
+    total = starts_of(lengths)
+    return np.arange(total[-1]) + np.repeat(np.asarray(starts) - total[:-1], lengths)

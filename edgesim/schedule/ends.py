@@ -1,0 +1,140 @@
+"""Which tasks start at once, and which queue up for one stream? Found by numbers of what their kinds say.
+
+Every array is [task] or of some tasks. Whatever cannot be played raises Unplayable, without a reason.
+"""
+
+from collections.abc import Hashable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesim.schedule.columns import Columns, Numbers
+from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, MESSAGE, Kind, Op, Ring
+
+_SPARE = 8  # numbers may be so many times more than what they number, before they are made denser
+
+
+class Unplayable(Exception):  # noqa: N818 (it is no error that anybody sees)
+    """Something keeps the schedule from being played."""
+
+
+def require(holds: bool | np.bool_) -> None:
+    """Raise Unplayable unless it holds."""
+    if not holds:
+        raise Unplayable
+
+
+class Ends:
+    """The two ends of every message, and the members of every collective, checked to be alike and complete.
+
+    Attributes:
+        is_send: whether a task is one.
+        partner: the other end of a message; of other tasks the task itself.
+        task_nodes: the number of what starts at once with a task, in the order of their first tasks.
+        member_counts: [node] how many tasks start at once.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        kinds, kind = columns.kinds, columns.kind
+        self.is_send = columns.each(lambda k: k.op is Op.SEND, bool)
+        self.is_receive = columns.each(lambda k: k.op is Op.RECV, bool)
+        self.is_collective = columns.each(lambda k: k.op in COLLECTIVE, bool)
+        require(np.array_equal(columns.each(lambda k: k.rank, np.int64), columns.rank))
+        self._refuse_doubles()
+        self.itself = np.arange(len(columns))
+        self.partner, leader = self.itself.copy(), self.itself.copy()
+        self.meeting = _numbered(None if k.op in COMPUTE or k.op in DISK else k.meeting for k in kinds)  # [kind]
+        self._pair(leader)
+        self._gather(leader)
+        size = _numbered(k.nbytes for k in kinds)[kind]
+        require(np.array_equal(size, size[leader]))
+        samples = _numbered(k.samples if k.op in MESSAGE else None for k in kinds)[kind]
+        require(np.array_equal(samples, samples[leader]))
+        number = np.cumsum(leader == self.itself) - 1
+        self.task_nodes: Numbers = number[leader]
+        self.member_counts: Numbers = np.bincount(self.task_nodes)
+
+    def _refuse_doubles(self) -> None:
+        """No two tasks may have the same name."""
+        names = _numbered((k.stage, k.op, k.payload, k.block, k.tile, k.rank, _peer(k)) for k in self.columns.kinds)
+        numbers, _ = _paired(names[self.columns.kind], self.columns.micro_batch)
+        require(np.bincount(numbers, minlength=1).max() <= 1)
+
+    def _pair(self, leader: Numbers) -> None:
+        """Every send has one receive, and every receive one send."""
+        tasks, meetings, most = self._meetings(self.is_send | self.is_receive)
+        sends = self.is_send[tasks]
+        sent, received = np.full(most, -1), np.full(most, -1)
+        sent[meetings[sends]] = tasks[sends]
+        received[meetings[~sends]] = tasks[~sends]
+        met = np.flatnonzero(sent >= 0)
+        require(2 * len(met) == len(tasks) and np.array_equal(met, np.flatnonzero(received >= 0)))
+        sent, received = sent[met], received[met]
+        self.partner[sent], self.partner[received] = received, sent
+        leader[sent] = leader[received] = np.minimum(sent, received)
+
+    def _gather(self, leader: Numbers) -> None:
+        """Every collective is run by all of its peers, and by each of them once."""
+        tasks, meetings, most = self._meetings(self.is_collective)
+        order = np.argsort(meetings, kind="stable")
+        self.gathered = tasks[order]
+        first = np.zeros(most, dtype=np.int64)
+        first[meetings[::-1]] = tasks[::-1]  # of the tasks of a meeting the first is written last
+        leader[tasks] = first[meetings]
+        kinds = self.columns.kinds
+        peers = np.array([len(k.peers) for k in kinds], dtype=np.int64)[self.columns.kind[tasks]]
+        require(np.array_equal(np.bincount(meetings, minlength=most)[meetings], peers))
+        require(all(k.rank in Ring.of(k.peers).ranks for k in kinds if k.op in COLLECTIVE))
+        rank, together = self.columns.rank[self.gathered], meetings[order]
+        require(not np.any((rank[1:] == rank[:-1]) & (together[1:] == together[:-1])))
+
+    def _meetings(self, some: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers, int]:
+        """Some tasks, a number for where each meets others, and how many such numbers there may be."""
+        tasks = np.flatnonzero(some)
+        return tasks, *_paired(self.meeting[self.columns.kind[tasks]], self.columns.micro_batch[tasks])
+
+    def member_tasks(self, starts: Numbers) -> Numbers:
+        """Return the tasks of all nodes, node after node; ``starts`` says where each begins."""
+        members = np.empty_like(self.itself)
+        members[starts[self.task_nodes] + self.is_receive] = self.itself
+        nodes = self.task_nodes[self.gathered]
+        place = np.arange(len(nodes))
+        first = np.concatenate([[True], nodes[1:] != nodes[:-1]])[: len(nodes)]
+        members[starts[nodes] + place - np.maximum.accumulate(np.where(first, place, 0))] = self.gathered
+        return members
+
+    def queued(self) -> tuple[Numbers, Numbers]:
+        """Pairs of tasks of which one stands right before the other in a stream, but for receives.
+
+        Receives are posted ahead; their order is that of the sends: a connection is first in, first out.
+        """
+        kinds = self.columns.kinds
+        stream = _numbered((k.rank, k.stream) for k in kinds)[self.columns.kind]
+        queue = np.argsort(stream, kind="stable")
+        stays = (stream[queue[1:]] == stream[queue[:-1]]) & ~self.is_receive[queue[1:]]
+        first, then = queue[:-1][stays], queue[1:][stays]
+        sends = self.is_send[then]
+        require(bool(np.all(self.partner[first[sends]] < self.partner[then[sends]])))
+        return first, then
+
+
+def _peer(kind: Kind) -> int | None:
+    return kind.peers[0] if kind.op in MESSAGE else None
+
+
+def _numbered(values: Iterable[Hashable]) -> Numbers:
+    """Numbers for values, the same for equal ones."""
+    known: dict[Hashable, int] = {}
+    return np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
+
+
+def _paired(major: Numbers, minor: Numbers) -> tuple[Numbers, int]:
+    """Numbers for pairs of a number and a micro-batch, the same for equal ones, and how many there may be."""
+    width = int(minor.max(initial=-1)) + 2
+    numbers = major * width + minor + 1
+    most = (int(major.max(initial=-1)) + 1) * width
+    if most > _SPARE * len(numbers):
+        _, numbers = np.unique(numbers, return_inverse=True)
+        most = int(numbers.max(initial=-1)) + 1
+    return numbers, most

@@ -1,0 +1,74 @@
+"""How does what every micro-batch repeats become a schedule? Phrases of tasks, written once and played many times.
+
+A phrase is what a rank does at a stretch: for a micro-batch, or once in an iteration. What a task needs is said by the
+numbers of other kinds: the task of that kind for the same micro-batch; of a task without a micro-batch, for the last.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+
+from edgesim.schedule import NONE, Columns, Kind, Schedule
+from edgesim.schedule.columns import Numbers, expanded, starts_of
+
+Phrase = int
+Turns = Sequence[tuple[Phrase, int]]  # what one rank plays in order, each for a micro-batch or for NONE
+
+
+class Phrases:
+    """All phrases of a schedule, and the kinds of tasks that they are made of."""
+
+    def __init__(self, micro_batches: int) -> None:
+        self.micro_batches = micro_batches
+        self.kinds: list[Kind] = []
+        self.needs: list[Sequence[int]] = []  # [kind] the kinds that it needs
+        self.starts: list[int] = [0]  # [phrase] its first kind; at the end the number of all kinds
+
+    def write(self, kind: Kind, needs: Sequence[int] = ()) -> int:
+        """Add a task to the phrase that is being written; return the number of its kind."""
+        self.kinds.append(kind)
+        self.needs.append(needs)
+        return len(self.kinds) - 1
+
+    def end(self) -> Phrase:
+        """End the phrase that is being written; return its number."""
+        self.starts.append(len(self.kinds))
+        return len(self.starts) - 2
+
+    def played(self, turns: Sequence[Turns]) -> Schedule:
+        """Return the schedule in which each rank plays its turns, at most one of a phrase for each micro-batch."""
+        starts = np.array(self.starts)
+        phrase, of = np.array(list(chain.from_iterable(turns)), dtype=np.int64).reshape(-1, 2).T
+        lengths = np.diff(starts)[phrase]
+        begins = starts_of(lengths)
+        kind = expanded(starts[phrase], lengths)
+        micro_batch = np.repeat(of, lengths)
+        needed, needs_from = self._needed(kind)
+        needing = np.repeat(micro_batch, np.diff(needs_from))
+        # Where the needed task's phrase was played: a row per phrase, a column per micro-batch and one for NONE.
+        width = self.micro_batches + 1
+        place = np.zeros((len(starts) - 1) * width, dtype=np.int64)
+        place[phrase * width + of % width] = begins[:-1]
+        phrase_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))  # [kind]
+        once = np.ones(len(starts) - 1, dtype=bool)
+        once[phrase[of != NONE]] = False
+        asked = phrase_of[needed]
+        at = np.where(once[asked], NONE, np.where(needing == NONE, self.micro_batches - 1, needing))
+        return Schedule(
+            Columns(
+                kinds=self.kinds,
+                kind=kind,
+                micro_batch=micro_batch,
+                first=begins[starts_of([len(own) for own in turns])],
+                needs=place[asked * width + at % width] + needed - starts[asked],
+                needs_from=needs_from,
+            )
+        )
+
+    def _needed(self, kind: Numbers) -> tuple[Numbers, Numbers]:
+        """The kinds that each task needs, task after task, and where those of each begin."""
+        counts = np.array([len(needs) for needs in self.needs])
+        flat = np.array(list(chain.from_iterable(self.needs)), dtype=np.int64)
+        lengths = counts[kind]
+        return flat[expanded(starts_of(counts)[kind], lengths)], starts_of(lengths)
