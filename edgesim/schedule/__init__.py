@@ -15,7 +15,7 @@ Tasks print as ``2F0@1``: stage 2, forward of micro-batch 0, on rank 1. Roughly,
     CACHE_READ, CACHE_WRITE                  activations from and to disk
 """
 
-from edgesim.schedule.columns import NONE, Columns
+from edgesim.schedule.columns import NONE, TaskColumns
 from edgesim.schedule.graph import Graph
 from edgesim.schedule.kind import (
     COLLECTIVE,
@@ -27,7 +27,7 @@ from edgesim.schedule.kind import (
     Kind,
     Op,
     Payload,
-    Ring,
+    Peers,
     Stream,
     StreamKind,
 )
@@ -43,12 +43,12 @@ __all__ = [
     "MESSAGE",
     "NONE",
     "Channel",
-    "Columns",
+    "TaskColumns",
     "Graph",
     "Kind",
     "Op",
     "Payload",
-    "Ring",
+    "Peers",
     "Schedule",
     "Stream",
     "StreamKind",

@@ -18,7 +18,7 @@ NONE = -1  # the micro-batch of a task that has none
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Columns:
+class TaskColumns:
     """All tasks of a schedule, numbered rank by rank; each becomes a Task when somebody asks.
 
     Attributes:
@@ -79,7 +79,7 @@ class Columns:
         return tuple(Task(micro_batch=None if m == NONE else m, needs=needs, **fields[k]) for k, m, needs in rows)
 
 
-def columns_of(programs: Programs) -> Columns:
+def columns_of(programs: Programs) -> TaskColumns:
     """Return the columns of tasks that are already there. Raises ScheduleError for a need that no rank runs."""
     tasks = tuple(chain.from_iterable(programs))
     kinds: dict[Kind, int] = {}
@@ -91,7 +91,7 @@ def columns_of(programs: Programs) -> Columns:
         needs = [number[need] for task in tasks for need in task.needs]
     except KeyError:
         refuse(programs)
-    return Columns(
+    return TaskColumns(
         kinds=list(kinds),
         kind=np.array(kind, dtype=np.int64),
         micro_batch=np.array([NONE if task.micro_batch is None else task.micro_batch for task in tasks], np.int64),

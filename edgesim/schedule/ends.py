@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.schedule.columns import Columns, Numbers
-from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, MESSAGE, Kind, Op, Ring
+from edgesim.schedule.columns import TaskColumns, Numbers
+from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, MESSAGE, Kind, Op, Peers
 
 _SPARE = 8  # numbers may be so many times more than what they number, before they are made denser
 
@@ -34,7 +34,7 @@ class Ends:
         member_counts: [node] how many tasks start at once.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: TaskColumns) -> None:
         self.columns = columns
         kinds, kind = columns.kinds, columns.kind
         self.is_send = columns.each(lambda k: k.op is Op.SEND, bool)
@@ -85,7 +85,7 @@ class Ends:
         kinds = self.columns.kinds
         peers = np.array([len(k.peers) for k in kinds], dtype=np.int64)[self.columns.kind[tasks]]
         require(np.array_equal(np.bincount(meetings, minlength=most)[meetings], peers))
-        require(all(k.rank in Ring.of(k.peers).ranks for k in kinds if k.op in COLLECTIVE))
+        require(all(k.rank in Peers.of(k.peers).ranks for k in kinds if k.op in COLLECTIVE))
         rank, together = self.columns.rank[self.gathered], meetings[order]
         require(not np.any((rank[1:] == rank[:-1]) & (together[1:] == together[:-1])))
 

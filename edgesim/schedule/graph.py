@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from edgesim.schedule.columns import Columns, Numbers, starts_of
+from edgesim.schedule.columns import TaskColumns, Numbers, starts_of
 from edgesim.schedule.ends import Ends, Unplayable, require
 from edgesim.schedule.task import Task
 
@@ -37,7 +37,7 @@ class Graph:
         order: all nodes, each behind those that it waits for.
     """
 
-    columns: Columns
+    columns: TaskColumns
     task_nodes: Numbers
     member_tasks: Numbers
     member_starts: Numbers
@@ -86,7 +86,7 @@ def _cut(values: Numbers, starts: Numbers) -> Tuples:
     return tuple([tuple(flat[a:b]) for a, b in pairwise(starts.tolist())])
 
 
-def graph_of(columns: Columns) -> Graph | None:
+def graph_of(columns: TaskColumns) -> Graph | None:
     """Number the dependencies of all tasks; None where anything keeps the schedule from being played."""
     try:
         return _graph_of(columns)
@@ -94,14 +94,16 @@ def graph_of(columns: Columns) -> Graph | None:
         return None
 
 
-def _graph_of(columns: Columns) -> Graph:
+def _graph_of(columns: TaskColumns) -> Graph:
     ends = Ends(columns)
     nodes, starts = ends.task_nodes, starts_of(ends.member_counts)
     count = len(starts) - 1
     earlier, later = _waits(columns, ends)
     # Two numbers per node: for its end, and for that of a message's send.
-    links = np.unique((2 * nodes[earlier] + ends.is_send[earlier]) * count + nodes[later])
-    unlocking, unlocked = np.divmod(links, max(count, 1))
+    bits = count.bit_length()
+    links = np.sort((2 * nodes[earlier] + ends.is_send[earlier] << bits) + nodes[later])
+    links = links[np.diff(links, prepend=-1) != 0]  # sorting is faster than numpy.unique, which looks values up
+    unlocking, unlocked = links >> bits, links & (1 << bits) - 1
     unlock_starts = starts_of(np.bincount(unlocking, minlength=2 * count))
     waits = np.bincount(unlocked, minlength=count)
     return Graph(
@@ -116,7 +118,7 @@ def _graph_of(columns: Columns) -> Graph:
     )
 
 
-def _waits(columns: Columns, ends: Ends) -> tuple[Numbers, Numbers]:
+def _waits(columns: TaskColumns, ends: Ends) -> tuple[Numbers, Numbers]:
     """(earlier, later) tasks: what each needs, and what stands before it in its stream."""
     needing = np.repeat(np.arange(len(columns)), np.diff(columns.needs_from))
     require(np.array_equal(columns.rank[needing], columns.rank[columns.needs]))  # only a message can cross ranks

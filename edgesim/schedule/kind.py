@@ -89,7 +89,7 @@ class Stream(NamedTuple):
 COMPUTE_STREAM = Stream(StreamKind.COMPUTE)
 
 
-class Ring(tuple[int, ...]):
+class Peers(tuple[int, ...]):
     """Distinct ranks in ring order, in one object that all members of a collective share."""
 
     @cached_property
@@ -105,7 +105,7 @@ class Ring(tuple[int, ...]):
         return self._hash  # ten thousand members ask for it
 
     @classmethod
-    def of(cls, peers: Iterable[int]) -> "Ring":
+    def of(cls, peers: Iterable[int]) -> "Peers":
         """Return the ring itself, or one made of these ranks."""
         return peers if isinstance(peers, cls) else cls(peers)
 

@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 import numpy as np
 
 from edgesim.errors import ScheduleError
-from edgesim.schedule.columns import Columns, columns_of
+from edgesim.schedule.columns import TaskColumns, columns_of
 from edgesim.schedule.graph import Graph, graph_of
 from edgesim.schedule.refusal import Programs, refuse
 from edgesim.schedule.task import Task
@@ -20,8 +20,8 @@ _LINES_AT_ONCE = 4096  # so that the text of a million tasks is never there as a
 class Schedule:
     """One program per rank; of tasks, or of columns that become tasks when somebody asks."""
 
-    def __init__(self, programs: Programs | Columns) -> None:
-        if isinstance(programs, Columns):
+    def __init__(self, programs: Programs | TaskColumns) -> None:
+        if isinstance(programs, TaskColumns):
             self.columns = programs
             self.ranks = len(programs.first) - 1
         else:
@@ -34,7 +34,7 @@ class Schedule:
         return tuple(self.columns.tasks[a:b] for a, b in pairwise(self.columns.first.tolist()))
 
     @cached_property
-    def columns(self) -> Columns:
+    def columns(self) -> TaskColumns:
         """All tasks in few bytes each. Raises ScheduleError for a doubled task and for an unknown need."""
         return columns_of(self.programs)
 

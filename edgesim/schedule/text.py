@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from edgesim.errors import ScheduleError
-from edgesim.schedule.columns import Columns
-from edgesim.schedule.kind import COLLECTIVE, Kind, Op, Payload, Ring
+from edgesim.schedule.columns import TaskColumns
+from edgesim.schedule.kind import COLLECTIVE, Kind, Op, Payload, Peers
 from edgesim.schedule.task import Task
 
 _NAME = re.compile(
@@ -20,7 +20,7 @@ def task_to_text(task: Task) -> str:
     return f"{task.name}{_fields(task.kind)}{_needs(task.needs)}"
 
 
-def column_lines(columns: Columns) -> Iterator[str]:
+def column_lines(columns: TaskColumns) -> Iterator[str]:
     """Yield what :func:`task_to_text` writes of every task."""
     fields = [_fields(kind) for kind in columns.kinds]
     for name, kind, needs in zip(columns.names, columns.kind.tolist(), columns.needed_names, strict=True):
@@ -75,8 +75,8 @@ def _task(name: str, *fields: str) -> Task:
 
 
 @lru_cache(maxsize=1024)  # all members of a collective say the same
-def _ring(text: str) -> Ring:
-    return Ring(int(peer) for peer in text.split(",") if peer)
+def _ring(text: str) -> Peers:
+    return Peers(int(peer) for peer in text.split(",") if peer)
 
 
 def _pair(text: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from edgesim.errors import PlanError
 from edgesim.model import Model
 from edgesim.plan import Plan, Stage
-from edgesim.schedule import NONE, Kind, Op, Payload, Ring, Schedule
+from edgesim.schedule import NONE, Kind, Op, Payload, Peers, Schedule
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.strategies.phrases import Phrase, Phrases, Turns
 from edgesim.workload import Workload
@@ -75,7 +75,7 @@ class _StageWriter:
         self, phrases: Phrases, s: int, stage: Stage, before: _Boundary | None, after: _Boundary | None
     ) -> None:
         self.phrases, self.s, self.layers = phrases, s, stage.layers
-        self.before, self.after, self.ring = before, after, Ring(stage.ranks)
+        self.before, self.after, self.ring = before, after, Peers(stage.ranks)
 
     def forward(self, rank: int, samples: Span) -> tuple[Phrase, int]:
         """Receive the input, compute, send the output on; return the phrase, and the computation."""

@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from edgesim.schedule import NONE, Columns, Kind, Schedule
+from edgesim.schedule import NONE, TaskColumns, Kind, Schedule
 from edgesim.schedule.columns import Numbers, expanded, starts_of
 
 Phrase = int
@@ -56,7 +56,7 @@ class Phrases:
         asked = phrase_of[needed]
         at = np.where(once[asked], NONE, np.where(needing == NONE, self.micro_batches - 1, needing))
         return Schedule(
-            Columns(
+            TaskColumns(
                 kinds=self.kinds,
                 kind=kind,
                 micro_batch=micro_batch,
