@@ -43,7 +43,6 @@ __all__ = [
     "MESSAGE",
     "NONE",
     "Channel",
-    "TaskColumns",
     "Graph",
     "Kind",
     "Op",
@@ -53,6 +52,7 @@ __all__ = [
     "Stream",
     "StreamKind",
     "Task",
+    "TaskColumns",
     "task_from_text",
     "task_to_text",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.schedule.columns import TaskColumns, Numbers
+from edgesim.schedule.columns import Numbers, TaskColumns
 from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, MESSAGE, Kind, Op, Peers
 
 _SPARE = 8  # numbers may be so many times more than what they number, before they are made denser

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from edgesim.schedule.columns import TaskColumns, Numbers, starts_of
+from edgesim.schedule.columns import Numbers, TaskColumns, starts_of
 from edgesim.schedule.ends import Ends, Unplayable, require
 from edgesim.schedule.task import Task
 

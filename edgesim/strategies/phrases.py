@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from edgesim.schedule import NONE, TaskColumns, Kind, Schedule
+from edgesim.schedule import NONE, Kind, Schedule, TaskColumns
 from edgesim.schedule.columns import Numbers, expanded, starts_of
 
 Phrase = int
