@@ -12,18 +12,18 @@ A rank transmits while any of its sends or collectives is on the wire, so that t
 each its bytes. A collective transmits and receives, on a ring one message per step.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import numpy as np
 
 from edgesim.cluster import Cluster, PowerModel
 from edgesim.ring import ring_steps
-from edgesim.schedule import COLLECTIVE, COMPUTE, Op, Task
-from edgesim.trace import Span, Trace
+from edgesim.schedule import COLLECTIVE, COMPUTE, Kind, Op, Task
+from edgesim.trace import Floats, RankSpans, Trace
 
+Intervals = Floats  # [interval, 2] where each starts and ends, in seconds
 STATES = ("idle", "waiting", "compute", "transmit", "receive")
 
 
-def wire_bytes(task: Task) -> int:
+def wire_bytes(task: Task | Kind) -> int:
     """Return the bytes that the task's rank puts on the wire: all of a send; in a ring, ``steps / n`` of the tensor."""
     if task.op is Op.SEND:
         return task.nbytes
@@ -32,14 +32,14 @@ def wire_bytes(task: Task) -> int:
     return 0
 
 
-def wire_messages(task: Task) -> int:
+def wire_messages(task: Task | Kind) -> int:
     """Count the messages that the task's rank sends: one per step of a ring, whose members receive as many."""
     if task.op in COLLECTIVE:
         return ring_steps(len(task.peers), all_reduce=task.op is Op.ALL_REDUCE)
     return int(task.op is Op.SEND)
 
 
-def message_j(task: Task, power: PowerModel) -> dict[str, float]:
+def message_j(task: Task | Kind, power: PowerModel) -> dict[str, float]:
     """Return by state the joules of a task's bytes and messages, which come on top of its time on the air."""
     sent, received = (wire_bytes(task), wire_messages(task)), (0, 0)
     if task.op is Op.RECV:
@@ -52,32 +52,28 @@ def message_j(task: Task, power: PowerModel) -> dict[str, float]:
     }
 
 
-def state_s(spans: Iterable[Span]) -> dict[str, list[tuple[float, float]]]:
-    """Return the intervals in which a rank computes, transmits and receives: disjoint and in order."""
-    states: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for span in spans:
-        interval = (span.start_s, span.end_s)
-        if span.task.op in COMPUTE:
-            states["compute"].append(interval)
-        if span.task.op is Op.SEND or span.task.op in COLLECTIVE:
-            states["transmit"].append(interval)
-        if span.task.op is Op.RECV or span.task.op in COLLECTIVE:
-            states["receive"].append(interval)
-    return {state: _union(intervals) for state, intervals in states.items()}
+def state_s(spans: RankSpans) -> dict[str, Intervals]:
+    """Return the intervals in which a rank computes, transmits and receives; no state that it is never in."""
+    collective = spans.does(*COLLECTIVE)
+    states = {
+        "compute": spans.does(*COMPUTE),
+        "transmit": spans.does(Op.SEND) | collective,
+        "receive": spans.does(Op.RECV) | collective,
+    }
+    return {state: _union(spans.intervals[such]) for state, such in states.items() if such.any()}
 
 
-def _union(intervals: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    merged: list[tuple[float, float]] = []
-    for start_s, end_s in sorted(intervals):
-        if merged and start_s <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end_s))
-        else:
-            merged.append((start_s, end_s))
-    return merged
+def _union(intervals: Intervals) -> Intervals:
+    """The same times, in which what overlaps or touches is one interval."""
+    start_s, end_s = intervals[np.lexsort((intervals[:, 1], intervals[:, 0]))].T
+    until_s = np.maximum.accumulate(end_s)
+    begins = np.flatnonzero(start_s[1:] > until_s[:-1]) + 1
+    firsts, lasts = np.concatenate([[0], begins]), np.concatenate([begins, [len(start_s)]]) - 1
+    return np.stack([start_s[firsts], until_s[lasts]], axis=1)
 
 
-def _length_s(intervals: Iterable[tuple[float, float]]) -> float:
-    return sum(end_s - start_s for start_s, end_s in intervals)
+def _length_s(intervals: Intervals) -> float:
+    return float(np.sum(intervals[:, 1] - intervals[:, 0]))
 
 
 def _above_idle_w(power: PowerModel) -> dict[str, float]:
@@ -85,15 +81,16 @@ def _above_idle_w(power: PowerModel) -> dict[str, float]:
     return {state: draw - power.idle_w for state, draw in watts.items()}
 
 
-def energy_by_state_j(spans: Sequence[Span], power: PowerModel, makespan_s: float) -> dict[str, float]:
+def energy_by_state_j(spans: RankSpans, power: PowerModel, makespan_s: float) -> dict[str, float]:
     """Return the joules of one rank by state, from its spans of an iteration with this makespan."""
     times = state_s(spans)
-    work_s = _length_s(_union([interval for intervals in times.values() for interval in intervals]))
+    work_s = _length_s(_union(np.concatenate(list(times.values())))) if times else 0.0
     energy = {"idle": power.idle_w * work_s, "waiting": power.idle_w * (makespan_s - work_s)}
-    energy |= {state: watts * _length_s(times.get(state, [])) for state, watts in _above_idle_w(power).items()}
-    for span in spans:
-        for state, joules in message_j(span.task, power).items():
-            energy[state] += joules
+    for state, watts in _above_idle_w(power).items():
+        energy[state] = watts * _length_s(times[state]) if state in times else 0.0
+    for kind, count in spans.counts():
+        for state, joules in message_j(kind, power).items():
+            energy[state] += joules * count
     return energy
 
 
@@ -103,26 +100,16 @@ def power_over_time(trace: Trace, cluster: Cluster, rank: int) -> list[tuple[flo
     The joules of a message's bytes spread over its time on the air; of a message that took none (an infinitely fast
     link), over the whole iteration. So the integral is the sum of the energies by state.
     """
-    power = cluster.devices[rank].power
-    spans = [span for span in trace if span.task.rank == rank]
-    zero_s, end_s = min(trace.start_s), max(trace.end_s)
-    changes: dict[float, float] = defaultdict(float, {zero_s: 0.0, end_s: 0.0})
-
-    def draw(watts: float, from_s: float, to_s: float) -> None:
-        changes[from_s] += watts
-        changes[to_s] -= watts
-
-    for state, intervals in state_s(spans).items():
-        for interval in intervals:
-            draw(_above_idle_w(power)[state], *interval)
-    for span in spans:
-        joules = sum(message_j(span.task, power).values())
-        if joules and span.seconds > 0:
-            draw(joules / span.seconds, span.start_s, span.end_s)
-        elif joules and end_s > zero_s:
-            draw(joules / (end_s - zero_s), zero_s, end_s)
-    watts, steps = power.idle_w, []
-    for at_s in sorted(changes):
-        watts += changes[at_s]
-        steps.append((at_s, watts))
-    return steps
+    power, spans = cluster.devices[rank].power, trace.of_rank(rank)
+    joules = spans.each(lambda kind: sum(message_j(kind, power).values()), np.float64)
+    lasts_s = spans.end_s - spans.start_s
+    on_air = (joules != 0) & (lasts_s > 0)
+    at_once = float(np.sum(joules[~on_air])) / trace.makespan_s if trace.makespan_s else 0.0
+    times, above_w = state_s(spans), _above_idle_w(power)
+    drawn = [(intervals, np.full(len(intervals), above_w[state])) for state, intervals in times.items()]
+    drawn.append((spans.intervals[on_air], joules[on_air] / lasts_s[on_air]))
+    drawn.append((np.array([[trace.first_s, trace.last_s]]), np.array([at_once])))
+    watts = np.concatenate([watts for _, watts in drawn])
+    at_s, number = np.unique(np.concatenate([intervals for intervals, _ in drawn]).T, return_inverse=True)
+    changes = np.bincount(number.ravel(), weights=np.concatenate([watts, -watts]))
+    return list(zip(at_s.tolist(), (power.idle_w + np.cumsum(changes)).tolist(), strict=True))

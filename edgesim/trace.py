@@ -1,13 +1,19 @@
 """What happened, and when? Spans of tasks and readings of meters on one clock, from either player."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from edgesim.errors import reading
-from edgesim.schedule import Schedule, Stream, Task
+from edgesim.schedule import NONE, Kind, Op, Schedule, Stream, Task
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,61 @@ class Reading:
     what: str
     at_s: float
     value: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RankSpans:
+    """The spans of one rank as columns, in the order of its program.
+
+    ``kinds`` are what its tasks say, ``kind`` and ``micro_batch`` are [span] numbers as in a schedule's columns.
+    """
+
+    kinds: Sequence[Kind]
+    kind: npt.NDArray[np.int64]
+    micro_batch: npt.NDArray[np.int64]
+    start_s: Floats
+    end_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    @property
+    def intervals(self) -> Floats:
+        """[span, 2] When each starts and ends."""
+        return np.stack([self.start_s, self.end_s], axis=1)
+
+    def each(self, value: Callable[[Kind], Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return [span] a value that depends on its kind alone, asked for once per kind."""
+        return np.array([value(kind) for kind in self.kinds], dtype=dtype)[self.kind]
+
+    def counts(self) -> Iterator[tuple[Kind, int]]:
+        """Yield every kind, and how many of the spans are of it."""
+        return zip(self.kinds, np.bincount(self.kind, minlength=len(self.kinds)).tolist(), strict=True)
+
+    def does(self, *ops: Op) -> npt.NDArray[np.bool_]:
+        """Return [span] whether it is one of these operations."""
+        return self.each(lambda kind: kind.op in ops, bool)
+
+    def said(self, spans: npt.NDArray[np.int64]) -> list[Kind]:
+        """Return the kinds of these spans, in their order."""
+        return [self.kinds[kind] for kind in self.kind[spans].tolist()]
+
+    def first(self, spans: npt.NDArray[np.int64]) -> list[Kind]:
+        """Return the kinds of these spans, each once, in the order in which they come first."""
+        return [self.kinds[kind] for kind in dict.fromkeys(self.kind[spans].tolist())]
+
+    @classmethod
+    def of(cls, spans: Sequence[Span]) -> "RankSpans":
+        """Return the columns of spans that are already there."""
+        kinds: dict[Kind, int] = {}
+        micro_batches = [NONE if span.task.micro_batch is None else span.task.micro_batch for span in spans]
+        return cls(
+            kind=np.array([kinds.setdefault(span.task.kind, len(kinds)) for span in spans], dtype=np.int64),
+            kinds=list(kinds),
+            micro_batch=np.array(micro_batches, dtype=np.int64),
+            start_s=np.array([span.start_s for span in spans], dtype=np.float64),
+            end_s=np.array([span.end_s for span in spans], dtype=np.float64),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +125,41 @@ class Trace:
     def __str__(self) -> str:
         return f"{self.player} trace of {len(self)} tasks, {self.makespan_s:.6g} s"
 
+    @cached_property
+    def first_s(self) -> float:
+        """When the first task starts; 0 for an empty schedule."""
+        return float(min(self.start_s, default=0.0))
+
+    @cached_property
+    def last_s(self) -> float:
+        """When the last task ends; 0 for an empty schedule."""
+        return float(max(self.end_s, default=0.0))
+
     @property
     def makespan_s(self) -> float:
-        """The time from the start of the first task to the end of the last; 0 for an empty schedule."""
-        return max(self.end_s, default=0.0) - min(self.start_s, default=0.0)
+        """The time from the start of the first task to the end of the last."""
+        return self.last_s - self.first_s
+
+    @cached_property
+    def ranks(self) -> tuple[RankSpans, ...]:
+        """[rank] Its spans."""
+        columns, spans = self.schedule.columns, []
+        start_s, end_s = (np.asarray(times, dtype=np.float64) for times in (self.start_s, self.end_s))
+        for first, end in pairwise(columns.first.tolist()):
+            used, kind = np.unique(columns.kind[first:end], return_inverse=True)
+            own = RankSpans(
+                kinds=[columns.kinds[number] for number in used.tolist()],
+                kind=kind,
+                micro_batch=columns.micro_batch[first:end],
+                start_s=start_s[first:end],
+                end_s=end_s[first:end],
+            )
+            spans.append(own)
+        return tuple(spans)
+
+    def of_rank(self, rank: int) -> RankSpans:
+        """Return the spans of a rank; none of one that the schedule does not know."""
+        return self.ranks[rank] if rank < len(self.ranks) else RankSpans.of(())
 
     def order(self) -> dict[tuple[int, Stream], list[str]]:
         """Return the names of tasks by rank and stream in the order of their start, which both players share."""
@@ -78,10 +170,16 @@ class Trace:
 
     def to_lines(self) -> str:
         """Write JSON lines: a head, then the name, start and end of each task, then the readings."""
+        return "".join(self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of :meth:`to_lines`, each with its end."""
         head = {"player": self.player, "schedule": self.schedule.hash, "profile": self.profile_hash}
-        spans = [{"task": span.task.name, "start_s": span.start_s, "end_s": span.end_s} for span in self]
-        readings = [{"rank": r.rank, "what": r.what, "at_s": r.at_s, "value": r.value} for r in self.readings]
-        return "".join(json.dumps(row) + "\n" for row in (head, *spans, *readings))
+        yield json.dumps(head) + "\n"
+        for name, start_s, end_s in zip(map(json.dumps, self.schedule.names()), self.start_s, self.end_s, strict=True):
+            yield f'{{"task": {name}, "start_s": {float(start_s)!r}, "end_s": {float(end_s)!r}}}\n'
+        for r in self.readings:
+            yield json.dumps({"rank": r.rank, "what": r.what, "at_s": r.at_s, "value": r.value}) + "\n"
 
     @classmethod
     def from_lines(cls, text: str, schedule: Schedule) -> "Trace":
@@ -95,7 +193,7 @@ class Trace:
         if head["schedule"] != schedule.hash:
             raise ValueError(f"trace is of schedule {head['schedule'][:12]}, not of {schedule.hash[:12]}")
         spans = [row for row in rows if "task" in row]
-        if [row["task"] for row in spans] != [task.name for task in schedule]:
+        if [row["task"] for row in spans] != schedule.names():
             raise ValueError(f"trace of {len(spans)} tasks: not those of its schedule, in its order")
         return cls(
             schedule=schedule,
@@ -105,50 +203,3 @@ class Trace:
             end_s=tuple(row["end_s"] for row in spans),
             readings=tuple(Reading(**row) for row in rows if "what" in row),
         )
-
-
-def to_perfetto(traces: Iterable[Trace]) -> str:
-    """Write Chrome's trace format for ui.perfetto.dev: a process per player and rank, a thread per stream."""
-    events: list[dict[str, Any]] = []
-    for number, trace in enumerate(traces):
-        zero_s = min(trace.start_s, default=0.0)
-        offset = 1000 * number
-        lanes: dict[tuple[int, Stream], int] = {}
-        for span in trace:
-            rank, stream = span.task.rank, span.task.stream
-            if (rank, stream) not in lanes:
-                lanes[rank, stream] = len(lanes)
-                events.append(_label("process_name", offset + rank, 0, f"{trace.player} rank {rank}"))
-                events.append(_label("thread_name", offset + rank, lanes[rank, stream], str(stream)))
-            events.append(
-                {
-                    "name": span.task.name,
-                    "cat": str(span.task.op),
-                    "ph": "X",
-                    "pid": offset + rank,
-                    "tid": lanes[rank, stream],
-                    "ts": (span.start_s - zero_s) * 1e6,
-                    "dur": span.seconds * 1e6,
-                    "args": _details(span.task),
-                }
-            )
-        for r in trace.readings:
-            at_us = (r.at_s - zero_s) * 1e6
-            events.append({"name": r.what, "ph": "C", "pid": offset + r.rank, "ts": at_us, "args": {r.what: r.value}})
-    return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"})
-
-
-def _details(task: Task) -> dict[str, Any]:
-    """What a click on a task shows; tokens and units where it is of some of them."""
-    ranges = {"tokens": task.tokens, "units": task.units}
-    divided = {name: some for name, some in ranges.items() if some[1]}
-    return {"layers": task.layers, "samples": task.samples, "bytes": task.nbytes, **divided}
-
-
-def _label(what: str, pid: int, tid: int, name: str) -> dict[str, Any]:
-    return {"name": what, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}}
-
-
-def save_perfetto(path: Path, traces: Iterable[Trace]) -> None:
-    """Write :func:`to_perfetto` to a file."""
-    path.write_text(to_perfetto(traces))

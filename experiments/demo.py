@@ -20,10 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress
 
+from edgesim.perfetto import save_perfetto
 from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.exhaustive import exhaustive
 from edgesim.schedule import Schedule
-from edgesim.trace import Trace, save_perfetto
+from edgesim.trace import Trace
 from experiments.analysis.placements import in_words
 from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
 from experiments.commands import as_typed

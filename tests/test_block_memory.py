@@ -23,8 +23,9 @@ from block_builders import (
 )
 from builders import switched
 
+from edgesim.footprint import memory_over_time
 from edgesim.memory import WHOLE, Memory, RankLoad, Share, block_bytes, held_bytes, ring_bytes
-from edgesim.metrics import measure, memory_over_time
+from edgesim.metrics import measure
 from edgesim.model import Model
 from edgesim.schedule import Op
 from edgesim.workload import Purpose, Workload
@@ -60,7 +61,7 @@ def needed_and_held(
     peaks = measure(trace, cluster=cluster, model=model, workload=work).peak_bytes
     needs = plan.memory(model, cluster, work)
     return [
-        (needs[rank], memory_over_time([s for s in trace if s.task.rank == rank], model, work, board), peaks[rank])
+        (needs[rank], memory_over_time(trace.of_rank(rank), model, work, board), peaks[rank])
         for rank, board in enumerate(cluster.devices)
     ]
 

@@ -86,13 +86,13 @@ def test_a_collective_transmits_and_receives_on_every_rank() -> None:
     cluster = homogeneous(2, network=switched(2, bytes_per_s=50))
     trace = play_programs(cluster, *([task] for task in collective(Op.ALL_REDUCE, range(2), 100)))
     for rank in range(2):
-        states = state_s(span for span in trace if span.task.rank == rank)
-        assert states == {"transmit": [(0, 2)], "receive": [(0, 2)]}
+        states = {state: intervals.tolist() for state, intervals in state_s(trace.of_rank(rank)).items()}
+        assert states == {"transmit": [[0, 2]], "receive": [[0, 2]]}
 
 
 def test_disk_work_draws_nothing_above_idle() -> None:
     trace = play_programs(homogeneous(1), [replace(compute(Op.F, 0), op=Op.CACHE_READ, nbytes=10)])
-    assert state_s(trace) == {}
+    assert state_s(trace.of_rank(0)) == {}
 
 
 def test_power_over_time_rises_with_work_and_falls_back_to_idle() -> None:

@@ -22,12 +22,13 @@ from builders import (
 
 from edgesim.cluster import Cluster
 from edgesim.energy import wire_bytes
+from edgesim.footprint import memory_over_time
 from edgesim.memory import WHOLE, Memory, RankLoad, Share, held_bytes
-from edgesim.metrics import Metrics, measure, memory_over_time
+from edgesim.metrics import Metrics, measure
 from edgesim.model import Block, divided
 from edgesim.plan import Depth
 from edgesim.schedule import Op, Payload, Task
-from edgesim.trace import Span, Trace
+from edgesim.trace import RankSpans, Span, Trace
 from edgesim.workload import Purpose, Workload
 from edgesim.zoo.bert import bert
 
@@ -119,20 +120,20 @@ def test_peak_memory_is_parameters_gradients_messages_and_a_stash_per_micro_batc
 def test_a_stash_lives_from_the_start_of_its_forward_to_the_end_of_its_backward() -> None:
     program = [compute(Op.F, 0, 0), compute(Op.F, 0, 1), compute(Op.B, 0, 0), compute(Op.B, 0, 1)]
     trace = play_programs(homogeneous(1), program)
-    steps = memory_over_time(list(trace), chain(1), workload(), device())
+    steps = memory_over_time(trace.of_rank(0), chain(1), workload(), device())
     assert steps == [(0, 8000), (0, 8500), (1, 9000), (4, 8500), (6, 8000)]
 
 
 def test_computations_of_no_length_never_make_memory_negative() -> None:
     program = [task for m in range(3) for task in (compute(Op.F, 0, m), compute(Op.B, 0, m))]
     trace = play_programs(homogeneous(1), program, forward_s=0.0)
-    held = [nbytes for _, nbytes in memory_over_time(list(trace), chain(1), workload(), device())]
+    held = [nbytes for _, nbytes in memory_over_time(trace.of_rank(0), chain(1), workload(), device())]
     assert (min(held), max(held)) == (8000, 8500)
 
 
 def test_inference_keeps_no_stash_but_the_input_and_output_of_a_block_while_it_computes() -> None:
     trace = play_programs(homogeneous(1), [compute(Op.F, 0, m) for m in range(2)])
-    steps = memory_over_time(list(trace), chain(1), workload(purpose=Purpose.INFER), device())
+    steps = memory_over_time(trace.of_rank(0), chain(1), workload(purpose=Purpose.INFER), device())
     assert steps == [(0, 4000), (0, 5000), (1, 4000), (1, 5000), (2, 4000)]
 
 
@@ -143,7 +144,7 @@ def test_the_ring_takes_its_part_while_it_runs() -> None:
     ]
     programs = [[replace(program[0], rank=rank, stage=0), program[1]] for rank, program in enumerate(programs)]
     trace = play_programs(homogeneous(2, network=switched(2, bytes_per_s=4000)), *programs)
-    steps = memory_over_time([span for span in trace if span.task.rank == 1], chain(1), workload(), device())
+    steps = memory_over_time(trace.of_rank(1), chain(1), workload(), device())
     assert steps == [(0, 8000), (0, 8500), (1, 10500), (2, 8500)]
 
 
@@ -157,7 +158,7 @@ def test_a_rank_of_two_stages_holds_the_parameters_of_both() -> None:
         return [replace(compute(op, 0), layers=layers, stage=stage) for op in (Op.F, Op.B)]
 
     trace = play_programs(homogeneous(1), [*on((0, 1), 0), *on((1, 2), 1)])
-    first, last = memory_over_time(list(trace), chain(2), workload(), device(context_bytes=7.0))[:: 2 * 2]
+    first, last = memory_over_time(trace.of_rank(0), chain(2), workload(), device(context_bytes=7.0))[:: 2 * 2]
     boundary = (
         2 * 1000
     )  # layer 0 sends an output and gets its gradient; layer 1 alike: these bytes never leave the rank
@@ -226,7 +227,7 @@ def test_training_block_by_block_rises_to_what_the_share_needs_and_returns(share
     """Two micro-batches forwarded before the first goes back: every block's stash of both is there at once."""
     asked = workload(tokens=T)
     tasks = [*forward(0, share), *forward(1, share), *backward(0, share), *backward(1, share)]
-    steps = memory_over_time(one_after_the_other(tasks), TWO, asked, device(context_bytes=5.0))
+    steps = memory_over_time(RankSpans.of(one_after_the_other(tasks)), TWO, asked, device(context_bytes=5.0))
     held = held_of(share, asked)
     amounts = [nbytes for _, nbytes in steps]
     assert amounts[0] == pytest.approx(held.resting_bytes)
@@ -242,7 +243,7 @@ def test_a_block_is_kept_from_the_first_of_its_parts_until_the_last_has_gone_bac
     attention = TWO.block("encoder.0/attention")
     parts = [task_of(Op.F, 0, 1, attention, share, part=part.name) for part in attention.parts]
     tasks = [*parts, *(replace(task, op=Op.B) for task in reversed(parts))]
-    steps = memory_over_time(one_after_the_other(tasks), TWO, asked, device())
+    steps = memory_over_time(RankSpans.of(one_after_the_other(tasks)), TWO, asked, device())
     kept = divided(attention, 0.25).stash_bytes(2, T)
     entered = min(kept, TWO.layers[0].output_bytes(2, T))  # received from the layer before, by its plan
     rest = steps[0][1]
@@ -253,7 +254,7 @@ def test_a_block_is_kept_from_the_first_of_its_parts_until_the_last_has_gone_bac
 def test_inference_block_by_block_holds_inputs_and_outputs_while_it_computes(share: Share) -> None:
     asked = workload(tokens=T, purpose=Purpose.INFER, weight_bytes=2)
     spans = one_after_the_other(forward(0, share))
-    steps = memory_over_time(spans, TWO, asked, device(context_bytes=5.0))
+    steps = memory_over_time(RankSpans.of(spans), TWO, asked, device(context_bytes=5.0))
     held = held_of(share, asked, in_flight=1, micro_batches=1)
     assert steps[0][1] == steps[-1][1] == held.resting_bytes
     assert max(nbytes for _, nbytes in steps) == pytest.approx(held.total_bytes)
@@ -263,7 +264,7 @@ def test_inference_block_by_block_holds_inputs_and_outputs_while_it_computes(sha
 def test_tokens_that_are_generated_one_by_one_are_no_share_of_the_prompt() -> None:
     share, asked = SCHEMES["tensor"], workload(tokens=T, purpose=Purpose.INFER)
     generated = [replace(task, tokens=(T, T + 1)) for task in forward(1, share)]
-    steps = memory_over_time(one_after_the_other([*forward(0, share), *generated]), TWO, asked, device())
+    steps = memory_over_time(RankSpans.of(one_after_the_other([*forward(0, share), *generated])), TWO, asked, device())
     held = held_of(share, asked, micro_batches=1)
     assert max(nbytes for _, nbytes in steps) - steps[0][1] == pytest.approx(held.transient_bytes)
 
@@ -275,7 +276,7 @@ def test_sums_of_gradients_take_their_part_and_partial_sums_of_activations_none(
     computed = one_after_the_other([*forward(0, share), *backward(0, share)])
     end_s = computed[-1].end_s
     spans = [*computed, *(Span(task=task, start_s=end_s, end_s=end_s + 9) for task in (partial, ring))]
-    steps = memory_over_time(spans, TWO, asked, device())
+    steps = memory_over_time(RankSpans.of(spans), TWO, asked, device())
     spare = held_of(share, asked, replicas=4).ring_bytes
     rest = steps[0][1]
     assert steps[-2:] == [(end_s, pytest.approx(rest + spare)), (end_s + 9, pytest.approx(rest))]
@@ -284,7 +285,7 @@ def test_sums_of_gradients_take_their_part_and_partial_sums_of_activations_none(
 def test_a_task_of_an_unknown_block_is_refused() -> None:
     task = replace(forward(0, WHOLE)[0], block="encoder.0/convolution")
     with pytest.raises(ValueError, match=r"layer encoder\.0 of two has no block 'convolution'"):
-        memory_over_time(one_after_the_other([task]), TWO, workload(), device())
+        memory_over_time(RankSpans.of(one_after_the_other([task])), TWO, workload(), device())
 
 
 # --- the verdict does not know the player -----------------------------------------------------------------------------

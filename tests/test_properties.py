@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from edgesim.cluster import Cluster, Network
 from edgesim.energy import power_over_time, wire_bytes
 from edgesim.errors import ScheduleError
-from edgesim.metrics import measure, memory_over_time
+from edgesim.footprint import memory_over_time
+from edgesim.metrics import measure
 from edgesim.model import Layer, Model, model_from_dict, model_to_dict
 from edgesim.plan import Depth, Plan, Stage, in_flight
 from edgesim.profile import Profile
@@ -375,7 +376,8 @@ def test_peak_memory_is_what_the_plan_predicts_and_is_never_negative_or_left_beh
         deepest = min(stage.in_flight, case.plan.micro_batches)
         for rank in stage.ranks:
             spans = [span for span in case.trace if span.task.rank == rank]
-            held = [at for _, at in memory_over_time(spans, case.model, case.workload, case.cluster.devices[rank])]
+            board = case.cluster.devices[rank]
+            held = [at for _, at in memory_over_time(case.trace.of_rank(rank), case.model, case.workload, board)]
             assert needs[rank].message_bytes == message_bytes([span.task for span in spans], deepest)
             assert metrics.peak_bytes[rank] == max(held) == pytest.approx(needs[rank].total_bytes)
             assert min(held) == held[0] == pytest.approx(needs[rank].resting_bytes)

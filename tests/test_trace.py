@@ -7,8 +7,9 @@ import pytest
 from block_builders import BERT, boards, infer, played
 from builders import chain, constant_profile, homogeneous, hybrid_plan, pipeline_plan, play, switched
 
+from edgesim.perfetto import save_perfetto, to_perfetto
 from edgesim.schedule import COMPUTE_STREAM, Channel, Stream, StreamKind
-from edgesim.trace import Reading, Trace, save_perfetto, to_perfetto
+from edgesim.trace import Reading, Trace
 
 
 def small(*, offset_s: float = 0.0, readings: tuple[Reading, ...] = ()) -> Trace:

@@ -1,6 +1,6 @@
 """What do all tasks of a schedule say, in few bytes? Kinds of tasks, and for every task its kind and micro-batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
@@ -51,23 +51,17 @@ class TaskColumns:
         """[task] The rank in whose program it stands."""
         return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
 
-    @cached_property
     def names(self) -> list[str]:
-        """[task] Its name."""
-        return ["".join(around) for around in zip(*self._named(), strict=True)]
+        """Return [task] its name."""
+        around = [kind.name_around for kind in self.kinds]
+        named = ((around[k], m) for k, m in zip(self.kind.tolist(), self.micro_batch.tolist(), strict=True))
+        return [f"{before}{'' if m == NONE else m}{after}" for (before, after), m in named]
 
-    def _named(self) -> tuple[list[str], list[str], list[str]]:
-        """[task] What its name has before the micro-batch, the micro-batch, and what it has behind."""
-        before, after = zip(*(kind.name_around for kind in self.kinds), strict=True) if self.kinds else ((), ())
-        kind = self.kind.tolist()
-        numbers = ["" if m == NONE else str(m) for m in self.micro_batch.tolist()]
-        return [before[k] for k in kind], numbers, [after[k] for k in kind]
-
-    @cached_property
-    def needed_names(self) -> list[tuple[str, ...]]:
-        """[task] The names of what it needs."""
-        names, needs = self.names, self.needs.tolist()
-        return [tuple([names[i] for i in needs[a:b]]) for a, b in pairwise(self.needs_from.tolist())]
+    def needed(self, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """Yield [task] the names of what it needs, given those of all tasks."""
+        needs = self.needs.tolist()
+        for first, end in pairwise(self.needs_from.tolist()):
+            yield tuple([names[need] for need in needs[first:end]])
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
@@ -75,7 +69,7 @@ class TaskColumns:
         if self.made_of is not None:
             return self.made_of
         fields = [kind._asdict() for kind in self.kinds]
-        rows = zip(self.kind.tolist(), self.micro_batch.tolist(), self.needed_names, strict=True)
+        rows = zip(self.kind.tolist(), self.micro_batch.tolist(), self.needed(self.names()), strict=True)
         return tuple(Task(micro_batch=None if m == NONE else m, needs=needs, **fields[k]) for k, m, needs in rows)
 
 

@@ -54,6 +54,10 @@ class Schedule:
     def __str__(self) -> str:
         return f"schedule of {len(self)} tasks on {self.ranks} ranks, {self.hash[:12]}"
 
+    def names(self) -> list[str]:
+        """Return the names of all tasks, rank by rank."""
+        return self.columns.names() if "columns" in self.__dict__ else [task.name for task in self]
+
     @cached_property
     def graph(self) -> Graph:
         """The checked dependencies. Raises ScheduleError on anything that cannot be played."""

@@ -23,7 +23,8 @@ def task_to_text(task: Task) -> str:
 def column_lines(columns: TaskColumns) -> Iterator[str]:
     """Yield what :func:`task_to_text` writes of every task."""
     fields = [_fields(kind) for kind in columns.kinds]
-    for name, kind, needs in zip(columns.names, columns.kind.tolist(), columns.needed_names, strict=True):
+    names = columns.names()
+    for name, kind, needs in zip(names, columns.kind.tolist(), columns.needed(names), strict=True):
         yield f"{name}{fields[kind]}{_needs(needs)}"
 
 

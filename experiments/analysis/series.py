@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from edgesim.energy import power_over_time
-from edgesim.metrics import memory_over_time
+from edgesim.footprint import memory_over_time
 from edgesim.trace import Trace
 from experiments.configuration.setup import Setup
 
@@ -29,9 +29,8 @@ def series(traces: Sequence[Trace], setup: Setup) -> pd.DataFrame:
 
 
 def _rows(trace: Trace, setup: Setup, rank: int) -> list[dict[str, float]]:
-    zero_s = min(trace.start_s)
-    spans = [span for span in trace if span.task.rank == rank]
-    memory = memory_over_time(spans, setup.model, setup.workload, setup.cluster.devices[rank])
+    zero_s = trace.first_s
+    memory = memory_over_time(trace.of_rank(rank), setup.model, setup.workload, setup.cluster.devices[rank])
     power = power_over_time(trace, setup.cluster, rank)
     first_bytes = memory[0][1] if memory else 0.0  # parameters are there before the first task; a free rank holds none
     return [

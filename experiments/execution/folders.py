@@ -1,11 +1,12 @@
 """How is a run kept? As a folder, whole or not at all: configuration, plan, schedule, traces, series and figures."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from edgesim.trace import save_perfetto
+from edgesim.perfetto import save_perfetto
 from experiments.analysis.series import series
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import versions, whole_folder
@@ -17,14 +18,20 @@ def save_run(run: Played, target: Path) -> None:
     with whole_folder(target) as folder:
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(dict(run.config))))
         (folder / "plan.json").write_text(run.plan.to_json())
-        (folder / "schedule.txt").write_text(run.schedule.to_text())
+        _write(folder / "schedule.txt", run.schedule.lines())
         for trace in run.last_traces:
-            (folder / f"{trace.player}.jsonl").write_text(trace.to_lines())
+            _write(folder / f"{trace.player}.jsonl", trace.lines())
         save_perfetto(folder / "trace.perfetto.json", run.last_traces)
         (folder / "metrics.json").write_text(_metrics(run))
         (folder / "versions.json").write_text(_json(versions() | {"seed": run.config["seed"]}))
         save_network(folder / "network.json", run.cluster.network)
         series(run.last_traces, run.setup).to_csv(folder / "series.csv", index=False)
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    """Line by line: a million tasks are a hundred megabytes of text."""
+    with path.open("w") as file:
+        file.writelines(lines)
 
 
 def _metrics(run: Played) -> str:
