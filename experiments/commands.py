@@ -22,14 +22,12 @@ class Command:
         module: that it stands for; it has a ``main`` that reads ``sys.argv``.
         says: what it does, in a line.
         takes_overrides: whether its words are overrides of the configuration, and so can be completed.
-        extra: of the installation that it needs.
     """
 
     name: str
     module: str
     says: str
     takes_overrides: bool = False
-    extra: str = "experiments"
 
 
 RUN, SWEEP = "experiments.run", "sweep"
@@ -67,7 +65,6 @@ COMMANDS = (
         name="trace",
         module="real_runtime.tracing.trace_model",
         says="count the layers of your own PyTorch module",
-        extra="runtime",
     ),
     Command(name="collect", module="experiments.collect", says="a sweep's runs as a tidy table"),
     Command(name="tables", module="experiments.tables", says="a table for a paper, Markdown or LaTeX"),
@@ -84,9 +81,7 @@ COMMANDS = (
     Command(name="galaxy", module="experiments.galaxy", says="sum up Galaxy's studies"),
     Command(name="reproduce", module="experiments.reproduce", says="which kept numbers moved?"),
     Command(name="conf", module="experiments.console.conf", says="list, find and copy configuration files"),
-    Command(
-        name="env", module="real_runtime.show_env", says="describe this machine, for a bug report", extra="runtime"
-    ),
+    Command(name="env", module="real_runtime.show_env", says="describe this machine, for a bug report"),
 )
 _MODULES = re.compile(
     "python -m (" + "|".join(sorted((re.escape(each.module) for each in COMMANDS), reverse=True)) + r")(?![\w.]\w)"

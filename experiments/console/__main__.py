@@ -13,8 +13,6 @@ from importlib.util import find_spec
 from experiments.commands import COMMANDS, NAME, SWEEP, Command
 from experiments.configuration.own_code import import_from_here_last
 
-_OURS = ("edgesim", "experiments", "real_runtime")
-
 
 def main() -> int:
     """Start what the first word names; 2 for a mistake."""
@@ -46,11 +44,8 @@ def start(command: Command, words: list[str]) -> int:
         is_folder = spec is not None and spec.submodule_search_locations is not None
         module = import_module(f"{command.module}.__main__" if is_folder else command.module)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in _OURS:
-            raise  # a mistake of ours, that no installation mends
-        print(
-            f"error: {NAME} {command.name} needs {error.name} (pip install '{NAME}[{command.extra}]')", file=sys.stderr
-        )
+        missing = import_module("edgesim.front_door").missing
+        print(f"error: {missing(error, f'{NAME} {command.name}')}", file=sys.stderr)
         return 2
     # The runtime knows nothing of this command, and so is told by what name it was called.
     return int((module.main(f"{NAME} {command.name}") if command.name == "trace" else module.main()) or 0)
