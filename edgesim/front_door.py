@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for editors and type checkers
         Choice,
         Comparison,
         Result,
+        SweepTable,
         choices,
         compare,
         execute,
@@ -34,12 +35,14 @@ if TYPE_CHECKING:  # for editors and type checkers
         load_workload,
         make_plan,
         simulate,
+        sweep,
     )
 
 __all__ = [
     "Choice",
     "Comparison",
     "Result",
+    "SweepTable",
     "choices",
     "compare",
     "execute",
@@ -54,6 +57,7 @@ __all__ = [
     "load_workload",
     "make_plan",
     "simulate",
+    "sweep",
 ]
 HOME = Path(__file__).resolve().parent.parent
 _OURS = ("experiments", "real_runtime")

@@ -215,6 +215,37 @@ def test_folders_of_ones_own_called_like_ours_shadow_nothing(tmp_path: Path) -> 
     assert (done.stdout, done.stderr) == ("proportional\n", "")
 
 
+def test_a_sweep_is_the_commands_and_makes_no_finished_run_again(tmp_path: Path, run: es.Result) -> None:
+    own = es.load_cluster("demo", rate="20 Mbit/s")
+    over = {"cluster": ["demo", own], "strategy": ["data", "pipeline"], "workload": {"tokens": [32, 64], "epochs": 1}}
+    first = es.sweep(model="bert_tiny_bytes", **over, results=tmp_path, workers=1)
+    assert (len(first), first.failures) == (8, 0)
+    again = es.sweep(model="bert_tiny_bytes", **over, results=tmp_path, workers=1)
+    assert again.path == first.path
+    assert again.end.before == frozenset(first.end.failed)
+    assert again.runs().equals(first.runs())
+    table = first.to_pandas()
+    same = table[
+        (table["workload.tokens"] == 32) & (table["strategy"] == "data") & (table["bandwidth_bit_per_s"] == 1e8)
+    ]
+    assert same["makespan_s"].tolist() == [run.simulated.makespan_s]
+    assert first.best(2).title == "the best 2 of 8, by simulated time per iteration"
+    assert isinstance(first.plot(tmp_path / "sweep.png"), Figure)
+    one = es.sweep(
+        model="bert_tiny_bytes", strategy="data", rate="100 Mbit/s", results=tmp_path, name="mine", workers=1
+    )
+    assert one.path == tmp_path / "sweeps/mine/runs.parquet"
+    assert repr(one) == f"1 runs in {one.path}"
+
+
+def test_a_sweep_of_mistakes_does_not_begin(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown strategy 'dota'"):
+        es.sweep(strategy=["data", "dota"], results=tmp_path)
+    with pytest.raises(ValueError, match=r"workload\.tokens: an empty list asks for no run"):
+        es.sweep(workload={"tokens": []}, results=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_ten_lines_of_the_readme_compare_four_parallelisms(tmp_path: Path) -> None:
     (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
     assert lines.startswith("import edgesim as es\n")
@@ -230,6 +261,15 @@ def test_the_ten_lines_of_the_readme_compare_four_parallelisms(tmp_path: Path) -
         "peak memory (MB)",
     ]
     assert [len(panel["patches"]) for panel in panels] == [4, 4, 4]
+
+
+@pytest.mark.slow
+def test_workers_of_a_sweep_are_not_shadowed_either(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/__init__.py").write_text("raise RuntimeError('a package of the user')\n")
+    asked = "model='bert_tiny_bytes', strategy=['data', 'pipeline'], workers=2, **{'sweep.batch': 1}"
+    done = script(tmp_path, f"import edgesim as es\nprint(es.sweep({asked}).failures)\n")
+    assert done.stdout.splitlines()[-1] == "0", done.stderr
 
 
 def test_a_package_of_ones_own_that_is_imported_already_is_named(tmp_path: Path) -> None:

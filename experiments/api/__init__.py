@@ -14,12 +14,14 @@ from experiments.api.loading import (
 )
 from experiments.api.result import Result
 from experiments.api.runs import choices, execute, make_plan, simulate
+from experiments.api.sweeping import SweepTable, sweep
 from experiments.api.words import Choice
 
 __all__ = [
     "Choice",
     "Comparison",
     "Result",
+    "SweepTable",
     "choices",
     "compare",
     "execute",
@@ -34,4 +36,5 @@ __all__ = [
     "load_workload",
     "make_plan",
     "simulate",
+    "sweep",
 ]

@@ -53,7 +53,7 @@ class Files:
     @property
     def folders(self) -> tuple[str, ...]:
         """Where to look beside conf/."""
-        return (str(self.made), *self.users)
+        return (*([str(self.made)] if any(self.made.iterdir()) else []), *self.users)
 
     def words(self, group: str, given: Any) -> tuple[tuple[str, Any], ...]:
         """The keys and values that choose what was given: one, or for a Hugging Face configuration two."""

@@ -167,6 +167,6 @@ def composed_for(asked: Mapping[str, Any], use: Callable[[dict[str, Any], Overri
     with Files() as files:
         all_pairs = list(pairs(asked, files))
         words = Words([pair for pair in all_pairs if is_choice(pair[0])], files.folders)
-        values = [words.word(key, value) for key, value in all_pairs if not is_choice(key)]
+        values = [words.word(*pair) for pair in all_pairs if not is_choice(pair[0])]
         overrides = (*words.chosen, *values)
         return use(words.composer(overrides), overrides, files)

@@ -21,6 +21,9 @@ SHORT: Mapping[str, str] = {"rate": "network.rate", "latency": "network.latency"
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]([A-Za-z0-9_./+ -]*[A-Za-z0-9_./+-])?")
 
 
+Pair = tuple[str, Any]  # a key and what was given for it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """Something that a configuration names, with values of one's own: a planner, a strategy, a method, a profile.
@@ -45,7 +48,7 @@ def groups() -> list[str]:
     return sorted(path.name for path in CONF.iterdir() if path.is_dir())
 
 
-def pairs(asked: Mapping[str, Any], files: Files) -> Iterator[tuple[str, Any]]:
+def pairs(asked: Mapping[str, Any], files: Files) -> Iterator[Pair]:
     """Keys and values of everything that was asked; what is None was not."""
     known = groups()
     for name, value in asked.items():
@@ -66,7 +69,7 @@ def pairs(asked: Mapping[str, Any], files: Files) -> Iterator[tuple[str, Any]]:
     _refuse_rates_of_its_own(asked)
 
 
-def _leaves(values: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+def _leaves(values: Mapping[str, Any], above: str) -> Iterator[Pair]:
     for name, value in values.items():
         key = f"{above}.{name}"
         if isinstance(value, Mapping):
@@ -91,14 +94,16 @@ def _refuse_rates_of_its_own(asked: Mapping[str, Any]) -> None:
 class Words:
     """Writes keys and values as overrides of what is chosen."""
 
-    def __init__(self, choices: Sequence[tuple[str, Any]], folders: Sequence[str]) -> None:
+    def __init__(self, choices: Sequence[Pair], folders: Sequence[str]) -> None:
         """``choices`` are what was asked that chooses files; all else is set in what they give."""
         self.composer = Composer(Sweep((), (), tuple(folders)))
-        self.chosen = tuple(f"{'+' * ('@' in key)}{key}={written(key, value)}" for key, value in choices)
+        self.chosen = tuple(self.word(key, value) for key, value in choices)
 
     def word(self, key: str, value: Any) -> str:
         """The override; with a plus where a constructor takes a key that its file leaves out."""
         text = f"{key}={written(key, value)}"
+        if is_choice(key):
+            return f"+{text}" if "@" in key else text
         above, _, last = key.rpartition(".")
         base = self.composer.base(self.chosen)
         node = OmegaConf.select(base, above, throw_on_missing=False) if above else base

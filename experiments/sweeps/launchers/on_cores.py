@@ -18,6 +18,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from edgesim.errors import RunError
+from edgesim.front_door import claim
 from experiments.sweeps.grid import Overrides
 from experiments.sweeps.workers import Batch, Outcome, SweepSpec, bury, run_batch
 
@@ -39,7 +40,9 @@ class OnCores:
         deaths: Counter[Overrides] = Counter()
         while left:
             try:
-                parallel = Parallel(n_jobs=self.workers, return_as="generator_unordered", batch_size=1)
+                parallel = Parallel(
+                    n_jobs=self.workers, return_as="generator_unordered", batch_size=1, initializer=claim
+                )
                 for number, outcomes in parallel([delayed(_numbered)(spec, n, batch) for n, batch in left.items()]):
                     del left[number]
                     yield outcomes
