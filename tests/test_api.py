@@ -155,6 +155,9 @@ def test_runs_stand_side_by_side_in_a_table_and_a_figure(run: es.Result, tmp_pat
         both.plot(values=["samples"])
     with pytest.raises(ValueError, match="two runs are called 'a'"):
         es.compare(run, run, labels=["a", "a"])
+    slow = es.simulate(model="bert_tiny_bytes", rate="20 Mbit/s", strategy="data")
+    assert es.compare(run, slow).labels == ("data", "data"), "bandwidths tell them apart"
+    assert es.compare(run, run).labels == ("data (1)", "data (2)")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +261,7 @@ def test_the_ten_lines_of_the_readme_compare_four_parallelisms(tmp_path: Path) -
     assert [panel["axes"][0][0] for panel in panels] == [
         "time per iteration (s)",
         "energy per iteration (J)",
-        "peak memory (MB)",
+        "peak memory (GB)",
     ]
     assert [len(panel["patches"]) for panel in panels] == [4, 4, 4]
 

@@ -127,24 +127,33 @@ def compare(*results: Played, labels: Sequence[str] | None = None) -> Comparison
     named = tuple(labels) if labels is not None else _labels(results)
     if len(named) != len(results):
         raise ValueError(f"compare: {len(results)} runs need as many labels, got {list(named)}")
-    if twice := [name for name in named if named.count(name) > 1 and labels is not None]:
+    told = [(name, *_columns(result)) for name, result in zip(named, results, strict=True)]
+    if twice := [name for name, *where in told if told.count((name, *where)) > 1]:
         raise ValueError(f"compare: two runs are called {twice[0]!r} (give each a label of its own)")
     return Comparison(results=results, labels=named)
 
 
 def _labels(results: Sequence[Played]) -> tuple[str, ...]:
     """The method; of runs of one method that no column tells apart also the overrides in which they differ."""
-    told = [(result.name, *_columns(result)) for result in results]
     shared = set.intersection(*(set(result.words) for result in results))
-    labels = []
-    for result, place in zip(results, told, strict=True):
-        differing = [
-            word for word in result.words if word not in shared and not word.startswith(("method=", "strategy="))
+    names = [result.name for result in results]
+    for change in (_with_words, _with_numbers):
+        told = [(name, *_columns(result)) for name, result in zip(names, results, strict=True)]
+        names = [
+            change(name, i, told, [word for word in result.words if word not in shared])
+            if told.count(told[i]) > 1
+            else name
+            for i, (name, result) in enumerate(zip(names, results, strict=True))
         ]
-        labels.append(", ".join([result.name, *differing]) if told.count(place) > 1 else result.name)
-    return tuple(
-        f"{name} ({labels[:i].count(name) + 1})" if labels.count(name) > 1 else name for i, name in enumerate(labels)
-    )
+    return tuple(names)
+
+
+def _with_words(name: str, place: int, told: Sequence[object], words: Sequence[str]) -> str:
+    return ", ".join([name, *(word for word in words if not word.startswith(("method=", "strategy=")))])
+
+
+def _with_numbers(name: str, place: int, told: Sequence[object], words: Sequence[str]) -> str:
+    return f"{name} ({told[:place].count(told[place]) + 1})"
 
 
 def _columns(result: Played) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from experiments.analysis.tidy import in_words
 from experiments.figures.marks import RATE, ranged
 from experiments.figures.style import BLACK, RC, SMALL_PT, TWO_COLUMNS_IN, looks
 from experiments.tables.methods import VALUES, quantity_of
-from experiments.tables.number import one_unit
+from experiments.tables.number import number, one_unit
 
 PER_ITERATION = ("makespan_s", "energy_j", "peak_bytes")
 PER_SAMPLE = ("samples_per_s", "energy_per_sample_j", "peak_bytes")  # where batches differ
@@ -64,7 +64,7 @@ def _draw(rows: DataFrame, ax: Axes, value: str) -> None:
     """Bars from top to bottom in the order given, named at the left."""
     quantity, methods = VALUES[value], list(dict.fromkeys(rows["method"]))
     known = rows[value].dropna()
-    unit, scale = one_unit(known, quantity.unit) if quantity.prefixed and len(known) else (quantity.unit, 1.0)
+    unit, scale = one_unit([known.max()], quantity.unit) if quantity.prefixed and len(known) else (quantity.unit, 1.0)
     rows = ranged(rows, value) if value != "peak_bytes" else rows.assign(value=rows[value], low=None, high=None)
     simulated = rows[rows["player"] == "simulated"].set_index("method")["value"]
     best = quantity.best(simulated)
@@ -72,7 +72,7 @@ def _draw(rows: DataFrame, ax: Axes, value: str) -> None:
         place, length = methods.index(method), simulated[method] / scale
         ax.barh(place, length, _BAR, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.0)
         ax.annotate(
-            f"{length:.3g}",
+            number(length),
             (length, place),
             xytext=(3, 0),
             textcoords="offset points",

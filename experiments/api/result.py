@@ -71,7 +71,8 @@ class Result(Played):
         from experiments.figures.style import written
 
         ranks = [f"{rank} {device.name}" for rank, device in enumerate(self.cluster.devices)]
-        title = f"{reader_name(self.name)}: {reader_name(self.model.name, 'model')} on {self.cluster.name}"
+        where = f"{reader_name(self.model.name, 'model')} on {reader_name(self.cluster.name, 'cluster')}"
+        title = f"{reader_name(self.name)}: {where}"
         return written(gantt_figure([(title, self.last_traces)], ranks=ranks), path)
 
     @in_sentences
