@@ -42,21 +42,28 @@ class Estimates:
 
     model: Model
     devices: Mapping[str, Device]
-    _answers: dict[tuple[str, str, str, Portion], float] = field(default_factory=dict, repr=False)
+    _answers: dict[tuple[object, ...], float] = field(default_factory=dict, repr=False)
     _shares: dict[tuple[str, float], Block] = field(default_factory=dict, repr=False)
 
     def block_s(self, device: str, block: str, op: str, portion: Portion) -> float:
         """Ask :func:`estimated_s`, once. Raises ProfileError for a block, or a share of it, that the model lacks."""
-        asked = (device, block, op, portion)
-        if asked not in self._answers:
+        asked = (device, block, op, *portion)  # flat, so that the garbage collector need not look at it
+        seconds = self._answers.get(asked)
+        if seconds is None:
             try:
-                if (block, portion.share) not in self._shares:
-                    self._shares[block, portion.share] = divided(self.model.block(block), portion.share)
-                part, whole = (
-                    self._shares[block, portion.share],
-                    Portion(portion.samples, portion.tokens, 1.0, portion.keys),
-                )
-                self._answers[asked] = estimated_s(self.devices[device], part, op, whole)
+                seconds = estimated_s(self.devices[device], self._part(block, portion.share), op, _all_of(portion))
             except ValueError as error:
                 raise ProfileError(f"no estimate of {block} on {device}: {error}") from None
-        return self._answers[asked]
+            self._answers[asked] = seconds
+        return seconds
+
+    def _part(self, block: str, share: float) -> Block:
+        """The share of a block as a block of its own."""
+        if (block, share) not in self._shares:
+            self._shares[block, share] = divided(self.model.block(block), share)
+        return self._shares[block, share]
+
+
+def _all_of(portion: Portion) -> Portion:
+    """The portion of a part that is already cut out of its block."""
+    return portion if portion.share == 1.0 else Portion(portion.samples, portion.tokens, 1.0, portion.keys)

@@ -15,7 +15,7 @@ environments D and F), and close to the simulator for the others (within 0.1 % a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -90,30 +90,27 @@ class BlockCosts:
         """Return the seconds of a computation for many amounts, as :meth:`work_s` does for one."""
         device = self.problem.cluster.devices[rank].name
         known = self._known.setdefault((device, work, tokens), {})  # the long key is looked up once for all amounts
-        own, total = work.by is SplitBy.TOKENS, self.totals.get(work.by, 1)
-        counted = work.tokens if tokens is None else tokens
-        samples = 0 if work.op == UPDATE else self.problem.workload.micro_batch_samples
         amounts = list(amounts)
-        for amount in amounts:
-            if amount not in known:
-                count = amount if own else counted
-                assert count is not None, "a tile has tokens"
-                share = amount / total if work.by in (SplitBy.HEADS, SplitBy.COLUMNS) else 1.0
-                known[amount] = self._profiled_s(device, work, samples, count, share)
+        if missing := [amount for amount in amounts if amount not in known]:
+            known.update(zip(missing, self._profiled_s(device, work, missing, tokens), strict=True))
         return [known[amount] for amount in amounts]
 
-    def _profiled_s(self, device: str, work: Computation, samples: int, tokens: int, share: float) -> float:
-        """The profile's seconds; straight from its formula where its table cannot tell: so it is quick."""
-        profile = self.problem.profile
-        estimates, portion = profile.estimates, Portion(samples, tokens, share, work.keys)
-        if estimates and device in estimates.devices and not self._may_tell(device, work, tokens, share):
-            return estimates.block_s(device, work.block, work.op, portion)
-        return profile.block_s(device=device, block=work.block, op=work.op, portion=portion)
-
-    def _may_tell(self, device: str, work: Computation, tokens: int, share: float) -> bool:
-        """Whether the table has such a point, or several to look between."""
+    def _profiled_s(self, device: str, work: Computation, amounts: Iterable[int], tokens: int | None) -> Iterator[float]:
+        """The profile's seconds of many amounts; straight from its formula where its table cannot tell: so it is quick."""
+        profile, total = self.problem.profile, self.totals.get(work.by, 1)
+        samples = 0 if work.op == UPDATE else self.problem.workload.micro_batch_samples
         shares, counts = self._measured.get((device, work.block, work.op), ((), ()))
-        return (share in shares or len(shares) > 1) and (tokens in counts or len(counts) > 1)
+        formula = profile.estimates if profile.estimates and device in profile.estimates.devices else None
+        for amount in amounts:
+            count = amount if work.by is SplitBy.TOKENS else work.tokens if tokens is None else tokens
+            assert count is not None, "a tile has tokens"
+            share = amount / total if work.by in (SplitBy.HEADS, SplitBy.COLUMNS) else 1.0
+            portion = Portion(samples, count, share, work.keys)
+            told = (share in shares or len(shares) > 1) and (count in counts or len(counts) > 1)  # or looked up between
+            if formula is not None and not told:
+                yield formula.block_s(device, work.block, work.op, portion)
+            else:
+                yield profile.block_s(device=device, block=work.block, op=work.op, portion=portion)
 
     def rows(self, rank: int, phase: Phase, amount: int, *, ranks: int) -> list[Row]:
         """Return the rows of an overlapped phase on a ring of so many ranks; the longest of them is its time."""
