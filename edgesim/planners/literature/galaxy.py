@@ -109,13 +109,12 @@ class Division:
 
     def _refuse(self, i: int, heads: int) -> None:
         device = self.problem.cluster.devices[self.ranks[i]]
-        least = self.need_bytes(i, 1, 1)
+        budget = f"its budget of {show(self.budget_bytes(i), 'B')}"
         why = (
-            f"needs {show(least, 'B')} for one head and one column, more than its budget"
+            f"needs {show(self.need_bytes(i, 1, 1), 'B')} for one head and one column, more than {budget}"
             if heads == 0
-            else f"is {show(self.overflow_bytes(i), 'B')} over its budget, and no other device has room"
+            else f"is {show(self.overflow_bytes(i), 'B')} over {budget}, and no other device has room"
         )
         raise NothingFitsError(
-            f"rank {self.ranks[i]} ({device.name}) {why}, of {show(self.budget_bytes(i), 'B')} "
-            "(leave it out, add devices, or take a smaller model)"
+            f"rank {self.ranks[i]} ({device.name}) {why} (leave it out, add devices, or take a smaller model)"
         )
