@@ -95,8 +95,10 @@ class BlockCosts:
             known.update(zip(missing, self._profiled_s(device, work, missing, tokens), strict=True))
         return [known[amount] for amount in amounts]
 
-    def _profiled_s(self, device: str, work: Computation, amounts: Iterable[int], tokens: int | None) -> Iterator[float]:
-        """The profile's seconds of many amounts; straight from its formula where its table cannot tell: so it is quick."""
+    def _profiled_s(
+        self, device: str, work: Computation, amounts: Iterable[int], tokens: int | None
+    ) -> Iterator[float]:
+        """The profile's seconds of many amounts; straight from its formula, which is quick, where no table tells."""
         profile, total = self.problem.profile, self.totals.get(work.by, 1)
         samples = 0 if work.op == UPDATE else self.problem.workload.micro_batch_samples
         shares, counts = self._measured.get((device, work.block, work.op), ((), ()))
