@@ -22,9 +22,9 @@ import pandas as pd
 
 from experiments.analysis.tidy import IDENTITY, records, telling
 from experiments.commands import command_parser
-from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.command_line import told
 from experiments.configuration.provenance import Tree, command, made, record
-from experiments.configuration.result_folders import write_text
+from experiments.configuration.result_folders import refuse_unwritable, write_text
 from experiments.configuration.studies import table_path
 from experiments.configuration.suggestions import suggestion
 from experiments.sweeps.rows import FIGURES, OPTIONAL_FIGURES
@@ -132,15 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder (default: results)")
     parser.add_argument("--out", type=Path, help="file to write (default: RESULTS/NAME/table.csv)")
     asked = parser.parse_args(arguments)
-    try:
-        runs = finished_runs(asked.name, asked.results)
-        table = tidy(runs)
-        out = asked.out or table_path(asked.results, asked.name)
-        write_text(out, to_csv(table))
-        record(out.parent, [out.name], made_by_runs(runs, asked.name))
-    except USERS as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
+    return told(lambda: _collect(asked.name, asked.results, asked.out or table_path(asked.results, asked.name)))
+
+
+def _collect(name: str, results: Path, out: Path) -> int:
+    runs = finished_runs(name, results)
+    table = tidy(runs)
+    refuse_unwritable(out.parent)
+    write_text(out, to_csv(table))
+    record(out.parent, [out.name], made_by_runs(runs, name))
     print(f"{len(table)} rows in {out}")
     return 0
 

@@ -19,9 +19,9 @@ from scipy.stats import kendalltau
 
 from experiments.analysis.tidy import RESULTS, Value, in_words, read_table, records
 from experiments.commands import command_parser
-from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.command_line import told
 from experiments.configuration.provenance import command, made, record
-from experiments.configuration.result_folders import write_text
+from experiments.configuration.result_folders import refuse_unwritable, write_text
 from experiments.configuration.studies import table_path
 
 SIMULATED, MEASURED = "galaxy_latency", ("galaxy_measured", "galaxy_measured_500mbit")
@@ -107,12 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("experiments.galaxy", __doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the tables (default: results)")
     asked = parser.parse_args(arguments)
-    try:
-        numbers = summary(read(asked.results))
-    except USERS as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
-    path = asked.results / "galaxy" / "summary.json"
+    return told(lambda: _summarise(asked.results))
+
+
+def _summarise(results: Path) -> int:
+    refuse_unwritable(results)
+    numbers = summary(read(results))
+    path = results / "galaxy" / "summary.json"
     write_text(path, json.dumps(numbers, indent=2) + "\n")
     record(path.parent, [path.name], made(command("experiments.galaxy")))
     print(

@@ -8,20 +8,20 @@ changes outside results/. Studies that execute on a testbed are measurements: th
 """
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from edgesim.scratch import scratch_folder
 from experiments.analysis.differences import differences, read_table
 from experiments.collect import collect, to_csv
 from experiments.commands import as_typed, command_parser
 from experiments.compare import differences_table
-from experiments.configuration.command_line import USERS, composed, sentence
+from experiments.configuration.command_line import composed, told
 from experiments.configuration.places import KEPT
 from experiments.configuration.provenance import command, made, record, refuse_a_dirty_tree
-from experiments.configuration.result_folders import write_text
+from experiments.configuration.result_folders import refuse_unwritable, write_text
 from experiments.configuration.studies import studies, table_path
 from experiments.configuration.suggestions import suggestion
 from experiments.sweeps.grid import parse
@@ -41,10 +41,10 @@ def reproduce(experiment: str, name: str, results: Path, *, keep: bool, console:
     if not kept.exists() and not keep:
         console.print(as_typed(f"{name}: no kept table (make one: python -m experiments.reproduce {name} --keep)"))
         return False
-    with tempfile.TemporaryDirectory(prefix="edgesim-") as folder:
+    with scratch_folder() as folder:
         sweep(parse([f"experiment={experiment}", f"results={folder}"]))
-        now = Path(folder) / "table.csv"
-        write_text(now, to_csv(collect(name, Path(folder))))
+        now = folder / "table.csv"
+        write_text(now, to_csv(collect(name, folder)))
         same = not kept.exists() or _same(kept, now, name, console, columns_may_differ=keep)
         if keep:
             write_text(kept, now.read_text())
@@ -75,21 +75,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=KEPT, help="folder of the kept tables")
     parser.add_argument("--keep", action="store_true", help="keep the new numbers")
     asked = parser.parse_args(arguments)
+    return told(lambda: _reproduce(asked))
+
+
+def _reproduce(asked: argparse.Namespace) -> int:
     known = {study.name: study.experiment for study in studies()}
-    try:
-        for name in asked.studies:
-            if name not in known:
-                raise ValueError(f"unknown study {name!r}{suggestion(name, known)}")
-        if asked.keep:
-            refuse_a_dirty_tree()
-        console = Console()
-        same = [
-            reproduce(known[name], name, asked.results, keep=asked.keep, console=console)
-            for name in asked.studies or known
-        ]
-    except USERS as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
+    for name in asked.studies:
+        if name not in known:
+            raise ValueError(f"unknown study {name!r}{suggestion(name, known)}")
+    if asked.keep:
+        refuse_unwritable(asked.results)
+        refuse_a_dirty_tree()
+    console = Console()
+    same = [
+        reproduce(known[name], name, asked.results, keep=asked.keep, console=console) for name in asked.studies or known
+    ]
     return 0 if all(same) else 1
 
 

@@ -196,7 +196,15 @@ WRONG_CHOICES = [
     ("+model.tied=maybe", "model.tied|true or false|'maybe'"),
     ("+model.layer=3", "unknown key model.layer|did you mean 'layers'"),
     ("model.name=null", "model.name|a text|null"),
-    ("model._target_=edgesim.zoo.bert.brt", "edgesim.zoo.bert.brt"),
+    ("model._target_=edgesim.zoo.bert.brt", "model._target_: edgesim.zoo.bert has no 'brt'|did you mean 'bert'"),
+    ("model._target_=edgsim.zoo.bert.bert", "model._target_: cannot find 'edgsim.zoo.bert.bert'|MODULE.FUNCTION"),
+    ("model._target_=edgesim.zoo.bert", "model._target_: 'edgesim.zoo.bert' is no function or class"),
+    ("model._target_=3", "model._target_: expected a function or class|3"),
+    ("strategy._partial_=maybe", "strategy._partial_: expected true or false|'maybe'"),
+    ("+model._args_=[3]", "model._args_ cannot be set|_target_ and _partial_"),
+    ("+model._convert_=all", "model._convert_ cannot be set"),
+    ("+devices.fast._recursive_=false", "devices.fast._recursive_ cannot be set"),
+    ("devices.fast.disk_bytes_per_s=[]", "devices.fast.disk_bytes_per_s: expected a number|[]"),
     ("model=bert_tinny", "unknown model 'bert_tinny'|bert_tiny_bytes"),
     ("model=resnet50;model.table=resnet5", "unknown layer table 'resnet5'|'resnet50'"),
     ("groups=datta", "groups|data, pipeline, halves|'datta'"),
@@ -304,7 +312,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_planne
     refused: Refused, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     monkeypatch.setattr("experiments.run.prepare", pytest.fail)
-    assert f"results={folder} cannot be written to" in refused(f"results={folder}")
+    assert f"{folder} cannot be written to" in refused(f"results={folder}")
 
 
 def test_a_mistake_in_a_users_own_planner_is_told_with_its_line_and_none_of_ours(

@@ -180,5 +180,7 @@ def ask(planner: Planner, problem: Problem, *, modes: Modes = NO_MODES) -> Plan:
     A plan in power modes is checked for the devices in these modes, which ``modes`` lists by device. Raises PlanError
     for a plan that does not fit, and what the planner raises.
     """
-    plan = planner(problem)
+    plan: object = planner(problem)
+    if not isinstance(plan, Plan):
+        raise PlanError(f"a planner must give a Plan, got a {type(plan).__name__} (return problem.plan(...))")
     return problem.in_modes_of(plan, modes).check(plan)

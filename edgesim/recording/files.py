@@ -45,7 +45,7 @@ def recording_from_text(text: str, *, source: str, columns: Sequence[str] | None
     ``columns`` are the names of a file's columns that has no line of names. Raises ValueError, naming the source, the
     line and the way out.
     """
-    lines = _lines(text)
+    lines = _lines(text, source)
     if not lines:
         raise ValueError(f"{source}: no line of values (write a line of names, time_s and rate Mbit/s, then values)")
     names, body = lines[0][1], lines[1:]
@@ -128,7 +128,7 @@ def _deliveries(body: Sequence[Line], source: str) -> Recording:
     )
 
 
-def _lines(text: str) -> list[Line]:
+def _lines(text: str, source: str) -> list[Line]:
     """All lines that say something, with their numbers."""
     kept = [
         (i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.lstrip().startswith("#")
@@ -139,8 +139,16 @@ def _lines(text: str) -> list[Line]:
     mark = next((mark for mark in "\t;," if mark in first), None)
     if mark is None and _is_value(first.split()[0]):
         return [(i, line.split()) for i, line in kept]
-    rows = csv.reader([line for _, line in kept], delimiter=mark or ",")
-    return [(i, [cell.strip() for cell in row]) for (i, _), row in zip(kept, rows, strict=True)]
+    return [(i, _cells(line, mark or ",", f"{source}, line {i}")) for i, line in kept]
+
+
+def _cells(line: str, mark: str, place: str) -> list[str]:
+    """What stands between the marks of a line, without quotes, which end where they began: in the line."""
+    try:
+        (row,) = csv.reader([line], delimiter=mark, strict=True)
+    except csv.Error as error:
+        raise ValueError(f"{place}: {error}: {line!r} (close the quotes, or drop them)") from error
+    return [cell.strip() for cell in row]
 
 
 def _is_value(cell: str) -> bool:

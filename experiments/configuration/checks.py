@@ -7,21 +7,30 @@ What a constructor takes stands in its signature, what a quantity measures at th
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from math import isfinite
 from typing import Any, get_args, get_origin, get_type_hints
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, Node, OmegaConf
 
 from edgesim.units import dimension_of, quantity
-from experiments.configuration.keys import ANY_SIGN, AT_LEAST_ONE, NETWORK, NOUNS, QUANTITIES, TOP, TYPES
+from experiments.configuration.keys import (
+    ANY_SIGN,
+    AT_LEAST_ONE,
+    LINKED,
+    NETWORK,
+    NOUNS,
+    OR_NULL,
+    QUANTITIES,
+    TOP,
+    TYPES,
+)
 from experiments.configuration.suggestions import suggestion
+from experiments.configuration.targets import OF_HYDRA, check_target, load
 from experiments.configuration.value_types import MAPPINGS, NO_HINT, choices, inner, misfit, near, shown, takes_numbers
 
-_OF_HYDRA = frozenset(("_target_", "_partial_", "_convert_", "_recursive_", "_args_"))
 _OF_PLANNERS = frozenset(("handed", "declares"))  # read by experiments.configuration.planners, not by the function
 _UNREAD = ("launcher", "data")  # their constructors load what a simulation does not need: their keys stand in TYPES
 _LINK = re.compile(r"\$\{(?:si:\s*\$\{|oc\.select:\s*)?([\w.\-\[\]]+)(?:,[^{}]*)?\}{1,2}")
@@ -30,6 +39,9 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 def check_values(cfg: DictConfig) -> None:
     """Raise ValueError for a value that does not fit its key; quantities with units become numbers in place."""
+    for key in LINKED & cfg.keys():
+        if not OmegaConf.is_dict(cfg[key]):
+            raise ValueError(f"{key}: expected a mapping, like {{name: value}}, got {shown(cfg[key])}")
     for path, number in _quantities(OmegaConf.to_container(cfg, resolve=True), cfg):
         OmegaConf.update(cfg, path, number)
 
@@ -44,12 +56,13 @@ def check_plain(plain: dict[str, Any], cfg: DictConfig) -> None:
         node[int(last) if isinstance(node, list) else last] = number
 
 
-def _quantities(plain: Any, cfg: DictConfig) -> list[tuple[str, float]]:
+def _quantities(plain: Any, cfg: DictConfig) -> list[tuple[str, float | str]]:
     """The paths of all texts that are quantities, with their numbers, once everything is checked."""
     written: Any = OmegaConf.to_container(cfg, resolve=False)
     _refuse_unread(written)
     for noun in NOUNS & plain.keys():
-        if not (isinstance(plain[noun], dict) and isinstance(plain[noun].get("_target_"), str)):
+        named = isinstance(plain[noun], dict) and "_target_" in plain[noun]
+        if not (named or (plain[noun] is None and noun in OR_NULL)):
             raise ValueError(f"{noun}: expected a mapping with _target_, or {noun}=NAME, got {shown(plain[noun])}")
     return list(_checked(plain, written, "", None))
 
@@ -77,7 +90,7 @@ def read_si(text: object, _node_: Node) -> float:
     return quantity(number, known, name=name, bare=bare)
 
 
-def _checked(value: Any, written: Any, path: str, hint: Any) -> Iterator[tuple[str, float]]:
+def _checked(value: Any, written: Any, path: str, hint: Any) -> Iterator[tuple[str, float | str]]:
     """Check what lies at a path and beneath it; yield the paths of texts that are quantities, with their numbers."""
     link = _LINK.fullmatch(written) if isinstance(written, str) else None
     name = link[1] if link else path
@@ -93,12 +106,12 @@ def _checked(value: Any, written: Any, path: str, hint: Any) -> Iterator[tuple[s
         for i, (item, as_written) in enumerate(zip(value, within, strict=True)):
             yield from _checked(item, as_written, f"{path}[{i}]", inner(hint))
     if not isinstance(value, dict | list) or hint is not None:
-        number = _leaf(value, name, path, hint)
-        if number is not None:
-            yield path, number
+        meant = _leaf(value, name, path, hint)
+        if meant is not None:
+            yield path, meant
 
 
-def _mapping(value: dict[str, Any], written: dict[str, Any], path: str, hint: Any) -> Iterator[tuple[str, float]]:
+def _mapping(value: dict[str, Any], written: dict[str, Any], path: str, hint: Any) -> Iterator[tuple[str, float | str]]:
     hints = _hints(value, path)
     if get_origin(hint) in MAPPINGS:
         hints = dict.fromkeys(map(str, value), get_args(hint)[1])
@@ -112,23 +125,27 @@ def _mapping(value: dict[str, Any], written: dict[str, Any], path: str, hint: An
 def _hints(value: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     """What the constructor that a mapping names takes. Raises ValueError for a key that it does not know."""
     target = value.get("_target_")
+    check_target(value, path, loads=path not in _UNREAD)
     known = _signature(target) if isinstance(target, str) and path not in _UNREAD else None
     if known is None:
         return {}
-    hints, takes_any = known
-    unknown = [key for key in value if key not in hints and key not in _OF_HYDRA | _OF_PLANNERS]
+    hints, takes_any, needed = known
+    missing = [key for key in needed if key not in value] if not value.get("_partial_") else []
+    unknown = [key for key in value if key not in hints and key not in OF_HYDRA | _OF_PLANNERS]
     if unknown and not takes_any:
         raise ValueError(f"unknown key {path}.{unknown[0]}{suggestion(str(unknown[0]), hints)}")
+    if missing:
+        raise ValueError(f"{path}.{missing[0]} is missing: {target} needs it (say {missing[0]}: ...)")
     return hints
 
 
 @lru_cache
-def _signature(target: str) -> tuple[dict[str, Any], bool] | None:
-    """By parameter its type, and whether it takes any other; None for what cannot be loaded: building it says why."""
+def _signature(target: str) -> tuple[dict[str, Any], bool, list[str]] | None:
+    """By parameter its type, whether it takes any other, and which it needs; None for what Python cannot say it of."""
+    function = load(target)
     try:
-        function: Callable[..., Any] = get_object(target)
         parameters = inspect.signature(function).parameters.values()
-    except Exception:
+    except ValueError:
         return None
     try:
         types = get_type_hints(vars(function)["__init__"] if isinstance(function, type) else function)
@@ -136,11 +153,12 @@ def _signature(target: str) -> tuple[dict[str, Any], bool] | None:
         types = {}
     named = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
-    return {each.name: types.get(each.name, NO_HINT) for each in named}, takes_any
+    needed = [each.name for each in named if each.default is each.empty]
+    return {each.name: types.get(each.name, NO_HINT) for each in named}, takes_any, needed
 
 
-def _leaf(value: Any, name: str, path: str, hint: Any) -> float | None:
-    """Check a value by its unit, or else by its type; the number where a text is a quantity."""
+def _leaf(value: Any, name: str, path: str, hint: Any) -> float | str | None:
+    """Check a value by its unit, or else by its type; the number where a text is a quantity, the text of a number."""
     outside = QUANTITIES.get(_place(path))
     measures, bare = outside or (dimension_of(_last(path)), True)
     if measures is not None and not isinstance(value, dict | list) and (outside or takes_numbers(hint)):
@@ -152,7 +170,7 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | None:
         if isinstance(value, str) and not outside:
             return int(number) if int in choices(hint) and float not in choices(hint) else number
         return None
-    if not (measures and isinstance(value, list)) and (expected := misfit(value, hint, _last(path))) is not None:
+    if (expected := misfit(value, hint, _last(path))) is not None:
         raise ValueError(f"{name}: expected {expected}, got {shown(value)}{near(value, hint)}")
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"{name}: expected a finite number, like 0.5, got {value}")
@@ -161,7 +179,8 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | None:
         least = 1 if positive else 0 if int in choices(hint) and path not in ANY_SIGN else value
         if value < least:
             raise ValueError(f"{name}: expected a whole number of at least {least}, like {max(least, 2)}, got {value}")
-    return None
+    is_text = choices(hint) and not {int, float, bool} & set(choices(hint))
+    return str(value) if is_text and isinstance(value, int | float) else None
 
 
 def _place(path: str) -> str:

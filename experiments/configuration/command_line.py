@@ -13,14 +13,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 import edgesim
 from edgesim.errors import EdgesimError
+from edgesim.own_code import users_mistake
 from experiments.commands import as_typed
 from experiments.configuration.checks import check_values, read_si
-from experiments.configuration.own_code import users_mistake
 from experiments.configuration.places import CONF
 from experiments.configuration.result_folders import refuse_unwritable
 from experiments.configuration.suggestions import suggestion
@@ -35,6 +35,7 @@ DECLARES = "declares"  # what a planner's file says for lists of planners; no ru
 Command = Callable[[DictConfig], object]
 # Mistakes that a user can mend.
 USERS = (EdgesimError, ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError)
+_SAY_WHERE = (EdgesimError, HydraException, OmegaConfBaseException, YAMLError)  # also where a user's code raises them
 
 
 def run_command(command: Command, *, about: str | None, experiment: str | None = None) -> None:
@@ -58,11 +59,9 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
             check_values(cfg)
             refuse_unwritable(Path(cfg.results))
             return command(cfg)
-        except USERS as error:  # kept from Hydra, which would print a traceback
-            mistakes.append(error)
-        except Exception as error:
-            if users_mistake(error) is None:
-                raise  # a mistake of ours
+        except Exception as error:  # kept from Hydra, which would print a traceback
+            if not is_users(error):
+                raise
             mistakes.append(error)
         return None
 
@@ -77,6 +76,25 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
         print(f"error: {sentence(mistake)}", file=sys.stderr)
     if mistakes:
         sys.exit(2)
+
+
+def told(command: Callable[[], int]) -> int:
+    """The exit code of what a command without Hydra does; a user's mistake ends in one sentence on stderr, and 2."""
+    try:
+        return command()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not is_users(error):
+            raise
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 2
+
+
+def is_users(error: Exception) -> bool:
+    """Whether a user can mend it: it is told in words, or comes out of the user's own code. Others are bugs of ours."""
+    return isinstance(error, USERS) or users_mistake(error) is not None
 
 
 def check_complete(cfg: DictConfig) -> None:
@@ -121,7 +139,8 @@ def _complete(cfg: DictConfig, folders: Iterable[str | Path]) -> DictConfig:
     """Let a configuration say where it comes from; what planners declare is read from their files, not from a run."""
     with open_dict(cfg):
         cfg.config_dirs = [str(folder) for folder in map(Path, folders) if folder.resolve() != CONF]
-        cfg.planner.pop(DECLARES, None)
+        if OmegaConf.is_dict(cfg.get("planner")):
+            cfg.planner.pop(DECLARES, None)
     return cfg
 
 
@@ -131,6 +150,8 @@ def sentence(error: BaseException) -> str:
 
 
 def _sentence(error: BaseException) -> str:
+    if not isinstance(error, _SAY_WHERE) and (mistake := users_mistake(error)) is not None:
+        return mistake
     if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         return f"unknown {group} {name!r}{suggestion(name, error.options or ())}"
@@ -138,6 +159,8 @@ def _sentence(error: BaseException) -> str:
         return f"cannot read the override {error.override!r} (write KEY=VALUE, in quotes if it has brackets)"
     if isinstance(error, InterpolationResolutionError):
         return re.sub(r"^\w+ raised while resolving interpolation: ", "", _one_line(str(error))) + _place(error)
+    if isinstance(error, InterpolationKeyError) and (key := re.search(r"Interpolation key '([^']+)'", str(error))):
+        return f"${{{key[1]}}} names nothing{suggestion(key[1], _keys())}" + _place(error)
     if isinstance(error, InstantiationException | OmegaConfBaseException) and error.__cause__ is not None:
         return sentence(error.__cause__) + _place(error)
     if (key := re.search(r"Could not override '([^']+)'", str(error))) is not None:
@@ -153,8 +176,6 @@ def _sentence(error: BaseException) -> str:
         return f"no such file: {error.filename}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    if not isinstance(error, USERS) and (mistake := users_mistake(error)) is not None:
-        return mistake
     return _one_line(str(error)) or type(error).__name__
 
 

@@ -1,8 +1,9 @@
 """What do configuration files name? Constructors of nouns that take what a person writes, and the call of any other."""
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -14,12 +15,39 @@ from edgesim.profile import Profile, estimate, mix
 from edgesim.scenario import Event, Scenario
 from edgesim.workload import Workload
 
+T = TypeVar("T")
 Config = DictConfig | Mapping[str, Any]
 
 
 def build(cfg: Config) -> Any:
     """Call the constructor that the configuration names, with plain Python values."""
     return instantiate(cfg, _convert_="all")
+
+
+def build_noun(cfg: Config, noun: str, kind: type[T]) -> T:
+    """What a noun's mapping names, which is of this kind. Raises ValueError for anything else."""
+    return of_kind(build(cfg[noun]), kind, noun)
+
+
+def of_kind(made: object, kind: type[T], noun: str) -> T:
+    """What was made for a noun. Raises ValueError if it is something else."""
+    if not isinstance(made, kind):
+        raise ValueError(f"{noun}._target_ gives a {type(made).__name__}, and must give a {kind.__name__}")
+    return made
+
+
+def build_function(cfg: Config, noun: str, *positional: str, named: Collection[str] = ()) -> Callable[..., Any]:
+    """The function that a noun's mapping names. Raises ValueError if it does not take what it will be handed."""
+    function = build(cfg[noun])
+    try:
+        inspect.signature(function).bind(*positional, **dict.fromkeys(named))
+    except TypeError as error:
+        handed = ", ".join((*positional, *named))
+        raise ValueError(
+            f"{noun}._target_ cannot be called with {handed}: {error} (is _partial_: true there?)"
+        ) from None
+    called: Callable[..., Any] = function
+    return called
 
 
 def estimated(*, model: Model, cluster: Cluster, workload: Workload, modes: Sequence[Device] = ()) -> Profile:

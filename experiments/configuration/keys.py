@@ -50,9 +50,13 @@ TOP = frozenset(
     """.split()  # noqa: SIM905
 ) | {key for key in TYPES if "." not in key}
 NOUNS = frozenset(
-    ("cluster", "model", "finetuning", "workload", "profile", "planner", "strategy", "scenario", "testbed")
+    """
+    cluster model finetuning workload profile planner strategy scenario testbed grid data launcher
+    """.split()  # noqa: SIM905
 )
 NETWORK = frozenset(("rate", "latency", "goodput", "calibrated"))
+OR_NULL = frozenset(("grid",))  # a noun that may be left out
+LINKED = frozenset(("devices", "network"))  # mappings to whose values others refer
 # Quantities whose names do not say their unit: of these a bare number says nothing where two units are usual.
 QUANTITIES = {
     "network.rate": (Dimension.BYTE_RATE, False),

@@ -33,7 +33,7 @@ from edgesim.plan import Plan
 from edgesim.planners.problem import Planner
 from edgesim.workload import Purpose
 from experiments.configuration.command_line import DECLARES
-from experiments.configuration.constructors import Config, build
+from experiments.configuration.constructors import Config, build_function
 from experiments.configuration.places import CONF
 
 
@@ -141,7 +141,8 @@ def _configured(node: Config) -> ConfiguredPlanner:
     assert isinstance(plain, Mapping), "a planner's file is a mapping"
     options = {str(name): value for name, value in plain.items() if name != "handed"}
     handed = plain.get("handed") or ()
-    return ConfiguredPlanner(function=build(options), handed=tuple(Handed(name) for name in handed))
+    function = build_function({"planner": options}, "planner", "problem", named=handed)
+    return ConfiguredPlanner(function=function, handed=tuple(Handed(name) for name in handed))
 
 
 def planner_files(folders: Sequence[str | Path] = ()) -> list[Path]:

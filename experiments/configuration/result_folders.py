@@ -1,56 +1,15 @@
 """How do results reach the disk? Whole or not at all, and with what is needed to make them again."""
 
 import platform
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
+from edgesim.whole_files import refuse_unwritable, whole_folder, write_text
 from experiments.configuration.places import REPOSITORY
 
+__all__ = ["refuse_unwritable", "versions", "whole_folder", "write_text"]
+
 PACKAGES = ("edgesim", "torch", "numpy", "simpy", "hydra-core", "matplotlib")
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder beside ``target`` that takes its place if all goes well, and vanishes if not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}.", dir=target.parent))
-    try:
-        yield part
-        part.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def refuse_unwritable(folder: Path) -> None:
-    """Raise ValueError if results cannot be written there; nothing is left behind.
-
-    It is asked before anything is planned or executed, so that no result is lost for want of a place.
-    """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise ValueError(f"results={folder} cannot be written to: {error.strerror} (choose another folder)") from error
 
 
 def versions() -> dict[str, str | bool | None]:

@@ -19,7 +19,7 @@ from edgesim.trace import Trace
 from edgesim.units import BYTES_PER_FLOAT32, mbit_per_s
 from edgesim.workload import Workload
 from experiments.configuration.cache import Cache, text, texts_of
-from experiments.configuration.constructors import Config, build
+from experiments.configuration.constructors import Config, build, build_function, build_noun, of_kind
 from experiments.configuration.network_file import load_network
 from experiments.configuration.planners import ConfiguredPlanner, Handed, build_planner
 
@@ -95,8 +95,8 @@ def read_setup(cfg: Config, cache: Cache | None = None) -> Setup:
 
 
 def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
-    model: Model = cache.get(texts["model"], lambda: build(cfg["finetuning"])(build(cfg["model"])))
-    workload: Workload = cache.get(texts["workload"], lambda: build(cfg["workload"]))
+    model: Model = cache.get(texts["model"], lambda: _model(cfg))
+    workload: Workload = cache.get(texts["workload"], lambda: build_noun(cfg, "workload", Workload))
     refuse_misfit(model, workload)
     model = with_activation_bytes(model, workload.activation_bytes)
     cluster: Cluster = cache.get(texts["cluster"], lambda: read_cluster(cfg))
@@ -105,10 +105,10 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
     devices = text(cfg["cluster"].get("devices", texts["cluster"]))  # not the network: a profile holds computation only
     profile: Profile = cache.get(
         (texts["profile"], texts["model"], texts["workload"], texts["modes"], devices),
-        lambda: build(cfg["profile"])(model=model, cluster=cluster, workload=workload, **others),
+        lambda: _profile(cfg, {"model": model, "cluster": cluster, "workload": workload, **others}),
     )
-    scenario: Scenario = cache.get(texts["scenario"], lambda: build(cfg["scenario"]))
-    grid: Grid | None = build(cfg["grid"]) if cfg.get("grid") else None
+    scenario: Scenario = cache.get(texts["scenario"], lambda: build_noun(cfg, "scenario", Scenario))
+    grid: Grid | None = build_noun(cfg, "grid", Grid) if cfg.get("grid") else None
     return Setup(
         cluster=cluster,
         model=model,
@@ -119,6 +119,19 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
         grid=grid,
         modes=modes,
     )
+
+
+def _model(cfg: Config) -> Model:
+    tune = build_function(cfg, "finetuning", "model")
+    return of_kind(tune(build_noun(cfg, "model", Model)), Model, "finetuning")
+
+
+def _profile(cfg: Config, handed: Mapping[str, object]) -> Profile:
+    return of_kind(build_function(cfg, "profile", named=handed)(**handed), Profile, "profile")
+
+
+def _strategy(cfg: Config) -> Strategy:
+    return build_function(cfg, "strategy", "plan", "model", "workload")
 
 
 def _modes(cfg: Config, cluster: Cluster) -> Modes:
@@ -139,8 +152,7 @@ _LEAST_OF_LINE_RATE, _MOST_OF_LINE_RATE = 1 / 3, 1.05
 
 def nominal_cluster(cfg: Config) -> Cluster:
     """The cluster as it is meant to be: what a testbed emulates, and what is calibrated."""
-    cluster: Cluster = build(cfg["cluster"])
-    return cluster
+    return build_noun(cfg, "cluster", Cluster)
 
 
 def read_cluster(cfg: Config) -> Cluster:
@@ -178,7 +190,7 @@ def prepare(cfg: Config, cache: Cache | None = None) -> Prepared:
     setup = _setup(cfg, texts, cache)
     if cfg["execute"]:
         refuse_to_execute(setup)
-    strategy: Strategy = cache.get(texts["strategy"], lambda: build(cfg["strategy"]))
+    strategy: Strategy = cache.get(texts["strategy"], lambda: _strategy(cfg))
     planned_for = (setup.head_room, *(each for noun, each in texts.items() if noun != "scenario"))
     plan = cache.get(planned_for, lambda: setup.plan(build_planner(cfg), strategy))
     if cfg["execute"]:
@@ -186,7 +198,7 @@ def prepare(cfg: Config, cache: Cache | None = None) -> Prepared:
     schedule = cache.get(
         # Not the network: plans that agree in their stages have one schedule, whatever they were made for.
         (texts["strategy"], texts["model"], texts["workload"], plan.stages),
-        lambda: strategy(plan, setup.model, setup.workload),
+        lambda: of_kind(strategy(plan, setup.model, setup.workload), Schedule, "strategy"),
     )
     return Prepared(setup=setup.in_modes_of(plan), strategy=strategy, plan=plan, schedule=schedule)
 

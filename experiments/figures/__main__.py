@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.commands import command_parser
-from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.command_line import told
 from experiments.configuration.places import CONF
+from experiments.configuration.result_folders import refuse_unwritable
 from experiments.configuration.studies import studies, table_path
 from experiments.configuration.suggestions import suggestion
 from experiments.figures.any_table import requests_of
@@ -46,12 +47,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for figures of tables (default: where you are)")
     asked = parser.parse_args(words)
     folders = Folders(results=asked.results, conf=(*asked.config_dir, CONF), figures=(*asked.figures, HERE))
-    try:
-        for request in wanted(folders, asked.names, draw=asked.draw, out=asked.out):
-            print(save(request.make(), request.stem))
-    except USERS as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
+    return told(lambda: _draw(folders, asked))
+
+
+def _draw(folders: Folders, asked: argparse.Namespace) -> int:
+    drawn = wanted(folders, asked.names, draw=asked.draw, out=asked.out)
+    for place in {request.stem.parent for request in drawn}:
+        refuse_unwritable(place)
+    for request in drawn:
+        print(save(request.make(), request.stem))
     return 0
 
 

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.commands import command_parser
-from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.command_line import told
 from experiments.configuration.provenance import command, made, record
-from experiments.configuration.result_folders import write_text
+from experiments.configuration.result_folders import refuse_unwritable, write_text
 from experiments.configuration.suggestions import suggestion
 from experiments.published import detransformer, flops, grouping, memory, times
 from experiments.published.claims import Claim
@@ -158,29 +158,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results/published"), help="folder of the tables (default: results/published)"
     )
     options = parser.parse_args(arguments)
-    try:
-        claims = all_claims()
-        items = dict.fromkeys(claim.row.item for claim in claims)
-        if options.item is not None and options.item not in items:
-            raise ValueError(f"no predictions for {options.item!r}{suggestion(options.item, items)}")
-        shown = [claim for claim in claims if options.item in (None, claim.row.item)]
-        console = Console()
-        console.print(claims_table(shown))
-        console.print(errors_table(shown))
-        if options.item is None:
-            planned = list(groupings())
-            console.print(groupings_table(planned))
-            for name, frame in (
-                ("costs", claims_frame(claims)),
-                ("errors", errors_frame(claims)),
-                ("grouping", groupings_frame(planned)),
-            ):
-                write_text(options.out / f"{name}.csv", to_csv(frame))
-                record(options.out, [f"{name}.csv"], made(command("experiments.published")))
-            console.print(f"{len(claims)} claims and {len(planned)} groupings in {options.out}")
-    except USERS as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
+    return told(lambda: _compare(options))
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if options.item is None:
+        refuse_unwritable(options.out)
+    claims = all_claims()
+    items = dict.fromkeys(claim.row.item for claim in claims)
+    if options.item is not None and options.item not in items:
+        raise ValueError(f"no predictions for {options.item!r}{suggestion(options.item, items)}")
+    shown = [claim for claim in claims if options.item in (None, claim.row.item)]
+    console = Console()
+    console.print(claims_table(shown))
+    console.print(errors_table(shown))
+    if options.item is None:
+        planned = list(groupings())
+        console.print(groupings_table(planned))
+        for name, frame in (
+            ("costs", claims_frame(claims)),
+            ("errors", errors_frame(claims)),
+            ("grouping", groupings_frame(planned)),
+        ):
+            write_text(options.out / f"{name}.csv", to_csv(frame))
+            record(options.out, [f"{name}.csv"], made(command("experiments.published")))
+        console.print(f"{len(claims)} claims and {len(planned)} groupings in {options.out}")
     return 0
 
 

@@ -10,7 +10,6 @@ import os
 import queue
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.errors import RunError
+from edgesim.scratch import scratch_folder
 from real_runtime.job import Failure
 
 # A rank on a busy machine was seen to miss 0.16 s at worst; stopped ones never answer again.
@@ -143,17 +143,18 @@ class Coordinator:
     """All rank processes of one testbed."""
 
     def __init__(self, commands: Sequence[Sequence[str]], *, oom_kills: Callable[[int], int] = lambda rank: 0) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="edgesim-")
+        self.leaving = contextlib.ExitStack()
+        folder = self.leaving.enter_context(scratch_folder())
         self.oom_kills = oom_kills
         self.ranks: list[RankProcess] = []
         for rank, command in enumerate(commands):
-            self.ranks.append(RankProcess(rank, command, Path(self.folder.name)))
+            self.ranks.append(RankProcess(rank, command, folder))
 
     def close(self) -> None:
         """End all ranks and remove what they wrote."""
         for rank in self.ranks:
             rank.kill()
-        self.folder.cleanup()
+        self.leaving.close()
 
     def ask(self, commands: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]]:
         """Give ranks their commands; return the final answers. Raises RunError."""

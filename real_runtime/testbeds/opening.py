@@ -3,15 +3,14 @@
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from edgesim.cluster import Cluster, Device, Topology
 from edgesim.errors import RunError
 from edgesim.model import BlockKind
+from edgesim.scratch import scratch_folder
 from edgesim.units import show
 from real_runtime.profiler import MATRIX_FLOP
 from real_runtime.testbeds import cgroups, loopback, netns
@@ -50,7 +49,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
             if spec.cpu_quota or (spec.memory_limit and cgroups.available())
             else None
         )
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesim-")))
+        folder = stack.enter_context(scratch_folder())
         coordinator = Coordinator(
             [hosts.command(rank, RANK) for rank in range(ranks)],
             oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),

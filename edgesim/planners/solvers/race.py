@@ -8,9 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from tempfile import TemporaryDirectory
 from threading import Thread
 from time import perf_counter
 
@@ -19,6 +17,7 @@ import pulp
 from edgesim.planners.solvers.cbc import Cbc
 from edgesim.planners.solvers.highs import Highs
 from edgesim.planners.solvers.milp import Milp, MilpResult, SolverError, SolverRun, SolveStatus, write_milp
+from edgesim.scratch import scratch_folder
 
 __all__ = ["MilpResult", "SolveStatus", "SolverError", "solve"]
 
@@ -44,8 +43,8 @@ def solve(
     began_s = perf_counter()
     if unknown := [name for name in solvers if name not in _KNOWN]:
         raise ValueError(f"unknown solver {unknown[0]!r} (known: {', '.join(_KNOWN)})")
-    with TemporaryDirectory(prefix="edgesim-", ignore_cleanup_errors=True) as folder:
-        milp = write_milp(problem, Path(folder), start=start or {}, gap=gap, time_limit_s=time_limit_s)
+    with scratch_folder() as folder:
+        milp = write_milp(problem, folder, start=start or {}, gap=gap, time_limit_s=time_limit_s)
         results = list(_race(milp, solvers))
     if not results:
         raise SolverError(

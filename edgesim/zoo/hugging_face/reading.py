@@ -118,12 +118,17 @@ def _reader_of(fields: Fields) -> _ConfigReader:
         fields.absent(part, f"a {kind} has several parts; save the object text_config as a file of its own")
     if kind is None:
         raise fields.mistake("model_type is missing (take the checkpoint's own config.json)")
+    if not isinstance(kind, str):
+        raise fields.mistake(f"model_type must be a text, like 'llama', got {kind!r}")
     if kind not in _READERS:
-        near = get_close_matches(str(kind), _READERS, n=1)
+        near = get_close_matches(kind, _READERS, n=1)
         meant = f"did you mean {near[0]!r}? " if near else ""
         raise fields.mistake(f"unknown model_type {kind!r} ({meant}known: {', '.join(_READERS)})")
     reader = _READERS[kind]
-    for head in fields.value("architectures") or ():
+    heads = fields.value("architectures") or ()
+    if not isinstance(heads, list | tuple):
+        raise fields.mistake(f"architectures must be a list of names, got {heads!r}")
+    for head in heads:
         if head not in reader.heads:
             raise fields.mistake(
                 f"architectures has {head!r}, whose head the zoo lacks (known: {', '.join(reader.heads)}; "

@@ -1,0 +1,66 @@
+"""How do results reach the disk? Whole or not at all, and only where there is a place for them."""
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgesim.scratch import scratch_folder
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder beside ``target`` that takes its place if all goes well, and vanishes if not.
+
+    Raises ValueError where the disk takes no more.
+    """
+    with _room_for(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(within=target.parent, prefix=f".{target.name[:40]}.") as part:
+            yield part
+            part.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            part.rename(target)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all. Raises ValueError where the disk takes no more."""
+    part = path.with_name(f".{path.name}.part")
+    with _room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(text)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _room_for(target: Path) -> Iterator[None]:
+    """While a result is written: the system's word for a full disk names no file, so the result's place is told."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise ValueError(
+            f"{target} cannot be written: {error.strerror} (make room, or choose another folder)"
+        ) from error
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise ValueError if results cannot be written there; nothing is left behind.
+
+    It is asked before anything is planned or executed, so that no result is lost for want of a place.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written to: {error.strerror} (choose another folder)") from error
