@@ -36,6 +36,7 @@ def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
     PAC's memory table implies (0.05 GiB of gradients for T5-Large).
     """
     hidden = _hidden(model)
+    _refuse_none(model, "bottleneck", bottleneck)
 
     def widened(layer: Layer) -> Iterable[Block]:
         for part in layer.blocks:
@@ -56,6 +57,7 @@ def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
     PAC's memory table implies (0.04 GiB of gradients for T5-Large).
     """
     hidden = _hidden(model)
+    _refuse_none(model, "rank", rank)
 
     def widened(layer: Layer) -> Iterable[Block]:
         for part in layer.blocks:
@@ -64,6 +66,13 @@ def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
             yield part
 
     return _tuned(model, "lora", widened)
+
+
+def _refuse_none(model: Model, name: str, size: int) -> None:
+    if size < 1:
+        raise ValueError(
+            f"{model.name}: finetuning needs {name} of at least 1, got {size} (finetuning=full adds nothing)"
+        )
 
 
 def _tuned(model: Model, technique: str, widened: Callable[[Layer], Iterable[Block]]) -> Model:
@@ -198,6 +207,7 @@ def parallel_adapters(model: Model, *, k: int = 8) -> Model:
     learnt gate mixes it with the side state a_(i-1), and a layer like the model's own, but light, makes a_i of it. The
     last state is normed, mapped back and added to what the head reads. A boundary carries b_i and a_i.
     """
+    _refuse_none(model, "k", k)
     light = _light(model, k)
     hidden, width = _hidden(model), _hidden(light)
     *body, head = zip(model.layers, light.layers, strict=True)

@@ -356,13 +356,28 @@ def test_a_file_changed_since_it_was_traced_is_refused(tmp_path: Path) -> None:
             "reads no sequences, so --tokens means nothing",
         ),
         (["{own}:make", "--resolution", "8", "--argument", "depth=3"], "unexpected keyword argument 'depth'"),
+        (["{own}:make", "--resolution", "8", "--argument", "depth"], "'depth' has no value (say NAME=VALUE)"),
+        (["{own}:mak", "--resolution", "8"], "defines no mak (it defines: "),
+        (["{own}:", "--resolution", "8"], "names no function (say "),
+        (["{own}:make", "--resolution", "0"], "--resolution: '0' is no whole number of at least 1"),
+        (["{own}:make", "--resolution", "wide"], "--resolution: 'wide' is no whole number"),
+        (["{own}:make", "--vocabulary", "-3"], "--vocabulary: '-3' is no whole number"),
+        (["{own}:make", "--vocabulary", "9", "--tokens", "8", "8", "8"], "through three lengths, got [8, 8, 8]"),
+        (["{own}:make", "--resolution", "1"], "layer "),
+        (["{own}:make", "--resolution", "8", "--classes", "3"], "--classes is for a kept model"),
+        (["resnet50", "--vocabulary", "9"], "--vocabulary is for a module of your own"),
+        (["resnet50", "--argument", "width=2"], "--argument is for a module of your own"),
+        (["resnet50", "--classes", "none"], "--classes: 'none' is no whole number"),
+        (["{folder}/README:make", "--resolution", "8"], "no such file: "),
+        (["{folder}/notes.txt:make", "--resolution", "8"], "is not a Python file (its name must end in .py)"),
     ],
 )
 def test_the_command_ends_mistakes_in_one_sentence_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
     own = written(tmp_path, CNN)
-    filled = [word.format(own=own) for word in words]
+    (tmp_path / "notes.txt").write_text("none")
+    filled = [word.format(own=own, folder=tmp_path) for word in words]
     monkeypatch.setattr(sys, "argv", ["trace_model", *filled, "--output", str(tmp_path / "table.json")])
     with pytest.raises(SystemExit) as ended:
         trace_model.main()
@@ -371,6 +386,44 @@ def test_the_command_ends_mistakes_in_one_sentence_and_writes_nothing(
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "table.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def make():\n    return 1 / 0\n", ["ZeroDivisionError: division by zero", "own.py:2, in make: return 1 / 0"]),
+        ("def make(:\n", ["SyntaxError", "own.py:1: def make(:"]),
+        ("import nothing_of_this_name\n", ["No module named 'nothing_of_this_name'", "own.py:1, in <module>"]),
+        ("def make():\n    raise ValueError('two\\nlines')\n", ["two lines", "own.py:2, in make"]),
+    ],
+    ids=["raises", "no Python", "no module", "its own words"],
+)
+def test_a_mistake_in_a_users_module_is_told_with_its_line_and_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str, said: list[str]
+) -> None:
+    (tmp_path / "own.py").write_text(code)
+    words = ["trace_model", f"{tmp_path / 'own.py'}:make", "--resolution", "8", "--output", str(tmp_path / "t.json")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as ended:
+        trace_model.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert all(each in error for each in said), error
+    assert "real_runtime/" not in error
+    assert error.count("\n") <= 2
+
+
+@pytest.mark.parametrize(("place", "said"), [("/dev/null/t.json", "cannot be written to"), ("{folder}", "is a folder")])
+def test_a_table_that_cannot_be_written_is_told_before_anything_is_traced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str, said: str
+) -> None:
+    words = ["trace_model", "resnet50", "--output", place.format(folder=tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(trace_model, "trace_kept", pytest.fail)
+    with pytest.raises(SystemExit) as ended:
+        trace_model.main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_the_nearest_table_is_named(tmp_path: Path) -> None:

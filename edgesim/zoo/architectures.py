@@ -18,6 +18,16 @@ BUILDERS: Mapping[str, Callable[..., Model]] = {
     build.__name__: build for build in (bart, bert, distilbert, gemma, gpt2, llama, opt, roberta, t5, vit)
 }
 
+# Of those that look positions up in a table: rows of ``positions`` that no token has.
+_LEARNT_POSITIONS: Mapping[str, int] = {"bart": 0, "bert": 0, "distilbert": 0, "gpt2": 0, "opt": 0, "roberta": 2}
+
+
+def longest_tokens(architecture: str, hyper: Mapping[str, Any]) -> int | None:
+    """Return how many tokens a table of learnt positions has rows for; None for positions that are computed."""
+    if architecture not in _LEARNT_POSITIONS or "positions" not in hyper:
+        return None
+    return int(hyper["positions"]) - _LEARNT_POSITIONS[architecture]
+
 
 def rebuilt(model: Model, **changes: Any) -> Model:
     """Build the same architecture with other hyper-parameters. Raises ValueError for one that is not in closed form."""

@@ -175,7 +175,9 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | str | None:
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"{name}: expected a finite number, like 0.5, got {value}")
     if isinstance(value, int) and not isinstance(value, bool):
-        positive = _last(path) in AT_LEAST_ONE and (not path.endswith("]") or _place(path) == "calibration.samples")
+        positive = {_last(path), path} & AT_LEAST_ONE and (
+            not path.endswith("]") or _place(path) == "calibration.samples"
+        )
         least = 1 if positive else 0 if int in choices(hint) and path not in ANY_SIGN else value
         if value < least:
             raise ValueError(f"{name}: expected a whole number of at least {least}, like {max(least, 2)}, got {value}")

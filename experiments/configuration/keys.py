@@ -15,6 +15,7 @@ TYPES: dict[str, Any] = {
     "checkpoint": str | None,
     "seed": int,
     "head_room": float,
+    "groups": str | Sequence[Sequence[int]] | None,
     "results": str,
     "config_dirs": Sequence[str],
     "study": Mapping[str, Any] | None,
@@ -68,7 +69,7 @@ AT_LEAST_ONE = frozenset(
     """
     iterations layers encoder_layers decoder_layers hidden heads groups columns vocabulary positions
     head_size buckets resolution patch channels classes bottleneck k count batch_samples micro_batch_samples
-    tokens epochs keep replicas stages column_unit samples batch repeats knots rounds
+    tokens epochs keep replicas stages column_unit samples batch repeats knots rounds finetuning.rank
     """.split()  # noqa: SIM905
 )
 ANY_SIGN = frozenset(("launcher.workers",))  # -1: one per core; 0 and less are the launcher's to judge

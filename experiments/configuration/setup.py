@@ -18,6 +18,7 @@ from edgesim.strategies import Strategy
 from edgesim.trace import Trace
 from edgesim.units import BYTES_PER_FLOAT32, mbit_per_s
 from edgesim.workload import Workload
+from edgesim.zoo.architectures import longest_tokens
 from experiments.configuration.cache import Cache, text, texts_of
 from experiments.configuration.constructors import Config, build, build_function, build_noun, of_kind
 from experiments.configuration.network_file import load_network
@@ -108,6 +109,7 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
         lambda: _profile(cfg, {"model": model, "cluster": cluster, "workload": workload, **others}),
     )
     scenario: Scenario = cache.get(texts["scenario"], lambda: build_noun(cfg, "scenario", Scenario))
+    cache.get(f"testbed: {text(cfg['testbed'])}", lambda: build(cfg["testbed"]))  # wrong settings are told here already
     grid: Grid | None = build_noun(cfg, "grid", Grid) if cfg.get("grid") else None
     return Setup(
         cluster=cluster,
@@ -219,6 +221,14 @@ def refuse_misfit(model: Model, workload: Workload) -> None:
             f"workload: {model.name} reads images, and has no use for workload.tokens={workload.tokens} "
             "(say workload=images, or workload.tokens=1)"
         )
+    longest = longest_tokens(model.architecture, model.hyper)
+    for name in ("tokens", "new_tokens") if longest is not None else ():
+        asked = workload.tokens + (workload.new_tokens if name == "new_tokens" else 0)
+        if asked > longest:
+            raise ValueError(
+                f"workload: {model.name} has learnt positions for {longest} tokens, workload.{name} asks for {asked} "
+                "(ask for fewer, or set model.positions)"
+            )
 
 
 def refuse_to_execute(setup: Setup) -> None:

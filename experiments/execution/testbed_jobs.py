@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from edgesim.profile import Profile
 from edgesim.schedule import Schedule
+from edgesim.units import BYTES_PER_FLOAT32
 from experiments.configuration.constructors import build
 from experiments.configuration.setup import Prepared, Setup, nominal_cluster, refuse_to_execute
 from real_runtime.data import DataSpec, refuse_other_data
@@ -46,5 +47,10 @@ def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], obje
     job = make_job(cfg, prepared.setup, prepared.schedule, cfg.iterations)
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         tell(testbed.description)
+        if job.workload.weight_bytes != BYTES_PER_FLOAT32:
+            tell(
+                f"weights are held and computed in FP32 here, 4 bytes each; workload.weight_bytes="
+                f"{job.workload.weight_bytes} is what plans and the simulation count"
+            )
         rehearsed = testbed.rehearse(job, repeats=cfg.rehearsals) if cfg.rehearsals else None
         return execute(testbed, job, rehearsed)

@@ -39,8 +39,13 @@ def layer_names(hyper: Mapping[str, Any]) -> list[str]:
 
 def chain(hyper: Mapping[str, Any]) -> Chain:
     """All layers with their names. Raises ValueError, which says what to change, for anything that is not a chain."""
-    made = _named(hyper, "factory")(**hyper["arguments"])
     where = f"{hyper['file']}:{hyper['factory']}"
+    factory = _named(hyper, "factory")
+    try:
+        inspect.signature(factory).bind(**hyper["arguments"])
+    except TypeError as error:
+        raise ValueError(f"{where}: {error} (its arguments: {hyper['arguments'] or 'none'})") from None
+    made = factory(**hyper["arguments"])
     layers = _join(_children(made, where), where)
     _refuse_ties(layers, where)
     return layers

@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.model import Model, model_to_dict
+from edgesim.own_code import users_mistake
+from edgesim.whole_files import refuse_unwritable, write_text
 from real_runtime.models import module
 from real_runtime.tracing.layer_table import trace
 
@@ -71,6 +73,8 @@ def trace_file(
     file = Path(path).resolve()
     if not file.is_file():
         raise ValueError(f"no such file: {path} (say FILE.py:FUNCTION)")
+    if not factory:
+        raise ValueError(f"{place} names no function (say {path}:FUNCTION)")
     hyper: dict[str, Any] = {"file": str(file), "sha256": module.file_hash(file)}
     hyper |= {"factory": factory, "arguments": dict(arguments or {})}
     hyper |= {key: size for key in ("resolution", "vocabulary") if (size := getattr(inputs, key))}
@@ -89,6 +93,12 @@ def table_text(model: Model, folder: Path) -> str:
     return f'{json.dumps(data)[:-1]}, "layers": [\n  {layers}\n]}}\n'
 
 
+def _size(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
 def _argument(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -102,18 +112,19 @@ def _argument(text: str) -> tuple[str, Any]:
 def _parser(called: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=called,
+        usage=argparse.SUPPRESS,
         description=(__doc__ or "").replace(_MODULE, called),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help=f"{', '.join(KEPT)}, or FILE.py:FUNCTION")
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
     reads = parser.add_mutually_exclusive_group()
-    reads.add_argument("--resolution", type=int, help="it reads images [samples, 3, N, N] (data=digits)", metavar="N")
+    reads.add_argument("--resolution", type=_size, help="it reads images [samples, 3, N, N] (data=digits)", metavar="N")
     reads.add_argument(
-        "--vocabulary", type=int, help="it reads token ids below N [samples, tokens] (data=text: 259)", metavar="N"
+        "--vocabulary", type=_size, help="it reads token ids below N [samples, tokens] (data=text: 259)", metavar="N"
     )
-    parser.add_argument("--classes", type=int, help="classes of the head, for a kept model", metavar="N")
-    parser.add_argument("--tokens", type=int, nargs=3, help="three lengths (default: 16 32 64)", metavar="T")
+    parser.add_argument("--classes", type=_size, help="classes of the head, for a kept model", metavar="N")
+    parser.add_argument("--tokens", type=_size, nargs=3, help="three lengths (default: 16 32 64)", metavar="T")
     parser.add_argument(
         "--argument",
         type=_argument,
@@ -131,23 +142,41 @@ def main(called: str = _MODULE) -> None:
     parser = _parser(called)
     arguments = parser.parse_args()
     try:
+        if arguments.output.is_dir():
+            raise ValueError(f"--output {arguments.output} is a folder (name a file in it, that ends in .json)")
+        refuse_unwritable(arguments.output.parent)
         model = _traced(arguments)
-        arguments.output.write_text(table_text(model, arguments.output.parent))
-    except (ValueError, TypeError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
+        write_text(arguments.output, table_text(model, arguments.output.parent))
+    except Exception as error:
+        if (said := _sentence(error)) is None:
+            raise
+        parser.exit(2, f"error: {said}\n")
     print(f"{model}\nwritten to {arguments.output}; a model of conf/model:")
     print(f"  _target_: edgesim.model.from_table\n  table: {arguments.output.resolve()}")
+
+
+def _sentence(error: Exception) -> str | None:
+    """What is wrong, in a line, and below it the line of a user's file that it came from; None for a bug of ours."""
+    mistake = users_mistake(error)
+    if not isinstance(error, ValueError | OSError):
+        return mistake
+    said = " ".join(str(error).split())
+    return said if mistake is None else "\n".join((said, *mistake.splitlines()[1:]))
 
 
 def _traced(arguments: argparse.Namespace) -> Model:
     """The model that a command line asks for."""
     if ":" in arguments.model:
+        if arguments.classes:
+            raise ValueError("--classes is for a kept model (say --argument for a module of your own)")
         inputs = Inputs(
             resolution=arguments.resolution,
             vocabulary=arguments.vocabulary,
             tokens=tuple(arguments.tokens or ()),
         )
         return trace_file(arguments.model, inputs, name=arguments.name, arguments=dict(arguments.argument))
+    if unused := [name for name in ("vocabulary", "tokens", "argument", "name") if getattr(arguments, name)]:
+        raise ValueError(f"--{unused[0]} is for a module of your own, FILE.py:FUNCTION, not for {arguments.model!r}")
     if arguments.model not in KEPT:
         raise ValueError(f"unknown model {arguments.model!r} (known: {', '.join(KEPT)}; or say FILE.py:FUNCTION)")
     changes = {key: value for key in ("resolution", "classes") if (value := getattr(arguments, key))}
