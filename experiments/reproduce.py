@@ -7,6 +7,7 @@ Exit code 1 if a number moved. A kept table says which commit made it (made.json
 changes outside results/. Studies that execute on a testbed are measurements: they are named and left alone.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -13,6 +13,7 @@ A study's file in conf/experiment names its figures. A figure is a file with ``d
 their seeds alone figures show the mean and its 95 % t interval.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path

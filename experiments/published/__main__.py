@@ -8,6 +8,7 @@ state came from published rows: a row is fitted if such a constant came from it,
 of the same experiment, and predicted otherwise.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
