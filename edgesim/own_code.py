@@ -29,4 +29,4 @@ def users_mistake(error: BaseException) -> str | None:
 
 
 def _is_users(file: str) -> bool:
-    return not file.startswith(_LEAVES_OUT) and "site-packages" not in file
+    return Path(file).is_absolute() and not file.startswith(_LEAVES_OUT) and "site-packages" not in file

@@ -8,6 +8,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from experiments.configuration.command_line import run_command
+from experiments.configuration.places import CONF
 from experiments.run import run
 
 Refused = Callable[..., str]
@@ -79,9 +80,11 @@ WRONG_QUANTITIES = [
     ("devices.fast.disk_bytes_per_s=0 B/s", "devices.fast.disk_bytes_per_s|above 0"),
     ("devices.fast.context_bytes=-1", "devices.fast.context_bytes|-1"),
     ("devices.fast.context_bytes=1 s", "devices.fast.context_bytes|which is a time"),
-    ("devices.fast.power=null", "devices.fast.power|PowerModel|null"),
+    ("devices.fast.power=null", "devices.fast.power|PowerModel|null|the watts of its datasheet"),
+    ("~devices.fast.power", "devices.fast.power is missing|say power: ..."),
+    ("~devices.fast.power.idle_w", "devices.fast.power.idle_w is missing|edgesim.PowerModel"),
     ("devices.fast.power=7 W", "devices.fast.power|PowerModel|'7 W'"),
-    ("devices.fast.power.compute_w=null", "devices.fast.power.compute_w: expected a power|'10 W'|null"),
+    ("devices.fast.power.compute_w=null", "devices.fast.power.compute_w: expected a power|'10 W'|null|datasheet"),
     ("devices.fast.power.compute_w=nan", "devices.fast.power.compute_w|nan"),
     ("devices.fast.power.compute_w=.nan", "devices.fast.power.compute_w|'.nan'"),
     ("devices.fast.power.compute_w=7 J", "devices.fast.power.compute_w|'7 J', which is an energy"),
@@ -139,6 +142,7 @@ WRONG_CHOICES = [
     ("+workload.epoch=3", "unknown key workload.epoch|did you mean 'epochs'"),
     ("+workload.cache=maybe", "workload.cache|true or false|'maybe'"),
     ("+workload.new_tokens=-1", "workload.new_tokens|-1"),
+    ("workload.tokens=129", "learnt positions for 128 tokens|workload.tokens asks for 129|model.positions"),
     ("workload.token=3", "unknown override 'workload.token'|'workload.tokens'"),
     ("workload=txt", "unknown workload 'txt'|did you mean 'text'"),
     ("seed=abc", "seed: expected a whole number|'abc'"),
@@ -167,6 +171,7 @@ WRONG_CHOICES = [
     ("testbed.kind=nets", "testbed.kind|netns|'nets'"),
     ("testbed.cpu_quota=perhaps", "testbed.cpu_quota|true or false"),
     ("testbed.slow_motion=slow", "testbed.slow_motion|'slow'"),
+    ("testbed.slow_motion=0.5", "testbed: slow_motion must be at least 1, got 0.5"),
     ("+bogus=3", "unknown key bogus"),
     ("+exceute=true", "unknown key exceute|did you mean 'execute'"),
     ("+network.ratee=5 Mbit/s", "unknown key network.ratee|did you mean 'rate'"),
@@ -210,7 +215,13 @@ WRONG_CHOICES = [
     ("groups=datta", "groups|data, pipeline, halves|'datta'"),
     ("groups=[[0],[9]]", "groups|9"),
     ("groups=[[0],[0]]", "a rank holds two stages"),
-    ("groups=[[0],[one]]", "groups|'one'"),
+    ("groups=[[0],[one]]", "groups[1][0]: expected a whole number|'one'"),
+    ("groups=[[0],[-1]]", "groups[1][0]|at least 0|-1"),
+    ("profile._target_=edgesim.Workload", "profile._target_ cannot be called with model, cluster, workload"),
+    ("devices.fast._target_=builtins.dict", "devices.fast._target_: expected a Device, got builtins.dict"),
+    ("grid=world_2023;grid._target_=builtins.dict", "grid._target_ gives a dict|Grid"),
+    ("planner=none", "unknown planner 'none'"),
+    ("cluster.devices=['${devices.fsat}']", "${devices.fsat} names nothing|did you mean 'devices.fast'"),
     ("depth=gpip", "depth|'gpip'|did you mean 'gpipe'"),
     ("strategy=ring", "unknown strategy 'ring'"),
     ("strategy=tensor;strategy.exchange=rng", "strategy.exchange|'rng'|did you mean 'ring'"),
@@ -232,6 +243,8 @@ WRONG_CHOICES = [
     (f"{THROTTLED};scenario.events.throttled.rank=9", "rank 9"),
     (f"{THROTTLED};scenario.events.throttled.rank=1.5", "scenario.events.throttled.rank|1.5"),
     (f"{LORA};finetuning.rank=1.5", "finetuning.rank|1.5"),
+    (f"{LORA};finetuning.rank=0", "finetuning.rank|at least 1|0"),
+    ("finetuning=houlsby;finetuning.bottleneck=0", "finetuning.bottleneck|at least 1|0"),
     (f"{LORA};finetuning.dropout=perhaps", "finetuning.dropout|true or false"),
     ("finetuning=lorra", "unknown finetuning 'lorra'|'lora'"),
     ("groups=[[0", "cannot read the override 'groups=[[0'"),
@@ -301,6 +314,25 @@ def test_yaml_that_is_none_is_refused_with_file_and_line(refused: Refused, tmp_p
     assert "line 4" in said or "line 3" in said
 
 
+def test_a_device_key_that_is_mistyped_in_a_users_cluster_is_named(refused: Refused, tmp_path: Path) -> None:
+    text = (CONF / "cluster" / "demo.yaml").read_text()
+    (tmp_path / "cluster").mkdir()
+    for number, (right, wrong, named) in enumerate(
+        [
+            ("devices.fast}", "devices.fsat}", "${devices.fsat} names nothing"),
+            ("demo_fast", "demo_fats", "unknown device 'demo_fats'"),
+            ("transmit_bytes_per_s", "transmit_byte_per_s", "unknown key cluster.network.transmit_byte_per_s"),
+        ]
+    ):
+        assert right in text
+        (tmp_path / "cluster" / f"mine{number}.yaml").write_text(text.replace(right, wrong))
+        assert named in refused(f"hydra.searchpath=[file://{tmp_path}]", f"cluster=mine{number}")
+    own = tmp_path / "cluster" / "keys.yaml"
+    own.write_text(f"{text}\ndevices:\n  fast:\n    memry_bytes: 1 GiB\n")
+    said = refused(f"hydra.searchpath=[file://{tmp_path}]", "cluster=keys")
+    assert "unknown key devices.fast.memry_bytes (did you mean 'memory_bytes'" in said
+
+
 def test_a_workload_that_does_not_fit_its_model_is_refused(refused: Refused) -> None:
     assert "bert-tiny-bytes reads text" in refused("workload=images")
     assert "reads images" in refused("model=resnet50_digits", "workload=text")
@@ -326,3 +358,16 @@ def test_a_mistake_in_a_users_own_planner_is_told_with_its_line_and_none_of_ours
     assert "AttributeError: 'Problem' object has no attribute 'modle'" in said
     assert "careless.py:2, in plan: return problem.modle" in said
     assert "experiments/" not in said
+
+
+@pytest.mark.parametrize("code", ["return int('two')", "return open('/no/such')", "return 3", "raise SystemError('x')"])
+def test_whatever_a_users_planner_does_is_told_in_words(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    name = f"careless_{len(code)}"
+    (tmp_path / f"{name}.py").write_text(f"def plan(problem):\n    {code}\n")
+    (tmp_path / "planner").mkdir()
+    (tmp_path / "planner" / "mine.yaml").write_text(f"_target_: {name}.plan\n_partial_: true\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    said = refused(f"hydra.searchpath=[file://{tmp_path}]", "planner=mine")
+    assert f"{name}.py:2, in plan: {code}" in said or "a planner must give a Plan, got a int" in said

@@ -19,6 +19,7 @@ from edgesim.units import dimension_of, quantity
 from experiments.configuration.keys import (
     ANY_SIGN,
     AT_LEAST_ONE,
+    IF_NULL,
     LINKED,
     NETWORK,
     NOUNS,
@@ -28,7 +29,7 @@ from experiments.configuration.keys import (
     TYPES,
 )
 from experiments.configuration.suggestions import suggestion
-from experiments.configuration.targets import OF_HYDRA, check_target, load
+from experiments.configuration.targets import OF_HYDRA, check_class, check_target, load
 from experiments.configuration.value_types import MAPPINGS, NO_HINT, choices, inner, misfit, near, shown, takes_numbers
 
 _OF_PLANNERS = frozenset(("handed", "declares"))  # read by experiments.configuration.planners, not by the function
@@ -113,6 +114,8 @@ def _checked(value: Any, written: Any, path: str, hint: Any) -> Iterator[tuple[s
 
 def _mapping(value: dict[str, Any], written: dict[str, Any], path: str, hint: Any) -> Iterator[tuple[str, float | str]]:
     hints = _hints(value, path)
+    if isinstance(target := value.get("_target_"), str) and path not in _UNREAD and not value.get("_partial_"):
+        check_class(target, choices(hint), path)
     if get_origin(hint) in MAPPINGS:
         hints = dict.fromkeys(map(str, value), get_args(hint)[1])
     for key, item in value.items():
@@ -164,6 +167,8 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | str | None:
     if measures is not None and not isinstance(value, dict | list) and (outside or takes_numbers(hint)):
         if value is None and misfit(None, hint) is None:
             return None
+        if value is None and (way_out := _way_out(value, path)):
+            raise ValueError(f"{name}: expected {measures.noun}, like '{measures.example}', got null{way_out}")
         number = quantity(value, measures, name=name, bare=bare)
         if (expected := misfit(number, hint)) is not None and int not in choices(hint):
             raise ValueError(f"{name}: expected {expected}, got {shown(value)}")
@@ -171,7 +176,7 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | str | None:
             return int(number) if int in choices(hint) and float not in choices(hint) else number
         return None
     if (expected := misfit(value, hint, _last(path))) is not None:
-        raise ValueError(f"{name}: expected {expected}, got {shown(value)}{near(value, hint)}")
+        raise ValueError(f"{name}: expected {expected}, got {shown(value)}{near(value, hint)}{_way_out(value, path)}")
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"{name}: expected a finite number, like 0.5, got {value}")
     if isinstance(value, int) and not isinstance(value, bool):
@@ -183,6 +188,10 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | str | None:
             raise ValueError(f"{name}: expected a whole number of at least {least}, like {max(least, 2)}, got {value}")
     is_text = choices(hint) and not {int, float, bool} & set(choices(hint))
     return str(value) if is_text and isinstance(value, int | float) else None
+
+
+def _way_out(value: Any, path: str) -> str:
+    return f" ({IF_NULL[_last(path)]})" if value is None and _last(path) in IF_NULL else ""
 
 
 def _place(path: str) -> str:

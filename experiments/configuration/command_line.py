@@ -157,10 +157,10 @@ def _sentence(error: BaseException) -> str:
         return f"unknown {group} {name!r}{suggestion(name, error.options or ())}"
     if isinstance(error, OverrideParseException):
         return f"cannot read the override {error.override!r} (write KEY=VALUE, in quotes if it has brackets)"
-    if isinstance(error, InterpolationResolutionError):
-        return re.sub(r"^\w+ raised while resolving interpolation: ", "", _one_line(str(error))) + _place(error)
     if isinstance(error, InterpolationKeyError) and (key := re.search(r"Interpolation key '([^']+)'", str(error))):
         return f"${{{key[1]}}} names nothing{suggestion(key[1], _keys())}" + _place(error)
+    if isinstance(error, InterpolationResolutionError):
+        return re.sub(r"^\w+ raised while resolving interpolation: ", "", _one_line(str(error))) + _place(error)
     if isinstance(error, InstantiationException | OmegaConfBaseException) and error.__cause__ is not None:
         return sentence(error.__cause__) + _place(error)
     if (key := re.search(r"Could not override '([^']+)'", str(error))) is not None:

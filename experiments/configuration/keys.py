@@ -58,6 +58,11 @@ NOUNS = frozenset(
 NETWORK = frozenset(("rate", "latency", "goodput", "calibrated"))
 OR_NULL = frozenset(("grid",))  # a noun that may be left out
 LINKED = frozenset(("devices", "network"))  # mappings to whose values others refer
+# What to do about a value that is not known: no silence, and no zero.
+IF_NULL = {
+    key: "a board without a meter has the watts of its datasheet: write them, and in source where they come from"
+    for key in ("power", "idle_w", "compute_w", "transmit_w", "receive_w")
+}
 # Quantities whose names do not say their unit: of these a bare number says nothing where two units are usual.
 QUANTITIES = {
     "network.rate": (Dimension.BYTE_RATE, False),

@@ -1,6 +1,6 @@
 """What does ``_target_`` of a mapping name, and can it be called? Of Hydra's other keys a configuration has one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra._internal.utils import _locate
@@ -35,6 +35,15 @@ def check_target(value: Mapping[str, Any], path: str, *, loads: bool) -> None:
             load(target)
         except ValueError as error:
             raise ValueError(f"{path}._target_: {error}") from error
+
+
+def check_class(target: str, kinds: Sequence[Any], path: str) -> None:
+    """Raise ValueError for a class that is none of these; what a function gives is seen once it is called."""
+    found = load(target)
+    wanted = [each for each in kinds if isinstance(each, type)]
+    if isinstance(found, type) and wanted and not issubclass(found, tuple(wanted)):
+        names = " or ".join(each.__name__ for each in wanted)
+        raise ValueError(f"{path}._target_: expected a {names}, got {target}")
 
 
 def load(target: str) -> Callable[..., Any]:
