@@ -35,8 +35,7 @@ def houlsby(model: Model, *, bottleneck: int = 64) -> Model:
     Each maps hidden to bottleneck and back, with GELU between and a residual: ``4 h m`` FLOP per token. 64 is what
     PAC's memory table implies (0.05 GiB of gradients for T5-Large).
     """
-    hidden = _hidden(model)
-    _refuse_none(model, "bottleneck", bottleneck)
+    hidden = _hidden(model, bottleneck=bottleneck)
 
     def widened(layer: Layer) -> Iterable[Block]:
         for part in layer.blocks:
@@ -56,8 +55,7 @@ def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
     ``dropout`` drops from what enters them, for Q and V apart, as the technique's library offers. A rank of 32 is what
     PAC's memory table implies (0.04 GiB of gradients for T5-Large).
     """
-    hidden = _hidden(model)
-    _refuse_none(model, "rank", rank)
+    hidden = _hidden(model, rank=rank)
 
     def widened(layer: Layer) -> Iterable[Block]:
         for part in layer.blocks:
@@ -66,13 +64,6 @@ def lora(model: Model, *, rank: int = 32, dropout: bool = False) -> Model:
             yield part
 
     return _tuned(model, "lora", widened)
-
-
-def _refuse_none(model: Model, name: str, size: int) -> None:
-    if size < 1:
-        raise ValueError(
-            f"{model.name}: finetuning needs {name} of at least 1, got {size} (finetuning=full adds nothing)"
-        )
 
 
 def _tuned(model: Model, technique: str, widened: Callable[[Layer], Iterable[Block]]) -> Model:
@@ -188,9 +179,11 @@ def _widths(attention: Block, queries: Cost, values: Cost) -> tuple[int, int]:
     return round(query_bytes / per_query), round((all_bytes - query_bytes) / per_value)
 
 
-def _hidden(model: Model) -> int:
+def _hidden(model: Model, **sizes: int) -> int:
     if "hidden" not in model.hyper:
         raise ValueError(f"{model.name} has no hidden size: this technique is for transformers (fine-tune it in full)")
+    if too_small := [f"{name}={size}" for name, size in sizes.items() if size < 1]:
+        raise ValueError(f"{model.name}: {too_small[0]} must be at least 1 (or take finetuning=full)")
     return int(model.hyper["hidden"])
 
 
@@ -207,9 +200,9 @@ def parallel_adapters(model: Model, *, k: int = 8) -> Model:
     learnt gate mixes it with the side state a_(i-1), and a layer like the model's own, but light, makes a_i of it. The
     last state is normed, mapped back and added to what the head reads. A boundary carries b_i and a_i.
     """
-    _refuse_none(model, "k", k)
+    hidden = _hidden(model, k=k)
     light = _light(model, k)
-    hidden, width = _hidden(model), _hidden(light)
+    width = _hidden(light)
     *body, head = zip(model.layers, light.layers, strict=True)
     layers = [_with_side(layer, small, hidden, width) for layer, small in body]
     ending = (

@@ -204,52 +204,52 @@ def a_file(folder: Path, data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@settings(DRAWN, max_examples=40)
+@settings(DRAWN, max_examples=25)
 def test_no_value_ends_in_a_traceback(data: st.DataObject) -> None:
     a_value(data)
 
 
 @given(data=st.data())
-@settings(DRAWN, max_examples=20)
+@settings(DRAWN, max_examples=12)
 def test_no_override_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     an_override(tmp_path_factory.mktemp("run"), data)
 
 
 @given(data=st.data())
-@settings(DRAWN, max_examples=20)
+@settings(DRAWN, max_examples=12)
 def test_no_yaml_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     a_yaml_file(tmp_path_factory.mktemp("conf"), data)
 
 
 @given(data=st.data())
-@settings(DRAWN, max_examples=300)
+@settings(DRAWN, max_examples=250)
 def test_no_file_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     a_file(tmp_path_factory.mktemp("given"), data)
 
 
 @pytest.mark.slow
 @given(data=st.data())
-@settings(DRAWN, max_examples=1000)
+@settings(DRAWN, max_examples=800)
 def test_no_value_of_many_ends_in_a_traceback(data: st.DataObject) -> None:
     a_value(data)
 
 
 @pytest.mark.slow
 @given(data=st.data())
-@settings(DRAWN, max_examples=600)
+@settings(DRAWN, max_examples=300)
 def test_no_override_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     an_override(tmp_path_factory.mktemp("run"), data)
 
 
 @pytest.mark.slow
 @given(data=st.data())
-@settings(DRAWN, max_examples=600)
+@settings(DRAWN, max_examples=300)
 def test_no_yaml_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     a_yaml_file(tmp_path_factory.mktemp("conf"), data)
 
 
 @pytest.mark.slow
 @given(data=st.data())
-@settings(DRAWN, max_examples=3000)
+@settings(DRAWN, max_examples=3700)
 def test_no_file_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     a_file(tmp_path_factory.mktemp("given"), data)

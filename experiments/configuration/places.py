@@ -4,6 +4,8 @@ In a checkout they stand at its top: conf/ and results/. A wheel brings both alo
 which files). Nothing is ever written there: results go where the user stands, unless told another place.
 """
 
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,3 +39,10 @@ def places(code: Path) -> Places:
 
 _THESE = places(Path(__file__).resolve().parents[2])
 CODE, CONF, KEPT, REPOSITORY = _THESE.code, _THESE.conf, _THESE.kept, _THESE.repository
+
+
+def import_from_here_last() -> None:
+    """Let Python find a user's modules where they stand, after all that is installed: theirs never shadow ours."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 from experiments.commands import COMMANDS, NAME, SWEEP, Command
-from experiments.configuration.own_code import import_from_here_last
+from experiments.configuration.places import import_from_here_last
 
 
 def main() -> int:

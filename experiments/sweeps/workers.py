@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.analysis.tidy import RunStatus
-from experiments.configuration.own_code import import_from_here_last
+from experiments.configuration.places import import_from_here_last
 from experiments.sweeps.grid import Composer, Overrides, Sweep
 from experiments.sweeps.rows import Runner
 from experiments.sweeps.run_table import Row, RowWriter, RunTable
