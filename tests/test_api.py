@@ -141,6 +141,16 @@ def test_a_saved_run_is_a_folder_as_a_command_writes_it_whose_configuration_hold
     assert build(OmegaConf.load(saved / "config.yaml").model) == mine
 
 
+@pytest.mark.slow
+def test_an_executed_run_has_a_measured_trace_beside_the_simulated_one() -> None:
+    run = es.execute(**SMALL, strategy="data", testbed="loopback", iterations=2)
+    assert [trace.player for trace in run.traces] == ["simulated", "measured", "measured"]
+    assert len(run.measured) == len(run.losses) == 2
+    assert sorted(run.to_pandas()["player"]) == ["measured", "simulated"]
+    figure = run.compare(es.simulate(**SMALL, strategy="pipeline")).plot()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["measured; bars: simulated"]
+
+
 def test_runs_stand_side_by_side_in_a_table_and_a_figure(run: es.Result, tmp_path: Path) -> None:
     both = run.compare(es.simulate(**SMALL, strategy="pipeline"), es.simulate(**SMALL, strategy="data", seed=1))
     assert both.labels == ("data", "pipeline", "data, seed=1")
