@@ -73,7 +73,7 @@ def _union(intervals: Intervals) -> Intervals:
 
 
 def _length_s(intervals: Intervals) -> float:
-    return float(np.sum(intervals[:, 1] - intervals[:, 0]))
+    return float(sum((intervals[:, 1] - intervals[:, 0]).tolist()))  # as time passes
 
 
 def _above_idle_w(power: PowerModel) -> dict[str, float]:
