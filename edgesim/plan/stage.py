@@ -106,15 +106,15 @@ class Stage:
         heads, columns = ((of[i] / sum(of) if of else 1.0) for of in (self.heads, self.columns))
         return Share(heads=heads, columns=columns, tokens=self.tokens[i] if self.tokens else None)
 
-    def unit_range(self, block: Block, rank: int) -> tuple[int, int]:
-        """Return the half-open range of the block's heads or columns that is the rank's; (0, 0) for all of them.
+    def unit_ranges(self, block: Block) -> tuple[tuple[int, int], ...]:
+        """Return [rank] the half-open range of the block's heads or columns that it has; (0, 0) for all of them.
 
         A vocabulary is divided as ``columns`` are, in whole columns by largest remainders, and nobody goes without.
         """
         if not self.heads or not block.divisible:
-            return (0, 0)
+            return ((0, 0),) * len(self.ranks)
         shares = self.heads if block.split_by is SplitBy.HEADS else self.columns
-        return ranges(at_least_one(block.splits, shares))[self.ranks.index(rank)]
+        return ranges(at_least_one(block.splits, shares))
 
     def share_text(self, rank: int) -> str:
         """Write a rank's share: ``5`` samples; or ``4h 512c 95t``, its heads, columns and tokens."""

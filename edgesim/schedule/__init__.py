@@ -31,6 +31,7 @@ from edgesim.schedule.kind import (
     Stream,
     StreamKind,
 )
+from edgesim.schedule.rows import Rows
 from edgesim.schedule.schedule import Schedule
 from edgesim.schedule.task import Task
 from edgesim.schedule.text import task_from_text, task_to_text
@@ -48,6 +49,7 @@ __all__ = [
     "Op",
     "Payload",
     "Peers",
+    "Rows",
     "Schedule",
     "Stream",
     "StreamKind",

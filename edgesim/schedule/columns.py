@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgesim.schedule.kind import Kind
-from edgesim.schedule.refusal import Programs, refuse
 from edgesim.schedule.task import Task
 
 Numbers = npt.NDArray[np.int64]
@@ -71,29 +70,6 @@ class TaskColumns:
         fields = [kind._asdict() for kind in self.kinds]
         rows = zip(self.kind.tolist(), self.micro_batch.tolist(), self.needed(self.names()), strict=True)
         return tuple(Task(micro_batch=None if m == NONE else m, needs=needs, **fields[k]) for k, m, needs in rows)
-
-
-def columns_of(programs: Programs) -> TaskColumns:
-    """Return the columns of tasks that are already there. Raises ScheduleError for a need that no rank runs."""
-    tasks = tuple(chain.from_iterable(programs))
-    kinds: dict[Kind, int] = {}
-    kind = [kinds.setdefault(task.kind, len(kinds)) for task in tasks]
-    number = {task.name: i for i, task in enumerate(tasks)}
-    if len(number) < len(tasks):
-        refuse(programs)
-    try:
-        needs = [number[need] for task in tasks for need in task.needs]
-    except KeyError:
-        refuse(programs)
-    return TaskColumns(
-        kinds=list(kinds),
-        kind=np.array(kind, dtype=np.int64),
-        micro_batch=np.array([NONE if task.micro_batch is None else task.micro_batch for task in tasks], np.int64),
-        first=starts_of([len(program) for program in programs]),
-        needs=np.array(needs, dtype=np.int64),
-        needs_from=starts_of([len(task.needs) for task in tasks]),
-        made_of=tasks,
-    )
 
 
 def starts_of(lengths: npt.ArrayLike) -> Numbers:

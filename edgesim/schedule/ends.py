@@ -3,13 +3,11 @@
 Every array is [task] or of some tasks. Whatever cannot be played raises Unplayable, without a reason.
 """
 
-from collections.abc import Hashable, Iterable
-
 import numpy as np
 import numpy.typing as npt
 
 from edgesim.schedule.columns import Numbers, TaskColumns
-from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, MESSAGE, Kind, Op, Peers
+from edgesim.schedule.kind_numbers import MEETS, RECEIVES, SENDS, numbers_of
 
 _SPARE = 8  # numbers may be so many times more than what they number, before they are made denser
 
@@ -35,31 +33,21 @@ class Ends:
     """
 
     def __init__(self, columns: TaskColumns) -> None:
-        self.columns = columns
-        kinds, kind = columns.kinds, columns.kind
-        self.is_send = columns.each(lambda k: k.op is Op.SEND, bool)
-        self.is_receive = columns.each(lambda k: k.op is Op.RECV, bool)
-        self.is_collective = columns.each(lambda k: k.op in COLLECTIVE, bool)
-        require(np.array_equal(columns.each(lambda k: k.rank, np.int64), columns.rank))
-        self._refuse_doubles()
+        self.columns, self.said = columns, numbers_of(columns.kinds)
+        kind = columns.kind
+        self.is_send, self.is_receive = (self.said.role == SENDS)[kind], (self.said.role == RECEIVES)[kind]
+        require(np.array_equal(self.said.rank[kind], columns.rank))
+        names, _ = _paired(self.said.name[kind], columns.micro_batch)
+        require(np.bincount(names, minlength=1).max() <= 1)
         self.itself = np.arange(len(columns))
         self.partner, leader = self.itself.copy(), self.itself.copy()
-        self.meeting = _numbered(None if k.op in COMPUTE or k.op in DISK else k.meeting for k in kinds)  # [kind]
         self._pair(leader)
         self._gather(leader)
-        size = _numbered(k.nbytes for k in kinds)[kind]
+        size = self.said.size[kind]
         require(np.array_equal(size, size[leader]))
-        samples = _numbered(k.samples if k.op in MESSAGE else None for k in kinds)[kind]
-        require(np.array_equal(samples, samples[leader]))
         number = np.cumsum(leader == self.itself) - 1
         self.task_nodes: Numbers = number[leader]
         self.member_counts: Numbers = np.bincount(self.task_nodes)
-
-    def _refuse_doubles(self) -> None:
-        """No two tasks may have the same name."""
-        names = _numbered((k.stage, k.op, k.payload, k.block, k.tile, k.rank, _peer(k)) for k in self.columns.kinds)
-        numbers, _ = _paired(names[self.columns.kind], self.columns.micro_batch)
-        require(np.bincount(numbers, minlength=1).max() <= 1)
 
     def _pair(self, leader: Numbers) -> None:
         """Every send has one receive, and every receive one send."""
@@ -76,23 +64,21 @@ class Ends:
 
     def _gather(self, leader: Numbers) -> None:
         """Every collective is run by all of its peers, and by each of them once."""
-        tasks, meetings, most = self._meetings(self.is_collective)
+        tasks, meetings, most = self._meetings((self.said.role == MEETS)[self.columns.kind])
         order = np.argsort(meetings, kind="stable")
         self.gathered = tasks[order]
         first = np.zeros(most, dtype=np.int64)
         first[meetings[::-1]] = tasks[::-1]  # of the tasks of a meeting the first is written last
         leader[tasks] = first[meetings]
-        kinds = self.columns.kinds
-        peers = np.array([len(k.peers) for k in kinds], dtype=np.int64)[self.columns.kind[tasks]]
-        require(np.array_equal(np.bincount(meetings, minlength=most)[meetings], peers))
-        require(all(k.rank in Peers.of(k.peers).ranks for k in kinds if k.op in COLLECTIVE))
+        members = self.said.members[self.columns.kind[tasks]]
+        require(np.array_equal(np.bincount(meetings, minlength=most)[meetings], members))
         rank, together = self.columns.rank[self.gathered], meetings[order]
         require(not np.any((rank[1:] == rank[:-1]) & (together[1:] == together[:-1])))
 
     def _meetings(self, some: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers, int]:
         """Some tasks, a number for where each meets others, and how many such numbers there may be."""
         tasks = np.flatnonzero(some)
-        return tasks, *_paired(self.meeting[self.columns.kind[tasks]], self.columns.micro_batch[tasks])
+        return tasks, *_paired(self.said.meeting[self.columns.kind[tasks]], self.columns.micro_batch[tasks])
 
     def member_tasks(self, starts: Numbers) -> Numbers:
         """Return the tasks of all nodes, node after node; ``starts`` says where each begins."""
@@ -109,24 +95,13 @@ class Ends:
 
         Receives are posted ahead; their order is that of the sends: a connection is first in, first out.
         """
-        kinds = self.columns.kinds
-        stream = _numbered((k.rank, k.stream) for k in kinds)[self.columns.kind]
+        stream = self.said.stream[self.columns.kind]
         queue = np.argsort(stream, kind="stable")
         stays = (stream[queue[1:]] == stream[queue[:-1]]) & ~self.is_receive[queue[1:]]
         first, then = queue[:-1][stays], queue[1:][stays]
         sends = self.is_send[then]
         require(bool(np.all(self.partner[first[sends]] < self.partner[then[sends]])))
         return first, then
-
-
-def _peer(kind: Kind) -> int | None:
-    return kind.peers[0] if kind.op in MESSAGE else None
-
-
-def _numbered(values: Iterable[Hashable]) -> Numbers:
-    """Numbers for values, the same for equal ones."""
-    known: dict[Hashable, int] = {}
-    return np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
 
 
 def _paired(major: Numbers, minor: Numbers) -> tuple[Numbers, int]:

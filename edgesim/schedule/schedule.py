@@ -8,9 +8,10 @@ from itertools import islice, pairwise
 import numpy as np
 
 from edgesim.errors import ScheduleError
-from edgesim.schedule.columns import TaskColumns, columns_of
+from edgesim.schedule.columns import TaskColumns
 from edgesim.schedule.graph import Graph, graph_of
 from edgesim.schedule.refusal import Programs, refuse
+from edgesim.schedule.rows import columns_of
 from edgesim.schedule.task import Task
 from edgesim.schedule.text import column_lines, task_from_text, task_to_text
 

@@ -5,7 +5,7 @@ alike; a star pays two, and its hub, position 0, carries everything. Both ends o
 hops, so their messages have the same order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -25,8 +25,8 @@ class Hop(NamedTuple):
     destination: int
 
 
-def gather(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
-    """Yield the hops of an all-gather, which brings every tile to every position.
+def gather(ranks: int, algorithm: CollectiveAlgorithm, at: int | None = None) -> Iterator[Hop]:
+    """Yield the hops of an all-gather, which brings every tile to every position; or only those to or from ``at``.
 
     Ring: in step i position d passes on tile d - i (Galaxy, arXiv 2405.17245: what entering products wait for).
 
@@ -34,20 +34,24 @@ def gather(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
     [(1, 1, 0), (0, 0, 1)]
     """
     if algorithm is CollectiveAlgorithm.RING:
+        senders = _senders(ranks, at)
         for step in range(ranks - 1):
-            for d in range(ranks):
+            for d in senders:
                 yield Hop((d - step) % ranks, d, (d + 1) % ranks)
         return
-    for tile in range(1, ranks):
+    around = _around_hub(ranks, at)
+    for tile in around:
         yield Hop(tile, tile, 0)
     for tile in range(ranks):
-        for d in range(1, ranks):
+        for d in around:
             if d != tile:
                 yield Hop(tile, 0, d)
 
 
-def scatter(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
+def scatter(ranks: int, algorithm: CollectiveAlgorithm, at: int | None = None) -> Iterator[Hop]:
     """Yield the hops of a reduce-scatter: partial sums travel to the tile's owner and grow at each position on the way.
+
+    Or only those to or from ``at``.
 
     Ring: in step i position d passes on the sum for owner d - 1 - i (Galaxy: what exiting products feed).
 
@@ -55,13 +59,25 @@ def scatter(ranks: int, algorithm: CollectiveAlgorithm) -> Iterator[Hop]:
     [(0, 1, 0), (1, 0, 1)]
     """
     if algorithm is CollectiveAlgorithm.RING:
+        senders = _senders(ranks, at)
         for step in range(ranks - 1):
-            for d in range(ranks):
+            for d in senders:
                 yield Hop((d - 1 - step) % ranks, d, (d + 1) % ranks)
         return
+    around = _around_hub(ranks, at)
     for tile in range(ranks):
-        for d in range(1, ranks):
+        for d in around:
             if d != tile:
                 yield Hop(tile, d, 0)
-    for tile in range(1, ranks):
+    for tile in around:
         yield Hop(tile, 0, tile)
+
+
+def _senders(ranks: int, at: int | None) -> Sequence[int]:
+    """Who sends in a step of the ring; to or from one position: itself, and the one before it."""
+    return range(ranks) if at is None else sorted({(at - 1) % ranks, at})
+
+
+def _around_hub(ranks: int, at: int | None) -> Sequence[int]:
+    """Who exchanges anything with the hub; of one position that is not the hub, only itself."""
+    return (at,) if at else range(1, ranks)

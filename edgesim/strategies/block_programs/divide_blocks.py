@@ -9,11 +9,11 @@ from edgesim.block_passes.passes import backward, forward, hand_over, tell, upda
 from edgesim.block_passes.steps import ExchangeStep, Step
 from edgesim.model import Model
 from edgesim.plan import Plan
-from edgesim.schedule import Op, Schedule, Task
+from edgesim.schedule import Op, Rows, Schedule
 from edgesim.strategies.block_programs.checks import check_division
 from edgesim.strategies.block_programs.collectives import CollectiveAlgorithm
-from edgesim.strategies.block_programs.program import Names, RankProgram
-from edgesim.strategies.block_programs.rank_share import RankShare
+from edgesim.strategies.block_programs.program import RankProgram, Tasks
+from edgesim.strategies.block_programs.rank_share import RankShare, StageShares
 from edgesim.strategies.block_programs.writer import StepWriter
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.workload import Workload
@@ -53,12 +53,13 @@ def divide_blocks(strategy: BlockStrategy, plan: Plan, model: Model, workload: W
     )
     check_division(strategy.name, plan, division)
     stage, write = plan.stages[0], _iteration(plan, division)
-    programs: dict[int, tuple[Task, ...]] = {}
-    for rank in stage.ranks:
-        program = RankProgram(stage, rank, CollectiveAlgorithm(strategy.exchange))
-        write(StepWriter(RankShare(stage=stage, rank=rank, division=division), program))
-        programs[rank] = tuple(program.tasks)
-    schedule = Schedule(tuple(programs.get(rank, ()) for rank in range(max(programs) + 1)))
+    rows, shares = Rows(), StageShares(stage, division)
+    for rank in range(max(stage.ranks) + 1):
+        rows.begin()
+        if rank in stage.ranks:
+            share = RankShare(shares, rank)
+            write(StepWriter(share, RankProgram(rows, share, CollectiveAlgorithm(strategy.exchange))))
+    schedule = Schedule(rows.columns())
     schedule.check()
     return schedule
 
@@ -94,7 +95,7 @@ class _Training:
 
 
 def _train(plan: Plan, steps: _Training, writer: StepWriter) -> None:
-    told: dict[int, Names] = {}
+    told: dict[int, Tasks] = {}
     in_flight = plan.stages[0].in_flight
     for op, m in one_forward_one_backward(micro_batches=plan.micro_batches, in_flight=in_flight):
         if op is Op.F:

@@ -12,7 +12,7 @@ from edgesim.block_passes.steps import (
     SumGradientsStep,
 )
 from edgesim.strategies.block_programs.collectives import Hop, gather
-from edgesim.strategies.block_programs.program import Names, RankProgram, TileMessages, all_of
+from edgesim.strategies.block_programs.program import RankProgram, Tasks, TileMessages, all_of
 from edgesim.strategies.block_programs.rank_share import RankShare
 
 
@@ -22,7 +22,7 @@ class StepWriter:
     def __init__(self, share: RankShare, program: RankProgram) -> None:
         self.share, self.program = share, program
         self._place: Place | None = None  # where the last step was
-        self._posted: Names = ()  # what a receive would have waited for just before this place
+        self._posted: Tasks = ()  # what a receive would have waited for just before this place
 
     def write(self, steps: Iterable[Step], micro_batch: int | None) -> None:
         """Write all steps of a pass; a computation that follows an exchange waits for what it brings."""
@@ -30,10 +30,10 @@ class StepWriter:
         for step in steps:
             self._write(step)
 
-    def hear(self, steps: Iterable[ExchangeStep], micro_batch: int | None) -> Names:
-        """Write exchanges that no computation waits for yet; return the names of their receives."""
+    def hear(self, steps: Iterable[ExchangeStep], micro_batch: int | None) -> Tasks:
+        """Write exchanges that no computation waits for yet; return their receives."""
         self.program.micro_batch = micro_batch
-        return tuple(name for step in steps for name in self._exchange(step))
+        return tuple(task for step in steps for task in self._exchange(step))
 
     def _write(self, step: Step) -> None:
         match step:
@@ -48,21 +48,21 @@ class StepWriter:
                 self._overlap(step)
             case SumGradientsStep():
                 if self.share.n > 1:
-                    self.program.ready = (self.program.ring(self.share.stage.layers, step.nbytes),)
+                    self.program.ready = self.program.ring(self.share.stage.stage.layers, step.nbytes)
 
     def _arrive(self, place: Place) -> None:
         if place is not self._place:
             self._place, self._posted = place, self.program.posted
 
-    def _compute(self, step: ComputeStep, tile: int | None = None) -> str:
-        """Write the computation of the rank's share, or of one tile; return its name."""
-        tokens = self.share.tokens(step) if tile is None else self.share.tiles[tile]
+    def _compute(self, step: ComputeStep, tile: int | None = None) -> Tasks:
+        """Write the computation of the rank's share, or of one tile; return its task."""
+        tokens = self.share.tokens(step) if tile is None else self.share.stage.tiles[tile]
         units = self.share.units(step.place.block, step.by)
         return self.program.compute(step, tokens=tokens, units=units, tile=tile)
 
-    def _exchange(self, step: ExchangeStep) -> Names:
+    def _exchange(self, step: ExchangeStep) -> Tasks:
         """Write the rank's messages; return what brings it what the others have."""
-        program, done, last = self.program, (self.program.last,), self.share.last
+        program, done, last = self.program, self.program.last, self.share.last
         match step.exchange:
             case Exchange.GATHER:
                 return all_of(program.gather(self._tiles(step)))
@@ -73,14 +73,14 @@ class StepWriter:
             case Exchange.TELL:
                 return all_of(program.gather(self._alike(step)))
             case Exchange.FROM_LAST:
-                hops = [hop for hop in gather(self.share.n, program.algorithm) if hop.tile == last]
+                hops = [hop for hop in gather(self.share.n, program.algorithm, self.share.me) if hop.tile == last]
             case Exchange.HAND_OVER:
                 hops = [Hop(last, last, self.share.alone)] if self.share.alone != last else []
         return all_of(program.exchange(hops, self._alike(step), {self.share.me: done}))
 
     def _overlap(self, step: OverlapStep) -> None:
         """The own tile enters first, and leaves last; each waits only for itself."""
-        me, n, posted = self.share.me, self.share.n, (self.program.last,)
+        me, n, posted = self.share.me, self.share.n, self.program.last
         received = self.program.gather(self._tiles(step.gather))
         for i in range(n):
             tile = (me - i) % n
@@ -90,13 +90,13 @@ class StepWriter:
             self._compute(inner)
         if step.leaving is None or step.scatter is None:
             return
-        own: dict[int, Names] = {}
+        own: dict[int, Tasks] = {}
         for i in range(n):
             tile = (me + n - 1 - i) % n
-            own[tile] = (self._compute(step.leaving, tile),)
+            own[tile] = self._compute(step.leaving, tile)
         self.program.ready = self.program.scatter(self._tiles(step.scatter, posted), own)
 
-    def _tiles(self, step: ExchangeStep, posted: Names | None = None) -> TileMessages:
+    def _tiles(self, step: ExchangeStep, posted: Tasks | None = None) -> TileMessages:
         """Messages that carry tiles: each rank's tokens."""
         if posted is None:
             posted = self._posted if step.ahead else self.program.posted
@@ -104,8 +104,8 @@ class StepWriter:
             payload=step.payload,
             layer=step.place.index,
             block=step.name,
-            nbytes=self.share.tile_bytes(step),
-            tokens=self.share.tiles,
+            nbytes=self.share.stage.tile_bytes(step),
+            tokens=self.share.stage.tiles,
             posted=posted,
         )
 
@@ -116,7 +116,7 @@ class StepWriter:
             payload=step.payload,
             layer=step.place.index,
             block=step.name,
-            nbytes=[self.share.whole_bytes(step)] * n,
+            nbytes=[self.share.stage.whole_bytes(step)] * n,
             tokens=[step.tokens] * n,
             posted=self.program.posted,
         )
