@@ -19,7 +19,7 @@ from edgesim.ring import ring_steps
 from edgesim.schedule import COLLECTIVE, COMPUTE, Kind, Op, Task
 from edgesim.trace import Floats, RankSpans, Trace
 
-Intervals = Floats  # [interval, 2] where each starts and ends, in seconds
+Intervals = tuple[Floats, Floats]  # [interval] when each starts and ends, in seconds: disjoint and in order
 STATES = ("idle", "waiting", "compute", "transmit", "receive")
 
 
@@ -60,20 +60,21 @@ def state_s(spans: RankSpans) -> dict[str, Intervals]:
         "transmit": spans.does(Op.SEND) | collective,
         "receive": spans.does(Op.RECV) | collective,
     }
-    return {state: _union(spans.intervals[such]) for state, such in states.items() if such.any()}
+    return {state: _union(spans.start_s[such], spans.end_s[such]) for state, such in states.items() if such.any()}
 
 
-def _union(intervals: Intervals) -> Intervals:
+def _union(start_s: Floats, end_s: Floats) -> Intervals:
     """The same times, in which what overlaps or touches is one interval."""
-    start_s, end_s = intervals[np.lexsort((intervals[:, 1], intervals[:, 0]))].T
-    until_s = np.maximum.accumulate(end_s)
-    begins = np.flatnonzero(start_s[1:] > until_s[:-1]) + 1
-    firsts, lasts = np.concatenate([[0], begins]), np.concatenate([begins, [len(start_s)]]) - 1
-    return np.stack([start_s[firsts], until_s[lasts]], axis=1)
+    order = np.argsort(start_s, kind="stable")
+    start_s, until_s = start_s[order], np.maximum.accumulate(end_s[order])
+    begins = np.ones(len(order) + 1, dtype=bool)  # whether an interval begins there, or after the last
+    begins[1:-1] = start_s[1:] > until_s[:-1]
+    return start_s[begins[:-1]], until_s[begins[1:]]
 
 
 def _length_s(intervals: Intervals) -> float:
-    return float(sum((intervals[:, 1] - intervals[:, 0]).tolist()))  # as time passes
+    start_s, end_s = intervals
+    return float(sum((end_s - start_s).tolist()))  # as time passes
 
 
 def _above_idle_w(power: PowerModel) -> dict[str, float]:
@@ -84,7 +85,7 @@ def _above_idle_w(power: PowerModel) -> dict[str, float]:
 def energy_by_state_j(spans: RankSpans, power: PowerModel, makespan_s: float) -> dict[str, float]:
     """Return the joules of one rank by state, from its spans of an iteration with this makespan."""
     times = state_s(spans)
-    work_s = _length_s(_union(np.concatenate(list(times.values())))) if times else 0.0
+    work_s = _length_s(_union(*map(np.concatenate, zip(*times.values(), strict=True)))) if times else 0.0
     energy = {"idle": power.idle_w * work_s, "waiting": power.idle_w * (makespan_s - work_s)}
     for state, watts in _above_idle_w(power).items():
         energy[state] = watts * _length_s(times[state]) if state in times else 0.0
@@ -95,7 +96,13 @@ def energy_by_state_j(spans: RankSpans, power: PowerModel, makespan_s: float) ->
 
 
 def power_over_time(trace: Trace, cluster: Cluster, rank: int) -> list[tuple[float, float]]:
-    """Return a rank's power as steps of (second, watts from then on), from the trace's first start to its last end.
+    """Return a rank's power as steps of (second, watts from then on), from the trace's first start to its last end."""
+    at_s, watts = power_steps(trace, cluster, rank)
+    return list(zip(at_s.tolist(), watts.tolist(), strict=True))
+
+
+def power_steps(trace: Trace, cluster: Cluster, rank: int) -> tuple[Floats, Floats]:
+    """Return the seconds of :func:`power_over_time`, and the watts.
 
     The joules of a message's bytes spread over its time on the air; of a message that took none (an infinitely fast
     link), over the whole iteration. So the integral is the sum of the energies by state.
@@ -105,11 +112,15 @@ def power_over_time(trace: Trace, cluster: Cluster, rank: int) -> list[tuple[flo
     lasts_s = spans.end_s - spans.start_s
     on_air = (joules != 0) & (lasts_s > 0)
     at_once = float(np.sum(joules[~on_air])) / trace.makespan_s if trace.makespan_s else 0.0
-    times, above_w = state_s(spans), _above_idle_w(power)
-    drawn = [(intervals, np.full(len(intervals), above_w[state])) for state, intervals in times.items()]
-    drawn.append((spans.intervals[on_air], joules[on_air] / lasts_s[on_air]))
-    drawn.append((np.array([[trace.first_s, trace.last_s]]), np.array([at_once])))
-    watts = np.concatenate([watts for _, watts in drawn])
-    at_s, number = np.unique(np.concatenate([intervals for intervals, _ in drawn]).T, return_inverse=True)
-    changes = np.bincount(number.ravel(), weights=np.concatenate([watts, -watts]))
-    return list(zip(at_s.tolist(), (power.idle_w + np.cumsum(changes)).tolist(), strict=True))
+    whole = np.array([trace.first_s]), np.array([trace.last_s])
+    above_w = _above_idle_w(power)
+    drawn = [
+        *((np.full(len(times[0]), above_w[state]), *times) for state, times in state_s(spans).items()),
+        (joules[on_air] / lasts_s[on_air], spans.start_s[on_air], spans.end_s[on_air]),
+        (np.array([at_once]), *whole),
+    ]
+    watts, start_s, end_s = map(np.concatenate, zip(*drawn, strict=True))
+    at_s, number = np.unique(np.concatenate([start_s, end_s]), return_inverse=True)
+    changes = np.bincount(number, weights=np.concatenate([watts, -watts]))
+    changes[0] += power.idle_w
+    return at_s, np.cumsum(changes)

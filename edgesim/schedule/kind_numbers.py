@@ -20,8 +20,8 @@ class KindNumbers(NamedTuple):
         role: whether such tasks start alone, send, receive, or meet in a collective.
         name: all that their names say but the micro-batch.
         stream: the rank and its queue.
-        meeting: what the ends of a message or the members of a collective have in common; 0 for all others.
-        size: the bytes, and the samples of a message.
+        meeting: what the ends of a message or the members of a collective have in common; 0 for those that start alone.
+        size: the bytes, and the samples of a message; 0 for those that start alone.
         members: how many ranks meet in a collective that the rank is one of; 0 for all others.
     """
 
@@ -36,32 +36,23 @@ class KindNumbers(NamedTuple):
 
 def numbers_of(kinds: Sequence[Kind]) -> KindNumbers:
     """Number what kinds say, in one pass over them."""
-    names, streams, meetings, sizes = (_Known() for _ in range(4))
-    queues: dict[tuple[Hashable, ...], Stream] = {}
+    names: dict[Hashable, int] = {}
+    queues: dict[Hashable, int] = {}
+    streams: dict[Stream, int] = {}
+    meetings: dict[Hashable, int] = {}
+    sizes: dict[Hashable, int] = {}
     rows = []
     for kind in kinds:
         op, rank, stage, _, block, tile, samples, _, _, payload, peers, nbytes = kind
-        message = op in MESSAGE
-        peer = peers[0] if message else None
-        if (queue := queues.get((op, payload, peer))) is None:
-            queue = queues[op, payload, peer] = kind.stream
-        role = _ROLE[op]
-        rows.append(
-            (
-                rank,
-                role,
-                names.number((stage, op, payload, block, tile, rank, peer)),
-                streams.number((rank, queue)),
-                meetings.number(kind.meeting) if role else 0,
-                sizes.number((nbytes, samples if message else None)),
-                len(peers) if role == MEETS and rank in Peers.of(peers).ranks else 0,
-            )
-        )
-    return KindNumbers(*np.array(rows, dtype=np.int64).reshape(-1, len(KindNumbers._fields)).T)
-
-
-class _Known(dict[Hashable, int]):
-    """Values that have a number."""
-
-    def number(self, value: Hashable) -> int:
-        return self.setdefault(value, len(self))
+        role, meeting, size, members = _ROLE[op], 0, 0, 0
+        to_or_from = (op, payload, peers[0]) if op in MESSAGE else (op, payload)
+        if (queue := queues.get(to_or_from)) is None:
+            queue = queues[to_or_from] = streams.setdefault(kind.stream, len(streams))
+        name = names.setdefault((stage, to_or_from, block, tile, rank), len(names))
+        if role != ALONE:
+            meeting = meetings.setdefault(kind.meeting, len(meetings))
+            size = sizes.setdefault(nbytes if role == MEETS else (nbytes, samples), len(sizes))
+            members = len(peers) if role == MEETS and rank in Peers.of(peers).ranks else 0
+        rows.append((rank, role, name, queue, meeting, size, members))
+    said = KindNumbers(*np.array(rows, dtype=np.int64).reshape(-1, len(KindNumbers._fields)).T)
+    return said._replace(stream=said.rank * len(streams) + said.stream)

@@ -3,47 +3,45 @@
 Columns: player, device, time_s, memory_bytes, power_w; both hold from ``time_s`` until the device's next row.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
-from edgesim.energy import power_over_time
-from edgesim.footprint import memory_over_time
-from edgesim.trace import Trace
+from edgesim.energy import power_steps
+from edgesim.footprint import Footprints
+from edgesim.trace import Floats, Trace
 from experiments.configuration.setup import Setup
-
-Steps = Sequence[tuple[float, float]]
 
 
 def series(traces: Sequence[Trace], setup: Setup) -> pd.DataFrame:
     """The steps of every device in every trace, zero at the trace's first task."""
-    return pd.DataFrame(
-        [
-            {"player": trace.player, "device": f"{rank} {device.name}", **row}
-            for trace in traces
-            for rank, device in enumerate(setup.cluster.devices)
-            for row in _rows(trace, setup, rank)
-        ]
+    footprints = Footprints(setup.model, setup.workload)
+    whose, steps = [], []
+    for trace in traces:
+        for rank, device in enumerate(setup.cluster.devices):
+            own = _steps(trace, setup, rank, footprints)
+            steps.append(own)
+            whose += [(trace.player, f"{rank} {device.name}")] * len(own)
+    columns = ["time_s", "memory_bytes", "power_w"]
+    return pd.concat(
+        [pd.DataFrame(whose, columns=["player", "device"]), pd.DataFrame(np.concatenate(steps), columns=columns)],
+        axis=1,
     )
 
 
-def _rows(trace: Trace, setup: Setup, rank: int) -> list[dict[str, float]]:
-    zero_s = trace.first_s
-    memory = memory_over_time(trace.of_rank(rank), setup.model, setup.workload, setup.cluster.devices[rank])
-    power = power_over_time(trace, setup.cluster, rank)
-    first_bytes = memory[0][1] if memory else 0.0  # parameters are there before the first task; a free rank holds none
-    return [
-        {
-            "time_s": at_s - zero_s,
-            "memory_bytes": _at(memory, at_s, first_bytes),
-            "power_w": _at(power, at_s, power[0][1]),
-        }
-        for at_s in sorted({at_s for at_s, _ in (*memory, *power)})
-    ]
+def _steps(trace: Trace, setup: Setup, rank: int, footprints: Footprints) -> Floats:
+    """[step, 3] the seconds since the trace's first task, and the bytes and watts from then on."""
+    memory_s, held_bytes = footprints.over_time(trace.of_rank(rank), setup.cluster.devices[rank])
+    power_s, power_w = power_steps(trace, setup.cluster, rank)
+    at_s = np.unique(np.concatenate([memory_s, power_s]))
+    # Parameters are there before the first task; a rank without work holds none.
+    held_before = held_bytes[0] if len(held_bytes) else 0.0
+    memory = _at((memory_s, held_bytes), at_s, held_before)
+    return np.stack([at_s - trace.first_s, memory, _at((power_s, power_w), at_s, power_w[0])], axis=1)
 
 
-def _at(steps: Steps, at_s: float, before: float) -> float:
-    """The value that holds at a time."""
-    place = bisect_right(steps, at_s, key=lambda step: step[0])
-    return steps[place - 1][1] if place else before
+def _at(steps: tuple[Floats, Floats], at_s: Floats, before: float) -> Floats:
+    """The values that hold at these times."""
+    times_s, values = steps
+    return np.concatenate([[before], values])[np.searchsorted(times_s, at_s, side="right")]
