@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shutil import copy
 
 import pytest
 from matplotlib.figure import Figure
@@ -75,6 +76,17 @@ def test_a_model_comes_from_a_configuration_or_a_table_on_disk(tmp_path: Path) -
     assert gpt2.name == "gpt2"
     table = ROOT / "edgesim/tables/resnet50.json"
     assert es.load_model(table) == es.load_model("resnet50")
+
+
+def test_a_noun_of_a_path_is_found_by_it_and_may_have_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that has no ending and no slash is a path all the same."""
+    (tmp_path / "mine").mkdir()
+    copy(ROOT / "tests/configs/gpt2.json", tmp_path / "mine" / "config.json")
+    monkeypatch.chdir(tmp_path)
+    assert es.load_model(Path("mine")).name == "mine"
+    assert es.load_device("demo_slow", name="another").name == "another"
 
 
 def test_options_are_checked_like_overrides_and_take_the_place_of_the_files() -> None:

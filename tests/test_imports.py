@@ -1,4 +1,4 @@
-"""A device installs NumPy only: importing the nouns brings nothing else along."""
+"""A device installs NumPy only: importing the nouns brings nothing else along, and figures no PyTorch."""
 
 import subprocess
 import sys
@@ -23,3 +23,9 @@ def test_the_strategies_need_no_heavy_package() -> None:
 
 def test_the_simulator_needs_simpy_and_nothing_more() -> None:
     assert loaded_by("import edgesim.simulator") == {"simpy"}
+
+
+def test_figures_of_tables_are_drawn_without_pytorch() -> None:
+    loaded = loaded_by("import experiments.figures.any_table")
+    assert "matplotlib" in loaded
+    assert not {"torch", "transformers"} & loaded

@@ -19,7 +19,7 @@ _DEVICE = "loaded"
 
 
 @in_sentences
-def load_device(name: str | Path, **options: Any) -> Device:
+def load_device(name: str | Path, /, **options: Any) -> Device:
     """Load a device of conf/device, or of a file like those.
 
     Args:
@@ -38,7 +38,7 @@ def load_device(name: str | Path, **options: Any) -> Device:
 
 
 @in_sentences
-def load_cluster(name: str | Path, **options: Any) -> Cluster:
+def load_cluster(name: str | Path, /, **options: Any) -> Cluster:
     """Load a cluster of conf/cluster, or of a file like those.
 
     Args:
@@ -53,7 +53,7 @@ def load_cluster(name: str | Path, **options: Any) -> Cluster:
         ValueError: If the name is unknown, or a value does not fit its key.
     """
     short = {key: options.pop(key) for key in (*SHORT, "network") if key in options}
-    return composed_for({"cluster": Choice(group="cluster", name=str(name), options=options), **short}, _cluster)
+    return composed_for({"cluster": Choice(group="cluster", name=_text(name), options=options), **short}, _cluster)
 
 
 def _cluster(config: Mapping[str, Any], *_: object) -> Cluster:
@@ -61,7 +61,7 @@ def _cluster(config: Mapping[str, Any], *_: object) -> Cluster:
 
 
 @in_sentences
-def load_model(name: str | Path, **options: Any) -> Model:
+def load_model(name: str | Path, /, **options: Any) -> Model:
     """Load a model of conf/model, a Hugging Face configuration, or a layer table.
 
     Args:
@@ -79,7 +79,7 @@ def load_model(name: str | Path, **options: Any) -> Model:
 
 
 @in_sentences
-def load_workload(name: str | Path, **options: Any) -> Workload:
+def load_workload(name: str | Path, /, **options: Any) -> Workload:
     """Load a workload of conf/workload, or of a file like those.
 
     Args:
@@ -96,7 +96,7 @@ def load_workload(name: str | Path, **options: Any) -> Workload:
 
 
 @in_sentences
-def load_scenario(name: str | Path | Sequence[str], **options: Any) -> Scenario:
+def load_scenario(name: str | Path | Sequence[str], /, **options: Any) -> Scenario:
     """Load a scenario of conf/scenario, or of a file like those.
 
     Args:
@@ -112,9 +112,14 @@ def load_scenario(name: str | Path | Sequence[str], **options: Any) -> Scenario:
     return _noun("scenario", name, options, Scenario)
 
 
+def _text(name: str | Path) -> str:
+    """A path says so, also where its text could be a name."""
+    return str(name.expanduser().absolute()) if isinstance(name, Path) else name
+
+
 def _noun(group: str, name: Any, options: Mapping[str, Any], kind: type[T]) -> T:
     """Build what a configuration's group names."""
-    given = name if not isinstance(name, str | Path) else Choice(group=group, name=str(name), options=options)
+    given = name if not isinstance(name, str | Path) else Choice(group=group, name=_text(name), options=options)
     noun = composed_for(_with(group, given, options), lambda config, *_: build(config[group]))
     assert isinstance(noun, kind), noun
     return noun
@@ -127,7 +132,7 @@ def _with(group: str, given: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @in_sentences
-def load_planner(name: str | Path, **options: Any) -> Choice:
+def load_planner(name: str | Path, /, **options: Any) -> Choice:
     """Choose a planner of conf/planner, or of a file like those, with options of your own.
 
     Args:
@@ -144,7 +149,7 @@ def load_planner(name: str | Path, **options: Any) -> Choice:
 
 
 @in_sentences
-def load_strategy(name: str | Path, **options: Any) -> Choice:
+def load_strategy(name: str | Path, /, **options: Any) -> Choice:
     """Choose a strategy of conf/strategy, or of a file like those, with options of your own.
 
     Args:
@@ -161,7 +166,7 @@ def load_strategy(name: str | Path, **options: Any) -> Choice:
 
 
 @in_sentences
-def load_profile(name: str | Path, **options: Any) -> Choice:
+def load_profile(name: str | Path, /, **options: Any) -> Choice:
     """Choose where seconds come from: a file of conf/profile, or one like those.
 
     Args:
@@ -178,7 +183,7 @@ def load_profile(name: str | Path, **options: Any) -> Choice:
 
 
 @in_sentences
-def load_method(name: str | Path) -> Choice:
+def load_method(name: str | Path, /) -> Choice:
     """Choose a method of conf/method, or of a file like those: a planner and a strategy under one name.
 
     Args:
@@ -195,6 +200,6 @@ def load_method(name: str | Path) -> Choice:
 
 def _choice(group: str, name: str | Path, options: Mapping[str, Any]) -> Choice:
     """The choice, once it is known that it can be made."""
-    choice = Choice(group=group, name=str(name), options=dict(options))
+    choice = Choice(group=group, name=_text(name), options=dict(options))
     composed_for({group: choice}, lambda *_: None)
     return choice

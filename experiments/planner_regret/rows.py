@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pandas import DataFrame
@@ -17,7 +17,9 @@ from edgesim.proof import Objective
 from experiments.analysis.placements import in_words
 from experiments.configuration.setup import Setup
 from experiments.planner_regret.contenders import Contender
-from experiments.planner_regret.trials import Trial
+
+if TYPE_CHECKING:  # it loads PyTorch, and whoever draws a figure of any table comes by here
+    from experiments.planner_regret.trials import Trial
 
 SETTING = ("testbed", "cluster", "model", "bandwidth_bit_per_s", "batch_samples", "micro_batch_samples")
 _MEASURED = ("simulated_s", "measured_s", "runs", "iterations", "spread", "error", "regret", "status", "reason")
@@ -29,7 +31,7 @@ _FURTHER = " #"  # what marks a planner's second answer and those after it
 
 
 def rows(
-    setting: Mapping[str, Any], setup: Setup, contending: Sequence[Contender], tried: Sequence[Trial]
+    setting: Mapping[str, Any], setup: Setup, contending: Sequence[Contender], tried: Sequence["Trial"]
 ) -> list[dict[str, Any]]:
     """One for each plan of a setting; regrets are reckoned by :func:`table`."""
     best_s = min(contender.simulated_s for contender in contending)
@@ -56,7 +58,7 @@ def _known(contender: Contender, setup: Setup) -> dict[str, Any]:
     }
 
 
-def _came_of(contender: Contender, trial: Trial, best_s: float) -> dict[str, Any]:
+def _came_of(contender: Contender, trial: "Trial", best_s: float) -> dict[str, Any]:
     """After it."""
     if trial.measured_s is None:
         times = f"simulated {contender.simulated_s / best_s:.3g} times as slow as the fastest, not executed"

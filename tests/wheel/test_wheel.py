@@ -15,6 +15,7 @@ from shutil import copy, copytree, ignore_patterns
 from zipfile import ZipFile
 
 import pytest
+from notebooks import LEAVES, NAMES, NOTEBOOKS, ROOT, outputs
 
 from experiments.configuration.places import CODE
 
@@ -170,6 +171,15 @@ def test_a_user_gets_results_in_an_empty_folder(shell: Shell) -> None:
     assert {path.name.partition("_")[0] for path in shell.folder.iterdir()} == {"results", "mine"}, (
         "nothing else is left"
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs_in_an_empty_folder(shell: Shell, name: str) -> None:
+    executed = shell.folder.parent / "executed.ipynb"
+    shell.run("python", str(ROOT / "tests" / "notebooks.py"), str(NOTEBOOKS / f"{name}.ipynb"), str(executed))
+    assert {path.name for path in shell.folder.iterdir()} == LEAVES[name]
+    assert outputs(executed, "image/png")
+    assert outputs(executed, "text/html")
 
 
 def test_a_users_own_folders_and_modules_never_shadow_ours(shell: Shell) -> None:
