@@ -48,10 +48,13 @@ class Device:
 
     Attributes:
         flop_per_s: the peak in FP32; ``efficiency`` says how much of it work of a kind and size gets.
-        installed_bytes, memory_bytes: what is soldered on, and what of it an application can use.
-        memory_bytes_per_s, disk_bytes_per_s: the peak rate of memory, and what the disk sustains.
+        installed_bytes: the memory that is soldered on.
+        memory_bytes: what of it an application can use.
+        memory_bytes_per_s: the peak rate of memory.
+        disk_bytes_per_s: what the disk sustains.
         power: what the whole board draws. Another power mode is another device.
-        origin, source: where ``flop_per_s`` comes from; every other number says it in the device's file.
+        origin: what kind of number ``flop_per_s`` is.
+        source: where it comes from; every other number says it in the device's file.
         context_bytes: what PyTorch, and CUDA on a GPU, take of ``memory_bytes`` before any model. It depends
             on the device, not on what it is asked. 0 says that ``memory_bytes`` is what the framework leaves.
     """

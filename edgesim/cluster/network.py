@@ -50,7 +50,8 @@ class Network:
         burst_bytes: what an idle, shaped link lets through at once (token bucket); 0 on a real wire.
         acknowledgement: bytes that flow back per byte sent (TCP's acknowledgements: 66 for every 2 x 1448, 0.023); they
             take from traffic the other way, where directions are apart. A radio's goodput already holds them.
-        origin, source: where the numbers come from.
+        origin: what kind of numbers these are.
+        source: where they come from.
 
     Use :meth:`switched`, :meth:`radio` or :meth:`pairs`.
     """

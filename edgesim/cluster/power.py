@@ -15,11 +15,17 @@ class PowerModel:
     ``idle_w + (compute_w - idle_w) + (transmit_w - idle_w)``. Other power modes of a board are other devices.
 
     Attributes:
-        idle_w, compute_w, transmit_w, receive_w: watts; a NIC or radio counts by its time on the air.
-        transmit_j_per_byte, transmit_j_per_message, receive_j_per_byte, receive_j_per_message: what bytes and messages
-            cost beside that; 0 says that air time tells all. An old linear model of 802.11 cards is 1.9 uJ/B + 420 uJ
-            per packet sent, 0.42 uJ/B + 330 uJ received, 0.8 W idle: transmit_w and receive_w are idle_w there, and the
-            packets of a long message go into its bytes (420 uJ per 1448 B are 0.29 uJ/B).
+        idle_w: watts of a device that does nothing.
+        compute_w: watts while it computes.
+        transmit_w: watts while its NIC or radio sends; that counts by its time on the air.
+        receive_w: watts while it receives.
+        transmit_j_per_byte: what a byte sent costs beside that; 0 says that air time tells all. An old linear model of
+            802.11 cards is 1.9 uJ/B + 420 uJ per packet sent, 0.42 uJ/B + 330 uJ received, 0.8 W idle: transmit_w and
+            receive_w are idle_w there, and the packets of a long message go into its bytes (420 uJ per 1448 B are
+            0.29 uJ/B).
+        transmit_j_per_message: what a message sent costs beside its bytes.
+        receive_j_per_byte: what a byte received costs.
+        receive_j_per_message: what a message received costs beside its bytes.
         battery_j: what a charge holds; None on mains.
         source: where the numbers come from.
     """

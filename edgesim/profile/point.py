@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-FORWARD, BACKWARD, UPDATE = "F", "B", "UPDATE"
+FORWARD = "F"
+BACKWARD = "B"
+UPDATE = "UPDATE"
 
 
 class Portion(NamedTuple):
