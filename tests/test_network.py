@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.cluster import Network
-from edgesim.simulator.network import Fabric, max_min_rates
+from edgesim.scenario import Scenario
+from edgesim.simulator.fair_shares import max_min_rates
+from edgesim.simulator.network import fabric_of
 
 repeatable = settings(deadline=None, derandomize=True, database=None)
 
@@ -67,7 +69,7 @@ class Meter:
 
     def __init__(self, network: Network) -> None:
         self.env, self.left_s = simpy.Environment(), dict[int, float]()
-        self.fabric = Fabric(self.env, network, self.leave)
+        self.fabric = fabric_of(network, Scenario(), self.env, self.leave)
 
     def leave(self, name: int) -> None:
         self.left_s[name] = self.env.now
@@ -130,7 +132,7 @@ def test_a_bucket_fills_while_only_acknowledgements_pass() -> None:
 
 
 def test_an_unlimited_fabric_never_calls_back() -> None:
-    fabric = Fabric(simpy.Environment(), switched(2), lambda _: pytest.fail("nothing was on its way"))
+    fabric = fabric_of(switched(2), Scenario(), simpy.Environment(), lambda _: pytest.fail("nothing was on its way"))
     assert fabric.route(((0, 1),))[1:] == ((), ())
     assert fabric.send(fabric.route(((0, 1),)), 1e9, 0) is False
 

@@ -4,22 +4,23 @@ Work and bytes are conserved: what was done until a change counts, the rest goes
 on for ever; its changes are looked at when a flow starts and while one is on its way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import inf, prod
 
 import simpy
 
-from edgesim.cluster import Network, Topology
+from edgesim.cluster import Network
 from edgesim.recording import Change, Unit
 from edgesim.scenario import Scenario
 from edgesim.simulator.clock import after
-from edgesim.simulator.network import Fabric, Flow, Hops, Route
+from edgesim.simulator.fabric import Pairs, Route
+from edgesim.simulator.fair_shares import Hops
+from edgesim.simulator.links import Links, Transfer
 
 NEVER = Change(inf, 1.0)  # and before the first change
 # What stands for a rate of 0: so few bytes that no sum of doubles changes, in any time that a link is out.
-_OUTAGE_BYTES_PER_S = 1e-30
+_OUTAGE_S_PER_BYTE = 1e30
 
 
 def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float) -> float:
@@ -39,121 +40,156 @@ def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float
     return passed_s + work_s / speed
 
 
-class Course:
-    """One rank's bandwidth by one event: what holds now, and what comes next."""
+class Bandwidth:
+    """What a rank's links allow, change by change: what holds now, and when that ends."""
 
-    def __init__(self, changes: Iterator[Change]) -> None:
-        self.changes = changes
-        self.now, self.next = NEVER, next(changes, NEVER)
-
-    def step(self) -> None:
-        self.now, self.next = self.next, next(self.changes, NEVER)
-
-
-class Rates:
-    """The network's rates under a scenario, change by change."""
-
-    def __init__(self, scenario: Scenario, network: Network) -> None:
-        self.nominal = network
-        self.courses = [
-            [Course(event.changes(rank, scenario.seed)) for event in scenario.bandwidths]
-            for rank in range(network.ranks)
-        ]
+    def __init__(self, scenario: Scenario, rank: int) -> None:
+        self.rank = rank
+        self._changes = [event.changes(rank, scenario.seed) for event in scenario.bandwidths]
+        self._next = [next(changes, NEVER) for changes in self._changes]
+        self._now = [NEVER] * len(self._next)
         self.next_s = 0.0
+        self.step()
 
-    def step(self) -> Network:
-        """Return the network from the next change on."""
-        courses = [course for rank in self.courses for course in rank]
-        for course in courses:
-            if course.next.at_s <= self.next_s:
-                course.step()
-        self.next_s = min(course.next.at_s for course in courses)
-        return replace(self.nominal, bytes_per_s=self._bytes_per_s())
+    def step(self) -> bool:
+        """Go on to the next change, and return whether it changes anything."""
+        before, at_s = list(self._now), self.next_s
+        for i, change in enumerate(self._next):
+            if change.at_s <= at_s:
+                self._now[i], self._next[i] = change, next(self._changes[i], NEVER)
+        self.next_s = min((change.at_s for change in self._next), default=inf)
+        return any(a.value != b.value or a.unit != b.unit for a, b in zip(before, self._now, strict=True))
 
-    def _bytes_per_s(self) -> tuple[tuple[float, ...], ...]:
-        rates = self.nominal.bytes_per_s
-        if self.nominal.topology is Topology.SWITCHED:
-            return tuple(tuple(self._rate(rank, rate) for rank, rate in enumerate(row)) for row in rates)
-        return tuple(
-            tuple(min(self._rate(i, rate), self._rate(j, rate)) for j, rate in enumerate(row))
-            for i, row in enumerate(rates)
-        )
-
-    def _rate(self, rank: int, nominal: float) -> float:
-        """What the rank allows of a nominal rate."""
-        now = [course.now for course in self.courses[rank]]
-        recorded = [change.value for change in now if change.unit is Unit.RATE]
-        factor = prod(change.value for change in now if change.unit is Unit.FACTOR)
-        rate = min(recorded, default=nominal)
-        if rate == inf and not factor:
-            raise ValueError(f"scenario: rank {rank} has unlimited bandwidth, factor 0 of it is none (name a rate)")
-        return max(rate * factor, _OUTAGE_BYTES_PER_S)
+    def seconds_per_byte(self, nominal: float, goodput: float) -> float:
+        """Return what a byte takes that nominally takes so long, which is 0 where there is no limit."""
+        rate = min((change.value for change in self._now if change.unit is Unit.RATE), default=None)
+        factor = prod(change.value for change in self._now if change.unit is Unit.FACTOR)
+        if rate is None and not nominal and not factor:
+            raise ValueError(f"scenario: rank {self.rank} has unlimited bandwidth, factor 0 of it is none (name a rate)")
+        if rate == 0 or not factor:
+            return _OUTAGE_S_PER_BYTE
+        return nominal / factor if rate is None else 1 / (rate * factor * goodput)
 
 
-class ChangingFabric(Fabric):
-    """A network whose rates change. Which resources a route uses never does: a limit stays one, and so does none."""
+class ChangingLinks(Links):
+    """Links whose rates change. Which resources a route uses never does: a limit stays one, and so does none.
+
+    Of a rank on whose way nothing is, changes are made up for when something is again.
+    """
 
     def __init__(
         self, env: simpy.Environment, network: Network, flown: Callable[[int], None], scenario: Scenario
     ) -> None:
-        self.rates = Rates(scenario, network)
-        super().__init__(env, self.rates.step(), flown)  # every event says what holds from 0 s on
-        self.waiting = False  # for the next change
+        super().__init__(env, network, flown)
+        self.bandwidths = [Bandwidth(scenario, rank) for rank in range(network.ranks)]
+        self.flying: list[dict[Transfer, None]] = [{} for _ in self.bandwidths]  # [rank] on its way from, to or past it
+        self.stale: list[set[Pairs]] = [set() for _ in self.bandwidths]  # [rank] routes that its next change changes
+        self.nominal: list[dict[int, float]] = [{} for _ in self.bandwidths]  # [rank] its resources' seconds per byte
+        self.waiting = [False] * network.ranks  # for the rank's next change
 
     def send(self, route: Route, nbytes: float, name: int) -> bool:
-        self._catch_up()
-        on_its_way = super().send(self.routes[route.pairs], nbytes, name)
-        self._wait()
-        return on_its_way
+        for rank in _ranks(route):
+            self._catch_up(rank)
+        return super().send(self.route(route.pairs), nbytes, name)
 
-    def _fair_rates(self, flows: Sequence[Flow]) -> dict[Flow, float]:
-        """Who waits for the end of an outage takes nothing from the others, not even air."""
-        moving = [flow for flow in flows if not _is_out(flow.route.all)]
-        return dict.fromkeys(flows, _OUTAGE_BYTES_PER_S) | super()._fair_rates(moving)
+    def _find_route(self, pairs: Pairs) -> Route:
+        for rank in {rank for pair in pairs for rank in pair}:
+            self.stale[rank].add(pairs)
+        return super()._find_route(pairs)
 
-    def _take_credit(self, route: Hops, nbytes: float, now_s: float) -> float:
-        return 0.0 if _is_out(route) else super()._take_credit(route, nbytes, now_s)
+    def _hops(self, source: int, destination: int) -> Hops:
+        hops = []
+        for resource, nominal in self.network.hops(source, destination):
+            ranks = resource.ranks or (source, destination)  # the air's, at this moment
+            seconds = max(self.bandwidths[rank].seconds_per_byte(nominal, self.network.goodput) for rank in ranks)
+            if seconds > 0:
+                number = self._number(resource)
+                hops.append((number, seconds))
+                for rank in resource.ranks:
+                    self.nominal[rank][number] = nominal
+        return tuple(hops)
 
-    def _wait(self) -> None:
-        """For the next change, if there is anything that it could change."""
-        if not self.waiting and self.rates.next_s < inf and any(self.active):
-            self.waiting = True
-            after(self.env, self.rates.next_s - self.env.now, self._changed, None)
+    def _begin(self, transfer: Transfer) -> bool:
+        for rank in _ranks(transfer.route):
+            self.flying[rank][transfer] = None
+            self._wait(rank)
+        return _is_out(transfer.hops) or super()._begin(transfer)
 
-    def _changed(self, _: None) -> None:
-        self.waiting = False
-        self._catch_up()
-        self._wait()
+    def _end(self, transfer: Transfer) -> None:
+        for rank in _ranks(transfer.route):
+            del self.flying[rank][transfer]
+        super()._end(transfer)
 
-    def _catch_up(self) -> None:
-        while (at_s := self.rates.next_s) <= self.env.now:
-            network = self.rates.step()
-            if network.bytes_per_s != self.network.bytes_per_s:
-                self._fill_buckets(at_s)
-                self.network = network
-                self._reroute()
+    def _credit(self, asking: list[Transfer]) -> list[float]:
+        """Nothing passes at once while a link is out."""
+        able = [transfer for transfer in asking if not _is_out(transfer.hops)]
+        taken = dict(zip(able, super()._credit(able), strict=True))
+        return [taken.get(transfer, 0.0) for transfer in asking]
 
-    def _fill_buckets(self, until_s: float) -> None:
-        """Credit for the idle time at the old rates."""
-        if self.network.burst_bytes:
-            for route in self.routes.values():
-                self._fill(route.data, until_s)
+    def _wait(self, rank: int) -> None:
+        """For the rank's next change, if there is anything that it could change."""
+        next_s = self.bandwidths[rank].next_s
+        if self.flying[rank] and not self.waiting[rank] and next_s < inf:
+            self.waiting[rank] = True
+            after(self.env, max(0.0, next_s - self.env.now), self._changed, rank)
 
-    def _reroute(self) -> None:
-        """Route all flows anew at the new costs; those whose cost has changed get new rates."""
-        known, self.routes = self.routes, {}
-        for pairs in known:
-            self.route(pairs)
-        flying: dict[Flow, None] = {}
-        for flows in self.active:
-            flying |= flows
-        moved = [flow for flow in flying if self.routes[flow.route.pairs] != flow.route]
-        for flow in moved:
-            flow.route = self.routes[flow.route.pairs]
-        if moved:
-            self._share(*moved)
+    def _changed(self, rank: int) -> None:
+        self.waiting[rank] = False
+        self._catch_up(rank)
+        self._wait(rank)
+
+    def _catch_up(self, rank: int) -> None:
+        bandwidth, changed = self.bandwidths[rank], False
+        while bandwidth.next_s <= self.env.now:
+            self._fill_buckets(rank, bandwidth.next_s)
+            changed |= bandwidth.step()
+        if changed:
+            for pairs in self.stale[rank]:
+                self.routes.pop(pairs, None)
+            self.stale[rank].clear()
+            for transfer in tuple(self.flying[rank]):
+                self._reroute(transfer)
+
+    def _fill_buckets(self, rank: int, until_s: float) -> None:
+        """Credit for idle time at the old rate."""
+        if self.buckets is not None:
+            bandwidth, goodput = self.bandwidths[rank], self.network.goodput
+            nominal = self.nominal[rank].items()
+            hops = tuple((number, bandwidth.seconds_per_byte(seconds, goodput)) for number, seconds in nominal)
+            self.buckets.fill(hops, until_s)
+
+    def _reroute(self, transfer: Transfer) -> None:
+        """Let bytes that are on their way go on at the new cost. Who waits for the end of an outage takes no air."""
+        route = self.route(transfer.route.pairs)
+        if route == transfer.route:
+            return
+        was_out, is_out = _is_out(transfer.hops), _is_out(route.all)
+        transfer.route = route
+        if was_out or is_out:
+            if not was_out:
+                self._pause(transfer)
+            transfer.hops = route.all
+            if is_out:
+                return
+            transfer.since_s = self.env.now
+            if not super()._begin(transfer):
+                self._settle_soon()
+        else:
+            self.shares.change(transfer, route.all)
+            self._settle_soon()
+
+    def _pause(self, transfer: Transfer) -> None:
+        moved_bytes = transfer.rate * (self.env.now - transfer.since_s)
+        transfer.remaining_bytes = max(0.0, transfer.remaining_bytes - moved_bytes)
+        transfer.due_s = inf
+        if self.shares.end(transfer):
+            self._settle_soon()
+
+
+def _ranks(route: Route) -> set[int]:
+    return {rank for pair in route.pairs for rank in pair}
 
 
 def _is_out(hops: Hops) -> bool:
     """Whether one of these resources has a rate of 0."""
-    return any(seconds_per_byte >= 1 / _OUTAGE_BYTES_PER_S for _, seconds_per_byte in hops)
+    return any(seconds_per_byte >= _OUTAGE_S_PER_BYTE for _, seconds_per_byte in hops)

@@ -13,3 +13,15 @@ def after(env: simpy.Environment, seconds: float, call: Callable[[T], None], val
     timer = simpy.Timeout(env, seconds)
     assert timer.callbacks is not None, "nobody has run a new event"
     timer.callbacks.append(lambda _: call(value))
+
+
+def at_the_end_of_this_instant(env: simpy.Environment, call: Callable[[], None]) -> None:
+    """Call a function when everything else that happens at this time has happened."""
+
+    def unless_more_happens(_: None) -> None:
+        if env.peek() <= env.now:
+            after(env, 0.0, unless_more_happens, None)
+        else:
+            call()
+
+    after(env, 0.0, unless_more_happens, None)

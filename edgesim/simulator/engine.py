@@ -16,9 +16,10 @@ from edgesim.profile import Profile
 from edgesim.ring import ring_steps
 from edgesim.scenario import Scenario
 from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Op, Schedule, Task
-from edgesim.simulator.changes import ChangingFabric, lasts_s
+from edgesim.simulator.changes import lasts_s
 from edgesim.simulator.clock import after
-from edgesim.simulator.network import Fabric, Route
+from edgesim.simulator.fabric import Route
+from edgesim.simulator.network import fabric_of
 from edgesim.trace import Trace
 from edgesim.work import work_of
 
@@ -48,7 +49,7 @@ def simulate(
     simulation = (
         _DisturbedSimulation(schedule, cluster, seconds, scenario)
         if scenario.events
-        else _Simulation(schedule, cluster, seconds)
+        else _Simulation(schedule, cluster, seconds, scenario)
     )
     return simulation.play(profile.hash)
 
@@ -94,11 +95,11 @@ class Wire(NamedTuple):
 class _Simulation:
     """One simulation. Nodes that wait for nothing more queue up in ``ready``; every event begins them at its end."""
 
-    def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations) -> None:
+    def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations, scenario: Scenario) -> None:
         self.schedule, self.network = schedule, cluster.network
         self.graph = graph = schedule.graph
         self.env = simpy.Environment()
-        self.fabric = self.wired()
+        self.fabric = fabric_of(cluster.network, scenario, self.env, self.flown)
         self.waits = list(graph.waits)
         self.ready = deque(node for node, waits in enumerate(graph.waits) if waits == 0)
         self.start_s = [0.0] * len(graph.tasks)
@@ -114,9 +115,6 @@ class _Simulation:
                 self.wires[node] = self.wire(task, members)
             else:
                 self.seconds[node] = seconds(task)
-
-    def wired(self) -> Fabric:
-        return Fabric(self.env, self.network, self.flown)
 
     def play(self, profile_hash: str) -> Trace:
         self.begin()
@@ -200,8 +198,7 @@ class _DisturbedSimulation(_Simulation):
     """A simulation under a scenario. Apart, because planners simulate thousands of plans without one."""
 
     def __init__(self, schedule: Schedule, cluster: Cluster, seconds: Durations, scenario: Scenario) -> None:
-        self.scenario = scenario
-        super().__init__(schedule, cluster, seconds)
+        super().__init__(schedule, cluster, seconds, scenario)
         speeds = [scenario.speeds(rank) for rank in range(schedule.ranks)]
         # Jitter changes how much a computation is, slow-downs how fast it goes; ``speeds`` of nodes that may be slowed.
         self.speeds: dict[int, tuple[tuple[float, float], ...]] = {}
@@ -212,11 +209,6 @@ class _DisturbedSimulation(_Simulation):
                     self.seconds[node] *= jitter.factor(scenario.seed, scenario.iteration, task.name)
                 if speeds[task.rank] != AT_FULL_SPEED:
                     self.speeds[node] = speeds[task.rank]
-
-    def wired(self) -> Fabric:
-        if self.scenario.bandwidths:
-            return ChangingFabric(self.env, self.network, self.flown, self.scenario)
-        return super().wired()
 
     def computed(self, node: int) -> None:
         """At full speed it would have ended now; what a slow-down has left goes on."""

@@ -1,0 +1,70 @@
+"""Which resources do bytes use on their way? What all kinds of networks have in common while they are simulated."""
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import simpy
+
+from edgesim.cluster import Network, Resource
+from edgesim.simulator.fair_shares import Hops
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Route(NamedTuple):
+    """What a flow between pairs uses: (resource, seconds per byte) of its bytes, and of these and acknowledgements."""
+
+    pairs: Pairs
+    data: Hops
+    all: Hops
+
+
+class Fabric(ABC):
+    """The network of one simulation; it calls ``flown`` with a flow's name when its last byte has left.
+
+    Each flow uses resources (a NIC direction, a link, the air) for so many seconds per byte, and a little of the way
+    back for its acknowledgements. A ring collective is one flow over all its hops: it moves at the pace of its slowest.
+    """
+
+    def __init__(self, env: simpy.Environment, network: Network, flown: Callable[[int], None]) -> None:
+        self.env, self.network, self.flown = env, network, flown
+        self.numbers: dict[Resource, int] = {}
+        self.routes: dict[Pairs, Route] = {}
+
+    @abstractmethod
+    def send(self, route: Route, nbytes: float, name: int) -> bool:
+        """Move bytes along a route; False if they have left at once, and nothing will be called."""
+
+    def route(self, pairs: Pairs) -> Route:
+        """Find the resources that a flow over these (source, destination) pairs uses, with seconds per byte of each."""
+        if (route := self.routes.get(pairs)) is None:
+            route = self.routes[pairs] = self._find_route(pairs)
+        return route
+
+    def _find_route(self, pairs: Pairs) -> Route:
+        there, both = defaultdict[int, float](float), defaultdict[int, float](float)
+        for source, destination in pairs:
+            for resource, seconds_per_byte in self._hops(source, destination):
+                there[resource] += seconds_per_byte
+                both[resource] += seconds_per_byte
+        if share := self.network.acknowledgement:
+            for source, destination in pairs:
+                for resource, seconds_per_byte in self._hops(destination, source):
+                    both[resource] += share * seconds_per_byte
+        return Route(pairs, tuple(there.items()), tuple(both.items()))
+
+    def _hops(self, source: int, destination: int) -> Hops:
+        """The resources on the way that have a limit."""
+        hops = self.network.hops(source, destination)
+        return tuple((self._number(resource), seconds) for resource, seconds in hops if seconds > 0)
+
+    def _number(self, resource: Resource) -> int:
+        if (number := self.numbers.get(resource)) is None:
+            number = self.numbers[resource] = len(self.numbers)
+            self._add_resource()
+        return number
+
+    def _add_resource(self) -> None:
+        """Another resource has a number now."""

@@ -1,0 +1,60 @@
+"""How many bytes does an idle, shaped link let through at once? A token bucket for every resource that has one."""
+
+from collections.abc import Hashable, Sequence
+
+from edgesim.simulator.fair_shares import Hops, max_min_rates
+
+
+class TokenBuckets:
+    """The credit of every resource in bytes. A bucket fills at line rate while nobody sends through its resource."""
+
+    def __init__(self, burst_bytes: float) -> None:
+        self.burst_bytes = burst_bytes
+        self.credit_bytes: list[float] = []
+        self.idle_since_s: list[float] = []
+        self.senders: list[int] = []  # flows whose bytes, not just acknowledgements, use a resource
+
+    def add_resource(self) -> None:
+        """Number a new resource, whose bucket is full."""
+        self.credit_bytes.append(self.burst_bytes)
+        self.idle_since_s.append(0.0)
+        self.senders.append(0)
+
+    def begin(self, data: Hops) -> None:
+        """Let a flow send through its resources."""
+        for resource, _ in data:
+            self.senders[resource] += 1
+
+    def end(self, data: Hops, now_s: float) -> None:
+        """Let a flow have sent its last byte."""
+        for resource, _ in data:
+            self.senders[resource] -= 1
+            self.idle_since_s[resource] = now_s  # read only if no sender is left
+
+    def fill(self, data: Hops, now_s: float) -> None:
+        """Add the credit of the time in which nobody sent."""
+        for resource, seconds_per_byte in data:
+            if not self.senders[resource]:
+                filled = self.credit_bytes[resource] + (now_s - self.idle_since_s[resource]) / seconds_per_byte
+                self.credit_bytes[resource] = min(self.burst_bytes, filled)
+                self.idle_since_s[resource] = now_s
+
+    def take(self, asked: Sequence[tuple[Hops, float]], now_s: float) -> list[float]:
+        """Let messages that begin together have their bytes at once, as far as the credit goes; return how many.
+
+        They share each bucket's credit evenly (max-min fair, each up to its own bytes), so that nothing depends on
+        which of them is called first.
+        """
+        for data, _ in asked:
+            self.fill(data, now_s)
+        # A byte takes a part of its message, and of the credit of every hop.
+        takes: dict[int, list[tuple[Hashable, float]]] = {}
+        for i, (data, nbytes) in enumerate(asked):
+            credits = [(resource, self.credit_bytes[resource]) for resource, _ in data]
+            if nbytes > 0 and all(credit > 0 for _, credit in credits):
+                takes[i] = [(("message", i), 1 / nbytes), *((resource, 1 / credit) for resource, credit in credits)]
+        taken = max_min_rates(takes)
+        for i, nbytes in taken.items():
+            for resource, _ in asked[i][0]:
+                self.credit_bytes[resource] = max(0.0, self.credit_bytes[resource] - nbytes)
+        return [min(taken.get(i, 0.0), nbytes) for i, (_, nbytes) in enumerate(asked)]
