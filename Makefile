@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check wheel bench figures reproduce clean
+.PHONY: help demo test soak check wheel bench figures reproduce clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -24,8 +24,11 @@ help:  ## say what the targets do
 demo: .venv/made  ## calibrate three emulated devices, plan, simulate and execute; a table, a Gantt chart, a Perfetto file
 	.venv/bin/python -m experiments.demo
 
-test: .venv/made  ## all tests but the benchmarks
+test: .venv/made  ## all tests but benchmarks and soaks
 	$(PYTEST) $(PARALLEL)
+
+soak: .venv/made  ## the tests that take minutes: thousands of random schedules and inputs
+	$(PYTEST) $(PARALLEL) --soak
 
 check: .venv/made  ## style, types and import contracts
 	.venv/bin/ruff check

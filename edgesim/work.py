@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from edgesim.model import BlockKind, Model
 from edgesim.profile import UPDATE, Portion
 from edgesim.schedule import Task
+from edgesim.schedule.kind import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,8 @@ class Work:
         return Portion(samples=self.samples, tokens=self.tokens, share=self.share, keys=self.keys)
 
 
-def work_of(task: Task, model: Model, tokens: int) -> Work:
-    """Return the work of a task of one block, for a sequence of ``tokens`` tokens."""
+def work_of(task: Task | Kind, model: Model, tokens: int) -> Work:
+    """Return the work of a task of one block, or of all such tasks, for a sequence of ``tokens`` tokens."""
     layer = model.layers[task.layers[0]]
     name, _, part = task.block.removeprefix(f"{layer.name}/").partition(".")
     block = next(block for block in layer.blocks if block.name == name)

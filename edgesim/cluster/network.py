@@ -86,7 +86,9 @@ class Network:
         if not 0 <= self.burst_bytes < inf:
             raise ValueError(f"network: burst_bytes must be finite and >= 0, got {self.burst_bytes}")
         if self.burst_bytes and not switched:
-            raise ValueError(f"network: only NICs have token buckets, a {self.topology} network none (drop burst_bytes)")
+            raise ValueError(
+                f"network: only NICs have token buckets, a {self.topology} network none (drop burst_bytes)"
+            )
         if not 0 <= self.acknowledgement < 1:
             raise ValueError(f"network: acknowledgement must lie in [0, 1), got {self.acknowledgement}")
         if self.acknowledgement and self.topology is Topology.RADIO:

@@ -65,7 +65,9 @@ class Bandwidth:
         rate = min((change.value for change in self._now if change.unit is Unit.RATE), default=None)
         factor = prod(change.value for change in self._now if change.unit is Unit.FACTOR)
         if rate is None and not nominal and not factor:
-            raise ValueError(f"scenario: rank {self.rank} has unlimited bandwidth, factor 0 of it is none (name a rate)")
+            raise ValueError(
+                f"scenario: rank {self.rank} has unlimited bandwidth, factor 0 of it is none (name a rate)"
+            )
         if rate == 0 or not factor:
             return _OUTAGE_S_PER_BYTE
         return nominal / factor if rate is None else 1 / (rate * factor * goodput)

@@ -66,5 +66,5 @@ class Fabric(ABC):
             self._add_resource()
         return number
 
-    def _add_resource(self) -> None:
+    def _add_resource(self) -> None:  # noqa: B027 (not all kinds of networks keep anything of it)
         """Another resource has a number now."""

@@ -169,7 +169,7 @@ class _Filling(Generic[F]):
             limit = self.limits.get(resource)
             for flow in kept:
                 slowed = limit is not None and flow.rate > limit * _SAME_RATE
-                if slowed or flow.bottleneck == resource and (has_room or fastest > flow.rate * _SAME_RATE):
+                if slowed or (flow.bottleneck == resource and (has_room or fastest > flow.rate * _SAME_RATE)):
                     stranded.append(flow)
         return stranded
 

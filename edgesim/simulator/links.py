@@ -1,4 +1,4 @@
-"""When does each message's last byte leave? Flows share NICs and links fairly; a flow that shares none costs one event."""
+"""When does each message's last byte leave NICs and links that are shared fairly? One event for who shares none."""
 
 from collections.abc import Callable
 from math import inf

@@ -12,9 +12,7 @@ from edgesim.simulator.fabric import Fabric
 from edgesim.simulator.links import Links
 
 
-def fabric_of(
-    network: Network, scenario: Scenario, env: simpy.Environment, flown: Callable[[int], None]
-) -> Fabric:
+def fabric_of(network: Network, scenario: Scenario, env: simpy.Environment, flown: Callable[[int], None]) -> Fabric:
     """Return the network of one simulation, which calls ``flown`` with a flow's name when its last byte has left."""
     if scenario.bandwidths:
         return ChangingLinks(env, network, flown, scenario)
