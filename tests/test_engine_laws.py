@@ -1,13 +1,12 @@
-"""Laws of time: numbers of ranks mean nothing, all seconds scale and shift alike, parts of a message take what it takes."""
+"""Laws of time: numbers of ranks mean nothing, all seconds scale and shift alike, parts take what the whole takes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import inf
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_old_engine import events
+from test_old_engine import events, playable
 from test_properties import Case, cases
 
 from edgesim.cluster import Topology
@@ -30,18 +29,6 @@ def play(case: Case, schedule: Schedule | None = None, drawn: tuple[Event, ...] 
         tokens=1,
         scenario=Scenario(events=drawn),
     )
-
-
-def playable(drawn: tuple[Event, ...], case: Case) -> tuple[Event, ...]:
-    """The events without outages where a link has no limit, of which no factor can be 0."""
-    if all(rate < inf for row in case.cluster.network.bytes_per_s for rate in row):
-        return drawn
-    return tuple(lit(event) if isinstance(event, Recording) else event for event in drawn)
-
-
-def lit(recording: Recording) -> Recording:
-    columns = [replace(column, values=tuple(value or 0.5 for value in column.values)) for column in recording.columns]
-    return replace(recording, columns=tuple(columns))
 
 
 def about(seconds: Sequence[float]) -> object:

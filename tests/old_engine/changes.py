@@ -10,12 +10,12 @@ from itertools import pairwise
 from math import inf, prod
 
 import simpy
+from old_engine.clock import after
+from old_engine.network import Fabric, Flow, Hops, Route
 
 from edgesim.cluster import Network, Topology
 from edgesim.recording import Change, Unit
 from edgesim.scenario import Scenario
-from old_engine.clock import after
-from old_engine.network import Fabric, Flow, Hops, Route
 
 NEVER = Change(inf, 1.0)  # and before the first change
 # What stands for a rate of 0: so few bytes that no sum of doubles changes, in any time that a link is out.

@@ -8,6 +8,9 @@ from collections import deque
 from typing import NamedTuple
 
 import simpy
+from old_engine.changes import ChangingFabric, lasts_s
+from old_engine.clock import after
+from old_engine.network import Fabric, Route
 
 from edgesim.cluster import Cluster
 from edgesim.errors import ScheduleError
@@ -16,9 +19,6 @@ from edgesim.profile import Profile
 from edgesim.ring import ring_steps
 from edgesim.scenario import Scenario
 from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Op, Schedule, Task
-from old_engine.changes import ChangingFabric, lasts_s
-from old_engine.clock import after
-from old_engine.network import Fabric, Route
 from edgesim.trace import Trace
 from edgesim.work import work_of
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import simpy
+from old_engine.clock import after
 
 from edgesim.cluster import Network, Resource
-from old_engine.clock import after
 
 Pairs = tuple[tuple[int, int], ...]
 Hops = tuple[tuple[int, float], ...]
