@@ -16,7 +16,7 @@ from edgesim.scenario import Scenario
 from edgesim.simulator.clock import after
 from edgesim.simulator.fabric import Pairs, Route
 from edgesim.simulator.fair_shares import Hops
-from edgesim.simulator.links import Links, Transfer
+from edgesim.simulator.links import SharedLinks, Transfer
 
 NEVER = Change(inf, 1.0)  # and before the first change
 # What stands for a rate of 0: so few bytes that no sum of doubles changes, in any time that a link is out.
@@ -73,7 +73,7 @@ class Bandwidth:
         return nominal / factor if rate is None else 1 / (rate * factor * goodput)
 
 
-class ChangingLinks(Links):
+class ChangingLinks(SharedLinks):
     """Links whose rates change. Which resources a route uses never does: a limit stays one, and so does none.
 
     Of a rank on whose way nothing is, changes are made up for when something is again.

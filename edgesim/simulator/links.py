@@ -23,7 +23,7 @@ class Transfer(Flow):
         self.due_s = self.timer_s = inf
 
 
-class Links(Fabric):
+class SharedLinks(Fabric):
     """NICs or links that flows share, each with a token bucket if the network has them."""
 
     def __init__(self, env: simpy.Environment, network: Network, flown: Callable[[int], None]) -> None:

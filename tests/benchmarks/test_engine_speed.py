@@ -75,7 +75,7 @@ def seconds(call: Callable[[], object]) -> float:
     return perf_counter() - start_s
 
 
-def test_the_engine_takes_at_most_four_times_a_bare_simpy_loop_and_plays_100_000_tasks_a_second() -> None:
+def test_the_engine_is_faster_than_a_bare_simpy_loop_and_plays_a_million_tasks_a_second() -> None:
     schedule, play = one_iteration()
     assert play().makespan_s == pytest.approx(MAKESPAN_S)
     assert bare_loop() == pytest.approx(MAKESPAN_S)
@@ -85,8 +85,8 @@ def test_the_engine_takes_at_most_four_times_a_bare_simpy_loop_and_plays_100_000
     print(
         f"\nengine {engine_s * 1e3:.2f} ms, loop {loop_s * 1e3:.2f} ms, {engine_s / loop_s:.2f} x, {tasks_per_s:.0f}/s"
     )
-    assert engine_s <= 4 * loop_s
-    assert tasks_per_s >= 100_000
+    assert engine_s <= loop_s
+    assert tasks_per_s >= 1_000_000
 
 
 def test_time_of_an_iteration_on_wires_without_limit(benchmark: BenchmarkFixture) -> None:
