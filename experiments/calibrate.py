@@ -26,6 +26,7 @@ from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.setup import Setup, read_setup
 from experiments.progress import ProgressReport
+from real_runtime.testbeds.foreign_load import sourced, told
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.testbed import Testbed
 
@@ -62,7 +63,10 @@ def calibrate(testbed: Testbed, setup: Setup, settings: DictConfig, progress: Pr
     progress.update(task, description="timing links")
     network = testbed.measure_network()
     progress.update(task, description="calibrated", advance=1)
-    source = f"{testbed.name}, {settings.repeats} repeats"
+    timings, messages = told(testbed.disturbed_timings, "timings"), told(testbed.disturbed_messages, "messages")
+    for said in filter(None, (timings, messages)):
+        progress.console.print(f"[yellow]warning: {said}: calibrate again beside less load[/yellow]", soft_wrap=True)
+    source = sourced(f"{testbed.name}, {settings.repeats} repeats", timings)
     return Profile(model=setup.model.name, origin=Origin.MEASURED, source=source, points=merged(points)), network
 
 

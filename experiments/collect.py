@@ -67,6 +67,9 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
         real = runs[runs["measured.makespan_s"].notna()]
         measured = {name: real.get(f"measured.{name}") for name in outcome[1:]} | {COMPUTED_ONCE: None}
         rows.append(real.assign(player="measured", **measured))
+        if real.get("measured.disturbed", pd.Series(dtype=float)).notna().any():
+            outcome = (*outcome, "disturbed")
+            rows = [simulated.assign(disturbed=None), rows[1].assign(disturbed=real["measured.disturbed"])]
         rows = [part.assign(energy_from=part["player"] + " times") for part in rows]
     columns = [*WHICH, *varied, "player", *outcome, *(PROVENANCE if len(rows) == 1 else PROVENANCE_OF_BOTH)]
     table = pd.concat([part.assign(**varied)[columns] for part in rows], ignore_index=True)

@@ -38,7 +38,10 @@ from experiments.figures.gantt import gantt_figure
 from experiments.figures.style import save
 from experiments.tables.comparison import ComparisonRow, comparison_markdown, comparison_table
 from experiments.validate import strategy_named
+from real_runtime.job import Execution
+from real_runtime.testbeds.foreign_load import told
 from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.repeating import disturbance
 from real_runtime.testbeds.testbed import Testbed
 
 
@@ -50,7 +53,12 @@ class Contest:
     plan: Plan
     schedule: Schedule
     simulated: Trace
-    measured: tuple[Trace, ...]
+    execution: Execution
+
+    @property
+    def measured(self) -> tuple[Trace, ...]:
+        """The iterations that count."""
+        return self.execution.traces
 
     @property
     def typical(self) -> Trace:
@@ -92,10 +100,11 @@ def compete(cfg: DictConfig, setup: Setup, testbed: Testbed, progress: Progress)
             setup.problem, groups=groups, depth=Depth(way.depth), evaluate=partial(setup.seconds, strategy=strategy)
         )
         schedule = strategy(plan, setup.model, setup.workload)
-        measured = execute(testbed, make_job(cfg, setup, schedule, cfg.iterations)).traces
-        contests.append(
-            Contest(name=str(name), plan=plan, schedule=schedule, simulated=setup.simulate(schedule), measured=measured)
-        )
+        execution = execute(testbed, make_job(cfg, setup, schedule, cfg.iterations))
+        if said := disturbance(execution):
+            progress.console.print(f"[yellow]{name}: {said}[/yellow]", soft_wrap=True)
+        simulated = setup.simulate(schedule)
+        contests.append(Contest(name=str(name), plan=plan, schedule=schedule, simulated=simulated, execution=execution))
         progress.advance(task)
     progress.update(task, description="played")
     return contests
@@ -113,6 +122,7 @@ def row(contest: Contest, setup: Setup) -> ComparisonRow:
         samples_per_s=setup.workload.batch_samples / measured_s,
         energy_j=median(m.energy_j for m in metrics),
         peak_bytes=max(metrics[-1].peak_bytes),
+        disturbance=told(contest.execution.disturbed, "iterations"),
     )
 
 
@@ -139,7 +149,8 @@ def write(
             (place / "simulated.jsonl").write_text(contest.simulated.to_lines())
             (place / "measured.jsonl").write_text(contest.typical.to_lines())
             metrics = {trace.player: setup.measure(trace).to_dict() for trace in (contest.simulated, contest.typical)}
-            (place / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+            disturbed = {"disturbed": contest.execution.disturbed} if contest.execution.disturbed else {}
+            (place / "metrics.json").write_text(json.dumps(metrics | disturbed, indent=2) + "\n")
         save_perfetto(
             folder / "trace.perfetto.json", [named(t, c.name) for c in contests for t in (c.simulated, c.typical)]
         )

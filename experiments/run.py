@@ -66,7 +66,7 @@ def run(cfg: DictConfig) -> float:
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task, cfg.config_dirs)
     save_run(played, target)
     console.print(plan_table(played.promised))
-    console.print(metrics_table(played.metrics))
+    console.print(metrics_table(played.metrics, played.disturbed))
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
     return played.metrics[-1].makespan_s
 

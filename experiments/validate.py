@@ -9,7 +9,7 @@ plans; the first iteration of each plan warms up and is not counted. Writes to r
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -37,8 +37,9 @@ from experiments.execution.testbed_jobs import execute, make_job
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
 from experiments.tables.fidelity import fidelity_table
-from real_runtime.job import Job
+from real_runtime.job import Execution, Job
 from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.repeating import disturbance
 from real_runtime.testbeds.testbed import Testbed
 
 
@@ -81,8 +82,16 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
             progress.update(task, description=f"{name}: {label}")
             try:
                 schedule = strategy_named(strategy_name)(plan, setup.model, setup.workload)
-                simulated, measured = play_both(setup, testbed, make_job(cfg, setup, schedule, iterations))
-                table += rows(strategy=strategy_name, plan=label, simulated=simulated, measured=measured)
+                simulated, execution = play_both(setup, testbed, make_job(cfg, setup, schedule, iterations))
+                if said := disturbance(execution):
+                    progress.console.print(f"[yellow]{label}: {said}[/yellow]", soft_wrap=True)
+                table += rows(
+                    strategy=strategy_name,
+                    plan=label,
+                    simulated=simulated,
+                    measured=execution.traces,
+                    disturbed=max(execution.disturbed, default=None),
+                )
             except EdgesimError as error:
                 table.append(FidelityRow(strategy=strategy_name, plan=label, kind=ITERATION, reason=str(error)))
                 if isinstance(error, RunError):  # the testbed may be broken: the next plan gets a fresh one
@@ -94,9 +103,9 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
     return name, table, summary(table) | facts | {"testbed": testbed.description}
 
 
-def play_both(setup: Setup, testbed: Testbed, job: Job) -> tuple[Trace, Sequence[Trace]]:
+def play_both(setup: Setup, testbed: Testbed, job: Job) -> tuple[Trace, Execution]:
     """The job's schedule simulated, and executed; the first executed iteration is dropped."""
-    return setup.simulate(job.schedule), execute(testbed, job).traces
+    return setup.simulate(job.schedule), execute(testbed, job)
 
 
 def plans_of(cfg: DictConfig, setup: Setup) -> dict[str, tuple[str, Plan]]:

@@ -64,11 +64,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What a job gave: a measured trace and a loss per iteration; where it was rehearsed, also its seconds."""
+    """What a job gave: a measured trace and a loss per iteration; where it was rehearsed, also its seconds.
+
+    Attributes:
+        disturbed: [iteration] the share of this machine's processors that other programs took meanwhile, 0 where it is
+            too little to count; empty where nothing is known of other programs.
+        discarded: the same of iterations that were disturbed, played again and not kept.
+    """
 
     traces: tuple[Trace, ...]
     losses: tuple[float, ...]
     rehearsed: Profile | None = None
+    disturbed: tuple[float, ...] = ()
+    discarded: tuple[float, ...] = ()
 
 
 class Failure(StrEnum):

@@ -14,6 +14,7 @@ from edgesim.simulator import simulate
 from edgesim.trace import Trace
 from edgesim.workload import Workload
 from real_runtime.job import Execution, Job
+from real_runtime.testbeds.spec import TestbedSpec
 
 NOISE = 0.03
 
@@ -22,11 +23,15 @@ class FakeTestbed:
     """Looks like ``real_runtime.testbeds.testbed.Testbed``; refuses schedules of more than ``ranks`` ranks."""
 
     name = "fake"
+    disturbed = 0.0  # the share of everything measured that other load disturbs
 
     def __init__(self, cluster: Cluster, *, ranks: int = 99) -> None:
         self.cluster, self.ranks = cluster, ranks
         self.fractions = tuple(0.5 / (1 + rank) for rank in range(len(cluster.devices)))
         self.random = np.random.default_rng(0)
+        self.spec = TestbedSpec()
+        self.disturbed_timings: list[float] = []
+        self.disturbed_messages: list[float] = []
         self.description = f"fake testbed of {len(cluster.devices)} hosts"
 
     def execute(self, job: Job, rehearsed: Profile | None = None) -> Execution:
@@ -42,6 +47,7 @@ class FakeTestbed:
             traces=tuple(self._disturbed(exact) for _ in range(job.iterations)),
             losses=(1.0,) * job.iterations,
             rehearsed=rehearsed,
+            disturbed=(self.disturbed,) * job.iterations,
         )
 
     def _disturbed(self, trace: Trace) -> Trace:
@@ -51,10 +57,12 @@ class FakeTestbed:
 
     def profile_layers(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
         """The estimate, as if timed."""
+        self.disturbed_timings.append(self.disturbed)
         return list(estimate(model, self.cluster.devices, samples=samples, tokens=workload.tokens).points)
 
     def measure_network(self) -> Network:
         """The nominal network, as if measured."""
+        self.disturbed_messages.append(self.disturbed)
         return replace(self.cluster.network, origin=Origin.MEASURED)
 
 

@@ -2,6 +2,7 @@
 
     error     simulated_s / measured_s - 1
     spread    (max - min) / median over the iterations measured, unknown for one
+    disturbed the largest share of the processors that other programs took during an iteration, 0 if too small
     tau       Kendall's tau-b between the simulated and the measured order of the plans
 
 ``measured_s`` is the median over iterations. Of a kind of task, seconds are the mean over the plan's tasks of that
@@ -37,10 +38,13 @@ class FidelityRow:
     measured_s: float | None = None
     spread: float | None = None
     error: float | None = None
+    disturbed: float | None = None
     reason: str = ""
 
 
-def rows(*, strategy: str, plan: str, simulated: Trace, measured: Sequence[Trace]) -> list[FidelityRow]:
+def rows(
+    *, strategy: str, plan: str, simulated: Trace, measured: Sequence[Trace], disturbed: float | None = None
+) -> list[FidelityRow]:
     """One row for the iteration, one for each kind of task."""
     counts = defaultdict(int, {ITERATION: 1})
     for task in simulated.schedule:
@@ -54,13 +58,21 @@ def rows(*, strategy: str, plan: str, simulated: Trace, measured: Sequence[Trace
             tasks=counts[name],
             simulated_s=seconds,
             measured_s=[times[name] for times in observed],
+            disturbed=disturbed,
         )
         for name, seconds in predicted.items()
     ]
 
 
 def row(
-    *, strategy: str, plan: str, kind: str, tasks: int, simulated_s: float, measured_s: Sequence[float]
+    *,
+    strategy: str,
+    plan: str,
+    kind: str,
+    tasks: int,
+    simulated_s: float,
+    measured_s: Sequence[float],
+    disturbed: float | None = None,
 ) -> FidelityRow:
     """The figures of the module's docstring; a time of zero has no relative error."""
     middle = median(measured_s)
@@ -74,6 +86,7 @@ def row(
         measured_s=middle,
         spread=(max(measured_s) - min(measured_s)) / middle if middle > 0 and len(measured_s) > 1 else None,
         error=simulated_s / middle - 1 if middle > 0 else None,
+        disturbed=disturbed,
     )
 
 
@@ -101,6 +114,7 @@ def summary(table: Sequence[FidelityRow]) -> dict[str, Any]:
         "median_abs_error": median(errors) if errors else None,
         "worst_abs_error": max(errors, default=None),
         "kendall_tau": _tau(played),
+        **({"disturbed": disturbed} if (disturbed := [r.plan for r in played if r.disturbed]) else {}),
         "iterations": min((r.iterations for r in played), default=0),
     }
 
@@ -124,13 +138,14 @@ def to_csv(table: Sequence[FidelityRow]) -> str:
 
 
 def from_csv(text: str) -> list[FidelityRow]:
-    """Read what :func:`to_csv` wrote."""
+    """Read what :func:`to_csv` wrote; tables from before other load was watched do not know of any."""
     return [_row(line) for line in csv.DictReader(StringIO(text))]
 
 
 def _row(line: Mapping[str, str]) -> FidelityRow:
-    seconds = {key: float(line[key]) if line[key] else None for key in ("simulated_s", "measured_s", "spread", "error")}
+    known = [key for key in ("simulated_s", "measured_s", "spread", "error", "disturbed") if key in line]
+    numbers = {key: float(line[key]) if line[key] else None for key in known}
     counts = {key: int(line[key]) for key in ("tasks", "iterations")}
     texts = {key: line[key] for key in ("strategy", "plan", "kind", "reason")}
-    values: dict[str, Any] = {**texts, **counts, **seconds}
+    values: dict[str, Any] = {**texts, **counts, **numbers}
     return FidelityRow(**values)

@@ -51,6 +51,7 @@ METRICS = frozenset(
         "measured_s",
         "spread",
         "error",
+        "disturbed",
         "regret",
         "analytic_s",
         "predicted_s",

@@ -12,6 +12,7 @@ from experiments.analysis.names import reader_name
 from experiments.api.mistakes import in_sentences
 from experiments.execution.folders import save_run
 from experiments.execution.play import Played
+from real_runtime.testbeds.foreign_load import told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +32,8 @@ class Result(Played):
         traces: The simulated iteration first, then the measured ones that count.
         metrics: What each trace meant: seconds, joules, bytes.
         losses: Of the measured iterations.
+        disturbed: Of each of these, the share of this machine's processors that other programs took meanwhile, 0 where
+            it is too little to count; empty where nothing was measured, or nothing is known of other programs.
         words: The overrides that a command line would need for the same run.
     """
 
@@ -167,14 +170,20 @@ class Result(Played):
         return target
 
     def __repr__(self) -> str:
-        return "\n".join([f"{self.name}: {self.model.name} on {self.cluster.name}", *map(_line, self._by_player())])
+        head = f"{self.name}: {self.model.name} on {self.cluster.name}"
+        return "\n".join([head, *map(_line, self._by_player()), *self._disturbance()])
 
     def _repr_html_(self) -> str:
         from html import escape
 
         lines = "".join(f"<br>{escape(_line(part))}" for part in self._by_player())
+        disturbance = "".join(f"<br>{escape(line)}" for line in self._disturbance())
         head = escape(f"{reader_name(self.name)}: {self.model}")
-        return f"<b>{head}</b><br>{escape(str(self.cluster))}<br>{escape(f'plan: {self.plan}')}{lines}"
+        return f"<b>{head}</b><br>{escape(str(self.cluster))}<br>{escape(f'plan: {self.plan}')}{lines}{disturbance}"
+
+    def _disturbance(self) -> list[str]:
+        said = told(self.disturbed, "iterations")
+        return [f"  {said}"] if said else []
 
     def _by_player(self) -> list[tuple[Metrics, ...]]:
         return [part for part in (self.metrics[:1], self.metrics[1:]) if part]

@@ -41,6 +41,7 @@ def _metrics(run: Played) -> str:
             "schedule": run.schedule.hash,
             "plan": run.promised.to_dict(),
             "losses": list(run.losses),
+            **({"disturbed": list(run.disturbed)} if run.disturbed else {}),
             "iterations": [each.to_dict() for each in run.metrics],
         }
     )

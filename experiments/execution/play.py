@@ -48,6 +48,8 @@ class Played:
         traces: the simulated iteration first, then the measured ones that count.
         metrics: of each trace.
         losses: of the measured iterations.
+        disturbed: of each of these, the share of this machine's processors that other programs took meanwhile, 0 where
+            it is too little to count; empty where nothing was measured, or nothing is known of other programs.
         words: the overrides that a command line would need for the same run, where these are known.
     """
 
@@ -57,6 +59,7 @@ class Played:
     traces: tuple[Trace, ...]
     metrics: tuple[Metrics, ...]
     losses: tuple[float, ...] = ()
+    disturbed: tuple[float, ...] = ()
     words: tuple[str, ...] = ()
 
     @property
@@ -124,6 +127,7 @@ def play(cfg: Config, prepared: Prepared, listener: Listener = SILENCE) -> Playe
         traces=traces,
         metrics=tuple(setup.measure(trace) for trace in traces),
         losses=tuple(execution.losses) if execution else (),
+        disturbed=execution.disturbed if execution else (),
     )
 
 

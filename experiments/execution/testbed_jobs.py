@@ -1,7 +1,7 @@
 """What is executed? A schedule on the configured data; the first iteration warms up and is not counted."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 
 from omegaconf import DictConfig
 
@@ -13,6 +13,7 @@ from experiments.configuration.setup import Prepared, Setup, nominal_cluster, re
 from real_runtime.data import DataSpec, refuse_other_data
 from real_runtime.job import Execution, Job
 from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.repeating import disturbance, undisturbed
 from real_runtime.testbeds.testbed import Testbed
 
 
@@ -37,9 +38,8 @@ def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int)
 
 
 def execute(testbed: Testbed, job: Job, rehearsed: Profile | None = None) -> Execution:
-    """The iterations that count."""
-    execution = testbed.execute(job, rehearsed)
-    return replace(execution, traces=execution.traces[1:], losses=execution.losses[1:])
+    """The iterations that count; those that other load disturbed are played again."""
+    return undisturbed(partial(testbed.execute, rehearsed=rehearsed), job, repeats=testbed.spec.repeat_disturbed)
 
 
 def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], object]) -> Execution:
@@ -53,4 +53,7 @@ def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], obje
                 f"{job.workload.weight_bytes} is what plans and the simulation count"
             )
         rehearsed = testbed.rehearse(job, repeats=cfg.rehearsals) if cfg.rehearsals else None
-        return execute(testbed, job, rehearsed)
+        execution = execute(testbed, job, rehearsed)
+        if said := disturbance(execution):
+            tell(said)
+        return execution

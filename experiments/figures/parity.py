@@ -23,7 +23,10 @@ _ERRORS = 0.3  # of the height of the panel above
 
 
 def draw(rows: Sequence[FidelityRow], ax: Axes, errors: Axes) -> None:
-    """Points (their bars as long as the spread), the diagonal, a corridor of 5 % and the summary; the errors below."""
+    """Points (their bars as long as the spread), the diagonal, a corridor of 5 % and the summary; the errors below.
+
+    What other load disturbed is crossed out.
+    """
     played = [each for each in rows if each.kind == ITERATION and each.simulated_s and each.measured_s]
     values = [s for each in played for s in (each.simulated_s, each.measured_s) if s]
     low, high = min(values) * 0.8, max(values) * 1.25
@@ -54,6 +57,11 @@ def draw(rows: Sequence[FidelityRow], ax: Axes, errors: Axes) -> None:
         ax.errorbar(measured, [each.simulated_s or 0.0 for each in mine], xerr=across, label=label(strategy), **marks)
         off = [_PER_CENT * (each.error or 0.0) for each in mine]
         errors.errorbar(measured, off, yerr=[_PER_CENT * half for half in spread], **marks)
+    if disturbed := [each for each in played if each.disturbed]:
+        crosses = {"linestyle": "none", "marker": "x", "color": "black", "markersize": 5, "markeredgewidth": 0.9}
+        at = [each.measured_s or 0.0 for each in disturbed]
+        ax.plot(at, [each.simulated_s or 0.0 for each in disturbed], label="disturbed by other load", **crosses)
+        errors.plot(at, [_PER_CENT * (each.error or 0.0) for each in disturbed], **crosses)
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), box_aspect=1)
     errors.set(xscale="log", xlim=(low, high), box_aspect=_ERRORS)
     worst = max(BAND, *(abs(each.error or 0.0) + (each.spread or 0.0) / 2 for each in played)) * _PER_CENT
@@ -110,6 +118,7 @@ def _pair(simulated: dict[str, Value], measured: dict[str, Value], plan: str) ->
         tasks=1,
         simulated_s=float(simulated["makespan_s"] or 0.0),
         measured_s=sorted(float(seconds or 0.0) for seconds in (*ends, measured["makespan_s"])),
+        disturbed=float(share) if (share := measured.get("disturbed")) is not None else None,
     )
 
 

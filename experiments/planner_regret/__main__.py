@@ -36,7 +36,7 @@ from experiments.configuration.result_folders import write_text
 from experiments.configuration.setup import Setup, read_setup
 from experiments.planner_regret.contenders import Contender, contenders
 from experiments.planner_regret.report import setting_table, standings_table, verdict
-from experiments.planner_regret.rows import COLUMNS, SETTING, by_planner, rows, table, updated
+from experiments.planner_regret.rows import NEEDS, SETTING, by_planner, rows, table, updated
 from experiments.planner_regret.settings import check, configurations, expected_s, setting
 from experiments.planner_regret.summary import MEASURED, REGRET, measured_regret, merge
 from experiments.planner_regret.trials import FreshTestbeds, rounds, trials
@@ -106,7 +106,7 @@ def played(
 def keep(folder: Path, measured: DataFrame) -> dict[str, Any]:
     """Write what was measured beside what is there; the study so far, in numbers."""
     path = folder / MEASURED
-    whole = updated(read_table(path, needs=COLUMNS), measured) if path.exists() else measured
+    whole = updated(read_table(path, needs=NEEDS), measured) if path.exists() else measured
     figures = measured_regret(whole)
     write_text(path, to_csv(whole))
     write_text(folder / REGRET, to_csv(by_planner(whole)))

@@ -2,6 +2,7 @@
 
     spread   (longest - shortest) / measured_s over runs of the same plan: what a measurement cannot tell apart
     error    simulated_s / measured_s - 1
+    disturbed   the largest share of the processors that other programs took during an iteration, 0 if too small
     regret   measured_s / least measured_s of the setting - 1
 
 ``measured_s`` is the median over all counted iterations of all runs. A planner's row is its first answer's.
@@ -22,8 +23,21 @@ if TYPE_CHECKING:  # it loads PyTorch, and whoever draws a figure of any table c
     from experiments.planner_regret.trials import Trial
 
 SETTING = ("testbed", "cluster", "model", "bandwidth_bit_per_s", "batch_samples", "micro_batch_samples")
-_MEASURED = ("simulated_s", "measured_s", "runs", "iterations", "spread", "error", "regret", "status", "reason")
+_MEASURED = (
+    "simulated_s",
+    "measured_s",
+    "runs",
+    "iterations",
+    "spread",
+    "error",
+    "disturbed",
+    "regret",
+    "status",
+    "reason",
+)
 COLUMNS = (*SETTING, "planners", "placement", "analytic_s", "bound_s", "gap", *_MEASURED, "profile_hash")
+# What any kept table has: those from before other load was watched do not know of any.
+NEEDS = tuple(name for name in COLUMNS if name != "disturbed")
 BY_PLANNER = (*SETTING, "planner", "placement", *_MEASURED)
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 _BETWEEN = "; "  # of planners with the same plan
@@ -74,6 +88,7 @@ def _came_of(contender: Contender, trial: "Trial", best_s: float) -> dict[str, A
         "iterations": sum(map(len, trial.runs)),
         "spread": trial.spread,
         "error": contender.simulated_s / trial.measured_s - 1,
+        "disturbed": trial.disturbed,
         "status": DONE,
         "reason": "",
     }
@@ -82,7 +97,7 @@ def _came_of(contender: Contender, trial: "Trial", best_s: float) -> dict[str, A
 def table(entries: Sequence[Mapping[str, Any]]) -> DataFrame:
     """The tidy table: settings in order, plans of a setting in the order in which planners were asked."""
     whole = DataFrame(list(entries)).reindex(columns=list(COLUMNS))
-    numbers = ["bound_s", "gap", "measured_s", "spread", "error"]
+    numbers = ["bound_s", "gap", "measured_s", "spread", "error", "disturbed"]
     whole[numbers] = whole[numbers].astype(float)  # also where all are missing
     whole["regret"] = whole["measured_s"] / whole.groupby(list(SETTING))["measured_s"].transform("min") - 1
     return whole.sort_values(list(SETTING), kind="stable").reset_index(drop=True)

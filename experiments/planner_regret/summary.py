@@ -13,7 +13,7 @@ from pandas import DataFrame
 from experiments.analysis.tidy import read_table
 from experiments.configuration.result_folders import write_text
 from experiments.planner_regret.contenders import CHOICE
-from experiments.planner_regret.rows import COLUMNS, SKIPPED, by_planner
+from experiments.planner_regret.rows import NEEDS, SKIPPED, by_planner
 
 ENTRY = "measured_regret"  # of the bench's summary
 MEASURED, REGRET = FILES = "measured.csv", "regret.csv"
@@ -22,7 +22,7 @@ MEASURED, REGRET = FILES = "measured.csv", "regret.csv"
 def kept(folder: Path) -> dict[str, Any] | None:
     """What was measured before, in numbers; None where nothing was."""
     path = folder / MEASURED
-    return measured_regret(read_table(path, needs=COLUMNS)) if path.exists() else None
+    return measured_regret(read_table(path, needs=NEEDS)) if path.exists() else None
 
 
 def measured_regret(measured: DataFrame) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from experiments.configuration.command_line import sentence
 from experiments.configuration.setup import Setup
 from experiments.execution.testbed_jobs import execute, make_job
 from experiments.planner_regret.contenders import Contender
+from real_runtime.job import Execution
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Testbed
@@ -28,10 +29,15 @@ from real_runtime.testbeds.testbed import Testbed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What came of a plan: seconds per iteration, [run][iteration]; none where it was skipped or has failed."""
+    """What came of a plan: seconds per iteration, [run][iteration]; none where it was skipped or has failed.
+
+    ``disturbed`` is the largest share of the processors that other programs took during an iteration, 0 if too small;
+    None where nothing is known of them.
+    """
 
     runs: tuple[tuple[float, ...], ...] = ()
     reason: str = ""
+    disturbed: float | None = None
 
     @property
     def measured_s(self) -> float | None:
@@ -102,7 +108,7 @@ def trials(
 
     Raises RunError if no fresh testbed comes up.
     """
-    runs: list[list[tuple[float, ...]]] = [[] for _ in contending]
+    runs: list[list[Execution]] = [[] for _ in contending]
     reasons: dict[int, str] = {}
     for order in rounds(contending, cfg.planner_regret):
         for place in order:
@@ -115,13 +121,18 @@ def trials(
                     if isinstance(error, RunError):  # the testbed may be broken
                         testbeds.renew()
             advance()
-    return [
-        Trial(reason=reasons[place]) if place in reasons else Trial(runs=tuple(mine)) for place, mine in enumerate(runs)
-    ]
+    return [Trial(reason=reasons[place]) if place in reasons else _trial(mine) for place, mine in enumerate(runs)]
 
 
-def _run(plan: Plan, testbed: Testbed, setup: Setup, strategy: Strategy, cfg: DictConfig) -> tuple[float, ...]:
-    """Seconds of the iterations that count."""
+def _trial(executions: Sequence[Execution]) -> Trial:
+    return Trial(
+        runs=tuple(tuple(trace.makespan_s for trace in execution.traces) for execution in executions),
+        disturbed=max((share for execution in executions for share in execution.disturbed), default=None),
+    )
+
+
+def _run(plan: Plan, testbed: Testbed, setup: Setup, strategy: Strategy, cfg: DictConfig) -> Execution:
+    """The iterations that count."""
     schedule = strategy(plan, setup.model, setup.workload)
     job = make_job(cfg, setup, schedule, cfg.planner_regret.iterations)
-    return tuple(trace.makespan_s for trace in execute(testbed, job).traces)
+    return execute(testbed, job)

@@ -98,6 +98,8 @@ def facts(run: Played) -> Row:
     """Which run it is, its plan, and what came out of it, simulated and measured."""
     row = which(run.config, run.setup) | made_of(run.prepared) | figures(run.metrics[:1])
     measured = figures(run.metrics[1:]) if len(run.metrics) > 1 else {}
+    if run.disturbed:
+        measured["disturbed"] = max(run.disturbed)
     return row | {f"measured.{name}": value for name, value in measured.items()}
 
 

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from edgesim.units import show
 from experiments.tables.markdown import markdown
+from experiments.tables.marks import footnotes, marked
 
 _TIMES = ("simulated s/iteration", "measured", "error", "samples/s")
 _COMPUTED = ("energy (from measured times)", "peak memory (computed)")
@@ -18,6 +19,7 @@ class ComparisonRow:
     """One way, and its figures; energy is of all devices per iteration, peak memory of the fullest device.
 
     Neither is measured: energy follows from measured times and assumed watts, peak memory from the plan.
+    ``disturbance`` says in words what other load did to the measured iterations, if it did anything.
     """
 
     strategy: str
@@ -27,6 +29,7 @@ class ComparisonRow:
     samples_per_s: float
     energy_j: float
     peak_bytes: float
+    disturbance: str = ""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -34,7 +37,7 @@ class ComparisonRow:
         return (
             self.strategy,
             f"{self.simulated_s:.3g}",
-            f"{self.measured_s:.3g}",
+            f"{self.measured_s:.3g}{marked(self.disturbance)}",
             f"{self.simulated_s / self.measured_s - 1:+.1%}",
             f"{self.samples_per_s:.3g}",
             show(self.energy_j, "J"),
@@ -46,6 +49,7 @@ def comparison_table(rows: Sequence[ComparisonRow], *, watts: str) -> Table:
     """The fastest way in bold; below, the plans and where the watts come from."""
     plans = "\n".join(f"{row.strategy}: {row.plan}" for row in rows)
     caption = f"{plans}\n(in brackets: samples of each micro-batch, where devices share it)\nenergy: watts are {watts}"
+    caption = "\n".join([caption, *_footnotes(rows)])
     table = Table(title="one training iteration", caption=caption, title_justify="left", caption_justify="left")
     table.add_column(HEAD[0])
     for head in HEAD[1:]:
@@ -58,4 +62,9 @@ def comparison_table(rows: Sequence[ComparisonRow], *, watts: str) -> Table:
 
 def comparison_markdown(rows: Sequence[ComparisonRow]) -> str:
     """The same figures as a file."""
-    return markdown(HEAD, [row.cells for row in rows])
+    below = "".join(f"\n{line}\n" for line in _footnotes(rows))
+    return markdown(HEAD, [row.cells for row in rows]) + below
+
+
+def _footnotes(rows: Sequence[ComparisonRow]) -> list[str]:
+    return footnotes(*(f"{row.strategy}: {row.disturbance}" for row in rows if row.disturbance))

@@ -7,12 +7,15 @@ from rich.table import Table
 
 from edgesim.units import show
 from experiments.analysis.fidelity import ITERATION, FidelityRow
+from experiments.tables.marks import footnotes, marked
+from real_runtime.testbeds.foreign_load import told
 
 
 def fidelity_table(name: str, table: Sequence[FidelityRow], figures: Mapping[str, Any]) -> Table:
     """Iterations only; kinds of tasks stand in the CSV."""
     failed = [f"{row.plan} was not played: {row.reason}" for row in table if row.reason]
-    caption = "\n".join([_verdict(figures), *failed])
+    shares = [row.disturbed or 0.0 for row in table if row.kind == ITERATION]
+    caption = "\n".join([_verdict(figures), *failed, *footnotes(told(shares, "plans"))])
     out = Table(title=name, caption=caption, title_justify="left", caption_justify="left")
     out.add_column("plan")
     for head in ("simulated", "measured", "spread", "error"):
@@ -20,7 +23,10 @@ def fidelity_table(name: str, table: Sequence[FidelityRow], figures: Mapping[str
     for row in table:
         if row.kind == ITERATION and row.error is not None:
             spread = "" if row.spread is None else f"{row.spread:.1%}"
-            seconds = (show(row.simulated_s or 0.0, "s"), show(row.measured_s or 0.0, "s"))
+            seconds = (
+                show(row.simulated_s or 0.0, "s"),
+                show(row.measured_s or 0.0, "s") + marked(row.disturbed),
+            )
             out.add_row(row.plan, *seconds, spread, f"{row.error:+.1%}")
     return out
 

@@ -7,13 +7,14 @@ from rich.table import Table
 
 from edgesim.metrics import Metrics
 from edgesim.units import show
+from experiments.tables.marks import footnotes, marked
+from real_runtime.testbeds.foreign_load import told
 
 
-def metrics_table(metrics: Sequence[Metrics]) -> Table:
-    """Simulated and measured, one below the other; of several iterations the median."""
-    table = Table(
-        title="one iteration", caption="\n".join(_beside(metrics)), title_justify="left", caption_justify="left"
-    )
+def metrics_table(metrics: Sequence[Metrics], disturbed: Sequence[float] = ()) -> Table:
+    """Simulated and measured, one below the other; of several iterations the median. Marked where it was disturbed."""
+    caption = "\n".join([*_beside(metrics), *footnotes(told(disturbed, "iterations"))])
+    table = Table(title="one iteration", caption=caption, title_justify="left", caption_justify="left")
     table.add_column("player")
     for head in ("iteration", "samples/s", "bubble", "sent", "memory (computed)", "energy (computed)"):
         table.add_column(head, justify="right")
@@ -23,7 +24,7 @@ def metrics_table(metrics: Sequence[Metrics]) -> Table:
         memory = show(max(mine[-1].peak_bytes), "B") if place == 0 else ""
         table.add_row(
             player,
-            show(median(m.makespan_s for m in mine), "s"),
+            show(median(m.makespan_s for m in mine), "s") + marked(player == "measured" and any(disturbed)),
             f"{median(m.samples_per_s for m in mine):.3g}",
             f"{median(m.bubble for m in mine):.0%}",
             show(sum(mine[-1].sent_bytes), "B"),

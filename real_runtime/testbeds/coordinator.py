@@ -150,6 +150,11 @@ class Coordinator:
         for rank, command in enumerate(commands):
             self.ranks.append(RankProcess(rank, command, folder))
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """[rank] The processes of ranks that have joined."""
+        return tuple(rank.pid for rank in self.ranks if rank.pid is not None)
+
     def close(self) -> None:
         """End all ranks and remove what they wrote."""
         for rank in self.ranks:

@@ -18,6 +18,9 @@ class TestbedSpec:
         deadline_s: no wait takes longer.
         cpu_quota: slow hosts down by cgroup quota instead of dilation (root).
         memory_limit: hold each host to its device's memory (cgroup as root, else by resource limit).
+        disturbed_above: a measurement is disturbed if other programs took more than this share of the machine's
+            processors meanwhile (foreign_load.py).
+        repeat_disturbed: how often what was disturbed is measured again; if in vain, it is kept and marked.
     """
 
     __test__ = False  # not a test class, whatever its name says
@@ -28,6 +31,8 @@ class TestbedSpec:
     deadline_s: float = 60.0
     cpu_quota: bool = False
     memory_limit: bool = False
+    disturbed_above: float = 0.05
+    repeat_disturbed: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -36,3 +41,9 @@ class TestbedSpec:
             raise ValueError(f"testbed: slow_motion must be at least 1, got {self.slow_motion:g}")
         if not self.deadline_s > 0:
             raise ValueError(f"testbed: deadline_s must be positive, got {self.deadline_s:g}")
+        if not 0 < self.disturbed_above < 1:
+            raise ValueError(
+                f"testbed: disturbed_above must be a share between 0 and 1, like 0.05, got {self.disturbed_above:g}"
+            )
+        if self.repeat_disturbed < 0:
+            raise ValueError(f"testbed: repeat_disturbed must be at least 0, got {self.repeat_disturbed}")

@@ -1,5 +1,6 @@
 """What can be asked of emulated hosts? To play a job, to time layers, rehearsals and the network between them."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
@@ -16,8 +17,10 @@ from real_runtime.data import DataSpec
 from real_runtime.job import Execution, Job
 from real_runtime.profiler import Statistic
 from real_runtime.testbeds.coordinator import Coordinator
+from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
 from real_runtime.testbeds.merging import merge
 from real_runtime.testbeds.network_fit import Pair, Timed, fit_network, message_schedule
+from real_runtime.testbeds.repeating import least_disturbed, undisturbed
 from real_runtime.testbeds.spec import TestbedSpec
 
 # Messages that time a link: one for latency, three for the line, as seconds of the nominal rate.
@@ -60,6 +63,9 @@ class Testbed:
         self.spec, self.cluster, self.coordinator, self.hosts = spec, cluster, coordinator, hosts
         self.choice = choice
         self.fractions: tuple[float, ...] = ()  # [rank] of one core of this machine, once the hosts are up
+        # [measurement] How far other load disturbed what was timed so far of layers and links; 0 where it did not.
+        self.disturbed_timings: list[float] = []
+        self.disturbed_messages: list[float] = []
 
     @property
     def name(self) -> str:
@@ -75,7 +81,8 @@ class Testbed:
             for device, fraction, rate in zip(self.cluster.devices, self.fractions, rates, strict=True)
         )
         slow = f", in {self.spec.slow_motion:g}x slow motion" if self.spec.slow_motion > 1 else ""
-        return f"{self.name} ({self.choice.why}): {hosts}{slow}"
+        blind = "" if load_is_known() else "; other load is not watched: the kernel does not tell of it"
+        return f"{self.name} ({self.choice.why}): {hosts}{slow}{blind}"
 
     def execute(self, job: Job, rehearsed: Profile | None = None) -> Execution:
         """Play a job on the hosts; computations that were ``rehearsed`` take as long as they did then.
@@ -91,15 +98,24 @@ class Testbed:
         losses = [0.0] * job.iterations
         command = {"do": "play", "job": job.to_dict()}
         commands = {rank: command | {"rehearsed": self._known(rank, rehearsed)} for rank in self._all(command)}
-        for _, message in self.coordinator.stream(commands):
-            if "iteration" in message:
-                times[message["iteration"]] |= {name: (ready, end) for name, (ready, end) in message["times"].items()}
-                losses[message["iteration"]] += message["loss"]
+        with watching(self.coordinator.pids) as watch:
+            for _, message in self.coordinator.stream(commands):
+                if "iteration" in message:
+                    own = {name: (ready, end) for name, (ready, end) in message["times"].items()}
+                    times[message["iteration"]] |= own
+                    losses[message["iteration"]] += message["loss"]
+        spans = [(min(ready for ready, _ in t.values()), max(end for _, end in t.values())) for t in times]
         return Execution(
             traces=tuple(merge(job.schedule, t, self.spec.slow_motion) for t in times),
             losses=tuple(losses),
             rehearsed=rehearsed,
+            disturbed=tuple(self._disturbed(watch, *span) for span in spans) if watch else (),
         )
+
+    def _disturbed(self, watch: LoadWatch, start_s: float, end_s: float) -> float:
+        """The share of the processors that other programs took, 0 where it is too little to count."""
+        share = watch.share(start_s, end_s)
+        return share if share > self.spec.disturbed_above else 0.0
 
     def _known(self, rank: int, rehearsed: Profile | None) -> list[dict[str, Any]]:
         """Rows that say how long a host is to take for its work; none where a quota slows it down, not dilation."""
@@ -121,7 +137,7 @@ class Testbed:
         return [
             Point(device=device.name, **row | {"seconds": row["seconds"] / self.spec.slow_motion})
             for rank, device in enumerate(self.cluster.devices)
-            for row in self.coordinator.ask({rank: command | {"statistic": self._statistic(rank)}})[0]["rows"]
+            for row in self._timed(rank, command, self.disturbed_timings)
         ]
 
     def rehearse(self, job: Job, *, repeats: int) -> Profile:
@@ -135,6 +151,7 @@ class Testbed:
                 "only schedules of blocks are rehearsed (rehearsals=0; time layers by experiments.calibrate)"
             )
         points: dict[Point, float] = {}
+        disturbed: list[float] = []
         asked: set[tuple[str, frozenset[Work]]] = set()
         for rank, program in enumerate(job.schedule.programs):
             device = self.cluster.devices[rank].name
@@ -142,14 +159,29 @@ class Testbed:
             if not works or (device, frozenset(works)) in asked:
                 continue
             asked.add((device, frozenset(works)))
-            command = {"do": "rehearse", "job": job.to_dict(), "repeats": repeats, "statistic": self._statistic(rank)}
-            for row in self.coordinator.ask({rank: command})[0]["rows"]:
+            command = {"do": "rehearse", "job": job.to_dict(), "repeats": repeats}
+            for row in self._timed(rank, command, disturbed):
                 seconds = row["seconds"] / self.spec.slow_motion
                 point = Point(device=device, **row | {"seconds": 0.0})
                 points[point] = min(seconds, points.get(point, seconds))
-        source = f"rehearsals of the plan on {self.name}, {repeats} repeats"
+        source = sourced(f"rehearsals of the plan on {self.name}, {repeats} repeats", told(disturbed, "rehearsals"))
         made = tuple(replace(point, seconds=seconds) for point, seconds in points.items())
         return Profile(model=job.model.name, origin=Origin.MEASURED, source=source, points=made)
+
+    def _timed(self, rank: int, command: dict[str, Any], disturbed: list[float]) -> list[dict[str, Any]]:
+        """Rows of seconds from one host; adds to ``disturbed`` how far other load disturbed what is kept."""
+        whole = {rank: command | {"statistic": self._statistic(rank)}}
+
+        def measure() -> tuple[list[dict[str, Any]], float]:
+            with watching(self.coordinator.pids) as watch:
+                begin_s = time.monotonic()
+                (answer,) = self.coordinator.ask(whole)
+                end_s = time.monotonic()
+            return answer["rows"], self._disturbed(watch, begin_s, end_s) if watch else 0.0
+
+        rows, share = least_disturbed(measure, repeats=self.spec.repeat_disturbed)
+        disturbed.append(share)
+        return rows
 
     def _statistic(self, rank: int) -> Statistic:
         """What the profile keeps of a computation's repeats: the time that the host takes for it in a run."""
@@ -173,7 +205,8 @@ class Testbed:
             if i < j:
                 size = round(line * _BOTH_WAYS_S)
                 both_ways[i, j] = (size, self._probe_s([(i, j), (j, i)], size))
-        return fit_network(messages, both_ways, ranks, source=f"messages between all pairs on {self.name}")
+        source = sourced(f"messages between all pairs on {self.name}", told(self.disturbed_messages, "messages"))
+        return fit_network(messages, both_ways, ranks, source=source)
 
     def _probe_s(self, pairs: Sequence[Pair], nbytes: int) -> float:
         job = Job(
@@ -185,7 +218,9 @@ class Testbed:
             seed=0,
             pause_s=_PROBE_PAUSE_S,
         )
-        seconds = sorted(trace.makespan_s for trace in self.execute(job).traces[1:])
+        found = undisturbed(self.execute, job, repeats=self.spec.repeat_disturbed)
+        self.disturbed_messages += found.disturbed
+        seconds = sorted(trace.makespan_s for trace in found.traces)
         return (seconds[(len(seconds) - 1) // 2] + seconds[len(seconds) // 2]) / 2
 
 
