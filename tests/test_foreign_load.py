@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from fake_testbed import FakeTestbed, open_fake
 from hydra.core.global_hydra import GlobalHydra
+from rich.console import Console
 from runtime_builders import BERT, CASES, data, three_hosts, workload
 
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
@@ -25,6 +26,8 @@ from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.setup import prepare
 from experiments.execution import testbed_jobs
 from experiments.execution.play import play
+from experiments.planner_regret.report import setting_table
+from experiments.planner_regret.rows import table
 from experiments.sweeps.rows import facts
 from real_runtime.job import Execution, Job
 from real_runtime.testbeds.foreign_load import Sample, foreign_share, load_is_known, watching
@@ -178,8 +181,8 @@ def test_the_row_of_a_measured_run_in_a_table_says_how_far_it_was_disturbed() ->
     cfg = composed(*TINY, "execute=true", "iterations=2")
     row = facts(play(cfg, prepare(cfg)))
     assert row["measured.disturbed"] == 0.14
-    table = tidy(pd.DataFrame([row | {"study": "s", "status": "done", "reason": "", "overrides": "[]"}]))
-    shares = dict(zip(table["player"], table["disturbed"], strict=True))
+    both = tidy(pd.DataFrame([row | {"study": "s", "status": "done", "reason": "", "overrides": "[]"}]))
+    shares = dict(zip(both["player"], both["disturbed"], strict=True))
     assert shares["measured"] == 0.14
     assert pd.isna(shares["simulated"])
 
@@ -199,9 +202,9 @@ def test_the_demonstration_marks_what_was_disturbed(
 ) -> None:
     command(demo.demo, *TINY, "calibration.samples=[1,2,4]", experiment="demo")
     assert "† data: " in capfd.readouterr().out
-    table = (tmp_path / "demo" / "table.md").read_text()
-    assert table.count("† ") >= 6  # behind each measured time, and below the table
-    assert "† hybrid: 3 of 3 iterations disturbed by other load (up to 14 % of the processors)" in table
+    written = (tmp_path / "demo" / "table.md").read_text()
+    assert written.count("† ") >= 6  # behind each measured time, and below the table
+    assert "† hybrid: 3 of 3 iterations disturbed by other load (up to 14 % of the processors)" in written
 
 
 def test_a_validation_marks_the_plans_that_were_disturbed_and_old_tables_are_still_read(
@@ -216,6 +219,22 @@ def test_a_validation_marks_the_plans_that_were_disturbed_and_old_tables_are_sti
     place = lines[0].index("disturbed")
     old = "\n".join(",".join(line[:place] + line[place + 1 :]) for line in lines[:2])
     assert [entry.disturbed for entry in from_csv(old)] == [None]
+
+
+def test_the_table_of_measured_regrets_marks_the_plans_that_were_disturbed() -> None:
+    known = {
+        "bandwidth_bit_per_s": 1e8,
+        "batch_samples": 16,
+        "micro_batch_samples": 4,
+        "planners": "pac",
+        "status": "done",
+    }
+    plans = table([known | {"measured_s": 2.0, "disturbed": 0.14}, known | {"measured_s": 3.0, "disturbed": 0.0}])
+    shown = Console(width=200)
+    with shown.capture() as capture:
+        shown.print(setting_table(plans))
+    assert capture.get().count("†") == 2  # behind the first plan's seconds, and below
+    assert "1 of 2 plans disturbed by other load (up to 14 % of the processors)" in capture.get()
 
 
 # --- load that is really there ---

@@ -29,7 +29,7 @@ from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.panels import Drawing, figure_of
 from experiments.figures.parity import parity_figure
 from experiments.figures.planners import COLUMNS
-from experiments.planner_regret.rows import BY_PLANNER
+from experiments.planner_regret.rows import NEEDS_BY_PLANNER
 from experiments.planner_regret.summary import REGRET
 
 HERE = Path(__file__).parent
@@ -163,7 +163,7 @@ def _measured(table: Path) -> Iterator[Request]:
 
 
 def _regrets(table: Path) -> Figure:
-    return figure_of(load_figure("planner_regret"), read_table(table, needs=BY_PLANNER), source=str(table))
+    return figure_of(load_figure("planner_regret"), read_table(table, needs=NEEDS_BY_PLANNER), source=str(table))
 
 
 def _planners(name: str, table: Path) -> Figure:

@@ -11,6 +11,8 @@ from edgesim.units import show
 from experiments.analysis.tidy import MBIT_PER_S
 from experiments.planner_regret.contenders import CHOICE
 from experiments.planner_regret.rows import DONE
+from experiments.tables.marks import footnotes, marked
+from real_runtime.testbeds.foreign_load import told
 
 _NUMBERS = ("analytic", "simulated", "measured", "spread", "error", "regret")
 _NONE = "–"
@@ -28,11 +30,14 @@ def setting_table(plans: DataFrame) -> Table:
         seconds = [_seconds(row[name]) for name in ("analytic_s", "simulated_s", "measured_s")]
         if row["status"] != DONE:
             seconds[-1] = row["status"]
+        seconds[-1] += marked(row["disturbed"] > 0)
         numbers = (*seconds, _share(row["spread"]), _share(row["error"], sign="+"), _share(row["regret"]))
         style = "bold" if CHOICE in row["planners"].split("; ") else None
         out.add_row(row["planners"], row["placement"], *numbers, style=style)
     failed = plans[plans["status"] == "failed"]
-    out.caption = "\n".join(f"{row['planners']} failed: {row['reason']}" for _, row in failed.iterrows()) or None
+    said = [f"{row['planners']} failed: {row['reason']}" for _, row in failed.iterrows()]
+    said += footnotes(told(plans["disturbed"].dropna().tolist(), "plans"))
+    out.caption = "\n".join(said) or None
     return out
 
 

@@ -36,9 +36,9 @@ _MEASURED = (
     "reason",
 )
 COLUMNS = (*SETTING, "planners", "placement", "analytic_s", "bound_s", "gap", *_MEASURED, "profile_hash")
-# What any kept table has: those from before other load was watched do not know of any.
-NEEDS = tuple(name for name in COLUMNS if name != "disturbed")
 BY_PLANNER = (*SETTING, "planner", "placement", *_MEASURED)
+# What any kept table has: those from before other load was watched do not know of any.
+NEEDS, NEEDS_BY_PLANNER = (tuple(name for name in columns if name != "disturbed") for columns in (COLUMNS, BY_PLANNER))
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 _BETWEEN = "; "  # of planners with the same plan
 _FURTHER = " #"  # what marks a planner's second answer and those after it
