@@ -4,7 +4,7 @@ The share is their processor time, and what a hypervisor gave to others, over th
 are all that /proc shows but the ranks and this process, and but the kernel's threads: these carry the emulated network.
 
 Why not what a rank waited for a processor? Emulated hosts sleep most of the time and catch up (pacing.py), so waiting
-hardly delays them; what does is a slower processor, whose caches and hardware threads they share (DESIGN.md, chapter 7).
+hardly delays them. What does is a slower processor, whose caches and hardware threads they share (DESIGN.md, 7).
 """
 
 import os
