@@ -15,7 +15,7 @@ from edgesim.schedule.rows import columns_of
 from edgesim.schedule.task import Task
 from edgesim.schedule.text import column_lines, task_from_text, task_to_text
 
-_LINES_AT_ONCE = 4096  # so that the text of a million tasks is never there as a whole
+_LINES_AT_ONCE = 256  # so that the text of a million tasks, or of thousands of peers, is never there as a whole
 
 
 class Schedule:

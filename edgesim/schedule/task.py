@@ -57,11 +57,6 @@ class Task:
         if self.nbytes < 0:
             raise ValueError(f"{self.op} of rank {self.rank}: bytes must be >= 0, got {self.nbytes}")
 
-    @classmethod
-    def of(cls, kind: Kind, micro_batch: int | None, needs: tuple[str, ...]) -> "Task":
-        """Return the task of this kind for a micro-batch."""
-        return cls(micro_batch=micro_batch, needs=needs, **kind._asdict())
-
     @property
     def kind(self) -> Kind:
         """All that the task says but its micro-batch and its needs."""

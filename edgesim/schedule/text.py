@@ -22,10 +22,11 @@ def task_to_text(task: Task) -> str:
 
 def column_lines(columns: TaskColumns) -> Iterator[str]:
     """Yield what :func:`task_to_text` writes of every task."""
-    fields = [_fields(kind) for kind in columns.kinds]
+    # Each kind once, but for collectives, which have few tasks and may name thousands of peers.
+    fields = ["" if kind.op in COLLECTIVE else _fields(kind) for kind in columns.kinds]
     names = columns.names()
     for name, kind, needs in zip(names, columns.kind.tolist(), columns.needed(names), strict=True):
-        yield f"{name}{fields[kind]}{_needs(needs)}"
+        yield f"{name}{fields[kind] or _fields(columns.kinds[kind])}{_needs(needs)}"
 
 
 def _fields(kind: Kind) -> str:
@@ -34,10 +35,15 @@ def _fields(kind: Kind) -> str:
         if stop:
             fields.append(f"{name}={start}:{stop}")
     if kind.op in COLLECTIVE:
-        fields.append(f"peers={','.join(map(str, kind.peers))}")
+        fields.append(f"peers={_peers_text(kind.peers)}")
     if kind.nbytes:
         fields.append(f"bytes={kind.nbytes}")
     return " ".join(fields)
+
+
+@lru_cache(maxsize=64)  # all members of a collective say the same
+def _peers_text(peers: tuple[int, ...]) -> str:
+    return ",".join(map(str, peers))
 
 
 def _needs(names: Sequence[str]) -> str:
