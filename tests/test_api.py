@@ -196,7 +196,7 @@ def test_runs_stand_side_by_side_in_a_table_and_a_figure(run: es.Result, tmp_pat
         ({"planner": lambda problem: None}, "planner: '.*<lambda>' is not a function at the top of a module"),
         ({"planner": es.load_strategy("data")}, "planner: strategy data was given, which is no planner"),
     ],
-    ids=str,
+    ids=lambda each: "-".join(each) if isinstance(each, dict) else "",
 )
 def test_a_mistake_is_told_in_the_sentence_of_the_command_line(asked: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
