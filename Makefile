@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak check wheel bench figures reproduce clean
+.PHONY: help demo test soak check wheel docs bench figures reproduce clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -38,6 +38,9 @@ check: .venv/made  ## style, types and import contracts
 
 wheel: .venv/made  ## build a wheel, install it apart, and try it in an empty folder
 	$(PYTEST) -s tests/wheel
+
+docs: .venv/made  ## make a site of the documentation, with a page for every public name, in build/site/
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
 bench: .venv/made  ## how fast is the simulator itself?
 	$(PYTEST) tests/benchmarks

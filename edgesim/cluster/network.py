@@ -43,9 +43,9 @@ class Network:
 
     Attributes:
         topology: who shares what.
-        bytes_per_s: [rank][peer] line rate. Switched: row 0 holds each rank's transmit rate, row 1 its receive rate.
-            Radio and pairs: the rate from rank to peer (the diagonal is not read).
-        latency_s: [rank][peer] seconds that a message needs beside its bytes.
+        bytes_per_s: line rates, ``[rank][peer]``. Switched: row 0 holds each rank's transmit rate, row 1 its receive
+            rate. Radio and pairs: the rate from rank to peer (the diagonal is not read).
+        latency_s: seconds that a message needs beside its bytes, ``[rank][peer]``.
         goodput: application bytes per byte of line rate (0.956 for TCP over Ethernet: 1448/1514).
         burst_bytes: what an idle, shaped link lets through at once (token bucket); 0 on a real wire.
         acknowledgement: bytes that flow back per byte sent (TCP's acknowledgements: 66 for every 2 x 1448, 0.023); they
