@@ -9,6 +9,7 @@ import zlib
 from importlib import import_module
 from pathlib import Path
 
+import griffe
 import pytest
 
 import edgesim
@@ -48,6 +49,15 @@ def public_names() -> set[str]:
     for path in (ROOT / "conf").rglob("*.yaml"):
         names |= set(re.findall(r"_target_: ([\w.]+)", path.read_text()))
     return {name for name in names if not name.startswith("experiments.configuration")}  # nothing that one calls
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    """Constants, too: by a sentence below them."""
+    loader = griffe.GriffeLoader(search_paths=[ROOT])
+    for package in ("edgesim", "experiments", "real_runtime"):
+        loader.load(package)
+    loader.resolve_aliases(implicit=True, external=False)
+    assert [name for name in sorted(public_names()) if not loader.modules_collection[name].has_docstring] == []
 
 
 def test_every_public_name_has_its_place(site: Path) -> None:

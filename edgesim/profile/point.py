@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 FORWARD = "F"
+"""The operation of a point: the forward pass."""
 BACKWARD = "B"
+"""The operation of a point: the backward pass."""
 UPDATE = "UPDATE"
+"""The operation of a point: the optimiser's step, which asks for no samples."""
 
 
 class Portion(NamedTuple):

@@ -13,7 +13,8 @@ from edgesim.schedule.kind import Kind
 from edgesim.schedule.task import Task
 
 Numbers = npt.NDArray[np.int64]
-NONE = -1  # the micro-batch of a task that has none
+NONE = -1
+"""The micro-batch of a task that has none."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

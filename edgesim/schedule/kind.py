@@ -22,9 +22,13 @@ class Op(StrEnum):
 
 
 COMPUTE = frozenset({Op.F, Op.B, Op.UPDATE})
+"""What a rank computes, one after the other."""
 MESSAGE = frozenset({Op.SEND, Op.RECV})
+"""The two ends of a message between two ranks."""
 COLLECTIVE = frozenset({Op.ALL_REDUCE, Op.ALL_GATHER, Op.REDUCE_SCATTER})
+"""What several ranks do together, in ring order."""
 DISK = frozenset({Op.CACHE_READ, Op.CACHE_WRITE})
+"""What moves activations from and to a rank's own disk."""
 
 
 class Payload(StrEnum):
@@ -87,6 +91,7 @@ class Stream(NamedTuple):
 
 
 COMPUTE_STREAM = Stream(StreamKind.COMPUTE)
+"""The stream of all that a rank computes."""
 
 
 class Peers(tuple[int, ...]):
