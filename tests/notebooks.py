@@ -17,7 +17,7 @@ LEAVES = {
     "first_results": {"four_parallelisms.png", "gantt.pdf", "over_bandwidth.pdf", "results"},
     "your_own_model_and_device": {"my_gpt", "my_board.yaml", "gantt.png", "simulated_and_measured.png"},
 }
-CELL_S = 120
+CELL_S = 240
 
 
 def outputs(executed: Path, kind: str) -> list[str]:

@@ -36,7 +36,7 @@ def executed(name: str, folder: Path) -> Path:
     target = folder.parent / f"{name}.ipynb"
     runner = [sys.executable, str(ROOT / "tests" / "notebooks.py"), str(NOTEBOOKS / f"{name}.ipynb"), str(target)]
     done = subprocess.run(
-        runner, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240
+        runner, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return target
@@ -50,7 +50,7 @@ def empty(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_first_results_are_tables_and_figures(empty: Path) -> None:
     notebook = executed("first_results", empty)
     assert {path.name for path in empty.iterdir()} == LEAVES["first_results"]
@@ -63,7 +63,7 @@ def test_first_results_are_tables_and_figures(empty: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 @pytest.mark.xdist_group("testbed")
 def test_ones_own_model_and_device_are_planned_simulated_and_executed(empty: Path) -> None:
     notebook = executed("your_own_model_and_device", empty)
