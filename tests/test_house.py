@@ -168,7 +168,7 @@ def test_nouns_are_in_the_contract_that_keeps_them_light() -> None:
     assert modules - {"edgesim.__init__", "edgesim.simulator", "edgesim.planners"} == set(light["source_modules"])
 
 
-@pytest.mark.parametrize("page", ["README.md", "DESIGN.md"])
+@pytest.mark.parametrize("page", ["README.md", "DESIGN.md", "CONTRIBUTING.md"])
 def test_a_page_names_only_files_that_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     links = re.findall(r"\]\(([^)#]+)\)", text)

@@ -13,7 +13,7 @@ from edgesim.model import Model
 from edgesim.plan import Plan, Stage
 from edgesim.schedule import NONE, Kind, Op, Payload, Peers, Schedule
 from edgesim.strategies.orders import one_forward_one_backward
-from edgesim.strategies.phrases import Phrase, Phrases, Turns
+from edgesim.strategies.task_templates import TaskTemplates, Template, Uses
 from edgesim.workload import Workload
 
 Span = tuple[int, int]
@@ -72,54 +72,54 @@ class _StageWriter:
     """Writes what the ranks of one stage do at a stretch: to forward a micro-batch, to go back, and to update."""
 
     def __init__(
-        self, phrases: Phrases, s: int, stage: Stage, before: _Boundary | None, after: _Boundary | None
+        self, templates: TaskTemplates, s: int, stage: Stage, before: _Boundary | None, after: _Boundary | None
     ) -> None:
-        self.phrases, self.s, self.layers = phrases, s, stage.layers
+        self.templates, self.s, self.layers = templates, s, stage.layers
         self.before, self.after, self.ring = before, after, Peers(stage.ranks)
 
-    def forward(self, rank: int, samples: Span) -> tuple[Phrase, int]:
-        """Receive the input, compute, send the output on; return the phrase, and the computation."""
+    def forward(self, rank: int, samples: Span) -> tuple[Template, int]:
+        """Receive the input, compute, send the output on; return the template, and the computation."""
         received = self.messages(Op.RECV, Payload.ACTIVATION, self.before, rank)
-        done = self.phrases.write(Kind(Op.F, rank, self.s, self.layers, samples=samples), received)
+        done = self.templates.write(Kind(Op.F, rank, self.s, self.layers, samples=samples), received)
         self.messages(Op.SEND, Payload.ACTIVATION, self.after, rank, needs=(done,))
-        return self.phrases.end(), done
+        return self.templates.end(), done
 
-    def backward(self, rank: int, samples: Span, forward: int) -> tuple[Phrase, int]:
+    def backward(self, rank: int, samples: Span, forward: int) -> tuple[Template, int]:
         """Receive the output's gradient, compute, send the input's gradient back."""
         received = self.messages(Op.RECV, Payload.GRADIENT, self.after, rank)
-        done = self.phrases.write(Kind(Op.B, rank, self.s, self.layers, samples=samples), [forward, *received])
+        done = self.templates.write(Kind(Op.B, rank, self.s, self.layers, samples=samples), [forward, *received])
         self.messages(Op.SEND, Payload.GRADIENT, self.before, rank, needs=(done,))
-        return self.phrases.end(), done
+        return self.templates.end(), done
 
-    def update(self, rank: int, backward: int, trainable_bytes: int) -> Phrase:
+    def update(self, rank: int, backward: int, trainable_bytes: int) -> Template:
         """Add the replicas' gradients up after the last micro-batch, and take a step."""
         if len(self.ring) > 1 and trainable_bytes:
             ring = Kind(Op.ALL_REDUCE, rank, self.s, self.layers, peers=self.ring, nbytes=trainable_bytes)
-            backward = self.phrases.write(ring, (backward,))
-        self.phrases.write(Kind(Op.UPDATE, rank, self.s, self.layers), (backward,))
-        return self.phrases.end()
+            backward = self.templates.write(ring, (backward,))
+        self.templates.write(Kind(Op.UPDATE, rank, self.s, self.layers), (backward,))
+        return self.templates.end()
 
     def messages(
         self, op: Op, payload: Payload, boundary: _Boundary | None, rank: int, needs: Sequence[int] = ()
     ) -> list[int]:
         kinds = boundary.messages(op, payload, self.s, rank) if boundary else ()
-        return [self.phrases.write(kind, needs) for kind in kinds]
+        return [self.templates.write(kind, needs) for kind in kinds]
 
 
 def _written(plan: Plan, model: Model, workload: Workload) -> Schedule:
-    phrases = Phrases(plan.micro_batches)
-    turns: dict[int, Turns] = {}
+    templates = TaskTemplates(plan.micro_batches)
+    uses: dict[int, Uses] = {}
     between = [_Boundary(*stages, model, workload.tokens) for stages in pairwise(plan.stages)]
     for s, (stage, before, after) in enumerate(zip(plan.stages, [None, *between], [*between, None], strict=True)):
-        writer = _StageWriter(phrases, s, stage, before, after)
+        writer = _StageWriter(templates, s, stage, before, after)
         order = list(one_forward_one_backward(micro_batches=plan.micro_batches, in_flight=stage.in_flight))
         trainable_bytes = sum(layer.trainable_bytes for layer in model.layers[slice(*stage.layers)])
         for rank, samples in zip(stage.ranks, stage.sample_ranges, strict=True):
             forward, computed = writer.forward(rank, samples)
             if not workload.trains:
-                turns[rank] = [(forward, m) for m in range(plan.micro_batches)]
+                uses[rank] = [(forward, m) for m in range(plan.micro_batches)]
                 continue
             backward, done = writer.backward(rank, samples, computed)
             passes = [(forward if op is Op.F else backward, m) for op, m in order]
-            turns[rank] = [*passes, (writer.update(rank, done, trainable_bytes), NONE)]
-    return phrases.played([turns.get(rank, ()) for rank in range(max(turns) + 1)])
+            uses[rank] = [*passes, (writer.update(rank, done, trainable_bytes), NONE)]
+    return templates.schedule([uses.get(rank, ()) for rank in range(max(uses) + 1)])

@@ -1,6 +1,6 @@
-"""How does what every micro-batch repeats become a schedule? Phrases of tasks, written once and played many times.
+"""How does what every micro-batch repeats become a schedule? Templates of tasks, written once and used many times.
 
-A phrase is what a rank does at a stretch: for a micro-batch, or once in an iteration. What a task needs is said by the
+A template is what a rank does at a stretch: for a micro-batch, or once in an iteration. What a task needs is said by
 numbers of other kinds: the task of that kind for the same micro-batch; of a task without a micro-batch, for the last.
 """
 
@@ -12,55 +12,55 @@ import numpy as np
 from edgesim.schedule import NONE, Kind, Schedule, TaskColumns
 from edgesim.schedule.columns import Numbers, expanded, starts_of
 
-Phrase = int
-Turns = Sequence[tuple[Phrase, int]]  # what one rank plays in order, each for a micro-batch or for NONE
+Template = int
+Uses = Sequence[tuple[Template, int]]  # what one rank does in order, each for a micro-batch or for NONE
 
 
-class Phrases:
-    """All phrases of a schedule, and the kinds of tasks that they are made of."""
+class TaskTemplates:
+    """All templates of a schedule, and the kinds of tasks that they are made of."""
 
     def __init__(self, micro_batches: int) -> None:
         self.micro_batches = micro_batches
         self.kinds: list[Kind] = []
         self.needs: list[Sequence[int]] = []  # [kind] the kinds that it needs
-        self.starts: list[int] = [0]  # [phrase] its first kind; at the end the number of all kinds
+        self.starts: list[int] = [0]  # [template] its first kind; at the end the number of all kinds
 
     def write(self, kind: Kind, needs: Sequence[int] = ()) -> int:
-        """Add a task to the phrase that is being written; return the number of its kind."""
+        """Add a task to the template that is being written; return the number of its kind."""
         self.kinds.append(kind)
         self.needs.append(needs)
         return len(self.kinds) - 1
 
-    def end(self) -> Phrase:
-        """End the phrase that is being written; return its number."""
+    def end(self) -> Template:
+        """End the template that is being written; return its number."""
         self.starts.append(len(self.kinds))
         return len(self.starts) - 2
 
-    def played(self, turns: Sequence[Turns]) -> Schedule:
-        """Return the schedule in which each rank plays its turns, at most one of a phrase for each micro-batch."""
+    def schedule(self, uses: Sequence[Uses]) -> Schedule:
+        """Return the schedule in which each rank does these, each template at most once for each micro-batch."""
         starts = np.array(self.starts)
-        phrase, of = np.array(list(chain.from_iterable(turns)), dtype=np.int64).reshape(-1, 2).T
-        lengths = np.diff(starts)[phrase]
+        template, of = np.array(list(chain.from_iterable(uses)), dtype=np.int64).reshape(-1, 2).T
+        lengths = np.diff(starts)[template]
         begins = starts_of(lengths)
-        kind = expanded(starts[phrase], lengths)
+        kind = expanded(starts[template], lengths)
         micro_batch = np.repeat(of, lengths)
         needed, needs_from = self._needed(kind)
         needing = np.repeat(micro_batch, np.diff(needs_from))
-        # Where the needed task's phrase was played: a row per phrase, a column per micro-batch and one for NONE.
+        # Where the needed task's template was used: a row per template, a column per micro-batch and one for NONE.
         width = self.micro_batches + 1
         place = np.zeros((len(starts) - 1) * width, dtype=np.int64)
-        place[phrase * width + of % width] = begins[:-1]
-        phrase_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))  # [kind]
+        place[template * width + of % width] = begins[:-1]
+        template_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))  # [kind]
         once = np.ones(len(starts) - 1, dtype=bool)
-        once[phrase[of != NONE]] = False
-        asked = phrase_of[needed]
+        once[template[of != NONE]] = False
+        asked = template_of[needed]
         at = np.where(once[asked], NONE, np.where(needing == NONE, self.micro_batches - 1, needing))
         return Schedule(
             TaskColumns(
                 kinds=self.kinds,
                 kind=kind,
                 micro_batch=micro_batch,
-                first=begins[starts_of([len(own) for own in turns])],
+                first=begins[starts_of([len(own) for own in uses])],
                 needs=place[asked * width + at % width] + needed - starts[asked],
                 needs_from=needs_from,
             )
