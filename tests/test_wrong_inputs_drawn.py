@@ -227,28 +227,32 @@ def test_no_file_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, d
     a_file(tmp_path_factory.mktemp("given"), data)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
 @given(data=st.data())
 @settings(DRAWN, max_examples=800)
 def test_no_value_of_many_ends_in_a_traceback(data: st.DataObject) -> None:
     a_value(data)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
 @given(data=st.data())
 @settings(DRAWN, max_examples=300)
 def test_no_override_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     an_override(tmp_path_factory.mktemp("run"), data)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
 @given(data=st.data())
 @settings(DRAWN, max_examples=300)
 def test_no_yaml_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     a_yaml_file(tmp_path_factory.mktemp("conf"), data)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
 @given(data=st.data())
 @settings(DRAWN, max_examples=3700)
 def test_no_file_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
