@@ -12,6 +12,7 @@ from test_properties import Case, cases
 
 from edgesim.recording import Column, Recording, Unit
 from edgesim.scenario import Event, Jitter, Scenario, Slowdown, Walk
+from edgesim.schedule import COLLECTIVE, Op
 from edgesim.simulator import simulate
 from edgesim.trace import Trace
 
@@ -65,8 +66,12 @@ def share_buckets(trace: Trace, case: Case) -> bool:
         return False
     began = defaultdict[tuple[str, int, float], int](int)
     for span in trace:
-        if span.task.op in ("SEND", "RECV"):
-            began[span.task.op, span.task.rank, span.start_s] += 1
+        if span.task.op is Op.SEND:
+            began["transmit", span.task.rank, span.start_s] += 1
+            began["receive", span.task.peers[0], span.start_s] += 1
+        elif span.task.op in COLLECTIVE:
+            began["transmit", span.task.rank, span.start_s] += 1
+            began["receive", span.task.rank, span.start_s] += 1
     return max(began.values(), default=0) > 1
 
 

@@ -37,6 +37,7 @@ ZERO_SAYS = {
         "grid.g_per_kwh",
         "scenario.events.jitter.variation",
     ),
+    "testbed.repeat_disturbed",
     *("scenario.events.throttled.rank", "groups.0.0", "groups.1.0", "groups.1.1", "planner.latency_s"),
 }
 ZERO_SAYS_AT_ITS_END = ("context_bytes", "start_s")

@@ -412,7 +412,8 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(600)
 def test_two_thousand_runs_survive_the_death_of_a_worker_and_of_the_driver(tmp_path: Path) -> None:
     process = start(tmp_path, *MANY)
     wait_for_lines(tmp_path, 200, process)

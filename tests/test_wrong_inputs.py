@@ -252,6 +252,7 @@ WRONG_CHOICES = [
     (f"{LORA};finetuning.dropout=perhaps", "finetuning.dropout|true or false"),
     ("finetuning=lorra", "unknown finetuning 'lorra'|'lora'"),
     ("groups=[[0", "cannot read the override 'groups=[[0'"),
+    ("~devices.slow.efficiency.0", "cannot delete within a list: '~devices.slow.efficiency.0' (write the list anew"),
     ("method=galxy", "unknown method 'galxy'|'galaxy'"),
     ("hello", "hello"),
 ]

@@ -66,6 +66,7 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
         return None
 
     try:
+        refuse_deleted_entries(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
     except USERS as error:
         mistakes.append(error)
@@ -123,10 +124,18 @@ def hydra_folder(*overrides: str, folders: Sequence[str] = ()) -> Path:
 def _composed(overrides: Sequence[str], folders: Sequence[str], *, hydra_too: bool) -> DictConfig:
     GlobalHydra.instance().clear()
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in folders)}]"]
+    refuse_deleted_entries(overrides)
     chosen = [*(paths if folders else ()), *_implied(overrides), *overrides]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         cfg = compose("config", overrides=chosen, return_hydra_config=hydra_too)
     return _complete(cfg, folders)
+
+
+def refuse_deleted_entries(overrides: Iterable[str]) -> None:
+    """Raise ValueError for a deletion within a list, whose places Hydra takes for keys."""
+    for word in overrides:
+        if (entry := re.match(r"~(?P<list>[^=]*?)\.\d+(\.|=|$)", word)) is not None:
+            raise ValueError(f"cannot delete within a list: {word!r} (write the list anew: '{entry['list']}=[...]')")
 
 
 def _implied(overrides: Sequence[str]) -> list[str]:
