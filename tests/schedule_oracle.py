@@ -1,15 +1,12 @@
 """How were schedules written and checked before they were columns? Task by task and by names; tests compare."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
 
-from edgesim.errors import ScheduleError
 from edgesim.model import Model
 from edgesim.plan import Plan, Stage
-from edgesim.schedule import COLLECTIVE, COMPUTE, DISK, MESSAGE, Channel, Op, Payload, Stream, Task
+from edgesim.schedule import Op, Payload, Task
+from edgesim.schedule.refusal import members_of, numbers_of, refuse_deadlock, refuse_swapped, waits_of
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.workload import Workload
 
@@ -43,17 +40,17 @@ class OldGraph:
 def old_graph(programs: Programs) -> OldGraph:
     """Number the dependencies of all programs' tasks. Raises ScheduleError on anything that cannot be played."""
     tasks = tuple(task for program in programs for task in program)
-    number = _numbers(programs)
-    members = _members(tasks)
-    _refuse_swapped(tasks)
+    number = numbers_of(programs)
+    members = members_of(tasks)
+    refuse_swapped(tasks)
     node_of = [0] * len(tasks)
     for node, ends in enumerate(members):
         for end in ends:
             node_of[end] = node
     before: list[Earlier] = [{} for _ in members]
-    for later, earlier in _waits(tasks, number):
+    for later, earlier in waits_of(tasks, number):
         before[node_of[later]][node_of[earlier], tasks[earlier].op is Op.SEND] = None
-    _refuse_deadlock(tasks, members, before)
+    refuse_deadlock(tasks, members, [{other: None for other, _ in nodes} for nodes in before])
     unlocks: tuple[list[list[int]], list[list[int]]] = ([[] for _ in members], [[] for _ in members])
     for node, nodes in enumerate(before):
         for other, sent in nodes:
@@ -66,88 +63,6 @@ def old_graph(programs: Programs) -> OldGraph:
         unlocks=tuple(map(tuple, unlocks[False])),
         sent_unlocks=tuple(map(tuple, unlocks[True])),
     )
-
-
-def _waits(tasks: tuple[Task, ...], number: Mapping[str, int]) -> Iterator[tuple[int, int]]:
-    """(later, earlier) task: what each needs, and what stands before it in its stream."""
-    for i, task in enumerate(tasks):
-        for need in task.needs:
-            if need not in number:
-                raise ScheduleError(f"{task} needs {need}, which no rank runs")
-            if tasks[number[need]].rank != task.rank:
-                raise ScheduleError(
-                    f"{task} needs {need} of rank {tasks[number[need]].rank}: only a message can cross ranks"
-                )
-            yield i, number[need]
-    queues: dict[tuple[int, Stream], list[int]] = defaultdict(list)
-    for i, task in enumerate(tasks):
-        if task.op is not Op.RECV:  # receives are posted ahead; their order is that of the sends
-            queues[task.rank, task.stream].append(i)
-    for queue in queues.values():
-        for first, then in pairwise(queue):
-            yield then, first
-
-
-def _numbers(programs: Programs) -> dict[str, int]:
-    """Each task's place among all of them, by its name."""
-    for rank, program in enumerate(programs):
-        for task in program:
-            if task.rank != rank:
-                raise ScheduleError(f"{task} is in the program of rank {rank}")
-    number: dict[str, int] = {}
-    for i, task in enumerate(task for program in programs for task in program):
-        if number.setdefault(task.name, i) != i:
-            raise ScheduleError(f"{task} appears twice in the schedule")
-    return number
-
-
-def _members(tasks: tuple[Task, ...]) -> tuple[tuple[int, ...], ...]:
-    """Tasks grouped by what starts at once."""
-    groups: dict[object, list[int]] = {}
-    for i, task in enumerate(tasks):
-        groups.setdefault(i if task.op in COMPUTE or task.op in DISK else task.meeting, []).append(i)
-    for ends in groups.values():
-        first = tasks[ends[0]]
-        if first.op in MESSAGE:
-            ends.sort(key=lambda i: tasks[i].op is Op.RECV)
-            if [tasks[i].op for i in ends] != [Op.SEND, Op.RECV]:
-                raise ScheduleError(
-                    f"{first} has no {'RECV' if first.op is Op.SEND else 'SEND'} on rank {first.peers[0]}"
-                )
-        elif first.op in COLLECTIVE and sorted(tasks[i].rank for i in ends) != sorted(first.peers):
-            raise ScheduleError(f"{first} is for ranks {first.peers}, but only {[tasks[i].rank for i in ends]} run it")
-        if len({tasks[i].nbytes for i in ends}) > 1:
-            raise ScheduleError("unequal bytes: " + ", ".join(f"{tasks[i]} has {tasks[i].nbytes} B" for i in ends))
-        if first.op in MESSAGE and tasks[ends[0]].samples != tasks[ends[1]].samples:
-            raise ScheduleError("unequal samples: " + ", ".join(f"{tasks[i]} has {tasks[i].samples}" for i in ends))
-    return tuple(tuple(ends) for ends in groups.values())
-
-
-def _refuse_swapped(tasks: Sequence[Task]) -> None:
-    """Raise ScheduleError if a connection's receives are not in the order of its sends: it is first in, first out."""
-    sent: dict[tuple[int, int, Channel | None], list[Task]] = defaultdict(list)
-    received: dict[tuple[int, int, Channel | None], list[Task]] = defaultdict(list)
-    for task in tasks:
-        if task.op is Op.SEND:
-            sent[task.rank, task.peers[0], task.channel].append(task)
-        elif task.op is Op.RECV:
-            received[task.peers[0], task.rank, task.channel].append(task)
-    for connection, sends in sent.items():
-        for send, receive in zip(sends, received[connection], strict=True):
-            if send.meeting != receive.meeting:
-                raise ScheduleError(
-                    f"{send} comes first on its connection ({connection[2]}), but rank {receive.rank} expects {receive}"
-                )
-
-
-def _refuse_deadlock(tasks: tuple[Task, ...], members: tuple[tuple[int, ...], ...], before: list[Earlier]) -> None:
-    """Raise ScheduleError naming a cycle of tasks that wait for each other."""
-    graph = {node: {other for other, _ in earlier} for node, earlier in enumerate(before)}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        names = [str(tasks[members[node][0]]) for node in reversed(error.args[1])]
-        raise ScheduleError("deadlock: " + " waits for ".join(names)) from None
 
 
 def old_programs(plan: Plan, model: Model, workload: Workload) -> Programs:

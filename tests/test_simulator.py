@@ -417,6 +417,20 @@ def test_small_messages_share_one_burst() -> None:
     assert ends["0SEND_activation1@0>1"] == about((400 - 300) / 100)
 
 
+def test_messages_that_begin_together_share_the_burst_whichever_comes_first() -> None:
+    """Of 400 bytes each 150 pass at once; rank 0's NIC then sends 250 of each at 50 B/s."""
+    network = switched(3, bytes_per_s=100, burst_bytes=300)
+    for peers in ((1, 2), (2, 1)):
+        programs = [[send(0, peer, 400) for peer in peers], [receive(1, 0, 400)], [receive(2, 0, 400)]]
+        ends = ends_s(play_programs(homogeneous(3, network=network), *programs))
+        assert [ends[f"0SEND_activation0@0>{peer}"] for peer in (1, 2)] == about((5, 5))
+
+
+@pytest.mark.parametrize("nbytes", range(1, 300))
+def test_a_message_that_fits_leaves_as_a_whole(nbytes: int) -> None:
+    assert bucket_ends_s(messages(nbytes))["0SEND_activation0@0>1"] == 0
+
+
 @pytest.mark.parametrize(("idle_s", "credit_bytes"), [(1, 100), (2, 200), (9, 300)])
 def test_a_bucket_fills_at_line_rate_while_its_link_is_idle_but_never_overflows(
     idle_s: int, credit_bytes: float

@@ -17,22 +17,25 @@ Earlier = dict[int, None]  # nodes; a dict keeps order and drops doubles
 def refuse(programs: Programs) -> NoReturn:
     """Raise the ScheduleError that says what is wrong with the programs."""
     tasks = tuple(task for program in programs for task in program)
-    number = _numbers(programs)
-    members = _members(tasks)
-    _refuse_swapped(tasks)
+    number = numbers_of(programs)
+    members = members_of(tasks)
+    refuse_swapped(tasks)
     node_of = [0] * len(tasks)
     for node, ends in enumerate(members):
         for end in ends:
             node_of[end] = node
     before: list[Earlier] = [{} for _ in members]
-    for later, earlier in _waits(tasks, number):
+    for later, earlier in waits_of(tasks, number):
         before[node_of[later]][node_of[earlier]] = None
-    _refuse_deadlock(tasks, members, before)
+    refuse_deadlock(tasks, members, before)
     raise AssertionError("the quick check refuses a schedule that can be played")
 
 
-def _waits(tasks: tuple[Task, ...], number: Mapping[str, int]) -> Iterator[tuple[int, int]]:
-    """(later, earlier) task: what each needs, and what stands before it in its stream."""
+def waits_of(tasks: tuple[Task, ...], number: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+    """Yield (later, earlier) task: what each needs, and what stands before it in its stream.
+
+    Raises ScheduleError for a need that its rank does not run.
+    """
     for i, task in enumerate(tasks):
         for need in task.needs:
             if need not in number:
@@ -51,8 +54,8 @@ def _waits(tasks: tuple[Task, ...], number: Mapping[str, int]) -> Iterator[tuple
             yield then, first
 
 
-def _numbers(programs: Programs) -> dict[str, int]:
-    """Each task's place among all of them, by its name."""
+def numbers_of(programs: Programs) -> dict[str, int]:
+    """Return each task's place among all of them, by its name. Raises ScheduleError for one misplaced or doubled."""
     for rank, program in enumerate(programs):
         for task in program:
             if task.rank != rank:
@@ -64,8 +67,8 @@ def _numbers(programs: Programs) -> dict[str, int]:
     return number
 
 
-def _members(tasks: tuple[Task, ...]) -> tuple[tuple[int, ...], ...]:
-    """Tasks grouped by what starts at once."""
+def members_of(tasks: tuple[Task, ...]) -> tuple[tuple[int, ...], ...]:
+    """Group tasks by what starts at once. Raises ScheduleError for ends or members that are missing or unlike."""
     groups: dict[object, list[int]] = {}
     for i, task in enumerate(tasks):
         groups.setdefault(i if task.op in COMPUTE or task.op in DISK else task.meeting, []).append(i)
@@ -86,7 +89,7 @@ def _members(tasks: tuple[Task, ...]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(ends) for ends in groups.values())
 
 
-def _refuse_swapped(tasks: Sequence[Task]) -> None:
+def refuse_swapped(tasks: Sequence[Task]) -> None:
     """Raise ScheduleError if a connection's receives are not in the order of its sends: it is first in, first out."""
     sent: dict[tuple[int, int, Channel | None], list[Task]] = defaultdict(list)
     received: dict[tuple[int, int, Channel | None], list[Task]] = defaultdict(list)
@@ -103,7 +106,7 @@ def _refuse_swapped(tasks: Sequence[Task]) -> None:
                 )
 
 
-def _refuse_deadlock(tasks: tuple[Task, ...], members: tuple[tuple[int, ...], ...], before: list[Earlier]) -> None:
+def refuse_deadlock(tasks: tuple[Task, ...], members: tuple[tuple[int, ...], ...], before: list[Earlier]) -> None:
     """Raise ScheduleError naming a cycle of tasks that wait for each other."""
     graph = {node: set(earlier) for node, earlier in enumerate(before)}
     try:

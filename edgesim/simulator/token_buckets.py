@@ -4,6 +4,8 @@ from collections.abc import Hashable, Sequence
 
 from edgesim.simulator.fair_shares import Hops, max_min_rates
 
+_WHOLE = 1 - 1e-12
+
 
 class TokenBuckets:
     """The credit of every resource in bytes. A bucket fills at line rate while nobody sends through its resource."""
@@ -53,8 +55,11 @@ class TokenBuckets:
             credits = [(resource, self.credit_bytes[resource]) for resource, _ in data]
             if nbytes > 0 and all(credit > 0 for _, credit in credits):
                 takes[i] = [(("message", i), 1 / nbytes), *((resource, 1 / credit) for resource, credit in credits)]
-        taken = max_min_rates(takes)
-        for i, nbytes in taken.items():
-            for resource, _ in asked[i][0]:
-                self.credit_bytes[resource] = max(0.0, self.credit_bytes[resource] - nbytes)
-        return [min(taken.get(i, 0.0), nbytes) for i, (_, nbytes) in enumerate(asked)]
+        taken = [0.0] * len(asked)
+        for i, rate in max_min_rates(takes).items():
+            data, nbytes = asked[i]
+            # A message that fits leaves as a whole: rounding must not keep a part of a byte back.
+            taken[i] = nbytes if rate >= nbytes * _WHOLE else rate
+            for resource, _ in data:
+                self.credit_bytes[resource] = max(0.0, self.credit_bytes[resource] - taken[i])
+        return taken

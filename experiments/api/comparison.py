@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+from pandas import DataFrame
+from rich.console import Console
+from rich.table import Table
+
 from edgesim.units import show
 from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import RunStatus
@@ -14,8 +19,6 @@ from experiments.execution.play import Played
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pandas import DataFrame
-    from rich.table import Table
 
 _HEADS = ("method", "model", "cluster", "player", "s/iteration", "samples/s", "energy (computed)", "peak memory")
 
@@ -33,7 +36,7 @@ class Comparison:
     labels: tuple[str, ...]
 
     @in_sentences
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> DataFrame:
         """Tell what came out of each run.
 
         Returns:
@@ -60,10 +63,8 @@ class Comparison:
 
         return written(side_by_side_figure(self.to_pandas(), values), path)
 
-    def table(self) -> "Table":
+    def table(self) -> Table:
         """Lay the runs out for a terminal, the fastest in bold."""
-        from rich.table import Table
-
         table = Table(*_HEADS[:4])
         for head in _HEADS[4:]:
             table.add_column(head, justify="right")
@@ -76,16 +77,12 @@ class Comparison:
     __rich__ = table
 
     def __repr__(self) -> str:
-        from rich.console import Console
-
         console = Console(width=160, color_system=None)
         with console.capture() as captured:
             console.print(self.table())
         return captured.get().rstrip()
 
     def _repr_html_(self) -> str:
-        import pandas as pd
-
         return str(pd.DataFrame([_cells(row) for row in self._rows()], columns=list(_HEADS)).to_html(index=False))
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -160,11 +157,9 @@ def _columns(result: Played) -> tuple[Any, ...]:
     return result.model.name, result.cluster.name, result.cluster.network.slowest_bytes_per_s
 
 
-def tidy_rows(results: Sequence[Played], labels: Sequence[str] | None = None) -> "DataFrame":
+def tidy_rows(results: Sequence[Played], labels: Sequence[str] | None = None) -> DataFrame:
     """The tidy table of these runs, in their order."""
-    # What a sweep's table is made with, and pandas with it, loaded when a table is asked for.
-    import pandas as pd
-
+    # What a sweep's table is made with, loaded when a table is asked for.
     from experiments.collect import tidy
     from experiments.sweeps.rows import facts
 

@@ -1,14 +1,20 @@
 """What does a script get of a run? Its plan, schedule, traces and metrics; and figures, tables and files of them."""
 
 from dataclasses import dataclass, fields
+from html import escape
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
+
+import pandas as pd
+from pandas import DataFrame
 
 from edgesim.metrics import Metrics
 from edgesim.trace import Trace
 from edgesim.units import show
 from experiments.analysis.names import reader_name
+from experiments.analysis.series import series
+from experiments.api.comparison import Comparison, compare, tidy_rows
 from experiments.api.mistakes import in_sentences
 from experiments.execution.folders import save_run
 from experiments.execution.play import Played
@@ -16,9 +22,6 @@ from real_runtime.testbeds.foreign_load import told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pandas import DataFrame
-
-    from experiments.api.comparison import Comparison
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -98,18 +101,16 @@ class Result(Played):
         return written(figure_of(memory_and_power, self.series()), path)
 
     @in_sentences
-    def series(self) -> "DataFrame":
+    def series(self) -> DataFrame:
         """Tell how much memory and power each device took, second by second.
 
         Returns:
             Rows of player, device, time_s, memory_bytes and power_w; both hold until the device's next row.
         """
-        from experiments.analysis.series import series
-
         return series(self.last_traces, self.setup)
 
     @in_sentences
-    def energy(self) -> "DataFrame":
+    def energy(self) -> DataFrame:
         """Tell where the joules of one iteration went.
 
         Returns:
@@ -117,8 +118,6 @@ class Result(Played):
             their total; of several measured iterations the last. Joules are computed from the trace's times and from
             the watts of each device's power model.
         """
-        import pandas as pd
-
         last = {metrics.player: metrics for metrics in self.metrics}
         rows = [
             {"player": player, "device": f"{rank} {device.name}", **states, "total": sum(states.values())}
@@ -128,18 +127,16 @@ class Result(Played):
         return pd.DataFrame(rows).set_index(["player", "device"])
 
     @in_sentences
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> DataFrame:
         """Tell which run it was, and what came out, as a sweep's tidy table does.
 
         Returns:
             A row per player, in SI units.
         """
-        from experiments.api.comparison import tidy_rows
-
         return tidy_rows([self])
 
     @in_sentences
-    def compare(self, *others: Played) -> "Comparison":
+    def compare(self, *others: Played) -> Comparison:
         """Put other runs beside this one.
 
         Args:
@@ -148,8 +145,6 @@ class Result(Played):
         Returns:
             The comparison, this run first.
         """
-        from experiments.api.comparison import compare
-
         return compare(self, *others)
 
     @in_sentences
@@ -174,8 +169,6 @@ class Result(Played):
         return "\n".join([head, *map(_line, self._by_player()), *self._disturbance()])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         lines = "".join(f"<br>{escape(_line(part))}" for part in self._by_player())
         disturbance = "".join(f"<br>{escape(line)}" for line in self._disturbance())
         head = escape(f"{reader_name(self.name)}: {self.model}")

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pandas import DataFrame
 
 from experiments.api.files import Files
 from experiments.api.mistakes import in_sentences
@@ -12,7 +16,6 @@ from experiments.sweeps.grid import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pandas import DataFrame
     from rich.table import Table
 
     from experiments.sweeps.sweep import SweepEnd
@@ -35,18 +38,16 @@ class SweepTable:
     end: "SweepEnd"
 
     @in_sentences
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> DataFrame:
         """Tell what came out.
 
         Returns:
             The tidy table: a row per run and player, in SI units; failed runs with their reason.
         """
-        import pandas as pd
-
         return pd.concat(self._parts().values(), ignore_index=True)
 
     @in_sentences
-    def runs(self) -> "DataFrame":
+    def runs(self) -> DataFrame:
         """Tell all that is known of the runs.
 
         Returns:
@@ -105,11 +106,9 @@ class SweepTable:
         return f"{len(self)} runs{failed} in {self.path}"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         return f"{escape(repr(self))}{self.to_pandas().to_html(index=False, max_rows=20)}"
 
-    def _parts(self) -> dict[str, "DataFrame"]:
+    def _parts(self) -> dict[str, DataFrame]:
         from experiments.tables.sources import runs_by_value
 
         return runs_by_value(self.end.rows())
@@ -137,7 +136,7 @@ def sweep(
     Raises:
         ValueError: If a name is unknown, or a value does not fit its key: no sweep begins with a mistake.
     """
-    # Joblib, pandas and what writes tables: only a sweep needs them.
+    # Joblib and what writes tables: only a sweep needs them.
     from experiments.sweeps.sweep import sweep as run_all
 
     with Files() as files:

@@ -13,6 +13,7 @@ import simpy
 from builders import chain, constant_profile, homogeneous, pipeline_plan, switched, workload
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from edgesim.scenario import Event, Jitter, Scenario
 from edgesim.schedule import Op, Schedule
 from edgesim.simulator import simulate
 from edgesim.strategies.orders import one_forward_one_backward
@@ -26,13 +27,14 @@ ROUNDS = 31
 MOST_S_PER_TASK = 3e-6  # to write a schedule and to check it
 
 
-def one_iteration(*, bytes_per_s: float = float("inf")) -> tuple[Schedule, Callable[[], Trace]]:
+def one_iteration(*events: Event, bytes_per_s: float = float("inf")) -> tuple[Schedule, Callable[[], Trace]]:
     """The schedule, and a function that simulates it; every call is a whole simulation with its trace."""
     model = chain(STAGES)
     cluster = homogeneous(STAGES, network=switched(STAGES, bytes_per_s=bytes_per_s, latency_s=LATENCY_S))
     profile = constant_profile(model, cluster, forward_s=FORWARD_S, backward_s=BACKWARD_S)
     schedule = pipeline(pipeline_plan(model, micro_batches=MICRO_BATCHES), model, workload(micro_batches=MICRO_BATCHES))
-    return schedule, lambda: simulate(schedule, cluster=cluster, model=model, profile=profile, tokens=1)
+    asked = {"cluster": cluster, "model": model, "profile": profile, "tokens": 1, "scenario": Scenario(events=events)}
+    return schedule, lambda: simulate(schedule, **asked)
 
 
 def bare_loop() -> float:
@@ -87,6 +89,16 @@ def test_the_engine_is_faster_than_a_bare_simpy_loop_and_plays_a_million_tasks_a
     )
     assert engine_s <= loop_s
     assert tasks_per_s >= 1_000_000
+
+
+def test_event_by_event_the_engine_takes_at_most_four_times_a_bare_simpy_loop() -> None:
+    """Jitter of nothing moves no time, and keeps the engine from finding all times in one pass."""
+    _, play = one_iteration(Jitter(variation=0.0, source="benchmark"))
+    assert play().makespan_s == pytest.approx(MAKESPAN_S)
+    times = [(seconds(play), seconds(bare_loop)) for _ in range(ROUNDS)]
+    engine_s, loop_s = median(a for a, _ in times), median(b for _, b in times)
+    print(f"\nevent by event {engine_s * 1e3:.2f} ms, loop {loop_s * 1e3:.2f} ms, {engine_s / loop_s:.2f} x")
+    assert engine_s <= 4 * loop_s
 
 
 def test_time_of_an_iteration_on_wires_without_limit(benchmark: BenchmarkFixture) -> None:
