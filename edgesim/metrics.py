@@ -18,15 +18,17 @@ Ranks that hold nothing wait: they are part of the cluster.
 """
 
 from dataclasses import asdict, dataclass
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 from edgesim.cluster import Cluster, Grid, PowerModel
 from edgesim.energy import energy_by_state_j, wire_bytes
+from edgesim.errors import ScheduleError
 from edgesim.footprint import Footprints
 from edgesim.model import Model
 from edgesim.schedule import COMPUTE
 from edgesim.trace import RankSpans, Trace
+from edgesim.units import LEAST
 from edgesim.workload import Workload
 
 
@@ -67,16 +69,28 @@ class Metrics:
 
 
 def measure(trace: Trace, *, cluster: Cluster, model: Model, workload: Workload, grid: Grid | None = None) -> Metrics:
-    """Compute the metrics of a trace, whoever played it; carbon dioxide only where a grid is given."""
+    """Compute the metrics of a trace, whoever played it; carbon dioxide only where a grid is given.
+
+    Raises ScheduleError for a trace that takes no time, of which there is no rate, or more than can be multiplied.
+    """
     ranks = range(len(cluster.devices))
     spans = [trace.of_rank(rank) for rank in ranks]
     makespan_s, samples = trace.makespan_s, workload.batch_samples
+    if not makespan_s >= LEAST:
+        raise ScheduleError(
+            f"nothing to measure: {len(trace.start_s)} tasks take {makespan_s:g} s (no rate without time; give "
+            "the tasks seconds in the profile, or the network bandwidth)"
+        )
     busy_s = [_busy_s(own) for own in spans]
     working = [rank for rank in ranks if busy_s[rank] > 0]
     power = [device.power for device in cluster.devices]
     energy = tuple(energy_by_state_j(spans[rank], power[rank], makespan_s) for rank in ranks)
     footprints = Footprints(model, workload)
     energy_j = sum(sum(states.values()) for states in energy)
+    if not isfinite(energy_j * makespan_s):
+        raise ScheduleError(
+            f"too much to measure: {energy_j:g} J in {makespan_s:g} s are beyond all numbers once multiplied (edp_js)"
+        )
     return Metrics(
         player=trace.player,
         makespan_s=makespan_s,

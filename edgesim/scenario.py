@@ -12,6 +12,7 @@ from itertools import count, pairwise
 from math import cos, exp, inf, log, log1p, pi, prod, sqrt
 
 from edgesim.recording import Change, Recording
+from edgesim.units import LEAST, MOST, is_reckonable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +40,10 @@ class Walk:
         object.__setattr__(self, "ranks", tuple(self.ranks))
         if not 0 < self.interval_s < inf:
             raise ValueError(f"walk: interval_s must be positive and finite, got {self.interval_s}")
-        if not 0 < self.low <= self.start <= self.high < inf:
+        if not LEAST <= self.low <= self.start <= self.high <= MOST:
             raise ValueError(
-                f"walk: needs 0 < low <= start <= high, got low {self.low}, start {self.start}, high {self.high}"
+                f"walk: needs 0 < low <= start <= high, got low {self.low}, start {self.start}, high {self.high} "
+                f"(from {LEAST:g} to {MOST:g})"
             )
         if not 1 <= self.ratio <= sqrt(self.high / self.low):
             raise ValueError(
@@ -92,8 +94,10 @@ class Slowdown:
             raise ValueError(
                 f"slow-down of rank {self.rank}: needs 0 <= start_s < end_s, got {self.start_s} and {self.end_s}"
             )
-        if not 0 < self.factor <= 1:
-            raise ValueError(f"slow-down of rank {self.rank}: factor must lie in (0, 1], got {self.factor}")
+        if not LEAST <= self.factor <= 1:
+            raise ValueError(
+                f"slow-down of rank {self.rank}: factor must lie in (0, 1], got {self.factor} (at least {LEAST:g})"
+            )
 
     def __str__(self) -> str:
         end = f"to {self.end_s:g} s" if self.end_s < inf else "on"
@@ -116,8 +120,8 @@ class Jitter:
     source: str
 
     def __post_init__(self) -> None:
-        if not 0 <= self.variation < inf:
-            raise ValueError(f"jitter: variation must be finite and >= 0, got {self.variation}")
+        if not 0 <= self.variation <= MOST:
+            raise ValueError(f"jitter: variation must be finite and >= 0, got {self.variation} (at most {MOST:g})")
 
     def __str__(self) -> str:
         return f"durations vary by {self.variation:.3g} of their mean"
@@ -184,6 +188,11 @@ class Scenario:
         mine = [event for event in self.events if isinstance(event, Slowdown) and event.rank == rank]
         times = {0.0, *(event.start_s for event in mine), *(event.end_s for event in mine)} - {inf}
         steps = [(at_s, prod(e.factor for e in mine if e.start_s <= at_s < e.end_s)) for at_s in sorted(times)]
+        for at_s, speed in steps:
+            if not is_reckonable(speed):
+                raise ValueError(
+                    f"scenario: slow-downs leave rank {rank} {speed:g} of its speed at {at_s:g} s (drop one)"
+                )
         return (steps[0], *(then for before, then in pairwise(steps) if then[1] != before[1]))
 
 

@@ -6,7 +6,7 @@ A name that ends in a unit (``_s``, ``_bytes``, ``_flop_per_s`` ...) says what i
 
 import re
 from enum import Enum
-from math import inf, isfinite
+from math import inf, isfinite, nan
 
 _PREFIX = {"": 1.0, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -58,6 +58,8 @@ _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf(?=\s)
 _POSITIVE_TIMES = ("time_limit_s", "deadline_s", "interval_s")
 _ENDLESS = ("end_s",)
 BYTES_PER_FLOAT32 = 4
+LEAST, MOST = 1e-100, 1e100
+"""Between these lie all magnitudes that are reckoned with: no product or quotient of three is 0 or infinite."""
 
 
 def si(text: str) -> float:
@@ -82,6 +84,15 @@ def _read(text: str) -> tuple[float, Dimension | None]:
     raise ValueError(
         f"unknown unit {unit!r} in {text!r} (known: {', '.join(_BASE)}, with prefixes k M G T, Ki Mi Gi Ti, m u n)"
     )
+
+
+def is_reckonable(value: float) -> bool:
+    """Whether a positive quantity is of a size that can be reckoned with.
+
+    >>> is_reckonable(12.5e6), is_reckonable(0), is_reckonable(5e-324), is_reckonable(inf)
+    (True, False, False, False)
+    """
+    return LEAST <= value <= MOST
 
 
 def dimension_of(name: str) -> Dimension | None:
@@ -115,7 +126,7 @@ def quantity(value: object, measures: Dimension, *, name: str, bare: bool = True
         if measured is not measures:
             raise ValueError(f"{expected}, got {value!r}" + (f", which is {measured.noun}" if measured else ""))
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
+        number = float(value) if isinstance(value, float) or abs(value) < 1e308 else nan  # larger than any float
         if not bare:
             raise ValueError(f"{expected}, got {value!r} without a unit")
     else:

@@ -5,7 +5,7 @@ from math import inf, log
 
 from edgesim.cluster.origin import Origin
 from edgesim.cluster.power import PowerModel
-from edgesim.units import show
+from edgesim.units import LEAST, MOST, is_reckonable, show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,10 @@ class EfficiencyCurve:
             raise ValueError(f"efficiency curve {self.kind}: needs one fraction per work_flop, and at least one")
         if any(a >= b for a, b in zip(self.work_flop, self.work_flop[1:], strict=False)) or self.work_flop[0] <= 0:
             raise ValueError(f"efficiency curve {self.kind}: work_flop must be positive and rise, got {self.work_flop}")
-        if not all(0 < f <= 1 for f in self.fraction):
-            raise ValueError(f"efficiency curve {self.kind}: fractions must lie in (0, 1], got {self.fraction}")
+        if not all(LEAST <= f <= 1 for f in self.fraction):
+            raise ValueError(
+                f"efficiency curve {self.kind}: fractions must lie in (0, 1], got {self.fraction} (at least {LEAST:g})"
+            )
 
     def at(self, flop: float) -> float:
         """Return the fraction that work of this many FLOP reaches."""
@@ -78,6 +80,11 @@ class Device:
         for value in ("flop_per_s", "installed_bytes", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s"):
             if not getattr(self, value) > 0:
                 raise ValueError(f"device {self.name}: {value} must be positive, got {getattr(self, value)}")
+            if getattr(self, value) < inf and not is_reckonable(getattr(self, value)):
+                raise ValueError(
+                    f"device {self.name}: {value} must lie between {LEAST:g} and {MOST:g} (infinite: no limit), "
+                    f"got {getattr(self, value)}"
+                )
         if self.memory_bytes > self.installed_bytes:
             raise ValueError(
                 f"device {self.name}: memory_bytes is what of installed_bytes can be used, got "

@@ -7,6 +7,7 @@ from math import inf, isfinite
 from typing import NamedTuple
 
 from edgesim.cluster.origin import Origin
+from edgesim.units import LEAST, MOST, is_reckonable
 
 
 class Topology(StrEnum):
@@ -75,22 +76,27 @@ class Network:
             raise ValueError(f"network: {self.topology} needs {rows} x {ranks} rates and {ranks} x {ranks} latencies")
         for i, row in enumerate(self.bytes_per_s):
             for j, rate in enumerate(row):
-                if (switched or i != j) and not rate > 0:
+                if (switched or i != j) and not (is_reckonable(rate) or rate == inf):
+                    must = f"lie between {LEAST:g} and {MOST:g} B/s (infinite: no limit)" if rate > 0 else "be positive"
                     raise ValueError(
-                        f"network: bandwidth must be positive, got {rate:g} B/s for rank {j if switched else i}"
+                        f"network: bandwidth must {must}, got {rate:g} B/s for rank {j if switched else i}"
                     )
         if not all(isfinite(s) and s >= 0 for row in self.latency_s for s in row):
             raise ValueError(f"network: latencies must be finite and >= 0, got {self.latency_s}")
-        if not 0 < self.goodput <= 1:
-            raise ValueError(f"network: goodput must lie in (0, 1], got {self.goodput}")
-        if not 0 <= self.burst_bytes < inf:
-            raise ValueError(f"network: burst_bytes must be finite and >= 0, got {self.burst_bytes}")
+        if not LEAST <= self.goodput <= 1:
+            raise ValueError(f"network: goodput must lie in (0, 1], got {self.goodput} (at least {LEAST:g})")
+        if self.burst_bytes and not is_reckonable(self.burst_bytes):
+            raise ValueError(
+                f"network: burst_bytes must be finite and >= 0, got {self.burst_bytes} (0, or {LEAST:g} to {MOST:g})"
+            )
         if self.burst_bytes and not switched:
             raise ValueError(
                 f"network: only NICs have token buckets, a {self.topology} network none (drop burst_bytes)"
             )
-        if not 0 <= self.acknowledgement < 1:
-            raise ValueError(f"network: acknowledgement must lie in [0, 1), got {self.acknowledgement}")
+        if self.acknowledgement and not LEAST <= self.acknowledgement < 1:
+            raise ValueError(
+                f"network: acknowledgement must lie in [0, 1), got {self.acknowledgement} (0 or at least {LEAST:g})"
+            )
         if self.acknowledgement and self.topology is Topology.RADIO:
             raise ValueError("network: a radio's goodput already holds its acknowledgements (set acknowledgement: 0)")
 

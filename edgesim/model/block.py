@@ -5,6 +5,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from edgesim.units import MOST
+
 CROSS_ATTENTION = "cross_attention"
 """The name of the block by which a decoder reads an encoder's output."""
 
@@ -42,6 +44,11 @@ class Cost:
     per_token: float = 0.0
     per_token_squared: float = 0.0
     per_key: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("fixed", "per_sample", "per_token", "per_token_squared", "per_key"):
+            if not -MOST <= (value := getattr(self, name)) <= MOST:
+                raise ValueError(f"cost: {name} must be a number of at most {MOST:g} FLOP or bytes, got {value}")
 
     def __call__(self, samples: float, tokens: int, keys: int | None = None) -> float:
         seen = tokens if keys is None else keys

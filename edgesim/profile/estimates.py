@@ -7,6 +7,7 @@ from edgesim.cluster import Device
 from edgesim.errors import ProfileError
 from edgesim.model import Block, Model, divided
 from edgesim.profile.point import FORWARD, UPDATE, Portion
+from edgesim.units import MOST
 
 # Bytes an update moves per byte of parameters: read parameter and gradient, write parameter (plain SGD).
 _UPDATE_TOUCHES = 3
@@ -54,6 +55,11 @@ class Estimates:
                 seconds = estimated_s(self.devices[device], self._part(block, portion.share), op, _all_of(portion))
             except ValueError as error:
                 raise ProfileError(f"no estimate of {block} on {device}: {error}") from None
+            if not seconds <= MOST:
+                raise ProfileError(
+                    f"no estimate of {block} on {device}: {seconds:g} s are more than can be reckoned with "
+                    "(less work, or a faster device)"
+                )
             self._answers[asked] = seconds
         return seconds
 

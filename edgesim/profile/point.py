@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from edgesim.units import MOST
+
 FORWARD = "F"
 """The operation of a point: the forward pass."""
 BACKWARD = "B"
@@ -41,8 +43,10 @@ class Point:
     keys: int = 0
 
     def __post_init__(self) -> None:
-        if not self.seconds >= 0:
-            raise ValueError(f"profile: {self.block} on {self.device}: seconds must be >= 0, got {self.seconds}")
+        if not 0 <= self.seconds <= MOST:
+            raise ValueError(
+                f"profile: {self.block} on {self.device}: seconds must be >= 0, got {self.seconds} (at most {MOST:g})"
+            )
 
     @property
     def portion(self) -> Portion:

@@ -7,6 +7,8 @@ from itertools import count, pairwise
 from math import inf, isfinite
 from typing import NamedTuple
 
+from edgesim.units import LEAST, MOST, is_reckonable
+
 
 class Unit(StrEnum):
     """What a value of bandwidth is: a factor of the network's rate, or bytes per second in the place of that rate."""
@@ -65,9 +67,10 @@ class Recording:
     def _check(self, column: Column) -> None:
         if len(column.values) != len(self.at_s):
             raise ValueError(f"{self.source}: {len(self.at_s)} times, but {len(column.values)} values")
-        if not all(0 <= value < inf for value in column.values):
+        if not all(value == 0 or is_reckonable(value) for value in column.values):
             raise ValueError(
-                f"{self.source}: bandwidth of {_whose(column.rank)} must be finite and >= 0, got {_some(column.values)}"
+                f"{self.source}: bandwidth of {_whose(column.rank)} must be finite and >= 0, "
+                f"got {_some(column.values)} (0 for an outage, or from {LEAST:g} to {MOST:g})"
             )
         if not (any(column.values) if self.repeat_s < inf else column.values[-1]):
             raise ValueError(

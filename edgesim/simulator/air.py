@@ -17,6 +17,7 @@ from edgesim.simulator.fabric import Fabric, Route
 
 _ROUNDING = 1e-15
 _RECKONINGS = 256  # by adding and taking away; then the air's load is summed up anew, and the clock set back
+_FAR = 1e-4  # so much less load, or so few bytes beside the clock's, would drown in the rounding of what was before
 
 
 class Air(Fabric):
@@ -30,12 +31,15 @@ class Air(Fabric):
         self.load = 0.0  # seconds of air that a byte of every flow takes
         self.timer_s = inf
         self._reckonings = 0
+        self._most = 0.0  # load since all was last reckoned anew
 
     def send(self, route: Route, nbytes: float, name: int) -> bool:
         if not route.data or nbytes <= 0:
             return False
         ((_, seconds_per_byte),) = route.data
         self._turn_clock()
+        if nbytes < self.clock_bytes * _FAR:
+            self._reckon_anew()
         heappush(self.flows, (self.clock_bytes + nbytes, name, seconds_per_byte))
         self._add(seconds_per_byte)
         self._time()
@@ -50,11 +54,15 @@ class Air(Fabric):
     def _add(self, seconds_per_byte: float) -> None:
         """Let a flow's load join or leave that of the flows; now and then all is reckoned anew, against rounding."""
         self._reckonings += 1
-        if not self.flows or self._reckonings % _RECKONINGS == 0:
-            self.flows = [(end_bytes - self.clock_bytes, name, seconds) for end_bytes, name, seconds in self.flows]
-            self.clock_bytes, self.load = 0.0, sum(seconds for *_, seconds in self.flows)
-        else:
-            self.load += seconds_per_byte
+        self.load += seconds_per_byte
+        self._most = max(self._most, self.load)
+        if self._reckonings % _RECKONINGS == 0 or self.load < self._most * _FAR or not self.flows:
+            self._reckon_anew()
+
+    def _reckon_anew(self) -> None:
+        self.flows = [(end_bytes - self.clock_bytes, name, seconds) for end_bytes, name, seconds in self.flows]
+        self.clock_bytes, self.load = 0.0, sum(seconds for *_, seconds in self.flows)
+        self._most = self.load
 
     def _time(self) -> None:
         """Look when the next flow ends; where others begin meanwhile, look again."""

@@ -17,10 +17,11 @@ from edgesim.simulator.clock import after
 from edgesim.simulator.fabric import Pairs, Route
 from edgesim.simulator.fair_shares import Hops
 from edgesim.simulator.links import SharedLinks, Transfer
+from edgesim.units import LEAST, MOST
 
 NEVER = Change(inf, 1.0)  # and before the first change
-# What stands for a rate of 0: so few bytes that no sum of doubles changes, in any time that a link is out.
-_OUTAGE_S_PER_BYTE = 1e30
+_OUTAGE_S_PER_BYTE = inf
+MOST_CHANGES = 10_000_000  # of one rank's bandwidth in an iteration: minutes of playing
 
 
 def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float) -> float:
@@ -49,11 +50,18 @@ class Bandwidth:
         self._next = [next(changes, NEVER) for changes in self._changes]
         self._now = [NEVER] * len(self._next)
         self.next_s = 0.0
+        self.steps = 0
         self.step()
 
     def step(self) -> bool:
         """Go on to the next change, and return whether it changes anything."""
         before, at_s = list(self._now), self.next_s
+        self.steps += 1
+        if self.steps > MOST_CHANGES:
+            raise ValueError(
+                f"scenario: bandwidth of rank {self.rank} changes more than {MOST_CHANGES} times until {at_s:g} s, and "
+                "bytes are still to be sent (let it change less often, or send less)"
+            )
         for i, change in enumerate(self._next):
             if change.at_s <= at_s:
                 self._now[i], self._next[i] = change, next(self._changes[i], NEVER)
@@ -70,7 +78,13 @@ class Bandwidth:
             )
         if rate == 0 or not factor:
             return _OUTAGE_S_PER_BYTE
-        return nominal / factor if rate is None else 1 / (rate * factor * goodput)
+        seconds = nominal / factor if rate is None else 1 / (rate * factor * goodput)
+        if not (nominal == 0 and rate is None) and not LEAST <= seconds <= MOST:
+            raise ValueError(
+                f"scenario: bandwidth of rank {self.rank} is such that a byte takes {seconds:g} s "
+                f"(it must take between {LEAST:g} and {MOST:g} s; 0 is an outage)"
+            )
+        return seconds
 
 
 class ChangingLinks(SharedLinks):
@@ -194,4 +208,4 @@ def _ranks(route: Route) -> set[int]:
 
 def _is_out(hops: Hops) -> bool:
     """Whether one of these resources has a rate of 0."""
-    return any(seconds_per_byte >= _OUTAGE_S_PER_BYTE for _, seconds_per_byte in hops)
+    return any(seconds_per_byte == _OUTAGE_S_PER_BYTE for _, seconds_per_byte in hops)

@@ -38,7 +38,8 @@ def simulate(
 ) -> Trace:
     """Play one iteration in virtual time, with what happens in it, and return its trace.
 
-    Raises ScheduleError, ProfileError, and ValueError for a scenario of unknown ranks, before anything is played.
+    Raises ScheduleError, ProfileError, and ValueError for a scenario of unknown ranks, before anything is played; and
+    ValueError for a scenario whose bandwidth changes millions of times.
     """
     if schedule.ranks > len(cluster.devices):
         raise ScheduleError(

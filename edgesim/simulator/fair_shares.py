@@ -152,7 +152,7 @@ class _Filling(Generic[F]):
             spare[full], rising[full] = 0.0, {}
             for resource in touched:
                 if rising[resource]:
-                    level[resource] = self._level(resource)
+                    level[resource] = max(rate, self._level(resource))  # rates only rise, whatever rounding says
                     heappush(queue, (level[resource], resource))
 
     def _level(self, resource: int) -> float:

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.cluster import Cluster
+from edgesim.errors import ScheduleError
 from edgesim.model import Model
 from edgesim.profile import Profile
 from edgesim.ring import ring_steps
 from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Graph, Op
 from edgesim.schedule.kind import Kind
 from edgesim.simulator.fabric import Fabric, Route
+from edgesim.units import MOST
 from edgesim.work import work_of
 
 
@@ -61,19 +63,30 @@ class NodeCosts:
 def node_costs(
     graph: Graph, fabric: Fabric, cluster: Cluster, model: Model, profile: Profile, tokens: int
 ) -> NodeCosts:
-    """Return what the nodes take. Raises ProfileError for a computation that the profile does not know."""
+    """Return what the nodes take. Raises ProfileError for a computation that the profile does not know.
+
+    Raises ScheduleError for bytes, seconds or latencies that are too many to be added up.
+    """
     kind = graph.columns.kind[graph.member_tasks[graph.member_starts[:-1]]]
     seconds: dict[int, float] = {}
     wires: dict[int, Wire] = {}
     for number in np.flatnonzero(np.bincount(kind)).tolist():
         each = graph.columns.kinds[number]
+        _refuse_beyond(each.nbytes, "bytes", each)
         if each.op in MESSAGE or each.op in COLLECTIVE:
             wires[number] = _wire(each, fabric)
+            _refuse_beyond(wires[number].latency_s, "seconds of latency", each)
         elif each.op in COMPUTE:
             seconds[number] = _computed_s(each, cluster, model, profile, tokens)
+            _refuse_beyond(seconds[number], "seconds", each)
         else:
             seconds[number] = each.nbytes / cluster.devices[each.rank].disk_bytes_per_s
     return NodeCosts(kind=kind, seconds=seconds, wires=wires)
+
+
+def _refuse_beyond(amount: float, what: str, kind: Kind) -> None:
+    if not amount <= MOST:
+        raise ScheduleError(f"{''.join(kind.name_around)} takes more than {MOST:g} {what}, which no clock can count")
 
 
 def _computed_s(kind: Kind, cluster: Cluster, model: Model, profile: Profile, tokens: int) -> float:
@@ -97,6 +110,8 @@ def _wire(kind: Kind, fabric: Fabric) -> Wire:
         source, destination = kind.rank, kind.peers[0]
         latency_s = latencies_s[source][destination]
         return Wire(fabric.route(((source, destination),)), kind.nbytes, latency_s)
+    if len(kind.peers) == 1:
+        return Wire(fabric.route(()), 0.0, 0.0)  # who is alone passes nothing on
     ring = tuple(zip(kind.peers, (*kind.peers[1:], kind.peers[0]), strict=True))
     steps = ring_steps(len(ring), all_reduce=kind.op is Op.ALL_REDUCE)
     latency_s = steps * max(latencies_s[a][b] for a, b in ring)

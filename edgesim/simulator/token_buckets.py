@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Sequence
 
 from edgesim.simulator.fair_shares import Hops, max_min_rates
+from edgesim.units import LEAST
 
 _WHOLE = 1 - 1e-12
 
@@ -53,7 +54,7 @@ class TokenBuckets:
         takes: dict[int, list[tuple[Hashable, float]]] = {}
         for i, (data, nbytes) in enumerate(asked):
             credits = [(resource, self.credit_bytes[resource]) for resource, _ in data]
-            if nbytes > 0 and all(credit > 0 for _, credit in credits):
+            if nbytes > 0 and all(credit >= LEAST for _, credit in credits):
                 takes[i] = [(("message", i), 1 / nbytes), *((resource, 1 / credit) for resource, credit in credits)]
         taken = [0.0] * len(asked)
         for i, rate in max_min_rates(takes).items():
