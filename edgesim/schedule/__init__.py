@@ -31,7 +31,7 @@ from edgesim.schedule.kind import (
     Stream,
     StreamKind,
 )
-from edgesim.schedule.rows import Rows
+from edgesim.schedule.kind_table import KindTable
 from edgesim.schedule.schedule import Schedule
 from edgesim.schedule.task import Task
 from edgesim.schedule.text import task_from_text, task_to_text
@@ -46,10 +46,10 @@ __all__ = [
     "Channel",
     "Graph",
     "Kind",
+    "KindTable",
     "Op",
     "Payload",
     "Peers",
-    "Rows",
     "Schedule",
     "Stream",
     "StreamKind",

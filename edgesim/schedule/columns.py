@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesim.schedule.kind import Kind
+from edgesim.schedule.kind_table import KindTable, Numbers
 from edgesim.schedule.task import Task
 
-Numbers = npt.NDArray[np.int64]
 NONE = -1
 """The micro-batch of a task that has none."""
 
@@ -22,7 +22,7 @@ class TaskColumns:
     """All tasks of a schedule, numbered rank by rank; each becomes a Task when somebody asks.
 
     Attributes:
-        kinds: what tasks say but their micro-batches and needs; thousands of tasks may share one.
+        table: what tasks say but their micro-batches and needs; thousands of tasks may share a kind.
         kind: [task] the number of its kind.
         micro_batch: [task] its micro-batch, or NONE.
         first: [rank] its first task; at the end the number of all tasks.
@@ -31,7 +31,7 @@ class TaskColumns:
         made_of: the tasks, where they were there first.
     """
 
-    kinds: Sequence[Kind]
+    table: KindTable
     kind: Numbers
     micro_batch: Numbers
     first: Numbers
@@ -42,6 +42,11 @@ class TaskColumns:
     def __len__(self) -> int:
         return len(self.kind)
 
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        """All kinds, one by one."""
+        return self.table.kinds
+
     def each(self, value: Callable[[Kind], Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return [task] a value that depends on its kind alone, asked for once per kind."""
         return np.array([value(kind) for kind in self.kinds], dtype=dtype)[self.kind]
@@ -49,7 +54,7 @@ class TaskColumns:
     @cached_property
     def rank(self) -> Numbers:
         """[task] The rank in whose program it stands."""
-        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+        return np.repeat(np.arange(len(self.first) - 1), lengths_of(self.first))
 
     def names(self) -> list[str]:
         """Return [task] its name."""
@@ -79,7 +84,15 @@ def starts_of(lengths: npt.ArrayLike) -> Numbers:
     >>> starts_of([2, 0, 3])
     array([0, 2, 2, 5])
     """
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    counts = np.asarray(lengths, dtype=np.int64)
+    starts = np.zeros(len(counts) + 1, dtype=np.int64)
+    counts.cumsum(out=starts[1:])
+    return starts
+
+
+def lengths_of(starts: Numbers) -> Numbers:
+    """Return how long each part is, given where all begin and end."""
+    return starts[1:] - starts[:-1]
 
 
 def expanded(starts: npt.ArrayLike, lengths: Numbers) -> Numbers:

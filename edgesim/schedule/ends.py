@@ -6,8 +6,9 @@ Every array is [task] or of some tasks. Whatever cannot be played raises Unplaya
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.schedule.columns import Numbers, TaskColumns
+from edgesim.schedule.columns import TaskColumns
 from edgesim.schedule.kind_numbers import MEETS, RECEIVES, SENDS, numbers_of
+from edgesim.schedule.kind_table import Numbers
 
 _SPARE = 8  # numbers may be so many times more than what they number, before they are made denser
 
@@ -33,7 +34,7 @@ class Ends:
     """
 
     def __init__(self, columns: TaskColumns) -> None:
-        self.columns, self.said = columns, numbers_of(columns.kinds)
+        self.columns, self.said = columns, numbers_of(columns.table)
         kind = columns.kind
         self.is_send, self.is_receive = (self.said.role == SENDS)[kind], (self.said.role == RECEIVES)[kind]
         require(np.array_equal(self.said.rank[kind], columns.rank))

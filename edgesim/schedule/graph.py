@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from edgesim.schedule.columns import Numbers, TaskColumns, starts_of
+from edgesim.schedule.columns import TaskColumns, lengths_of, starts_of
 from edgesim.schedule.ends import Ends, Unplayable, require
+from edgesim.schedule.kind_table import Numbers
 from edgesim.schedule.task import Task
 
 Tuples = tuple[tuple[int, ...], ...]
@@ -102,7 +103,9 @@ def _graph_of(columns: TaskColumns) -> Graph:
     # Two numbers per node: for its end, and for that of a message's send.
     bits = count.bit_length()
     links = np.sort((2 * nodes[earlier] + ends.is_send[earlier] << bits) + nodes[later])
-    links = links[np.diff(links, prepend=-1) != 0]  # sorting is faster than numpy.unique, which looks values up
+    new = np.ones(len(links), dtype=bool)
+    np.not_equal(links[1:], links[:-1], out=new[1:])
+    links = links[new]  # sorting is faster than numpy.unique, which looks values up
     unlocking, unlocked = links >> bits, links & (1 << bits) - 1
     unlock_starts = starts_of(np.bincount(unlocking, minlength=2 * count))
     waits = np.bincount(unlocked, minlength=count)
@@ -120,7 +123,7 @@ def _graph_of(columns: TaskColumns) -> Graph:
 
 def _waits(columns: TaskColumns, ends: Ends) -> tuple[Numbers, Numbers]:
     """(earlier, later) tasks: what each needs, and what stands before it in its stream."""
-    needing = np.repeat(np.arange(len(columns)), np.diff(columns.needs_from))
+    needing = np.repeat(np.arange(len(columns)), lengths_of(columns.needs_from))
     require(np.array_equal(columns.rank[needing], columns.rank[columns.needs]))  # only a message can cross ranks
     first, then = ends.queued()
     return np.concatenate([columns.needs, first]), np.concatenate([needing, then])

@@ -1,12 +1,12 @@
 """Which kinds of tasks share a name, a stream, a meeting? Numbers, the same for kinds that share."""
 
-from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from edgesim.schedule.columns import Numbers
-from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, MESSAGE, Kind, Op, Peers, Stream
+from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, Op, Peers
+from edgesim.schedule.kind_table import Field, KindTable, Numbers, combined, dense
 
 ALONE, SENDS, RECEIVES, MEETS = range(4)
 _ROLE = {Op.SEND: SENDS, Op.RECV: RECEIVES} | dict.fromkeys(COMPUTE | DISK, ALONE) | dict.fromkeys(COLLECTIVE, MEETS)
@@ -34,25 +34,51 @@ class KindNumbers(NamedTuple):
     members: Numbers
 
 
-def numbers_of(kinds: Sequence[Kind]) -> KindNumbers:
-    """Number what kinds say, in one pass over them."""
-    names: dict[Hashable, int] = {}
-    queues: dict[Hashable, int] = {}
-    streams: dict[Stream, int] = {}
-    meetings: dict[Hashable, int] = {}
-    sizes: dict[Hashable, int] = {}
-    rows = []
-    for kind in kinds:
-        op, rank, stage, _, block, tile, samples, _, _, payload, peers, nbytes = kind
-        role, meeting, size, members = _ROLE[op], 0, 0, 0
-        to_or_from = (op, payload, peers[0]) if op in MESSAGE else (op, payload)
-        if (queue := queues.get(to_or_from)) is None:
-            queue = queues[to_or_from] = streams.setdefault(kind.stream, len(streams))
-        name = names.setdefault((stage, to_or_from, block, tile, rank), len(names))
-        if role != ALONE:
-            meeting = meetings.setdefault(kind.meeting, len(meetings))
-            size = sizes.setdefault(nbytes if role == MEETS else (nbytes, samples), len(sizes))
-            members = len(peers) if role == MEETS and rank in Peers.of(peers).ranks else 0
-        rows.append((rank, role, name, queue, meeting, size, members))
-    said = KindNumbers(*np.array(rows, dtype=np.int64).reshape(-1, len(KindNumbers._fields)).T)
-    return said._replace(stream=said.rank * len(streams) + said.stream)
+def numbers_of(table: KindTable) -> KindNumbers:
+    """Number what kinds say, in one pass over their fields."""
+    op, rank, stage, layers, block, tile, samples, _, _, payload, peers, nbytes = table.fields
+    role = op.each(_ROLE.__getitem__)
+    sends, message, meets = role == SENDS, (role == SENDS) | (role == RECEIVES), role == MEETS
+    places = {place: i for i, place in enumerate(dict.fromkeys([*rank.values, *(p[0] for p in peers.values if p)]))}
+    here = rank.each(places.__getitem__), len(places)
+    peer = np.where(message, peers.each(lambda named: places[named[0]] if named else 0), 0), len(places)
+    part = [_column(payload), _column(block), _column(tile)]
+    ends = [
+        (np.where(message, np.where(sends, here[0], peer[0]), op.numbers), max(len(places), len(op.values))),
+        (np.where(message, np.where(sends, peer[0], here[0]), peers.numbers), max(len(places), len(peers.values))),
+        (np.where(meets, 1 + stage.numbers, 0), 1 + len(stage.values)),
+    ]
+    return KindNumbers(
+        rank=rank.each(int),
+        role=role,
+        name=dense(combined(_column(stage), _column(op), *part, here, peer)[0]),
+        stream=dense(combined(here, _queues(table), peer)[0]),
+        meeting=np.where(role == ALONE, 0, dense(combined(*ends, *part, _column(layers))[0])),
+        size=np.where(role == ALONE, 0, nbytes.numbers * len(samples.values) + np.where(message, samples.numbers, 0)),
+        members=_members(rank, peers, meets),
+    )
+
+
+def _column(field: Field) -> tuple[Numbers, int]:
+    return field.numbers, len(field.values)
+
+
+def _queues(table: KindTable) -> tuple[Numbers, int]:
+    """[kind] a number for the queue of its rank, whoever the peer is: it depends on the operation and the payload."""
+    op, payload = table.fields[0], table.fields[9]
+    _, first, pairs = np.unique(combined(_column(op), _column(payload))[0], return_index=True, return_inverse=True)
+    streams = [table[number].stream for number in first.tolist()]
+    queues = Field.of((stream.kind, stream.channel) for stream in streams)
+    return queues.numbers[pairs], len(queues.values)
+
+
+def _members(rank: Field, peers: Field, meets: npt.NDArray[np.bool_]) -> Numbers:
+    """[kind] how many ranks meet in a collective that the rank is one of."""
+    members = np.zeros_like(rank.numbers)
+    rings: dict[int, Peers] = {}
+    for number in np.flatnonzero(meets).tolist():
+        said = peers.numbers[number]
+        if (ring := rings.get(said)) is None:
+            ring = rings[said] = Peers.of(peers.values[said])
+        members[number] = len(ring) if rank.values[rank.numbers[number]] in ring.ranks else 0
+    return members

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice, pairwise
 
-import numpy as np
-
 from edgesim.errors import ScheduleError
-from edgesim.schedule.columns import TaskColumns
+from edgesim.schedule.columns import TaskColumns, lengths_of
 from edgesim.schedule.graph import Graph, graph_of
 from edgesim.schedule.refusal import Programs, refuse
 from edgesim.schedule.rows import columns_of
@@ -72,7 +70,7 @@ class Schedule:
         """Yield the lines of the text: a header per rank, a line per task, each with its end."""
         known = "columns" in self.__dict__
         rows = column_lines(self.columns) if known else map(task_to_text, self)
-        sizes = np.diff(self.columns.first).tolist() if known else map(len, self.programs)
+        sizes = lengths_of(self.columns.first).tolist() if known else map(len, self.programs)
         for rank, size in enumerate(sizes):
             yield f"rank {rank}\n"
             for row in islice(rows, size):

@@ -10,7 +10,8 @@ from itertools import chain
 import numpy as np
 
 from edgesim.schedule import NONE, Kind, Schedule, TaskColumns
-from edgesim.schedule.columns import Numbers, expanded, starts_of
+from edgesim.schedule.columns import expanded, lengths_of, starts_of
+from edgesim.schedule.kind_table import KindTable, Numbers
 
 Template = int
 Uses = Sequence[tuple[Template, int]]  # what one rank does in order, each for a micro-batch or for NONE
@@ -40,24 +41,24 @@ class TaskTemplates:
         """Return the schedule in which each rank does these, each template at most once for each micro-batch."""
         starts = np.array(self.starts)
         template, of = np.array(list(chain.from_iterable(uses)), dtype=np.int64).reshape(-1, 2).T
-        lengths = np.diff(starts)[template]
+        lengths = lengths_of(starts)[template]
         begins = starts_of(lengths)
         kind = expanded(starts[template], lengths)
         micro_batch = np.repeat(of, lengths)
         needed, needs_from = self._needed(kind)
-        needing = np.repeat(micro_batch, np.diff(needs_from))
+        needing = np.repeat(micro_batch, lengths_of(needs_from))
         # Where the needed task's template was used: a row per template, a column per micro-batch and one for NONE.
         width = self.micro_batches + 1
         place = np.zeros((len(starts) - 1) * width, dtype=np.int64)
         place[template * width + of % width] = begins[:-1]
-        template_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))  # [kind]
+        template_of = np.repeat(np.arange(len(starts) - 1), lengths_of(starts))  # [kind]
         once = np.ones(len(starts) - 1, dtype=bool)
         once[template[of != NONE]] = False
         asked = template_of[needed]
         at = np.where(once[asked], NONE, np.where(needing == NONE, self.micro_batches - 1, needing))
         return Schedule(
             TaskColumns(
-                kinds=self.kinds,
+                table=KindTable.of(self.kinds),
                 kind=kind,
                 micro_batch=micro_batch,
                 first=begins[starts_of([len(own) for own in uses])],

@@ -8,6 +8,7 @@ from time import process_time
 
 import numpy as np
 import pytest
+from block_builders import SAMPLES, STRATEGIES, block_plan
 from builders import chain, data_plan, homogeneous, pipeline_plan, workload
 
 from edgesim.cluster import Cluster
@@ -18,12 +19,23 @@ from edgesim.perfetto import save_perfetto
 from edgesim.schedule import Schedule
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.trace import Trace
-from edgesim.workload import Workload
+from edgesim.workload import Purpose, Workload
+from edgesim.zoo.bert import bert
 
 SIZES = ((100, 17), (316, 54), (1000, 170))  # stages and micro-batches: about 10^4, 10^5 and 10^6 tasks
 MOST_US_PER_TASK = {"write and check": 3.0, "hash": 3.0, "metrics": 2.0, "power over time": 2.0, "picture": 10.0}
 EXPONENT = 1.05
 ROUNDS = 3
+DIVIDED = ((16, 4), (32, 8), (64, 12))  # ranks and layers: up to 800 000 tasks, most of them of a kind of its own
+INFER, TRAIN = Purpose.INFER, Purpose.TRAIN
+DIVISIONS: dict[str, tuple[str, Purpose, dict[str, object]]] = {
+    "tensor": ("tensor", TRAIN, {}),
+    "sequence": ("sequence", TRAIN, {}),
+    "Galaxy, with overlap": ("hybrid_model", INFER, {"overlap": True}),
+    "Galaxy, without overlap": ("hybrid_model", INFER, {"overlap": False}),
+    "Galaxy, over a hub": ("hybrid_model", INFER, {"overlap": False, "exchange": "star"}),
+    "Galaxy, training": ("hybrid_model", TRAIN, {}),
+}
 
 
 def cpu_s(call: Callable[[], object]) -> float:
@@ -92,3 +104,26 @@ def test_an_all_reduce_of_ten_thousand_ranks_is_written_within_a_second(ranks: i
     took_s = min(cpu_s(lambda: hybrid_pipeline(plan, model, asked)) for _ in range(ROUNDS))
     print(f"\n{ranks} ranks: {took_s:.3f} s")
     assert took_s <= ranks / 10_000
+
+
+def divided(ranks: int, layers: int, strategy: str, purpose: Purpose, how: dict[str, object]) -> Callable[[], Schedule]:
+    """What writes and checks a transformer's schedule: a head, four columns and four tokens for each rank."""
+    columns, tokens = (4,) * ranks, (4,) * ranks
+    sizes = {"layers": layers, "hidden": 256, "heads": ranks, "columns": 4 * ranks, "positions": 4 * ranks}
+    model = bert(name="bert", vocabulary=1000 * ranks, **sizes)
+    plan = block_plan(model, strategy, ranks, columns=columns, tokens=tokens)
+    asked = workload(micro_batch_samples=SAMPLES, tokens=4 * ranks, purpose=purpose)
+    return lambda: STRATEGIES[strategy](plan, model, asked, **how)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", DIVISIONS)
+def test_divided_blocks_are_written_and_checked_in_three_microseconds_per_task(name: str) -> None:
+    writers = [divided(*size, *DIVISIONS[name]) for size in DIVIDED]
+    counts = [len(write()) for write in writers]
+    us = [min(cpu_s(write) for _ in range(ROUNDS)) * 1e6 / count for write, count in zip(writers, counts, strict=True)]
+    exponent = 1 + log(us[-1] / us[0]) / log(counts[-1] / counts[0])
+    told = ", ".join(f"{count} tasks {each:.2f}" for count, each in zip(counts, us, strict=True))
+    print(f"\n{name}: {told} microseconds of CPU per task; exponent {exponent:.2f}")
+    assert us[-1] <= MOST_US_PER_TASK["write and check"]
+    assert exponent <= EXPONENT

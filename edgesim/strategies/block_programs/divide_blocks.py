@@ -9,12 +9,14 @@ from edgesim.block_passes.passes import backward, forward, hand_over, tell, upda
 from edgesim.block_passes.steps import ExchangeStep, Step
 from edgesim.model import Model
 from edgesim.plan import Plan
-from edgesim.schedule import Op, Rows, Schedule
+from edgesim.schedule import Op, Schedule
 from edgesim.strategies.block_programs.checks import check_division
 from edgesim.strategies.block_programs.collectives import CollectiveAlgorithm
 from edgesim.strategies.block_programs.program import RankProgram, Tasks
 from edgesim.strategies.block_programs.rank_share import RankShare, StageShares
+from edgesim.strategies.block_programs.sayings import Sayings
 from edgesim.strategies.block_programs.writer import StepWriter
+from edgesim.strategies.block_programs.written import WrittenTasks
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.workload import Workload
 
@@ -53,13 +55,13 @@ def divide_blocks(strategy: BlockStrategy, plan: Plan, model: Model, workload: W
     )
     check_division(strategy.name, plan, division)
     stage, write = plan.stages[0], _iteration(plan, division)
-    rows, shares = Rows(), StageShares(stage, division)
+    tasks = WrittenTasks(stage.ranks, Sayings(StageShares(stage, division)))
     for rank in range(max(stage.ranks) + 1):
-        rows.begin()
+        tasks.begin(rank)
         if rank in stage.ranks:
-            share = RankShare(shares, rank)
-            write(StepWriter(share, RankProgram(rows, share, CollectiveAlgorithm(strategy.exchange))))
-    schedule = Schedule(rows.columns())
+            share = RankShare(stage, rank)
+            write(StepWriter(share, RankProgram(tasks, share, CollectiveAlgorithm(strategy.exchange))))
+    schedule = Schedule(tasks.columns())
     schedule.check()
     return schedule
 
@@ -104,7 +106,7 @@ def _train(plan: Plan, steps: _Training, writer: StepWriter) -> None:
         else:
             writer.program.ready = told.pop(m)  # the loss needs the sums of all columns of the vocabulary
             writer.write(steps.backward, m)
-    writer.write(steps.update, None)
+    writer.write(steps.update)
 
 
 def _infer(micro_batches: int, steps: Sequence[Step], writer: StepWriter) -> None:

@@ -1,35 +1,50 @@
 """What does one rank's program say, task by task? Computations of blocks, and the exchanges between them."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from edgesim.block_passes.division import Place, Span
-from edgesim.block_passes.steps import ComputeStep
-from edgesim.schedule import Kind, Op, Payload, Rows
+from edgesim.block_passes.steps import ComputeStep, ExchangeStep, SumGradientsStep
+from edgesim.schedule import Op, Payload
 from edgesim.strategies.block_programs.collectives import CollectiveAlgorithm, Hop, gather, scatter
 from edgesim.strategies.block_programs.rank_share import RankShare
+from edgesim.strategies.block_programs.sayings import Saying
+from edgesim.strategies.block_programs.written import NO_ONE, OP, WrittenTasks
 
 Tasks = tuple[int, ...]  # of this rank, by their numbers among all tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TileMessages:
-    """Messages that carry tiles of one block, or partial sums of them.
+class Part:
+    """What one position does in an exchange, found once for all exchanges that are alike.
 
     Attributes:
-        block: ``layer/block`` or ``layer/block.part``, as it stands in tasks.
-        nbytes: [tile] bytes of each message.
-        tokens: [tile] which tokens it carries; (0, 0) for all.
-        posted: what every receive waits for.
+        ops: [end] the number of its operation, to send or to receive.
+        tiles: [end] the tile that the message carries, or sums up.
+        peers: [end] the position at the other end.
+        heard: [end] of a send, ends that have received of its tile before; None for a receive.
+        brings: of each tile, the ends that receive it or its sums.
     """
 
-    payload: Payload
-    layer: int
-    block: str
-    nbytes: Sequence[int]
-    tokens: Sequence[Span]
-    posted: Tasks
+    ops: list[int]
+    tiles: list[int]
+    peers: list[int]
+    heard: list[list[int] | None]
+    brings: dict[int, list[int]]
+
+    @classmethod
+    def of(cls, hops: Iterable[Hop], me: int) -> "Part":
+        part = cls(ops=[], tiles=[], peers=[], heard=[], brings={})
+        for hop in hops:
+            if me not in (hop.source, hop.destination):
+                continue
+            sends = hop.source == me
+            part.heard.append(list(part.brings.get(hop.tile, ())) if sends else None)
+            if not sends:
+                part.brings.setdefault(hop.tile, []).append(len(part.ops))
+            part.ops.append(OP[Op.SEND if sends else Op.RECV])
+            part.tiles.append(hop.tile)
+            part.peers.append(hop.destination if sends else hop.source)
+        return part
 
 
 class RankProgram:
@@ -38,11 +53,10 @@ class RankProgram:
     An exchange does not start a computation: what must have come before the next one is put into ``ready``.
     """
 
-    def __init__(self, rows: Rows, share: RankShare, algorithm: CollectiveAlgorithm) -> None:
-        self.rows, self.algorithm = rows, algorithm
-        self.rank, self.me, self.n, self.ranks = share.rank, share.me, share.n, share.stage.ring
-        self.samples = share.stage.stage.sample_range(share.rank)
-        self.micro_batch: int | None = None  # of what is written now; None for an update
+    def __init__(self, tasks: WrittenTasks, share: RankShare, algorithm: CollectiveAlgorithm) -> None:
+        self.tasks, self.sayings, self.algorithm = tasks, tasks.sayings, algorithm
+        self.me, self.n = share.me, share.n
+        self._parts: dict[object, Part] = {}
         self.ready: Tasks = ()  # what the next computation waits for, beside those before it
         # The last two computations. What an exchange receives is posted once the one before the last is done: its
         # buffers need not live longer, and the peers find it posted while this rank still computes.
@@ -54,57 +68,55 @@ class RankProgram:
         """The tasks that a receive of the next exchange waits for."""
         return self.before
 
-    def compute(self, step: ComputeStep, *, tokens: Span, units: Span, tile: int | None = None) -> Tasks:
-        """Write a rank's share of a step, or one tile of it, which waits for what is ready; return its task."""
-        layer, samples = step.place.index, (0, 0) if step.op is Op.UPDATE else self.samples
-        kind = Kind(step.op, self.rank, 0, (layer, layer + 1), step.name, tile, samples, tokens, units)
-        task = self.rows.write(kind, self.micro_batch, dict.fromkeys(self.ready))
+    def compute(self, step: ComputeStep) -> Tasks:
+        """Write a rank's share of a step, which waits for what is ready; return its task."""
+        return self._compute(step.op, self.sayings.computed(step))
+
+    def compute_tile(self, step: ComputeStep, tile: int) -> Tasks:
+        """Write one tile of a rank's share of a step, which waits for what is ready; return its task."""
+        return self._compute(step.op, self.sayings.computed(step, tiled=True), tile)
+
+    def _compute(self, op: Op, saying: Saying, tile: int = NO_ONE) -> Tasks:
+        task = self.tasks.write(op, saying, dict.fromkeys(self.ready), tile)
         self.ready = ()
         self.before, self.last = self.last, (task,)
         return self.last
 
-    def exchange(self, hops: Iterable[Hop], messages: TileMessages, own: Mapping[int, Tasks]) -> dict[int, Tasks]:
-        """Write this rank's ends of the hops; return, of each tile, the receives that bring it or its sums.
+    def exchange(self, part: Part, saying: Saying, posted: Tasks, own: Mapping[int, Tasks]) -> dict[int, Tasks]:
+        """Write this rank's part; return, of each tile, the receives that bring it or its sums.
 
-        ``own`` says which computations its own part of a tile waits for: a tile is sent on when that and all that was
-        received of it are there.
+        Every receive waits for what is ``posted``. ``own`` says which computations its own part of a tile waits for: a
+        tile is sent on when that and all that was received of it are there.
         """
-        received: defaultdict[int, Tasks] = defaultdict(tuple)
-        for hop in hops:
-            if hop.source == self.me:
-                needs = (*own.get(hop.tile, ()), *received[hop.tile])
-                self._message(Op.SEND, hop.destination, hop.tile, messages, needs)
-            elif hop.destination == self.me:
-                received[hop.tile] += self._message(Op.RECV, hop.source, hop.tile, messages, messages.posted)
-        return dict(received)
-
-    def _message(self, op: Op, peer: int, tile: int, messages: TileMessages, needs: Tasks) -> Tasks:
-        """Write one end of a message, the other of which is at position ``peer``."""
-        kind = Kind(
-            op,
-            self.rank,
-            0,
-            (messages.layer, messages.layer + 1),
-            messages.block,
-            tile,
-            self.samples,
-            messages.tokens[tile],
-            (0, 0),
-            messages.payload,
-            (self.ranks[peer],),
-            messages.nbytes[tile],
+        base, receive = len(self.tasks.op), list(posted)
+        needs = (
+            receive if heard is None else [*own.get(tile, ()), *[base + end for end in heard]]
+            for tile, heard in zip(part.tiles, part.heard, strict=True)
         )
-        return (self.rows.write(kind, self.micro_batch, needs),)
+        self.tasks.extend(part.ops, saying, part.tiles, part.peers, needs)
+        return {tile: tuple([base + end for end in ends]) for tile, ends in part.brings.items()}
 
-    def gather(self, messages: TileMessages) -> dict[int, Tasks]:
+    def part(self, hops: Callable[[int, CollectiveAlgorithm, int], Iterable[Hop]], tile: int | None = None) -> Part:
+        """Return this rank's part in a gather or a scatter, of all tiles or of one; it is found once."""
+        if (part := self._parts.get((hops, tile))) is None:
+            mine = hops(self.n, self.algorithm, self.me)
+            part = Part.of((hop for hop in mine if tile in (None, hop.tile)), self.me)
+            self._parts[hops, tile] = part
+        return part
+
+    def gather(self, saying: Saying, posted: Tasks) -> dict[int, Tasks]:
         """Send every rank's tile to all others: the own tile is the result of the last computation."""
-        return self.exchange(gather(self.n, self.algorithm, self.me), messages, {self.me: self.last})
+        return self.exchange(self.part(gather), saying, posted, {self.me: self.last})
 
-    def scatter(self, messages: TileMessages, own: Mapping[int, Tasks]) -> Tasks:
+    def scatter(self, saying: Saying, posted: Tasks, own: Mapping[int, Tasks]) -> Tasks:
         """Send partial sums of all tiles to their owners; return the receives for the own tile."""
-        return self.exchange(scatter(self.n, self.algorithm, self.me), messages, own).get(self.me, ())
+        return self.exchange(self.part(scatter), saying, posted, own).get(self.me, ())
 
-    def all_reduce(self, place: Place, messages: TileMessages) -> Tasks:
+    def share_tile(self, tile: int, saying: Saying) -> Tasks:
+        """Send one rank's tile to all others, which is the result of its last computation; return the receives."""
+        return all_of(self.exchange(self.part(gather, tile), saying, self.posted, {self.me: self.last}))
+
+    def all_reduce(self, step: ExchangeStep) -> Tasks:
         """Sum the results of the last computation over all ranks; return the tasks that bring the sum.
 
         A ring's is one task of the block. A star's sums go to the hub, and from there to all: messages of its part.
@@ -112,35 +124,23 @@ class RankProgram:
         if self.n == 1:
             return ()
         if self.algorithm is CollectiveAlgorithm.RING:
-            layers = (place.index, place.index + 1)
-            return self.ring(layers, messages.nbytes[0], block=place.name, payload=messages.payload)
-        done, activation = self.last, messages.payload is Payload.ACTIVATION
-        to_hub = [hop for hop in scatter(self.n, self.algorithm, self.me) if hop.tile == 0]
-        sums = self.exchange(to_hub, replace(messages, payload=Payload.PARTIAL), {0: done}).get(0, ())
-        complete = replace(messages, payload=Payload.TILE) if activation else messages
-        from_hub = [hop for hop in gather(self.n, self.algorithm, self.me) if hop.tile == 0]
-        received = self.exchange(from_hub, complete, {0: (*done, *sums)})
+            return self._ring(self.sayings.summed(step))
+        done, complete = self.last, Payload.TILE if step.payload is Payload.ACTIVATION else step.payload
+        partial = self.sayings.alike(step, Payload.PARTIAL)
+        sums = self.exchange(self.part(scatter, 0), partial, self.posted, {0: done}).get(0, ())
+        saying = self.sayings.alike(step, complete)
+        received = self.exchange(self.part(gather, 0), saying, self.posted, {0: (*done, *sums)})
         return sums if self.me == 0 else received[0]
 
-    def ring(self, layers: Span, nbytes: int, *, block: str = "", payload: Payload | None = None) -> Tasks:
-        """Write this rank's part of a ring all-reduce of what the last computation gave; return its task.
+    def sum_gradients(self, step: SumGradientsStep) -> Tasks:
+        """Add up the gradients of whole layers over all ranks; return the task."""
+        return self._ring(self.sayings.summed_gradients(step)) if self.n > 1 else self.ready
 
-        Without a block it adds up the gradients of whole layers.
-        """
-        kind = Kind(
-            op=Op.ALL_REDUCE,
-            rank=self.rank,
-            stage=0,
-            layers=layers,
-            block=block,
-            samples=self.samples if block else (0, 0),
-            payload=payload,
-            peers=self.ranks,
-            nbytes=nbytes,
-        )
-        return (self.rows.write(kind, self.micro_batch, self.last),)
+    def _ring(self, saying: Saying) -> Tasks:
+        """Write this rank's part of a ring all-reduce of what the last computation gave; return its task."""
+        return (self.tasks.write(Op.ALL_REDUCE, saying, self.last, peer=self.n),)
 
 
 def all_of(received: Mapping[int, Tasks]) -> Tasks:
     """Return the receives of all tiles."""
-    return tuple(task for tasks in received.values() for task in tasks)
+    return tuple([task for tasks in received.values() for task in tasks])

@@ -2,10 +2,9 @@
 
 from edgesim.apportion import ranges
 from edgesim.block_passes.division import BlockDivision, Span
-from edgesim.block_passes.steps import ComputeStep, ExchangeStep
+from edgesim.block_passes.steps import ExchangeStep
 from edgesim.model import Block, Cost, SplitBy
 from edgesim.plan import Stage
-from edgesim.schedule import Peers
 
 
 class StageShares:
@@ -13,7 +12,6 @@ class StageShares:
 
     def __init__(self, stage: Stage, division: BlockDivision) -> None:
         self.stage, self.division = stage, division
-        self.ring = Peers(stage.ranks)
         self.tiles = ranges(stage.tokens)  # [position] the tokens that each rank owns; empty where none are divided
         self._units: dict[tuple[SplitBy, int], tuple[Span, ...]] = {}
         self._bytes: dict[Cost, list[int]] = {}
@@ -38,7 +36,7 @@ class StageShares:
 
 
 class RankShare:
-    """One rank of the stage, and what it computes of the divided blocks.
+    """One rank of the stage.
 
     Attributes:
         me: the rank's position in the stage.
@@ -46,21 +44,11 @@ class RankShare:
         last: the position of the rank that has the sequence's last token.
     """
 
-    def __init__(self, stage: StageShares, rank: int) -> None:
-        self.stage, self.rank = stage, rank
-        self.me, self.n = stage.stage.ranks.index(rank), len(stage.stage.ranks)
+    def __init__(self, stage: Stage, rank: int) -> None:
+        self.stage, self.me, self.n = stage, stage.ranks.index(rank), len(stage.ranks)
         self.last = self.n - 1
-
-    def units(self, block: Block, by: SplitBy) -> Span:
-        """Return the rank's range of heads or columns; (0, 0) where it computes all of them."""
-        return self.stage.units(block)[self.me] if by in (SplitBy.HEADS, SplitBy.COLUMNS) else (0, 0)
-
-    def tokens(self, step: ComputeStep) -> Span:
-        """Return the range of tokens that the rank computes in a step; (0, 0) where it computes all of them."""
-        return self.stage.tiles[self.me] if step.by is SplitBy.TOKENS and step.tokens == (0, 0) else step.tokens
 
     @property
     def alone(self) -> int:
         """Who generates where weights are not divided: the position with the most tokens, which is the fastest."""
-        tokens = self.stage.stage.tokens
-        return tokens.index(max(tokens))
+        return self.stage.tokens.index(max(self.stage.tokens))

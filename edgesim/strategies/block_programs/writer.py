@@ -11,8 +11,9 @@ from edgesim.block_passes.steps import (
     Step,
     SumGradientsStep,
 )
-from edgesim.strategies.block_programs.collectives import Hop, gather
-from edgesim.strategies.block_programs.program import RankProgram, Tasks, TileMessages, all_of
+from edgesim.schedule import NONE
+from edgesim.strategies.block_programs.collectives import Hop
+from edgesim.strategies.block_programs.program import Part, RankProgram, Tasks, all_of
 from edgesim.strategies.block_programs.rank_share import RankShare
 
 
@@ -20,19 +21,19 @@ class StepWriter:
     """Writes steps into a rank's program, one pass after the other."""
 
     def __init__(self, share: RankShare, program: RankProgram) -> None:
-        self.share, self.program = share, program
+        self.share, self.program, self.sayings = share, program, program.sayings
         self._place: Place | None = None  # where the last step was
         self._posted: Tasks = ()  # what a receive would have waited for just before this place
 
-    def write(self, steps: Iterable[Step], micro_batch: int | None) -> None:
+    def write(self, steps: Iterable[Step], micro_batch: int = NONE) -> None:
         """Write all steps of a pass; a computation that follows an exchange waits for what it brings."""
-        self.program.micro_batch, self._place = micro_batch, None
+        self.program.tasks.micro_batch, self._place = micro_batch, None
         for step in steps:
             self._write(step)
 
-    def hear(self, steps: Iterable[ExchangeStep], micro_batch: int | None) -> Tasks:
+    def hear(self, steps: Iterable[ExchangeStep], micro_batch: int) -> Tasks:
         """Write exchanges that no computation waits for yet; return their receives."""
-        self.program.micro_batch = micro_batch
+        self.program.tasks.micro_batch = micro_batch
         return tuple(task for step in steps for task in self._exchange(step))
 
     def _write(self, step: Step) -> None:
@@ -40,83 +41,53 @@ class StepWriter:
             case ComputeStep():
                 self._arrive(step.place)
                 if not step.last_only or self.share.me == self.share.last:
-                    self._compute(step)
+                    self.program.compute(step)
             case ExchangeStep():
                 self._arrive(step.place)
                 self.program.ready = self._exchange(step)
             case OverlapStep():
                 self._overlap(step)
             case SumGradientsStep():
-                if self.share.n > 1:
-                    self.program.ready = self.program.ring(self.share.stage.stage.layers, step.nbytes)
+                self.program.ready = self.program.sum_gradients(step)
 
     def _arrive(self, place: Place) -> None:
         if place is not self._place:
             self._place, self._posted = place, self.program.posted
 
-    def _compute(self, step: ComputeStep, tile: int | None = None) -> Tasks:
-        """Write the computation of the rank's share, or of one tile; return its task."""
-        tokens = self.share.tokens(step) if tile is None else self.share.stage.tiles[tile]
-        units = self.share.units(step.place.block, step.by)
-        return self.program.compute(step, tokens=tokens, units=units, tile=tile)
-
     def _exchange(self, step: ExchangeStep) -> Tasks:
         """Write the rank's messages; return what brings it what the others have."""
-        program, done, last = self.program, self.program.last, self.share.last
+        program, share, done = self.program, self.share, self.program.last
+        posted = self._posted if step.ahead else program.posted
         match step.exchange:
             case Exchange.GATHER:
-                return all_of(program.gather(self._tiles(step)))
+                return all_of(program.gather(self.sayings.tiles(step), posted))
             case Exchange.SCATTER:
-                return program.scatter(self._tiles(step), dict.fromkeys(range(self.share.n), done))
+                return program.scatter(self.sayings.tiles(step), posted, dict.fromkeys(range(share.n), done))
             case Exchange.ALL_REDUCE:
-                return program.all_reduce(step.place, self._alike(step))
+                return program.all_reduce(step)
             case Exchange.TELL:
-                return all_of(program.gather(self._alike(step)))
+                return all_of(program.gather(self.sayings.alike(step, step.payload), program.posted))
             case Exchange.FROM_LAST:
-                hops = [hop for hop in gather(self.share.n, program.algorithm, self.share.me) if hop.tile == last]
+                return program.share_tile(share.last, self.sayings.alike(step, step.payload))
             case Exchange.HAND_OVER:
-                hops = [Hop(last, last, self.share.alone)] if self.share.alone != last else []
-        return all_of(program.exchange(hops, self._alike(step), {self.share.me: done}))
+                hops = [Hop(share.last, share.last, share.alone)] if share.alone != share.last else []
+                saying = self.sayings.alike(step, step.payload)
+                return all_of(program.exchange(Part.of(hops, share.me), saying, program.posted, {share.me: done}))
 
     def _overlap(self, step: OverlapStep) -> None:
         """The own tile enters first, and leaves last; each waits only for itself."""
-        me, n, posted = self.share.me, self.share.n, self.program.last
-        received = self.program.gather(self._tiles(step.gather))
+        program, me, n, posted = self.program, self.share.me, self.share.n, self.program.last
+        received = program.gather(self.sayings.tiles(step.gather), program.posted)
         for i in range(n):
             tile = (me - i) % n
-            self.program.ready = received.get(tile, ())
-            self._compute(step.entering, tile)
+            program.ready = received.get(tile, ())
+            program.compute_tile(step.entering, tile)
         for inner in step.between:
-            self._compute(inner)
+            program.compute(inner)
         if step.leaving is None or step.scatter is None:
             return
         own: dict[int, Tasks] = {}
         for i in range(n):
             tile = (me + n - 1 - i) % n
-            own[tile] = self._compute(step.leaving, tile)
-        self.program.ready = self.program.scatter(self._tiles(step.scatter, posted), own)
-
-    def _tiles(self, step: ExchangeStep, posted: Tasks | None = None) -> TileMessages:
-        """Messages that carry tiles: each rank's tokens."""
-        if posted is None:
-            posted = self._posted if step.ahead else self.program.posted
-        return TileMessages(
-            payload=step.payload,
-            layer=step.place.index,
-            block=step.name,
-            nbytes=self.share.stage.tile_bytes(step),
-            tokens=self.share.stage.tiles,
-            posted=posted,
-        )
-
-    def _alike(self, step: ExchangeStep) -> TileMessages:
-        """Messages of the same size from every rank."""
-        n = self.share.n
-        return TileMessages(
-            payload=step.payload,
-            layer=step.place.index,
-            block=step.name,
-            nbytes=[self.share.stage.whole_bytes(step)] * n,
-            tokens=[step.tokens] * n,
-            posted=self.program.posted,
-        )
+            own[tile] = program.compute_tile(step.leaving, tile)
+        program.ready = program.scatter(self.sayings.tiles(step.scatter), posted, own)
