@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgesim.model import Model
 from edgesim.plan import Plan, Stage
-from edgesim.schedule import Op, Payload, Task
+from edgesim.schedule import Op, Payload, Stream, Task
 from edgesim.schedule.refusal import members_of, numbers_of, refuse_deadlock, refuse_swapped, waits_of
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.workload import Workload
@@ -48,7 +48,7 @@ def old_graph(programs: Programs) -> OldGraph:
         for end in ends:
             node_of[end] = node
     before: list[Earlier] = [{} for _ in members]
-    for later, earlier in waits_of(tasks, number):
+    for later, earlier in without_turns(waits_of(tasks, number), tasks):
         before[node_of[later]][node_of[earlier], tasks[earlier].op is Op.SEND] = None
     refuse_deadlock(tasks, members, [{other: None for other, _ in nodes} for nodes in before])
     unlocks: tuple[list[list[int]], list[list[int]]] = ([[] for _ in members], [[] for _ in members])
@@ -63,6 +63,21 @@ def old_graph(programs: Programs) -> OldGraph:
         unlocks=tuple(map(tuple, unlocks[False])),
         sent_unlocks=tuple(map(tuple, unlocks[True])),
     )
+
+
+def without_turns(waits: Iterator[tuple[int, int]], tasks: tuple[Task, ...]) -> Iterator[tuple[int, int]]:
+    """The waits for others than those that stand further before in one's own queue, as they have ended anyway."""
+    before: dict[int, int] = {}
+    last: dict[tuple[int, Stream], int] = {}
+    for i, task in enumerate(tasks):
+        if task.op is not Op.RECV:
+            before[i] = last.get((task.rank, task.stream), i)
+            last[task.rank, task.stream] = i
+    for later, earlier in waits:
+        one, other = tasks[later], tasks[earlier]
+        queued = one.op is not Op.RECV and (one.rank, one.stream) == (other.rank, other.stream) and earlier < later
+        if not queued or before[later] == earlier:
+            yield later, earlier
 
 
 def old_programs(plan: Plan, model: Model, workload: Workload) -> Programs:

@@ -76,10 +76,16 @@ class Profile:
         return self.estimates.block_s(device, block, op, portion)
 
     def _from_table(self, which: Which, portion: Portion) -> float:
+        if (table := self._tables.get(which)) is None:
+            raise ProfileError(self._missing(*which))
+        samples, tokens, share, keys = portion
+        # What is known is asked for a million times, and what lies between needs more words.
+        line = table.get(share, {}).get(tokens, {}).get(tokens if keys is None else keys)
+        return self._between_lines(table, which, portion) if line is None else self._on_line(line, samples, which)
+
+    def _between_lines(self, table: Table, which: Which, portion: Portion) -> float:
         device, block, op = which
         samples, tokens, share, keys = portion
-        if which not in self._tables:
-            raise ProfileError(self._missing(device, block, op))
         of = f"{op} of {block!r} on {device}"
 
         def on_line(line: Line, _: float) -> float:
@@ -94,7 +100,7 @@ class Profile:
             return self._within(by_tokens, tokens, with_tokens, refusal)
 
         refusal = f"has no {of} with share {share:g} " + "(it has {}; profile more shares)"
-        return self._within(self._tables[which], share, with_share, refusal)
+        return self._within(table, share, with_share, refusal)
 
     def _within(
         self, known: Mapping[float, Known], asked: float, ask: Callable[[Known, float], float], refusal: str

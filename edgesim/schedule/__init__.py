@@ -32,6 +32,7 @@ from edgesim.schedule.kind import (
     StreamKind,
 )
 from edgesim.schedule.kind_table import KindTable
+from edgesim.schedule.recurrence import Recurrence
 from edgesim.schedule.schedule import Schedule
 from edgesim.schedule.task import Task
 from edgesim.schedule.text import task_from_text, task_to_text
@@ -50,6 +51,7 @@ __all__ = [
     "Op",
     "Payload",
     "Peers",
+    "Recurrence",
     "Schedule",
     "Stream",
     "StreamKind",

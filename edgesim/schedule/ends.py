@@ -30,6 +30,7 @@ class Ends:
         is_send: whether a task is one.
         partner: the other end of a message; of other tasks the task itself.
         task_nodes: the number of what starts at once with a task, in the order of their first tasks.
+        stream: a number for the rank and its queue.
         member_counts: [node] how many tasks start at once.
     """
 
@@ -47,6 +48,7 @@ class Ends:
         size = self.said.size[kind]
         require(np.array_equal(size, size[leader]))
         number = np.cumsum(leader == self.itself) - 1
+        self.stream: Numbers = self.said.stream[kind]
         self.task_nodes: Numbers = number[leader]
         self.member_counts: Numbers = np.bincount(self.task_nodes)
 
@@ -96,13 +98,18 @@ class Ends:
 
         Receives are posted ahead; their order is that of the sends: a connection is first in, first out.
         """
-        stream = self.said.stream[self.columns.kind]
-        queue = np.argsort(stream, kind="stable")
-        stays = (stream[queue[1:]] == stream[queue[:-1]]) & ~self.is_receive[queue[1:]]
+        queue = np.argsort(self.stream, kind="stable")
+        stays = (self.stream[queue[1:]] == self.stream[queue[:-1]]) & ~self.is_receive[queue[1:]]
         first, then = queue[:-1][stays], queue[1:][stays]
         sends = self.is_send[then]
         require(bool(np.all(self.partner[first[sends]] < self.partner[then[sends]])))
         return first, then
+
+    def have_turns(self, first: Numbers, then: Numbers) -> npt.NDArray[np.bool_]:
+        """Whether the one has ended anyway when it is the other's turn: both queue up for one stream, in this order."""
+        turns: npt.NDArray[np.bool_] = (self.stream[first] == self.stream[then]) & (first < then)
+        turns[self.is_receive[then]] = False
+        return turns
 
 
 def _paired(major: Numbers, minor: Numbers) -> tuple[Numbers, int]:

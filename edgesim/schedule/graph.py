@@ -9,10 +9,13 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from edgesim.schedule.columns import TaskColumns, lengths_of, starts_of
 from edgesim.schedule.ends import Ends, Unplayable, require
+from edgesim.schedule.kind import COLLECTIVE, MESSAGE, Op
 from edgesim.schedule.kind_table import Numbers
+from edgesim.schedule.recurrence import Recurrence, recurrence_of
 from edgesim.schedule.task import Task
 
 Tuples = tuple[tuple[int, ...], ...]
@@ -51,6 +54,35 @@ class Graph:
     def tasks(self) -> tuple[Task, ...]:
         """All tasks, rank by rank."""
         return self.columns.tasks
+
+    @cached_property
+    def kind(self) -> Numbers:
+        """[node] The number of the kind of its first task; of a message, of its send."""
+        return self.columns.kind[self.member_tasks[self.member_starts[:-1]]]
+
+    @cached_property
+    def sends(self) -> Numbers:
+        """The tasks that are the first end of a message."""
+        return self._tasks_of(Op.SEND)
+
+    @cached_property
+    def receives(self) -> Numbers:
+        """The tasks that are the other end of a message."""
+        return self._tasks_of(Op.RECV)
+
+    def _tasks_of(self, op: Op) -> Numbers:
+        return np.flatnonzero(self._is(op)[self.columns.kind])
+
+    def _is(self, *ops: Op) -> npt.NDArray[np.bool_]:
+        """[kind] Whether it does one of these."""
+        does: npt.NDArray[np.bool_] = self.columns.table.fields[0].each(lambda op: op in ops) > 0
+        return does
+
+    @cached_property
+    def recurrence(self) -> Recurrence:
+        """When everything can happen, as one loop."""
+        lands = self._is(*MESSAGE, *COLLECTIVE)[self.kind]
+        return recurrence_of(self.order, lands, self.unlock_nodes, self.unlock_starts)
 
     @cached_property
     def node_of(self) -> tuple[int, ...]:
@@ -123,10 +155,11 @@ def _graph_of(columns: TaskColumns) -> Graph:
 
 def _waits(columns: TaskColumns, ends: Ends) -> tuple[Numbers, Numbers]:
     """(earlier, later) tasks: what each needs, and what stands before it in its stream."""
-    needing = np.repeat(np.arange(len(columns)), lengths_of(columns.needs_from))
-    require(np.array_equal(columns.rank[needing], columns.rank[columns.needs]))  # only a message can cross ranks
+    needed, needing = columns.needs, np.repeat(np.arange(len(columns)), lengths_of(columns.needs_from))
+    require(np.array_equal(columns.rank[needing], columns.rank[needed]))  # only a message can cross ranks
+    waits = ~ends.have_turns(needed, needing)
     first, then = ends.queued()
-    return np.concatenate([columns.needs, first]), np.concatenate([needing, then])
+    return np.concatenate([needed[waits], first]), np.concatenate([needing[waits], then])
 
 
 def _order(waits: Numbers, unlocked: Numbers, starts: Numbers) -> list[int]:

@@ -15,7 +15,7 @@ from edgesim.errors import ScheduleError
 from edgesim.model import Model
 from edgesim.profile import Profile
 from edgesim.scenario import Scenario
-from edgesim.schedule import COMPUTE, Graph, Op, Schedule
+from edgesim.schedule import COMPUTE, Graph, Schedule
 from edgesim.simulator.changes import lasts_s
 from edgesim.simulator.clock import after
 from edgesim.simulator.longest_path import NodeTimes, longest_path
@@ -56,12 +56,10 @@ def simulate(
 
 def _trace(schedule: Schedule, costs: NodeCosts, times: NodeTimes, profile_hash: str) -> Trace:
     """Turn times of nodes into spans of tasks; of a message, the two ends have times of their own."""
-    graph, columns = schedule.graph, schedule.graph.columns
+    graph = schedule.graph
     start_s, end_s = times.start_s[graph.task_nodes], times.end_s[graph.task_nodes]
-    sends = np.flatnonzero(columns.each(lambda kind: kind.op is Op.SEND, bool))
-    end_s[sends] = times.sent_s[graph.task_nodes[sends]]
-    receives = np.flatnonzero(columns.each(lambda kind: kind.op is Op.RECV, bool))
-    start_s[receives] += costs.latency_s[graph.task_nodes[receives]]
+    end_s[graph.sends] = times.sent_s[graph.task_nodes[graph.sends]]
+    start_s[graph.receives] += costs.latency_s[graph.task_nodes[graph.receives]]
     return Trace(
         schedule=schedule,
         start_s=tuple(start_s.tolist()),

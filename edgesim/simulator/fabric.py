@@ -1,8 +1,7 @@
 """Which resources do bytes use on their way? What all kinds of networks have in common while they are simulated."""
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import simpy
@@ -44,16 +43,11 @@ class Fabric(ABC):
         return route
 
     def _find_route(self, pairs: Pairs) -> Route:
-        there, both = defaultdict[int, float](float), defaultdict[int, float](float)
-        for source, destination in pairs:
-            for resource, seconds_per_byte in self._hops(source, destination):
-                there[resource] += seconds_per_byte
-                both[resource] += seconds_per_byte
-        if share := self.network.acknowledgement:
-            for source, destination in pairs:
-                for resource, seconds_per_byte in self._hops(destination, source):
-                    both[resource] += share * seconds_per_byte
-        return Route(pairs, tuple(there.items()), tuple(both.items()))
+        data = _summed(hop for pair in pairs for hop in self._hops(*pair))
+        if not (share := self.network.acknowledgement):
+            return Route(pairs, data, data)
+        back = [hop for source, destination in pairs for hop in self._hops(destination, source)]
+        return Route(pairs, data, _summed((*data, *((resource, share * seconds) for resource, seconds in back))))
 
     def _hops(self, source: int, destination: int) -> Hops:
         """The resources on the way that have a limit."""
@@ -68,3 +62,11 @@ class Fabric(ABC):
 
     def _add_resource(self) -> None:  # noqa: B027 (not all kinds of networks keep anything of it)
         """Another resource has a number now."""
+
+
+def _summed(hops: Iterable[tuple[int, float]]) -> Hops:
+    """The same seconds per byte, but one hop for each resource."""
+    total: dict[int, float] = {}
+    for resource, seconds_per_byte in hops:
+        total[resource] = total.get(resource, 0.0) + seconds_per_byte
+    return tuple(total.items())

@@ -5,12 +5,13 @@ takes alone, and one pass over the graph finds all times. Where two flows would 
 same time, the times are wrong and the simulation must be played.
 """
 
+from struct import pack
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.schedule import Graph
+from edgesim.schedule import Graph, Recurrence
 from edgesim.simulator.node_costs import NodeCosts
 
 _TOUCH = 1 - 1e-12  # of the time: a flow that ends as another begins does not meet it, whatever rounding says
@@ -26,26 +27,22 @@ class NodeTimes(NamedTuple):
 
 def longest_path(graph: Graph, costs: NodeCosts) -> NodeTimes | None:
     """Return when everything happens; None where two flows meet on a limited resource."""
-    times = _passed(graph, costs.alone_s, costs.latency_s)
+    recurrence = graph.recurrence
+    at_s = _moments(recurrence, costs)
+    first, second = recurrence.starts
+    times = NodeTimes(np.maximum(at_s[first], at_s[second]), at_s[recurrence.sent], at_s[recurrence.ended])
     return None if _any_meet(costs, times) else times
 
 
-def _passed(graph: Graph, alone_s: NDArray[np.float64], latency_s: NDArray[np.float64]) -> NodeTimes:
-    """One pass in the order of the graph: a node starts when the last that it waits for lets it."""
-    start_s = [0.0] * len(alone_s)
-    sent_s, end_s = start_s[:], start_s[:]
-    unlocks, sent_unlocks = graph.unlocks, graph.sent_unlocks
-    seconds, lags_s = alone_s.tolist(), latency_s.tolist()
-    for node in graph.order:
-        at_s = sent_s[node] = start_s[node] + seconds[node]
-        for other in sent_unlocks[node]:
-            if at_s > start_s[other]:
-                start_s[other] = at_s
-        at_s = end_s[node] = at_s + lags_s[node]
-        for other in unlocks[node]:
-            if at_s > start_s[other]:
-                start_s[other] = at_s
-    return NodeTimes(np.array(start_s), np.array(sent_s), np.array(end_s))
+def _moments(recurrence: Recurrence, costs: NodeCosts) -> NDArray[np.float64]:
+    """[moment] When it is."""
+    takes_s = np.concatenate([costs.alone_s, costs.latency_s, [0.0]])[recurrence.takes]
+    at_s = [0.0]
+    add = at_s.append
+    for first, second, seconds in zip(*recurrence.waits, takes_s.tolist(), strict=True):
+        one_s, other_s = at_s[first], at_s[second]
+        add((one_s if one_s > other_s else other_s) + seconds)
+    return np.frombuffer(pack(f"{len(at_s)}d", *at_s))  # four times as fast as numpy reads a list
 
 
 def _any_meet(costs: NodeCosts, times: NodeTimes) -> bool:

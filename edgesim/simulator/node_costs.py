@@ -67,10 +67,9 @@ def node_costs(
 
     Raises ScheduleError for bytes, seconds or latencies that are too many to be added up.
     """
-    kind = graph.columns.kind[graph.member_tasks[graph.member_starts[:-1]]]
     seconds: dict[int, float] = {}
     wires: dict[int, Wire] = {}
-    for number in np.flatnonzero(np.bincount(kind)).tolist():
+    for number in np.flatnonzero(np.bincount(graph.kind)).tolist():
         each = graph.columns.kinds[number]
         _refuse_beyond(each.nbytes, "bytes", each)
         if each.op in MESSAGE or each.op in COLLECTIVE:
@@ -81,7 +80,7 @@ def node_costs(
             _refuse_beyond(seconds[number], "seconds", each)
         else:
             seconds[number] = each.nbytes / cluster.devices[each.rank].disk_bytes_per_s
-    return NodeCosts(kind=kind, seconds=seconds, wires=wires)
+    return NodeCosts(kind=graph.kind, seconds=seconds, wires=wires)
 
 
 def _refuse_beyond(amount: float, what: str, kind: Kind) -> None:
