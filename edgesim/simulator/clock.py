@@ -1,18 +1,35 @@
 """What happens later? One timer in SimPy's queue of events, with one callback."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import simpy
 
 T = TypeVar("T")
 
 
+class _Timer:
+    """As much of a SimPy event as its queue needs: nobody waits for it but one callback, and it cannot fail."""
+
+    __slots__ = ("call", "callbacks", "value")
+    _ok = True
+    call: Callable[[Any], None]
+    callbacks: tuple[Callable[["_Timer"], None], ...]
+    value: Any
+
+
+def _ring(timer: _Timer) -> None:
+    timer.call(timer.value)
+
+
+_RING = (_ring,)
+
+
 def after(env: simpy.Environment, seconds: float, call: Callable[[T], None], value: T) -> None:
     """Call a function with the value after so many virtual seconds."""
-    timer = simpy.Timeout(env, seconds)
-    assert timer.callbacks is not None, "nobody has run a new event"
-    timer.callbacks.append(lambda _: call(value))
+    timer = _Timer()
+    timer.callbacks, timer.call, timer.value = _RING, call, value
+    env.schedule(cast(simpy.Event, timer), delay=seconds)
 
 
 def at_the_end_of_this_instant(env: simpy.Environment, call: Callable[[], None]) -> None:

@@ -82,17 +82,16 @@ class _Simulation:
         self.load(costs)
         self.begin()
         self.env.run()
-        assert self.ended == len(self.waits), "a checked schedule cannot stall"
+        assert not any(self.waits), "a checked schedule cannot stall"
         return NodeTimes(*(np.array(times, dtype=np.float64) for times in (self.start_s, self.sent_s, self.end_s)))
 
     def load(self, costs: NodeCosts) -> None:
         """Look up what every node waits for, and what it takes."""
         graph = self.graph
-        self.waits = list(graph.waits)
+        self.waits, self.unlocks, self.sent_unlocks = list(graph.waits), graph.unlocks, graph.sent_unlocks
         self.ready = deque(node for node, waits in enumerate(graph.waits) if waits == 0)
         self.start_s = [0.0] * len(self.waits)
         self.sent_s, self.end_s = self.start_s[:], self.start_s[:]
-        self.ended = 0
         # What a node needs to start: the seconds of a computation or the way of its bytes.
         kinds = costs.kind.tolist()
         self.seconds = [costs.seconds.get(kind, 0.0) for kind in kinds]
@@ -112,24 +111,25 @@ class _Simulation:
     def release(self, nodes: tuple[int, ...]) -> None:
         waits = self.waits
         for node in nodes:
-            waits[node] -= 1
-            if not waits[node]:
+            left = waits[node] = waits[node] - 1
+            if not left:
                 self.ready.append(node)
 
     def computed(self, node: int) -> None:
-        self.ended += 1
         self.end_s[node] = self.env.now
-        self.release(self.graph.unlocks[node])
+        self.release(self.unlocks[node])
         self.begin()
 
     def flown(self, node: int) -> None:
         """The fabric's call when a node's last byte has left."""
         self.sent(node)
-        self.begin()
+        if self.ready:
+            self.begin()
 
     def sent(self, node: int) -> None:
         self.sent_s[node] = self.env.now
-        self.release(self.graph.sent_unlocks[node])
+        if nodes := self.sent_unlocks[node]:
+            self.release(nodes)
         wire = self.wires[node]
         assert wire is not None, "only wires send"
         if wire.latency_s:
@@ -139,12 +139,12 @@ class _Simulation:
 
     def landed(self, node: int) -> None:
         self.arrived(node)
-        self.begin()
+        if self.ready:
+            self.begin()
 
     def arrived(self, node: int) -> None:
-        self.ended += 1
         self.end_s[node] = self.env.now
-        self.release(self.graph.unlocks[node])
+        self.release(self.unlocks[node])
 
 
 class _DisturbedSimulation(_Simulation):
@@ -153,18 +153,17 @@ class _DisturbedSimulation(_Simulation):
     def load(self, costs: NodeCosts) -> None:
         """Look up what nodes take: jitter changes how much a computation is, slow-downs how fast it goes."""
         super().load(costs)
-        graph, scenario = self.graph, self.scenario
-        speeds = [scenario.speeds(rank) for rank in range(len(graph.columns.first) - 1)]
-        self.speeds: dict[int, tuple[tuple[float, float], ...]] = {}  # of nodes that may be slowed
-        names = graph.columns.names() if scenario.jitter else []
-        firsts = graph.member_tasks[graph.member_starts[:-1]].tolist()
-        for node, (task, number) in enumerate(zip(firsts, costs.kind.tolist(), strict=True)):
-            kind = graph.columns.kinds[number]
-            if kind.op in COMPUTE:
-                if scenario.jitter is not None:
-                    self.seconds[node] *= scenario.jitter.factor(scenario.seed, scenario.iteration, names[task])
-                if speeds[kind.rank] != AT_FULL_SPEED:
-                    self.speeds[node] = speeds[kind.rank]
+        scenario, kinds, kind = self.scenario, self.graph.columns.kinds, costs.kind.tolist()
+        if (jitter := scenario.jitter) is not None:
+            names = self.graph.columns.names()
+            firsts = self.graph.member_tasks[self.graph.member_starts[:-1]].tolist()
+            for node, task in enumerate(firsts):
+                if kinds[kind[node]].op in COMPUTE:
+                    self.seconds[node] *= jitter.factor(scenario.seed, scenario.iteration, names[task])
+        speeds = {each: scenario.speeds(kinds[each].rank) for each in costs.seconds if kinds[each].op in COMPUTE}
+        slowed = {each: mine for each, mine in speeds.items() if mine != AT_FULL_SPEED}
+        # Of nodes that may be slowed.
+        self.speeds = {node: slowed[each] for node, each in enumerate(kind) if each in slowed} if slowed else {}
 
     def computed(self, node: int) -> None:
         """At full speed it would have ended now; what a slow-down has left goes on."""

@@ -18,7 +18,7 @@ class Transfer(Flow):
     __slots__ = ("due_s", "name", "remaining_bytes", "route", "since_s", "timer_s")
 
     def __init__(self, name: int, route: Route, nbytes: float, now_s: float) -> None:
-        super().__init__(route.all)
+        self.hops, self.rate, self.bottleneck = route.all, 0.0, -1  # as a flow's; thousands are made
         self.name, self.route, self.remaining_bytes, self.since_s = name, route, nbytes, now_s
         self.due_s = self.timer_s = inf
 
@@ -59,13 +59,10 @@ class SharedLinks(Fabric):
     def _time(self, transfer: Transfer) -> None:
         """Find when it ends at its present rate; a timer that comes too early looks again."""
         seconds = transfer.remaining_bytes / transfer.rate
-        transfer.due_s = self.env.now + seconds
-        if transfer.due_s < transfer.timer_s:
-            self._look_after(transfer, seconds)
-
-    def _look_after(self, transfer: Transfer, seconds: float) -> None:
-        transfer.timer_s = self.env.now + seconds
-        after(self.env, seconds, self._look, transfer)
+        transfer.due_s = due_s = self.env.now + seconds
+        if due_s < transfer.timer_s:
+            transfer.timer_s = due_s
+            after(self.env, seconds, self._look, transfer)
 
     def _look(self, transfer: Transfer) -> None:
         now_s = self.env.now
@@ -74,7 +71,8 @@ class SharedLinks(Fabric):
         if transfer.due_s <= now_s:
             self._end(transfer)
         elif transfer.due_s < inf:
-            self._look_after(transfer, transfer.due_s - now_s)
+            transfer.timer_s = now_s + (transfer.due_s - now_s)
+            after(self.env, transfer.due_s - now_s, self._look, transfer)
         else:
             transfer.timer_s = inf
 

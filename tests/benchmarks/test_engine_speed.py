@@ -13,7 +13,7 @@ import simpy
 from builders import chain, constant_profile, homogeneous, pipeline_plan, switched, workload
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from edgesim.scenario import Event, Jitter, Scenario
+from edgesim.scenario import Event, Scenario, Slowdown
 from edgesim.schedule import Op, Schedule
 from edgesim.simulator import simulate
 from edgesim.strategies.orders import one_forward_one_backward
@@ -91,14 +91,14 @@ def test_the_engine_is_faster_than_a_bare_simpy_loop_and_plays_a_million_tasks_a
     assert tasks_per_s >= 1_000_000
 
 
-def test_event_by_event_the_engine_takes_at_most_four_times_a_bare_simpy_loop() -> None:
-    """Jitter of nothing moves no time, and keeps the engine from finding all times in one pass."""
-    _, play = one_iteration(Jitter(variation=0.0, source="benchmark"))
-    assert play().makespan_s == pytest.approx(MAKESPAN_S)
+def test_event_by_event_the_engine_takes_at_most_twice_a_bare_simpy_loop() -> None:
+    """A slow-down after the end moves no time, and keeps the engine from finding all times in one pass."""
+    later = Slowdown(rank=0, start_s=1e6, end_s=2e6, factor=0.5, source="benchmark")
+    _, play = one_iteration(later, bytes_per_s=1e6)
     times = [(seconds(play), seconds(bare_loop)) for _ in range(ROUNDS)]
     engine_s, loop_s = median(a for a, _ in times), median(b for _, b in times)
     print(f"\nevent by event {engine_s * 1e3:.2f} ms, loop {loop_s * 1e3:.2f} ms, {engine_s / loop_s:.2f} x")
-    assert engine_s <= 4 * loop_s
+    assert engine_s <= 2 * loop_s
 
 
 def test_time_of_an_iteration_on_wires_without_limit(benchmark: BenchmarkFixture) -> None:
