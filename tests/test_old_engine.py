@@ -1,23 +1,80 @@
 """Does the engine say what the one before it said? That one played all events, and looked at all flows at each."""
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from block_builders import SAMPLES, TOKENS
+from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 from old_engine.engine import simulate as simulate_as_before
-from test_properties import Case, cases
+from test_block_properties import cases as block_cases
+from test_properties import Case, cases, networks
 
+from edgesim.cluster import Cluster
+from edgesim.model import Model
+from edgesim.profile import Profile, estimate
 from edgesim.recording import Column, Recording, Unit
 from edgesim.scenario import Event, Jitter, Scenario, Slowdown, Walk
-from edgesim.schedule import COLLECTIVE, Op
+from edgesim.schedule import COLLECTIVE, Op, Schedule, Task
 from edgesim.simulator import simulate
 from edgesim.trace import Trace
 
-few = settings(max_examples=100, deadline=None, derandomize=True, database=None)
-many = settings(few, max_examples=10_000, phases=[Phase.generate])
+KINDS = ("switched", "radio", "pairs")
+few = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+many = settings(few, phases=[Phase.generate])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A schedule, and all that it is played on."""
+
+    schedule: Schedule
+    cluster: Cluster
+    model: Model
+    profile: Profile
+    tokens: int
+
+
+@st.composite
+def pipelines(draw: st.DrawFn) -> Piece:
+    """Data parallel, pipeline and hybrid plans; some keep activations at their disks."""
+    case = draw(cases())
+    nbytes = draw(st.sampled_from([None, 0, 20_000]))
+    schedule = case.schedule if nbytes is None else with_disks(case.schedule, nbytes)
+    return Piece(schedule=schedule, cluster=case.cluster, model=case.model, profile=case.profile, tokens=1)
+
+
+def with_disks(schedule: Schedule, nbytes: int) -> Schedule:
+    """The same schedule in which every forward is read from a disk before, and written to it afterwards."""
+
+    def at_the_disk(op: Op, task: Task, needs: tuple[str, ...]) -> Task:
+        return replace(task, op=op, nbytes=nbytes, needs=needs)
+
+    programs = []
+    for program in schedule.programs:
+        tasks: list[Task] = []
+        for task in program:
+            if task.op is not Op.F:
+                tasks.append(task)
+                continue
+            read = at_the_disk(Op.CACHE_READ, task, task.needs)
+            again = replace(task, needs=(*task.needs, read.name))
+            tasks += [read, again, at_the_disk(Op.CACHE_WRITE, task, (again.name,))]
+        programs.append(tuple(tasks))
+    return Schedule(tuple(programs))
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> Piece:
+    """Heads, columns and tokens of transformers divided among ranks; to train, to infer and to generate."""
+    case = draw(block_cases())
+    cluster = replace(case.cluster, network=draw(networks(len(case.cluster.devices), KINDS)))
+    profile = estimate(case.model, cluster.devices, samples=[SAMPLES], tokens=TOKENS)
+    return Piece(schedule=case.schedule, cluster=cluster, model=case.model, profile=profile, tokens=TOKENS)
 
 
 @st.composite
@@ -35,16 +92,16 @@ def events(draw: st.DrawFn) -> tuple[Event, ...]:
     )
     drawn: list[Event] = [
         Recording(at_s=tuple(at_s), source="test", columns=(column,)),
-        Walk(interval_s=0.01, ratio=1.2, low=0.25, high=2, start=1, together=draw(st.booleans()), source="test"),
+        Walk(interval_s=0.05, ratio=1.2, low=0.25, high=2, start=1, together=draw(st.booleans()), source="test"),
         Slowdown(rank=0, start_s=0.01, end_s=0.05, factor=0.5, source="test"),
         Jitter(variation=0.2, source="test"),
     ]
     return tuple(event for event in drawn if draw(st.booleans()))
 
 
-def playable(drawn: tuple[Event, ...], case: Case) -> tuple[Event, ...]:
+def playable(drawn: tuple[Event, ...], piece: Piece | Case) -> tuple[Event, ...]:
     """The events without outages where a link has no limit, of which no factor can be 0."""
-    if all(rate < inf for row in case.cluster.network.bytes_per_s for rate in row):
+    if all(rate < inf for row in piece.cluster.network.bytes_per_s for rate in row):
         return drawn
     return tuple(lit(event) if isinstance(event, Recording) else event for event in drawn)
 
@@ -54,15 +111,9 @@ def lit(recording: Recording) -> Recording:
     return replace(recording, columns=tuple(columns))
 
 
-def both(case: Case, scenario: Scenario) -> tuple[Trace, Trace]:
-    """The case as it is played now, and as it was before."""
-    asked = {"cluster": case.cluster, "model": case.model, "profile": case.profile, "tokens": 1, "scenario": scenario}
-    return simulate(case.schedule, **asked), simulate_as_before(case.schedule, **asked)
-
-
-def share_buckets(trace: Trace, case: Case) -> bool:
+def share_buckets(trace: Trace, piece: Piece) -> bool:
     """Whether messages began together at one NIC with a token bucket: then the first in the queue took all of it."""
-    if not case.cluster.network.burst_bytes:
+    if not piece.cluster.network.burst_bytes:
         return False
     began = defaultdict[tuple[str, int, float], int](int)
     for span in trace:
@@ -75,30 +126,50 @@ def share_buckets(trace: Trace, case: Case) -> bool:
     return max(began.values(), default=0) > 1
 
 
-def compare(case: Case, drawn: tuple[Event, ...], seed: int) -> None:
-    now, before = both(case, Scenario(events=playable(drawn, case), seed=seed))
-    if not share_buckets(now, case):
-        assert now.start_s == pytest.approx(before.start_s, rel=1e-9, abs=1e-12)
-        assert now.end_s == pytest.approx(before.end_s, rel=1e-9, abs=1e-12)
+def compare(piece: Piece, drawn: tuple[Event, ...], chance: int) -> None:
+    """Play it as it is played now, and as it was before."""
+    scenario = Scenario(events=playable(drawn, piece), seed=chance)
+    asked: dict[str, Any] = {name: getattr(piece, name) for name in ("cluster", "model", "profile", "tokens")}
+    now = simulate(piece.schedule, scenario=scenario, **asked)
+    before = simulate_as_before(piece.schedule, scenario=scenario, **asked)
+    if not share_buckets(now, piece):
+        np.testing.assert_allclose(now.start_s, before.start_s, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(now.end_s, before.end_s, rtol=1e-9, atol=1e-12)
+
+
+happenings = st.just(()) | events()
 
 
 @few
-@given(cases(), events(), st.integers(0, 9))
-def test_every_task_has_the_times_that_it_had(case: Case, drawn: tuple[Event, ...], seed: int) -> None:
-    compare(case, drawn, seed)
+@given(pipelines(), happenings, st.integers(0, 9))
+def test_every_task_has_the_times_that_it_had(piece: Piece, drawn: tuple[Event, ...], chance: int) -> None:
+    compare(piece, drawn, chance)
+
+
+@settings(few, max_examples=10)
+@given(blocks(), happenings, st.integers(0, 9))
+def test_every_task_of_divided_blocks_has_the_times_that_it_had(
+    piece: Piece, drawn: tuple[Event, ...], chance: int
+) -> None:
+    compare(piece, drawn, chance)
+
+
+# --- thousands, in shards that several workers share ------------------------------------------------------------------
+
+
+def compare_many(pieces: st.SearchStrategy[Piece], count: int, shard: int) -> None:
+    seed(shard)(settings(many, max_examples=count)(given(pieces, happenings, st.integers(0, 9))(compare)))()
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-@many
-@given(cases(), events(), st.integers(0, 9))
-def test_every_task_of_ten_thousand_schedules_has_the_times_that_it_had(
-    case: Case, drawn: tuple[Event, ...], seed: int
-) -> None:
-    compare(case, drawn, seed)
+@pytest.mark.parametrize("shard", range(4))
+def test_every_task_of_a_thousand_schedules_of_divided_blocks_has_the_times_that_it_had(shard: int) -> None:
+    compare_many(blocks(), 250, shard)
 
 
-@few
-@given(cases())
-def test_every_task_has_the_times_that_it_had_where_nothing_happens(case: Case) -> None:
-    compare(case, (), 0)
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("shard", range(20))
+def test_every_task_of_ten_thousand_schedules_has_the_times_that_it_had(shard: int) -> None:
+    compare_many(pipelines(), 500, shard)
