@@ -2,21 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
+from math import inf
+from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, seed, settings
 from hypothesis import strategies as st
-from test_old_engine import events, playable
+from test_old_engine import events, lit, playable, share_buckets
 from test_properties import Case, cases
 
-from edgesim.cluster import Topology
-from edgesim.recording import Recording, Unit
+from edgesim.cluster import Network, Topology
+from edgesim.recording import Column, Recording, Unit
 from edgesim.scenario import Event, Jitter, Scenario, Slowdown, Walk
 from edgesim.schedule import COMPUTE, MESSAGE, Op, Schedule, Task
 from edgesim.simulator import simulate
 from edgesim.trace import Trace
 
-repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+many = settings(few, max_examples=1000, phases=[Phase.generate])
+longer = st.sampled_from([0.125, 3.0, 1000.0])  # so many times
+disk_bytes = st.integers(0, 2_000_000)
 
 
 def play(case: Case, schedule: Schedule | None = None, drawn: tuple[Event, ...] = ()) -> Trace:
@@ -77,7 +83,7 @@ def event_for(event: Event, to: Sequence[int]) -> Event:
     return replace(event, rank=to[event.rank]) if isinstance(event, Slowdown) else event
 
 
-@repeatable
+@few
 @given(cases(), events(), st.data())
 def test_numbers_of_ranks_mean_nothing(case: Case, drawn: tuple[Event, ...], data: st.DataObject) -> None:
     """Jitter is drawn for names of tasks, and walks for ranks unless all walk together."""
@@ -126,8 +132,8 @@ def slower_event(event: Event, factor: float) -> Event:
     return event
 
 
-@repeatable
-@given(cases(), events(), st.sampled_from([0.125, 3.0, 1000.0]))
+@few
+@given(cases(), events(), longer)
 def test_where_all_takes_longer_everything_is_later(case: Case, drawn: tuple[Event, ...], factor: float) -> None:
     drawn = playable(drawn, case)
     before = play(case, drawn=drawn)
@@ -135,38 +141,58 @@ def test_where_all_takes_longer_everything_is_later(case: Case, drawn: tuple[Eve
     assert sorted(after.end_s) == about([end_s * factor for end_s in before.end_s])
 
 
-@repeatable
-@given(cases(), st.integers(1, 10_000))
-def test_what_begins_later_ends_later(case: Case, nbytes: int) -> None:
-    """Behind a barrier, an all-gather among all ranks, everything is as it is from the start."""
-    assume(not case.cluster.network.burst_bytes)
-    members = tuple(case.plan.ranks)
-    assume(len(members) > 1)
-    barrier = {
-        rank: Task(op=Op.ALL_GATHER, rank=rank, stage=99, layers=(0, 1), peers=members, nbytes=nbytes)
-        for rank in members
-    }
+def behind(schedule: Schedule, nbytes: int) -> Schedule:
+    """The same schedule, all of which waits until its rank has read so much from its disk."""
+    programs = []
+    for rank, program in enumerate(schedule.programs):
+        read = Task(op=Op.CACHE_READ, rank=rank, stage=99, layers=(0, 0), micro_batch=0, nbytes=nbytes)
+        programs.append((read, *(replace(task, needs=(*task.needs, read.name)) for task in program)))
+    return Schedule(tuple(programs))
 
-    def behind(task: Task) -> list[Task]:
-        return [replace(task, needs=(*task.needs, barrier[task.rank].name)) if task.op in COMPUTE else task]
 
-    late = rewritten(case.schedule, behind)
-    late = Schedule(
-        tuple((barrier[rank], *program) if rank in barrier else program for rank, program in enumerate(late.programs))
-    )
-    trace = play(case, late)
-    shift_s = next(span.end_s for span in trace if span.task.op is Op.ALL_GATHER)
-    computed = [span.end_s - shift_s for span in trace if span.task.op in COMPUTE]
-    assert sorted(computed) == about([span.end_s for span in case.trace if span.task.op in COMPUTE])
+def later_event(event: Event, by_s: float) -> Event:
+    match event:
+        case Recording():
+            return replace(event, at_s=(0.0, *(at_s + by_s for at_s in event.at_s[1:])))
+        case Slowdown():
+            return replace(event, start_s=event.start_s + by_s, end_s=event.end_s + by_s)
+    return event
+
+
+def recorded(event: Event) -> Event:
+    """A walk as a recording of its first steps; walks themselves toss their coins from 0 s on."""
+    if not isinstance(event, Walk):
+        return event
+    changes = list(islice(event.changes(0, seed=0), 100))
+    column = Column(rank=None, unit=Unit.FACTOR, values=tuple(change.value for change in changes))
+    return Recording(at_s=tuple(change.at_s for change in changes), source="test", columns=(column,))
+
+
+@few
+@given(cases(), events(), disk_bytes)
+def test_what_begins_later_ends_later(case: Case, drawn: tuple[Event, ...], nbytes: int) -> None:
+    """All ranks read from their disks first; what happens to links and devices is as much later. Buckets stay full."""
+    drawn = playable(drawn, case)
+    if any(isinstance(event, Recording) for event in drawn):
+        drawn = tuple(event for event in drawn if not isinstance(event, Walk))
+    drawn = tuple(recorded(event) for event in drawn)
+    (shift_s,) = {nbytes / board.disk_bytes_per_s for board in case.cluster.devices}
+    before = play(case, drawn=drawn)
+    after = play(case, behind(case.schedule, nbytes), tuple(later_event(event, shift_s) for event in drawn))
+    played = [span.end_s - shift_s for span in after if span.task.op is not Op.CACHE_READ]
+    assert sorted(played) == about(before.end_s)
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-@repeatable
-@given(cases(), st.floats(0, 1))
-def test_two_parts_of_a_message_take_what_it_takes(case: Case, part: float) -> None:
-    assume(not case.cluster.network.burst_bytes)  # of which each part would ask for its share
+@few
+@given(cases(), events(), st.floats(0, 1))
+def test_two_parts_of_a_message_take_what_it_takes(case: Case, drawn: tuple[Event, ...], part: float) -> None:
+    """Latencies overlap, so that parts cost none. Where messages begin together at one bucket, each part asks anew."""
+    drawn = playable(drawn, case)
+    whole = play(case, drawn=drawn)
+    assume(not share_buckets(whole, case))
 
     def halves(task: Task) -> list[Task]:
         if task.op not in MESSAGE:
@@ -174,35 +200,83 @@ def test_two_parts_of_a_message_take_what_it_takes(case: Case, part: float) -> N
         first = round(part * task.nbytes)
         return [replace(task, tile=0, nbytes=first), replace(task, tile=1, nbytes=task.nbytes - first)]
 
-    trace = play(case, rewritten(case.schedule, halves))
+    trace = play(case, rewritten(case.schedule, halves), drawn)
     computed = [span.end_s for span in trace if span.task.op in COMPUTE]
-    assert sorted(computed) == about([span.end_s for span in case.trace if span.task.op in COMPUTE])
+    assert sorted(computed) == about([span.end_s for span in whole if span.task.op in COMPUTE])
 
 
-@repeatable
-@given(cases(kinds=("switched", "pairs")), events())
+def twice(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) * 2 for row in rows)
+
+
+def doubled(network: Network) -> Network:
+    """Twice the ranks. On the radio, whose air all share, the second half has no limit and so takes no air."""
+    rates = twice(network.bytes_per_s)
+    if network.topology is not Topology.SWITCHED:
+        rates = rates * 2
+    if network.topology is Topology.RADIO:
+        n = network.ranks
+        rates = tuple(row if i < n else (inf,) * (2 * n) for i, row in enumerate(rates))
+    return replace(network, bytes_per_s=rates, latency_s=twice(network.latency_s) * 2)
+
+
+def happens_twice(event: Event, ranks: int) -> tuple[Event, ...]:
+    """To both halves of the ranks."""
+    if isinstance(event, Slowdown):
+        return event, replace(event, rank=event.rank + ranks)
+    if isinstance(event, Recording):
+        more = [replace(c, rank=c.rank + ranks) for c in event.columns if c.rank is not None]
+        return (replace(event, columns=(*event.columns, *more)),)
+    return (event,)
+
+
+@few
+@given(cases(), events())
 def test_a_second_job_on_other_ranks_changes_nothing(case: Case, drawn: tuple[Event, ...]) -> None:
-    """The same job twice on twice as many devices; what happens, happens to both."""
-    drawn = tuple(e for e in playable(drawn, case) if not isinstance(e, Jitter | Slowdown) and not e.named)
-    drawn = tuple(replace(e, together=True) if isinstance(e, Walk) else e for e in drawn)
-    ranks = len(case.cluster.devices)
-    network = case.cluster.network
+    """The same job twice on twice as many devices; what happens, happens to both, but jitter, drawn by tasks' names."""
+    drawn = tuple(replace(e, together=True) if isinstance(e, Walk) else e for e in drawn if not isinstance(e, Jitter))
+    ranks, network = len(case.cluster.devices), case.cluster.network
+    free = case
+    if network.topology is Topology.RADIO:
+        drawn = tuple(lit(e) if isinstance(e, Recording) else e for e in drawn if not gives_rates(e))
+        unlimited = replace(network, bytes_per_s=((inf,) * ranks,) * ranks)
+        free = replace(case, cluster=replace(case.cluster, network=unlimited))
+    drawn = playable(drawn, case)
 
     def moved(task: Task) -> list[Task]:
         return [replace(task, rank=task.rank + ranks, peers=tuple(peer + ranks for peer in task.peers))]
 
-    def twice(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(row) * 2 for row in rows)
-
-    square = network.topology is Topology.PAIRS
-    double = replace(
-        network,
-        bytes_per_s=twice(network.bytes_per_s) * (2 if square else 1),
-        latency_s=twice(network.latency_s) * 2,
-    )
     idle = ((),) * (ranks - case.schedule.ranks)
     both = Schedule((*case.schedule.programs, *idle, *rewritten(case.schedule, moved).programs))
-    cluster = replace(case.cluster, devices=case.cluster.devices * 2, network=double)
-    alone = play(case, drawn=drawn)
-    together = play(replace(case, cluster=cluster), both, drawn)
-    assert sorted(together.end_s) == about([*alone.end_s, *alone.end_s])
+    cluster = replace(case.cluster, devices=case.cluster.devices * 2, network=doubled(network))
+    together = play(
+        replace(case, cluster=cluster), both, tuple(each for event in drawn for each in happens_twice(event, ranks))
+    )
+    first, second = ([s.end_s for s in together if (s.task.rank >= ranks) == later] for later in (False, True))
+    assert sorted(first) == about(play(case, drawn=drawn).end_s)
+    assert sorted(second) == about(play(free, drawn=drawn).end_s)
+
+
+def gives_rates(event: Event) -> bool:
+    """Whether it limits what has no limit."""
+    return isinstance(event, Recording) and any(column.unit is Unit.RATE for column in event.columns)
+
+
+# --- thousands --------------------------------------------------------------------------------------------------------
+
+LAWS = {
+    test_numbers_of_ranks_mean_nothing: (cases(), events(), st.data()),
+    test_where_all_takes_longer_everything_is_later: (cases(), events(), longer),
+    test_what_begins_later_ends_later: (cases(), events(), disk_bytes),
+    test_two_parts_of_a_message_take_what_it_takes: (cases(), events(), st.floats(0, 1)),
+    test_a_second_job_on_other_ranks_changes_nothing: (cases(), events()),
+}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("shard", range(2))
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__.removeprefix("test_"))
+def test_a_law_holds_for_thousands(law: Any, shard: int) -> None:
+    """A thousand cases in each shard, so that several workers share them."""
+    seed(shard)(many(given(*LAWS[law])(law.hypothesis.inner_test)))()
