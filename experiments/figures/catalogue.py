@@ -5,6 +5,8 @@ validation/TESTBED_*.csv   a parity plot per testbed
 published/costs.csv        DeTransformer's curves
 planner_bench/table.csv    regrets and planning times of all planners
 planner_bench/regret.csv   their measured regrets
+simulator_speed/growth.csv     what the steps of a simulation cost over tasks
+simulator_speed/iteration.csv  how long an iteration takes, of who plays it
 RUN/schedule.txt           a run's folder, kept: its Gantt chart, and its memory and power over time
 """
 
@@ -24,6 +26,7 @@ from experiments.analysis.tidy import Value, read_table, records
 from experiments.configuration.places import CONF
 from experiments.configuration.studies import Study, studies, table_path
 from experiments.configuration.suggestions import suggestion
+from experiments.figures import cost_over_size, simulator_speed
 from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.panels import Drawing, figure_of
@@ -61,6 +64,7 @@ def requests(folders: Folders) -> Iterator[Request]:
     yield from _published(folders.results / "published" / "costs.csv")
     yield from _planner_bench(table_path(folders.results, "planner_bench"))
     yield from _measured(folders.results / "planner_bench" / REGRET)
+    yield from _simulator_speed(folders.results / "simulator_speed")
     for study in studies(folders.conf):
         table = table_path(folders.results, study.name)
         for name in study.figures if table.exists() else ():
@@ -154,20 +158,26 @@ def _curves(table: Path) -> Figure:
 
 def _planner_bench(table: Path) -> Iterator[Request]:
     for name in ("regret_profile", "planning_time") if table.exists() else ():
-        yield Request(of=table.parent.name, stem=table.with_name(name), make=partial(_planners, name, table))
+        yield Request(of=table.parent.name, stem=table.with_name(name), make=partial(_of_columns, name, table, COLUMNS))
 
 
 def _measured(table: Path) -> Iterator[Request]:
     if table.exists():
-        yield Request(of=table.parent.name, stem=table.with_name("planner_regret"), make=partial(_regrets, table))
+        make = partial(_of_columns, "planner_regret", table, NEEDS_BY_PLANNER)
+        yield Request(of=table.parent.name, stem=table.with_name("planner_regret"), make=make)
 
 
-def _regrets(table: Path) -> Figure:
-    return figure_of(load_figure("planner_regret"), read_table(table, needs=NEEDS_BY_PLANNER), source=str(table))
+def _simulator_speed(folder: Path) -> Iterator[Request]:
+    for name, columns, file in (
+        ("cost_over_size", cost_over_size.COLUMNS, "growth.csv"),
+        ("simulator_speed", simulator_speed.COLUMNS, "iteration.csv"),
+    ):
+        if (table := folder / file).exists():
+            yield Request(of=folder.name, stem=folder / name, make=partial(_of_columns, name, table, columns))
 
 
-def _planners(name: str, table: Path) -> Figure:
-    return figure_of(load_figure(name), read_table(table, needs=COLUMNS), source=str(table))
+def _of_columns(name: str, table: Path, columns: Sequence[str]) -> Figure:
+    return figure_of(load_figure(name), read_table(table, needs=columns), source=str(table))
 
 
 def _run(folder: Path) -> Iterator[Request]:

@@ -1,114 +1,112 @@
-"""Is the engine fast? One 8 x 64 1F1B iteration, against the least that SimPy needs for the same events.
+"""Is the engine fast? One 8 x 64 1F1B iteration, against a bare SimPy loop and against SimGrid's engine in C++.
 
-Both are timed in turn, in one process, and their medians compared, so that a busy machine slows both.
+All are timed in turn, in one process, and their medians compared, so that a busy machine slows all. The table is
+written to results/simulator_speed/iteration.csv.
 """
 
-import gc
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import pytest
-import simpy
-from builders import chain, constant_profile, homogeneous, pipeline_plan, switched, workload
+from in_simgrid import MISSING, SimGrid, compiled, is_installed
+from iteration import (
+    LATENCY_S,
+    LIMIT,
+    MAKESPAN_S,
+    NO_LIMIT,
+    SECONDS,
+    SLOW,
+    bare_loop,
+    iteration,
+)
+from kept import keep
 from pytest_benchmark.fixture import BenchmarkFixture
+from timing import second_call_s
 
-from edgesim.scenario import Event, Scenario, Slowdown
-from edgesim.schedule import Op, Schedule
-from edgesim.simulator import simulate
-from edgesim.strategies.orders import one_forward_one_backward
-from edgesim.strategies.pipeline import pipeline
-from edgesim.trace import Trace
+from edgesim.scenario import Slowdown
 
-STAGES, MICRO_BATCHES = 8, 64
-FORWARD_S, BACKWARD_S, LATENCY_S = 0.010, 0.020, 0.002
-MAKESPAN_S = 2.378
 ROUNDS = 31
 MOST_S_PER_TASK = 3e-6  # to write a schedule and to check it
+MOST_S = 0.6e-3  # to play where no two messages meet
+LINKS = {NO_LIMIT: "without limit", LIMIT: "1 MB/s, no two messages meet", SLOW: "0.05 MB/s, messages meet"}
+LOOP, PLAY, EVENTS, SIMGRID = "bare SimPy loop", "simulate", "simulate under a scenario", "SimGrid (C++)"
+WRITE, METRICS = "write and check", "plan to metrics"
+Contender = tuple[str, float]
 
 
-def one_iteration(*events: Event, bytes_per_s: float = float("inf")) -> tuple[Schedule, Callable[[], Trace]]:
-    """The schedule, and a function that simulates it; every call is a whole simulation with its trace."""
-    model = chain(STAGES)
-    cluster = homogeneous(STAGES, network=switched(STAGES, bytes_per_s=bytes_per_s, latency_s=LATENCY_S))
-    profile = constant_profile(model, cluster, forward_s=FORWARD_S, backward_s=BACKWARD_S)
-    schedule = pipeline(pipeline_plan(model, micro_batches=MICRO_BATCHES), model, workload(micro_batches=MICRO_BATCHES))
-    asked = {"cluster": cluster, "model": model, "profile": profile, "tokens": 1, "scenario": Scenario(events=events)}
-    return schedule, lambda: simulate(schedule, **asked)
-
-
-def bare_loop() -> float:
-    """A process per stage, a timeout per computation and per message, an event per arrival; nothing is recorded."""
-    env = simpy.Environment()
-    arrived = {
-        (stage, op, m): env.event() for stage in range(STAGES) for op in (Op.F, Op.B) for m in range(MICRO_BATCHES)
-    }
-
-    def pass_on(stage: int, op: Op, m: int) -> None:
-        arrival = arrived[stage, op, m]
-        env.timeout(LATENCY_S).callbacks.append(lambda _: arrival.succeed())
-
-    def run(stage: int) -> Iterator[simpy.Event]:
-        for op, m in one_forward_one_backward(micro_batches=MICRO_BATCHES, in_flight=STAGES - stage):
-            if op is Op.F:
-                if stage > 0:
-                    yield arrived[stage, op, m]
-                yield env.timeout(FORWARD_S)
-                if stage + 1 < STAGES:
-                    pass_on(stage + 1, op, m)
-            else:
-                if stage + 1 < STAGES:
-                    yield arrived[stage, op, m]
-                yield env.timeout(BACKWARD_S)
-                if stage > 0:
-                    pass_on(stage - 1, op, m)
-
-    for stage in range(STAGES):
-        env.process(run(stage))
-    env.run()
-    return float(env.now)
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """Time one call, on a clean heap."""
-    gc.collect()
-    start_s = perf_counter()
-    call()
-    return perf_counter() - start_s
-
-
-def test_the_engine_is_faster_than_a_bare_simpy_loop_and_plays_a_million_tasks_a_second() -> None:
-    schedule, play = one_iteration()
-    assert play().makespan_s == pytest.approx(MAKESPAN_S)
-    assert bare_loop() == pytest.approx(MAKESPAN_S)
-    times = [(seconds(play), seconds(bare_loop)) for _ in range(ROUNDS)]
-    engine_s, loop_s = median(a for a, _ in times), median(b for _, b in times)
-    tasks_per_s = len(schedule) / engine_s
-    print(
-        f"\nengine {engine_s * 1e3:.2f} ms, loop {loop_s * 1e3:.2f} ms, {engine_s / loop_s:.2f} x, {tasks_per_s:.0f}/s"
-    )
-    assert engine_s <= loop_s
-    assert tasks_per_s >= 1_000_000
-
-
-def test_event_by_event_the_engine_takes_at_most_twice_a_bare_simpy_loop() -> None:
-    """A slow-down after the end moves no time, and keeps the engine from finding all times in one pass."""
+def contenders(simgrid: Path | None) -> dict[Contender, Callable[[], float]]:
+    """Whose seconds are compared: what is done, on which links, and a function that times it once."""
+    timed: dict[Contender, Callable[[], float]] = {(LOOP, NO_LIMIT): lambda: second_call_s(bare_loop)}
+    for bytes_per_s in LINKS:
+        case = iteration(bytes_per_s=bytes_per_s)
+        timed[PLAY, bytes_per_s] = lambda case=case: second_call_s(case.play)
+        timed[METRICS, bytes_per_s] = lambda case=case: second_call_s(case.measure)
+    if simgrid is not None:
+        other = in_simgrid(simgrid, LIMIT)
+        timed[SIMGRID, LIMIT] = lambda: other.play(2)[1][1]
     later = Slowdown(rank=0, start_s=1e6, end_s=2e6, factor=0.5, source="benchmark")
-    _, play = one_iteration(later, bytes_per_s=1e6)
-    times = [(seconds(play), seconds(bare_loop)) for _ in range(ROUNDS)]
-    engine_s, loop_s = median(a for a, _ in times), median(b for _, b in times)
-    print(f"\nevent by event {engine_s * 1e3:.2f} ms, loop {loop_s * 1e3:.2f} ms, {engine_s / loop_s:.2f} x")
-    assert engine_s <= 2 * loop_s
+    disturbed = iteration(later, bytes_per_s=LIMIT)
+    timed[EVENTS, LIMIT] = lambda: second_call_s(disturbed.play)
+    timed[WRITE, NO_LIMIT] = lambda: second_call_s(disturbed.write)
+    return timed
 
 
-def test_time_of_an_iteration_on_wires_without_limit(benchmark: BenchmarkFixture) -> None:
-    _, play = one_iteration()
-    benchmark(play)
+@pytest.fixture(scope="module")
+def simgrid(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """SimGrid's program, where SimGrid is."""
+    return compiled(tmp_path_factory.mktemp("simgrid")) if is_installed() else None
 
 
-def test_time_of_an_iteration_on_wires_with_a_limit(benchmark: BenchmarkFixture) -> None:
-    _, play = one_iteration(bytes_per_s=1e6)
-    benchmark(play)
+def in_simgrid(program: Path, bytes_per_s: float) -> SimGrid:
+    """The iteration as SimGrid plays it. A stage's messages to one other do not wait for each other there."""
+    schedule = iteration(bytes_per_s=bytes_per_s).schedule
+    return SimGrid(program, schedule, seconds=SECONDS, bytes_per_s=bytes_per_s, latency_s=LATENCY_S)
+
+
+def test_simgrid_says_the_same(simgrid: Path | None) -> None:
+    if simgrid is None:
+        pytest.skip(MISSING)
+    simulated_s, _ = in_simgrid(simgrid, LIMIT).play(1)
+    assert simulated_s == pytest.approx(iteration(bytes_per_s=LIMIT).play().makespan_s, rel=1e-9)
+
+
+def test_an_iteration_is_played_in_less_than_a_bare_loop_takes_and_less_than_simgrid(simgrid: Path | None) -> None:
+    case = iteration()
+    assert case.play().makespan_s == pytest.approx(MAKESPAN_S)
+    assert bare_loop() == pytest.approx(MAKESPAN_S)
+    timed, took = contenders(simgrid), defaultdict[Contender, list[float]](list)
+    for _ in range(ROUNDS):
+        for who, seconds in timed.items():
+            took[who].append(seconds())
+    medians = {who: median(each) for who, each in took.items()}
+    loop_s, tasks = medians[LOOP, NO_LIMIT], len(case.schedule)
+    rows = [
+        {
+            "what": what,
+            "links": LINKS[bytes_per_s],
+            "median_ms": f"{seconds * 1e3:.3f}",
+            "least_ms": f"{min(took[what, bytes_per_s]) * 1e3:.3f}",
+            "of_the_loop": f"{seconds / loop_s:.2f}",
+            "tasks": tasks,
+            "rounds": ROUNDS,
+        }
+        for (what, bytes_per_s), seconds in sorted(medians.items(), key=lambda entry: entry[1])
+    ]
+    print(*("  ".join(f"{value:<28}" for value in row.values()) for row in rows), sep="\n")
+    if simgrid is not None:
+        keep("iteration.csv", rows, Path(__file__).name)
+        assert medians[PLAY, LIMIT] < medians[SIMGRID, LIMIT]
+    assert medians[PLAY, NO_LIMIT] <= MOST_S
+    assert medians[PLAY, LIMIT] <= MOST_S
+    assert medians[EVENTS, LIMIT] <= 2 * loop_s
+    assert medians[WRITE, NO_LIMIT] <= MOST_S_PER_TASK * tasks
+
+
+@pytest.mark.parametrize("bytes_per_s", [NO_LIMIT, LIMIT, SLOW])
+def test_time_of_an_iteration(benchmark: BenchmarkFixture, bytes_per_s: float) -> None:
+    benchmark(iteration(bytes_per_s=bytes_per_s).play)
 
 
 def test_time_of_the_bare_loop(benchmark: BenchmarkFixture) -> None:
@@ -116,7 +114,4 @@ def test_time_of_the_bare_loop(benchmark: BenchmarkFixture) -> None:
 
 
 def test_time_of_writing_and_checking_the_schedule(benchmark: BenchmarkFixture) -> None:
-    model = chain(STAGES)
-    plan, asked = pipeline_plan(model, micro_batches=MICRO_BATCHES), workload(micro_batches=MICRO_BATCHES)
-    schedule = benchmark(lambda: pipeline(plan, model, asked))
-    assert min(benchmark.stats.stats.data) <= MOST_S_PER_TASK * len(schedule)
+    benchmark(iteration().write)
