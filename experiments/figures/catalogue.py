@@ -26,12 +26,12 @@ from experiments.analysis.tidy import Value, read_table, records
 from experiments.configuration.places import CONF
 from experiments.configuration.studies import Study, studies, table_path
 from experiments.configuration.suggestions import suggestion
-from experiments.figures import cost_over_size, simulator_speed
 from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure, load
 from experiments.figures.panels import Drawing, figure_of
 from experiments.figures.parity import parity_figure
 from experiments.figures.planners import COLUMNS
+from experiments.figures.simulator import cost_over_size, iteration_speed
 from experiments.planner_regret.rows import NEEDS_BY_PLANNER
 from experiments.planner_regret.summary import REGRET
 
@@ -168,12 +168,15 @@ def _measured(table: Path) -> Iterator[Request]:
 
 
 def _simulator_speed(folder: Path) -> Iterator[Request]:
-    for name, columns, file in (
-        ("cost_over_size", cost_over_size.COLUMNS, "growth.csv"),
-        ("simulator_speed", simulator_speed.COLUMNS, "iteration.csv"),
-    ):
+    for drawing, file in ((cost_over_size, "growth.csv"), (iteration_speed, "iteration.csv")):
         if (table := folder / file).exists():
-            yield Request(of=folder.name, stem=folder / name, make=partial(_of_columns, name, table, columns))
+            name = drawing.__name__.rpartition(".")[2]
+            yield Request(of=folder.name, stem=folder / name, make=partial(_of_simulator, drawing, table))
+
+
+def _of_simulator(drawing: ModuleType, table: Path) -> Figure:
+    rows = read_table(table, needs=drawing.COLUMNS)
+    return figure_of(cast(Drawing, drawing), rows, source=str(table))
 
 
 def _of_columns(name: str, table: Path, columns: Sequence[str]) -> Figure:
