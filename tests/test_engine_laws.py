@@ -1,16 +1,17 @@
 """Laws of time: numbers of ranks mean nothing, all seconds scale and shift alike, parts take what the whole takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from math import inf
 from typing import Any
 
 import pytest
+from builders import chain, constant_profile, homogeneous, receive, schedule_of, send
 from hypothesis import Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 from test_old_engine import events, lit, playable, share_buckets
-from test_properties import Case, cases
+from test_properties import Case, cases, networks
 
 from edgesim.cluster import Network, Topology
 from edgesim.recording import Column, Recording, Unit
@@ -56,20 +57,25 @@ def rewritten(schedule: Schedule, change: Callable[[Task], list[Task]], *, ranks
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def renumbered(case: Case, to: Sequence[int]) -> Case:
-    """The same case with rank r called ``to[r]``."""
+def renumbered_network(network: Network, to: Sequence[int]) -> Network:
+    """The same network with rank r called ``to[r]``."""
     old = sorted(range(len(to)), key=to.__getitem__)  # [new] rank
-    network = case.cluster.network
     square = network.topology is not Topology.SWITCHED
     rows = [network.bytes_per_s[i] for i in old] if square else network.bytes_per_s
+    return replace(
+        network,
+        bytes_per_s=tuple(tuple(row[rank] for rank in old) for row in rows),
+        latency_s=tuple(tuple(network.latency_s[i][j] for j in old) for i in old),
+    )
+
+
+def renumbered(case: Case, to: Sequence[int]) -> Case:
+    """The same case with rank r called ``to[r]``."""
+    old = sorted(range(len(to)), key=to.__getitem__)
     cluster = replace(
         case.cluster,
         devices=tuple(case.cluster.devices[rank] for rank in old),
-        network=replace(
-            network,
-            bytes_per_s=tuple(tuple(row[rank] for rank in old) for row in rows),
-            latency_s=tuple(tuple(network.latency_s[i][j] for j in old) for i in old),
-        ),
+        network=renumbered_network(case.cluster.network, to),
     )
     stages = tuple(replace(stage, ranks=tuple(to[rank] for rank in stage.ranks)) for stage in case.plan.stages)
     return replace(case, plan=replace(case.plan, stages=stages), cluster=cluster)
@@ -93,6 +99,57 @@ def test_numbers_of_ranks_mean_nothing(case: Case, drawn: tuple[Event, ...], dat
     other = renumbered(case, to)
     before, after = play(case, drawn=drawn), play(other, drawn=tuple(event_for(event, to) for event in drawn))
     assert sorted(after.end_s) == about(before.end_s)
+
+
+RANKS = 5
+pairs_of_ranks = st.tuples(st.integers(0, RANKS - 1), st.integers(0, RANKS - 1)).filter(lambda pair: pair[0] != pair[1])
+crowds = st.dictionaries(pairs_of_ranks, st.integers(0, 5000), min_size=2, max_size=8)  # bytes by sender and receiver
+some_rates = st.lists(st.floats(1e3, 1e6), min_size=RANKS, max_size=RANKS)
+bursty = st.builds(
+    Network.switched,
+    transmit_bytes_per_s=some_rates,
+    receive_bytes_per_s=some_rates,
+    latency_s=st.just(0.0),
+    goodput=st.just(1.0),
+    burst_bytes=st.sampled_from([1000.0, 4000.0]),
+    origin=st.just("assumed"),
+    source=st.just("test"),
+)
+any_network = bursty | networks(RANKS, ("switched", "radio", "pairs"))
+
+
+def play_crowd(crowd: Mapping[tuple[int, int], int], network: Network, events: tuple[Event, ...]) -> list[float]:
+    """When messages that all begin at once have arrived, in the order of the crowd."""
+    programs: list[list[Task]] = [[] for _ in range(RANKS)]
+    for (source, to), nbytes in crowd.items():
+        programs[source].append(send(source, to, nbytes))
+        programs[to].append(receive(to, source, nbytes))
+    cluster, model = homogeneous(RANKS, network=network), chain(2)
+    profile = constant_profile(model, cluster)
+    trace = simulate(
+        schedule_of(*programs),
+        cluster=cluster,
+        model=model,
+        profile=profile,
+        tokens=1,
+        scenario=Scenario(events=events),
+    )
+    arrived = {(span.task.peers[0], span.task.rank): span.end_s for span in trace if span.task.op is Op.RECV}
+    return [arrived[pair] for pair in crowd]
+
+
+@few
+@given(crowds, any_network, st.just(()) | events(), st.permutations(range(RANKS)))
+def test_numbers_of_ranks_mean_nothing_to_messages_that_begin_together(
+    crowd: dict[tuple[int, int], int], network: Network, drawn: tuple[Event, ...], to: list[int]
+) -> None:
+    """So that none of them can take a bucket's credit, or any rate, for having been called first."""
+    drawn = tuple(replace(e, together=True) if isinstance(e, Walk) else e for e in drawn)
+    drawn = tuple(lit(e) if isinstance(e, Recording) else e for e in drawn)
+    before = play_crowd(crowd, network, drawn)
+    other = {(to[a], to[b]): nbytes for (a, b), nbytes in crowd.items()}
+    after = play_crowd(other, renumbered_network(network, to), tuple(event_for(event, to) for event in drawn))
+    assert after == pytest.approx(before, rel=1e-9, abs=1e-12)
 
 
 # --- seconds ----------------------------------------------------------------------------------------------------------
@@ -266,6 +323,12 @@ def gives_rates(event: Event) -> bool:
 
 LAWS = {
     test_numbers_of_ranks_mean_nothing: (cases(), events(), st.data()),
+    test_numbers_of_ranks_mean_nothing_to_messages_that_begin_together: (
+        crowds,
+        any_network,
+        st.just(()) | events(),
+        st.permutations(range(RANKS)),
+    ),
     test_where_all_takes_longer_everything_is_later: (cases(), events(), longer),
     test_what_begins_later_ends_later: (cases(), events(), disk_bytes),
     test_two_parts_of_a_message_take_what_it_takes: (cases(), events(), st.floats(0, 1)),
