@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from edgesim.model import Model
@@ -113,6 +112,8 @@ def _corpus(folder: Path) -> np.ndarray:
 
 
 def _digits(resolution: int) -> tuple[Tensor, Tensor]:
+    from sklearn.datasets import load_digits  # a second and 100 MB of every rank, which readers of text do without
+
     digits = load_digits()
     images = torch.from_numpy(digits.images).float().div(_DIGITS_MAXIMUM)[:, None].expand(-1, 3, -1, -1)
     return torch.nn.functional.interpolate(images, size=resolution, mode="bilinear"), torch.from_numpy(

@@ -1,6 +1,6 @@
 """Do ranks that divide blocks compute what one device does, in real processes, and as the simulator's tasks say?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from pairwise import every_pair
 from runtime_builders import three_hosts
 from torch import Tensor
 
@@ -35,6 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.
 
 SEED, SAMPLES, TOKENS, TOLERANCE = 7, 2, 13, 1e-4
 HEADS, COLUMNS, VOCABULARY = 5, 67, 263  # prime: nothing divides them
+RANKS = (2, 3, 4)
 SPEEDS = (5.0, 3.0, 2.0, 1.0)
 NEW_TOKENS = 6
 Strategy = Callable[[Plan, Model, Workload], Schedule]
@@ -106,6 +108,19 @@ STARS = [
 RINGS = [TENSOR, SEQUENCE, HYBRID, OVERLAPPED]
 
 
+def crossed(one: str, ones: Sequence[str], other: str, others: Sequence[object]) -> pytest.MarkDecorator:
+    """Every pair of two axes and the number of ranks; all combinations are soaks."""
+    return pytest.mark.parametrize(
+        (one, other, "testbed"),
+        every_pair(ones, others, RANKS),
+        indirect=["testbed"],
+        ids=lambda value: f"{value} ranks" if isinstance(value, int) else str(getattr(value, "name", value)),
+    )
+
+
+of_three = pytest.mark.parametrize("testbed", [3], indirect=True, ids=["3 ranks"])
+
+
 def hosts(ranks: int) -> Cluster:
     three = three_hosts()
     network = Network.switched(
@@ -114,8 +129,9 @@ def hosts(ranks: int) -> Cluster:
     return Cluster(name=f"{ranks} hosts", devices=(*three.devices, three.devices[0])[:ranks], network=network)
 
 
-@pytest.fixture(scope="module", params=[2, 3, 4], ids=lambda ranks: f"{ranks} ranks")
+@pytest.fixture(scope="module")
 def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
+    """A testbed of as many ranks as asked for; pytest runs all tests of one before it opens the next."""
     spec = TestbedSpec(kind="loopback", deadline_s=30, fractions=(0.35,) * request.param)
     with open_testbed(spec, hosts(request.param)) as testbed:
         yield testbed
@@ -165,8 +181,7 @@ def inputs(model: Model, work: Workload) -> tuple[Tensor, Tensor]:
     return Source(DataSpec(kind="text"), model, work, SEED).batch(0)
 
 
-@pytest.mark.parametrize("way", [*RINGS, *STARS], ids=lambda way: way.name)
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "gpt2", "opt", "llama"])
+@crossed("architecture", ["bert", "distilbert", "gpt2", "opt", "llama"], "way", [*RINGS, *STARS])
 def test_ranks_put_out_what_one_device_does(architecture: str, way: Way, testbed: Testbed, tmp_path: Path) -> None:
     model, work = model_of(architecture), workload(batch_samples=2 * SAMPLES)
     plan = way.plan(model, len(testbed.cluster.devices), micro_batches=2)
@@ -194,8 +209,7 @@ def trained(model: Model, work: Workload, iterations: int) -> tuple[torch.nn.Seq
     return layers, losses
 
 
-@pytest.mark.parametrize("way", [TENSOR, SEQUENCE, HYBRID, *STARS], ids=lambda way: way.name)
-@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+@crossed("name", ["bert", "gpt2", "llama"], "way", [TENSOR, SEQUENCE, HYBRID, *STARS])
 def test_ranks_learn_what_one_device_does(name: str, way: Way, testbed: Testbed, tmp_path: Path) -> None:
     """Weights after two steps with momentum: off by less than 10^-4 of what they have moved.
 
@@ -253,8 +267,7 @@ def stages_of(kind: str, model: Model, ranks: int, samples: int) -> tuple[Stage,
     )
 
 
-@pytest.mark.parametrize("kind", ["data", "pipeline"])
-@pytest.mark.parametrize("name", ["distilbert", "opt"])
+@crossed("name", ["distilbert", "opt"], "kind", ["data", "pipeline"])
 def test_replicas_and_stages_put_out_what_one_device_does(
     name: str, kind: str, testbed: Testbed, tmp_path: Path
 ) -> None:
@@ -320,8 +333,7 @@ def library_model(model: Model) -> transformers.PreTrainedModel:
     return transformers.LlamaForCausalLM(config)
 
 
-@pytest.mark.parametrize("way", [*RINGS, *STARS], ids=lambda way: way.name)
-@pytest.mark.parametrize("name", ["gpt2", "opt", "llama"])
+@crossed("name", ["gpt2", "opt", "llama"], "way", [*RINGS, *STARS])
 def test_ranks_generate_the_library_s_greedy_tokens(name: str, way: Way, testbed: Testbed, tmp_path: Path) -> None:
     """From a checkpoint folder, tied weights included."""
     model, work = model_of(name, tied=name != "llama"), workload(new_tokens=NEW_TOKENS)
@@ -346,6 +358,7 @@ def test_ranks_generate_the_library_s_greedy_tokens(name: str, way: Way, testbed
         assert torch.equal(tokens, expected)
 
 
+@of_three
 def test_a_rehearsal_knows_the_seconds_of_all_that_a_plan_computes(testbed: Testbed, tmp_path: Path) -> None:
     model, work = model_of("gpt2"), workload(new_tokens=3)
     schedule = OVERLAPPED.strategy(OVERLAPPED.plan(model, len(testbed.cluster.devices)), model, work)
@@ -357,6 +370,7 @@ def test_a_rehearsal_knows_the_seconds_of_all_that_a_plan_computes(testbed: Test
     assert all(point.seconds > 0 for point in profile.points)
 
 
+@of_three
 def test_schedules_of_whole_layers_are_not_rehearsed(testbed: Testbed) -> None:
     model = model_of("bert")
     plan = plan_of(model, stages_of("data", model, len(testbed.cluster.devices), 5))

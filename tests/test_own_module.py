@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from real_runtime.data import DataSpec, Source, refuse_other_data
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.testbed import Testbed
+from real_runtime.tracing import trace_model
 from real_runtime.tracing.trace_model import Inputs, trace_file
 
 TOLERANCE = 1e-5
@@ -46,22 +48,47 @@ def files_of(folder: Path) -> set[tuple[str, int]]:
 
 def traced(folder: Path, text: str, *words: str) -> str:
     """Writes a user's file, its table by the command, and a configuration; returns the folder of configurations."""
-    file, table = written(folder, text), folder / "own.json"
-    command = [sys.executable, "-m", "real_runtime.tracing.trace_model", f"{file}:make", *words, "--output", str(table)]
-    done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(CODE)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["trace_model", *tracing(folder, text, *words)])
+        trace_model.main()
+    return configured(folder)
+
+
+def tracing(folder: Path, text: str, *words: str) -> list[str]:
+    """What the command is told."""
+    return [f"{written(folder, text)}:make", *words, "--output", str(folder / "own.json")]
+
+
+def configured(folder: Path) -> str:
+    """A folder of configurations in which the table is a model."""
     (folder / "conf" / "model").mkdir(parents=True)
-    (folder / "conf" / "model" / "own.yaml").write_text(f"_target_: edgesim.model.from_table\ntable: {table}\n")
+    own = f"_target_: edgesim.model.from_table\ntable: {folder / 'own.json'}\n"
+    (folder / "conf" / "model" / "own.yaml").write_text(own)
     return str(folder / "conf")
 
 
-def executed(cfg: DictConfig, folder: Path) -> tuple[Job, dict[str, torch.Tensor]]:
+def command(folder: Path, module: str, *words: str) -> None:
+    """A command in a process of its own."""
+    asked = [sys.executable, "-m", module, *words]
+    done = subprocess.run(asked, cwd=folder, env={"PYTHONPATH": str(CODE)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Iterator[Testbed]:
+    """The testbed of both cases: it does not know what will be played."""
+    cfg = composed(*FAST)
+    with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
+        yield testbed
+
+
+def executed(cfg: DictConfig, testbed: Testbed, folder: Path) -> tuple[Job, dict[str, torch.Tensor]]:
     """Plays the configured job in both players, holds them to be one, and returns what all ranks have learnt."""
     prepared = prepare(cfg)
     simulated = prepared.setup.simulate(prepared.schedule)
     job = replace(make_job(cfg, prepared.setup, prepared.schedule, iterations=0), results_folder=str(folder))
-    with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
-        (measured,) = testbed.execute(job).traces
+    assert nominal_cluster(cfg) == testbed.cluster
+    (measured,) = testbed.execute(job).traces
     assert measured.order() == simulated.order()
     assert [span.task.nbytes for span in measured] == [span.task.nbytes for span in simulated]
     assert sum(span.task.nbytes for span in measured) > 0
@@ -105,11 +132,11 @@ CASES = {
 @pytest.mark.xdist_group("testbed")
 @pytest.mark.timeout(300)
 def test_an_own_module_is_played_by_both_players_and_learns_what_one_device_would(
-    text: str, words: Sequence[str], overrides: Sequence[str], tmp_path: Path
+    text: str, words: Sequence[str], overrides: Sequence[str], testbed: Testbed, tmp_path: Path
 ) -> None:
     conf = traced(tmp_path, text, *words)
     cfg = composed("model=own", *FAST, *overrides, folders=[conf])
-    job, learnt = executed(cfg, tmp_path)
+    job, learnt = executed(cfg, testbed, tmp_path)
     expected, moved = on_one_device(job.model, job.workload, job.data, job.seed)
     assert moved > 100 * TOLERANCE, "it must have moved"
     assert learnt.keys() == expected.keys()
@@ -122,11 +149,9 @@ def test_an_own_module_is_played_by_both_players_and_learns_what_one_device_woul
 @pytest.mark.timeout(300)
 def test_the_commands_take_an_own_module_and_write_nothing_outside_the_users_folder(tmp_path: Path) -> None:
     before = files_of(CODE)
-    conf = traced(tmp_path, CNN, "--resolution", "16")
-    words = ["--config-dir", conf, "model=own", *IMAGES, *FAST, "execute=true", "iterations=1", f"results={tmp_path}"]
-    command = [sys.executable, "-m", "experiments.run", *words]
-    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(CODE)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command(tmp_path, "real_runtime.tracing.trace_model", *tracing(tmp_path, CNN, "--resolution", "16"))
+    own = ("--config-dir", configured(tmp_path), "model=own", *IMAGES)
+    command(tmp_path, "experiments.run", *own, *FAST, "execute=true", "iterations=1", f"results={tmp_path}")
     (run,) = (tmp_path / "runs").iterdir()
     assert {"simulated.jsonl", "measured.jsonl"} <= {path.name for path in run.iterdir()}
     assert files_of(CODE) == before

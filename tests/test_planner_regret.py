@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,13 @@ def tiny(*more: str) -> tuple[DictConfig, Setup]:
     return cfg, read_setup(cfg)
 
 
+@cache
+def tiny_contenders() -> Sequence[Contender]:
+    """Of the small problem, planned once for all tests here."""
+    _, setup = tiny()
+    return contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
+
+
 def plan(planners: str, measured_s: float | None = None, **changes: object) -> dict[str, object]:
     """A row of measured.csv; without seconds of a plan that was skipped."""
     done = measured_s is not None
@@ -123,8 +131,7 @@ THREE = table(
 
 
 def test_contenders_are_distinct_plans_and_each_has_all_who_proposed_it() -> None:
-    _, setup = tiny()
-    found = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
+    (_, setup), found = tiny(), tiny_contenders()
     assert len({each.plan.stages for each in found}) == len(found) > 3
     names = [name for each in found for name in each.planners]
     assert len(set(names)) == len(names)
@@ -149,8 +156,7 @@ def test_the_choice_is_the_planners_own_answer_and_the_fastest_simulated(rate: s
 
 
 def test_further_answers_of_a_planner_are_numbered() -> None:
-    _, setup = tiny()
-    (first, *_) = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
+    (first, *_) = tiny_contenders()
     proposals = [Candidate(name=name, plan=first.plan) for name in ("pac", "eddl", "pac", "pac")]
     assert [name for name, _ in numbered(proposals)] == ["pac", "eddl", "pac #2", "pac #3"]
 
@@ -160,8 +166,7 @@ def test_further_answers_of_a_planner_are_numbered() -> None:
 
 def simulated(*seconds: float) -> list[Contender]:
     """Plans that differ in seconds alone."""
-    _, setup = tiny()
-    (first, *_) = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
+    (first, *_) = tiny_contenders()
     return [
         Contender(planners=(f"p{place}",), plan=first.plan, analytic_s=each, simulated_s=each)
         for place, each in enumerate(seconds)
@@ -196,7 +201,7 @@ def test_a_plan_that_breaks_the_testbed_is_not_run_again_and_the_next_has_a_fres
 
     monkeypatch.setattr(trials_module, "open_testbed", of_two)
     cfg, setup = tiny("planner_regret.skip_above=99", "planner_regret.once_above=99", "testbed.slow_motion=2")
-    found = contenders(setup, hybrid_pipeline, PLANNERS, keep=2)
+    found = tiny_contenders()
     told: list[str] = []
     with FreshTestbeds(TestbedSpec(slow_motion=2.0), setup.cluster) as testbeds:
         tried = trials(
@@ -296,18 +301,7 @@ def test_the_study_writes_its_tables_and_adds_to_the_benchs_summary(
     assert (folder / "planner_regret.png").exists()
 
 
-def test_another_rate_is_added_to_what_was_measured(command: Command, tmp_path: Path) -> None:
-    path = tmp_path / "planner_bench" / "measured.csv"
-    assert command("planner_regret.rounds=1", rates=[100]) == 0
-    first = read_table(path)
-    assert command("planner_regret.rounds=1", rates=[20]) == 0
-    both = read_table(path)
-    assert list(both["bandwidth_bit_per_s"].unique()) == [2e7, 1e8]
-    assert both[both["bandwidth_bit_per_s"] == 1e8].reset_index(drop=True).equals(first)
-    assert json.loads((path.parent / "summary.json").read_text())["measured_regret"]["settings"] == 2
-
-
-def test_an_interruption_leaves_the_rates_that_were_done_and_nothing_of_the_other(
+def test_an_interruption_leaves_the_rates_that_were_done_to_which_another_is_added(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []
@@ -328,7 +322,15 @@ def test_an_interruption_leaves_the_rates_that_were_done_and_nothing_of_the_othe
         "planner_regret_fake_100mbit.profile.json",
         "planner_regret_fake_100mbit.network.json",
     }
-    assert set(read_table(tmp_path / "planner_bench" / "measured.csv")["bandwidth_bit_per_s"]) == {1e8}
+    path = tmp_path / "planner_bench" / "measured.csv"
+    first = read_table(path)
+    assert set(first["bandwidth_bit_per_s"]) == {1e8}
+    monkeypatch.setattr(study, "trials", trials)
+    assert command("planner_regret.rounds=1", rates=[20]) == 0
+    both = read_table(path)
+    assert list(both["bandwidth_bit_per_s"].unique()) == [2e7, 1e8]
+    assert both[both["bandwidth_bit_per_s"] == 1e8].reset_index(drop=True).equals(first)
+    assert json.loads((path.parent / "summary.json").read_text())["measured_regret"]["settings"] == 2
 
 
 def test_the_configured_study_has_ten_settings_that_can_be_measured() -> None:

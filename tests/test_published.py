@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments.configuration.places import CODE
+from experiments.published import __main__ as command
 from experiments.published.__main__ import all_claims, claims_frame, errors_frame, groupings_frame, main, to_csv
 from experiments.published.claims import PUBLISHED, Claim, model, published
 from experiments.published.constants import Constant, ConstantOrigin, Role, Row, role_of
@@ -149,7 +150,10 @@ def test_published_numbers_name_their_source_and_unit() -> None:
     assert PUBLISHED.is_relative_to(CODE / "results")
 
 
-def test_an_unknown_item_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_item_is_one_sentence(
+    claims: list[Claim], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "all_claims", lambda: claims)
     assert main(["--item", "Fig. 33"]) == 2
     error = capsys.readouterr().err
     assert "no predictions for 'Fig. 33' (did you mean 'Fig. 3'" in error

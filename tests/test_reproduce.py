@@ -1,11 +1,14 @@
 """Does a kept number that moved come to light, and does the command leave measurements alone?"""
 
 import doctest
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copy
 
 import pytest
 
+from experiments import reproduce
 from experiments.analysis.tidy import read_table
 from experiments.configuration import provenance, result_folders
 from experiments.configuration.places import CODE
@@ -19,9 +22,9 @@ KEPT = table_path(CODE / "results", "scaling")
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A results folder with the kept table of one study."""
-    (tmp_path / "scaling").mkdir()
-    copy(KEPT, tmp_path / "scaling")
-    return tmp_path
+    (tmp_path / "kept" / "scaling").mkdir(parents=True)
+    copy(KEPT, tmp_path / "kept" / "scaling")
+    return tmp_path / "kept"
 
 
 @pytest.fixture
@@ -38,17 +41,26 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_kept_table_of_a_study_comes_out_again(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["scaling", "--results", str(results)]) == 0
-    assert "scaling: nothing moved" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_a_number_that_moved_is_shown_with_sign_and_per_cent_and_kept_on_demand(
-    results: Path, capsys: pytest.CaptureFixture[str], changes: list[str]
+def test_a_kept_table_comes_out_again_and_a_number_that_moved_is_shown_with_sign_and_per_cent_and_kept_on_demand(
+    results: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The study is played once, at first; from then on its finished runs are there."""
+    runs = tmp_path / "runs"
+
+    @contextmanager
+    def kept_folder() -> Iterator[Path]:
+        yield runs
+
+    runs.mkdir()
+    monkeypatch.setattr(reproduce, "scratch_folder", kept_folder)
     assert changes == []
     path = table_path(results, "scaling")
+    assert main(["scaling", "--results", str(results)]) == 0
+    assert "scaling: nothing moved" in capsys.readouterr().out
     table = read_table(path)
     (first, *_) = table.index[table["status"] == "done"]
     truth = table.loc[first, "energy_j"]

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -102,12 +103,24 @@ def test_parameters_are_those_of_the_whole_hugging_face_model(name: str) -> None
     ]
 
 
+@cache
+def traced(name: str, *, resolution: int) -> Model:
+    """A kept network at another resolution, with ten classes; traced once for all tests here."""
+    return trace_kept(name, resolution=resolution, classes=10)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("resolution", [64, 96])
-@pytest.mark.parametrize("name", CNNS)
+@pytest.mark.parametrize(
+    ("name", "resolution"),
+    [
+        pytest.param(name, pixels, marks=() if (name == "resnet50" or pixels == 64) else pytest.mark.soak)
+        for name in CNNS
+        for pixels in (64, 96)
+    ],
+)
 def test_flops_are_those_of_the_whole_model_and_of_each_of_its_layers(name: str, resolution: int) -> None:
     samples = 2
-    model = trace_kept(name, resolution=resolution)
+    model = traced(name, resolution=resolution)
     by_layer: list[int] = []
     with FakeTensorMode():
         module = whole(name, resolution, model.hyper["classes"])
@@ -129,9 +142,9 @@ def flops(layer: nn.Module, entered: Tensor) -> int:
 
 @pytest.mark.parametrize("resolution", [64, 96])
 def test_backward_flops_of_resnet_are_those_of_the_whole_model(resolution: int) -> None:
-    model = trace_kept("resnet50", resolution=resolution)
+    model = traced("resnet50", resolution=resolution)
     with FakeTensorMode():
-        output = whole("resnet50", resolution, 1000)(torch.zeros(2, 3, resolution, resolution)).logits
+        output = whole("resnet50", resolution, 10)(torch.zeros(2, 3, resolution, resolution)).logits
         with FlopCounterMode(display=False) as backward:
             output.sum().backward()
     assert sum(layer.backward_flop(2, 1) for layer in model.layers) == backward.get_total_flops()
@@ -161,7 +174,7 @@ def test_boundary_tensors_are_those_between_the_whole_models_blocks(name: str) -
 @pytest.mark.parametrize(("name", "tolerance"), [("resnet50", 0.01), ("mobilenet_v2", 0.01), ("efficientnet_b1", 0.01)])
 def test_stashes_are_what_the_whole_model_keeps_in_a_real_run(name: str, tolerance: float) -> None:
     samples, resolution = 3, 64
-    model = trace_kept(name, resolution=resolution, classes=10)
+    model = traced(name, resolution=resolution)
     module = whole(name, resolution, 10)
     images, labels = torch.rand(samples, 3, resolution, resolution), torch.zeros(samples, dtype=torch.long)
     own = [*module.parameters(), *module.buffers()]
