@@ -17,10 +17,12 @@ from edgesim.errors import EdgesimError
 
 if TYPE_CHECKING:  # for editors and type checkers
     from experiments.api import (
+        Calibration,
         Choice,
         Comparison,
         Result,
         SweepTable,
+        calibrate,
         choices,
         compare,
         execute,
@@ -39,10 +41,12 @@ if TYPE_CHECKING:  # for editors and type checkers
     )
 
 __all__ = [
+    "Calibration",
     "Choice",
     "Comparison",
     "Result",
     "SweepTable",
+    "calibrate",
     "choices",
     "compare",
     "execute",

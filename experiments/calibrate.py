@@ -23,8 +23,8 @@ from edgesim.units import mbit_per_s
 from experiments.commands import as_typed
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
-from experiments.configuration.network_file import save_network
 from experiments.configuration.setup import Setup, read_setup
+from experiments.execution.calibration import Calibration
 from experiments.progress import ProgressReport
 from real_runtime.testbeds.foreign_load import sourced, told
 from real_runtime.testbeds.opening import open_testbed
@@ -33,21 +33,25 @@ from real_runtime.testbeds.testbed import Testbed
 
 def calibrate_command(cfg: DictConfig) -> None:
     """Open the testbed, measure, write, and say how well the profile predicts itself."""
+    found, folder = calibrated(cfg, progress_bar()), Path(cfg.results) / "profiles"
+    found.save(folder)
+    network, profile = found.files(folder)
+    print(f"network: {describe(found.network)}")
+    use = f"network.calibrated={network}"
+    if found.profile.points:
+        print(found.profile)
+        use = f"profile=measured profile.path={profile} {use}"
+    print(as_typed(f"Use it: python -m experiments.run {use}"))
+
+
+def calibrated(cfg: DictConfig, progress: Progress) -> Calibration:
+    """What is found on a testbed that opens for it."""
     setup = read_setup(cfg)
-    with open_testbed(build(cfg.testbed), setup.cluster) as testbed, progress_bar() as progress:
+    with open_testbed(build(cfg.testbed), setup.cluster) as testbed, progress:
         progress.console.print(testbed.description, soft_wrap=True)
         profile, network = calibrate(testbed, setup, cfg.calibration, progress)
         name = cfg.calibration.name or testbed_name(testbed, setup.cluster)
-    folder = Path(cfg.results) / "profiles"
-    paths = folder / f"{name}.profile.json", folder / f"{name}.network.json"
-    save_network(paths[1], network)
-    print(f"network: {describe(network)}")
-    use = f"network.calibrated={paths[1]}"
-    if profile.points:
-        profile.save(paths[0])
-        print(profile)
-        use = f"profile=measured profile.path={paths[0]} {use}"
-    print(as_typed(f"Use it: python -m experiments.run {use}"))
+    return Calibration(name=name, profile=profile, network=network)
 
 
 def calibrate(testbed: Testbed, setup: Setup, settings: DictConfig, progress: Progress) -> tuple[Profile, Network]:

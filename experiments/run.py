@@ -25,6 +25,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
+from edgesim.plan import Plan
 from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import run_command
 from experiments.configuration.setup import Prepared, prepare, read_setup
@@ -78,10 +79,20 @@ def planned(cfg: DictConfig, cache: Cache, screen: Screen) -> Prepared:
     with screen.waiting(f"planning with {str(cfg.planner._target_).rpartition('.')[2]}"):
         prepared = prepare(cfg, cache)
     idle = [str(rank) for rank in range(len(setup.cluster.devices)) if rank not in prepared.plan.ranks]
-    screen.tell(f"plan: {prepared.plan}")
+    screen.tell(f"plan: {prepared.plan}\n  ({legend(prepared.plan)})")
     if idle:
         screen.tell(f"without work: rank{'s' * (len(idle) > 1)} {', '.join(idle)}")
     return prepared
+
+
+def legend(plan: Plan) -> str:
+    """How the line of a plan is read."""
+    shares = (
+        "h, c, t: heads, columns and tokens on rank r"
+        if plan.stages[0].divides_blocks
+        else "r0:8: 8 samples of each micro-batch on rank 0"
+    )
+    return f"{shares}; K: micro-batches in flight"
 
 
 def folder_name(overrides: Sequence[str], folders: Sequence[str] = ()) -> str:

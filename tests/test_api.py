@@ -10,12 +10,14 @@ from pathlib import Path
 from shutil import copy
 
 import pytest
+from fake_testbed import open_fake
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 import edgesim as es
 from edgesim.planners.baselines.even import even
 from edgesim.planners.problem import Problem
+from experiments import calibrate
 from experiments.analysis.drawn import described
 from experiments.api.nouns import noun as read_noun
 from experiments.api.nouns import to_text
@@ -301,6 +303,33 @@ def test_a_package_of_ones_own_that_is_imported_already_is_named(tmp_path: Path)
     done = script(tmp_path, "import experiments\nimport edgesim as es\nes.simulate()\n")
     said = f"a package 'experiments' of your own was imported from {tmp_path / 'experiments'}, and edgesim has one"
     assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_calibration_is_what_the_command_finds_and_its_files_are_the_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a fake testbed, whose seconds are the estimate's with noise."""
+    monkeypatch.setattr(calibrate, "open_testbed", open_fake)
+    found = es.calibrate(**SMALL, samples=[1, 2, 4], repeats=2)
+    assert found.name == "fake_100mbit"
+    assert found.profile.origin == "measured"
+    assert {point.samples for point in found.profile.points} == {0, 1, 2, 4}, "updates are of no samples"
+    known = found.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{found.name}.{kind}.json" for kind in ("network", "profile")
+    }
+    run = es.simulate(**SMALL, strategy="data", workload={"batch_samples": 8, "micro_batch_samples": 4}, **known)
+    assert run.profile == es.Profile.load(tmp_path / "fake_100mbit.profile.json") == found.profile
+    assert run.cluster.network == found.network
+    with pytest.raises(ValueError, match=r"calibration\.repeats: expected a whole number"):
+        es.calibrate(**SMALL, repeats=0)
+
+
+def test_links_can_be_calibrated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "open_testbed", open_fake)
+    known = es.calibrate(**SMALL, samples=[]).save(tmp_path)
+    assert known == {"network": {"calibrated": str(tmp_path / "fake_100mbit.network.json")}}
+    assert [path.name for path in tmp_path.iterdir()] == ["fake_100mbit.network.json"]
 
 
 def test_what_is_not_installed_is_named_with_its_extra(tmp_path: Path) -> None:

@@ -272,6 +272,7 @@ def test_a_copy_leads_where_the_file_led_is_used_by_the_command_that_it_says_and
     [
         (["copy", "clustr/demo"], "unknown group 'clustr' (did you mean 'cluster'?"),
         (["copy", "cluster/dmo"], "unknown cluster 'dmo' (did you mean 'demo'"),
+        (["copy", "jetson_nano"], "say GROUP/NAME, got 'jetson_nano' (did you mean device/jetson_nano?)"),
         (["copy", "cluster"], "say GROUP/NAME, got 'cluster'"),
         (["copy", "cluster/demo", "--name", "nanos"], "we have a cluster 'nanos' ourselves"),
         (["copy", "cluster/demo", "--name", "../demo"], "--name takes letters, digits, _ and -, got '../demo'"),

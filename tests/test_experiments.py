@@ -124,6 +124,7 @@ def test_an_executed_run_keeps_both_traces_and_drops_the_warm_up(command: Comman
         (["profile=measured"], "profile.path has no value"),
         (["profile=measured", "profile.path=nowhere.json"], "no such file: nowhere.json"),
         (["groups=[[0"], "cannot read the override 'groups=[[0'"),
+        (["network.rate=20", "Mbit/s"], 'a value with spaces in quotes: "network.rate=20 Mbit/s"'),
         (["devices.slow.memory_bytes=1e4"], "demo-slow"),
         (["execute=true", "scenario=jitter"], "the testbed cannot play a scenario yet: durations vary by 0.05"),
         (["head_room=0.9999"], "(0.9999 of it kept free)"),

@@ -665,7 +665,8 @@ def test_the_parity_of_the_rehearsed_runs_says_what_their_summary_says() -> None
             ["parallelisms", "--results", "empty"],
             "no table empty/parallelisms/table.csv .run python -m experiments.run -m ",
         ),
-        (["--results", "empty"], "empty holds no table to draw"),
+        (["--results", "empty"], "empty holds no table to draw .run a study, then collect it"),
+        (["--results", "swept"], "swept holds no table to draw .name a sweep: mine"),
         (["broken"], "broken/table.csv has no column 'samples_per_s' .did you mean 'samples_s'"),
         (["lonely"], "drawn with results/absent/table.csv, which is not there"),
         (["broken", "--draw", "throghput"], "unknown figure 'throghput' .did you mean 'throughput'"),
@@ -679,6 +680,8 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     study(tmp_path, figures="throughput")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "swept" / "sweeps" / "mine").mkdir(parents=True)
+    (tmp_path / "swept" / "sweeps" / "mine" / "runs.parquet").touch()
     for name, entries in {
         "broken": "figures: [throughput]",
         "lonely": "figures: [throughput], with: [absent]",

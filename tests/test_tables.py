@@ -119,7 +119,7 @@ def test_memory_is_shown_once_and_energy_for_the_times_of_either_player() -> Non
     )
     table = metrics_table([simulated, replace(simulated, player="measured", energy_j=31.0)])
     heads = [column.header for column in table.columns]
-    assert heads[-2:] == ["memory (computed)", "energy (computed)"]
+    assert heads[-2:] == ["computed memory", "computed energy"]
     assert [list(column.cells) for column in table.columns[-2:]] == [["4 MB", ""], ["30 J", "31 J"]]
     assert "1 J from simulated times, 1 J from measured times" in str(table.caption)
 

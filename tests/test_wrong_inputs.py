@@ -195,6 +195,7 @@ WRONG_CHOICES = [
     ("cluster.devices=[]", "cluster demo|0 devices"),
     ("cluster.network=null", "cluster.network|Network|null"),
     ("cluster.name=[1]", "cluster.name|a text"),
+    ("cluster=jetson_tx2", "unknown cluster 'jetson_tx2'|'jetson_tx2' is a device"),
     ("cluster=demmo", "unknown cluster 'demmo'|'demo'"),
     ("cluster=nanos;cluster.count=0", "cluster.count|at least 1"),
     ("cluster=nanos;cluster.count=2.5", "cluster.count|2.5"),

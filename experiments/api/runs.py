@@ -69,7 +69,7 @@ def simulate(
         EdgesimError: If there is no plan, or it cannot be played; OutOfMemoryError if it does not fit.
         ValueError: If a name is unknown, or a value does not fit its key; the sentence is that of the command line.
     """
-    return _run({**_asked(locals()), **overrides})
+    return _run({**asked_for(locals()), **overrides})
 
 
 @in_sentences
@@ -111,7 +111,7 @@ def execute(
         RunError: If a rank fails; any other EdgesimError if there is no plan.
         ValueError: If a name is unknown, a value does not fit its key, or the runtime cannot execute this.
     """
-    return _run({**_asked(locals()), **overrides, "execute": True})
+    return _run({**asked_for(locals()), **overrides, "execute": True})
 
 
 @in_sentences
@@ -149,7 +149,8 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
+def asked_for(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a function's keywords, those that were given."""
     return {name: value for name, value in given.items() if name != "overrides" and value is not None}
 
 

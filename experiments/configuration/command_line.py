@@ -163,9 +163,9 @@ def _sentence(error: BaseException) -> str:
         return mistake
     if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        return f"unknown {group} {name!r}{suggestion(name, error.options or ())}"
+        return f"unknown {group} {name!r}{suggestion(name, error.options or ())}{_elsewhere(name, group)}"
     if isinstance(error, OverrideParseException):
-        return f"cannot read the override {error.override!r} (write KEY=VALUE, in quotes if it has brackets)"
+        return f"cannot read the override {error.override!r} (write KEY=VALUE{_quoted(error.override or '')})"
     if isinstance(error, InterpolationKeyError) and (key := re.search(r"Interpolation key '([^']+)'", str(error))):
         return f"${{{key[1]}}} names nothing{suggestion(key[1], _keys())}" + _place(error)
     if isinstance(error, InterpolationResolutionError):
@@ -186,6 +186,21 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return _one_line(str(error)) or type(error).__name__
+
+
+def _quoted(word: str) -> str:
+    """How to keep a value together that a shell took apart at its spaces."""
+    words = sys.argv[1:]
+    before = words[words.index(word) - 1] if word in words[1:] else ""
+    if "=" in before:
+        return f', and a value with spaces in quotes: "{before} {word}"'
+    return ", in quotes if it has brackets or spaces"
+
+
+def _elsewhere(name: str, group: str) -> str:
+    """Whether another group has this name: ``; 'jetson_nano' is a device``."""
+    others = sorted(path.parent.name for path in CONF.glob(f"*/{name}.yaml")) if re.fullmatch(r"[\w-]+", name) else []
+    return f"; {name!r} is a {' and a '.join(others)}" if others and group not in others else ""
 
 
 def _unknown_value(value: str, noun: str) -> str:

@@ -68,7 +68,9 @@ def _first_line(file: Path) -> str:
 def _copied(asked: argparse.Namespace) -> list[str]:
     group, _, name = asked.file.removesuffix(".yaml").partition("/")
     if not name:
-        raise ValueError(f"say GROUP/NAME, got {asked.file!r}{suggestion(group, groups_of_conf())}")
+        holding = [f"{each}/{group}" for each in groups_of_conf() if group in choices(each)]
+        way_out = f" (did you mean {' or '.join(holding)}?)" if holding else suggestion(group, groups_of_conf())
+        raise ValueError(f"say GROUP/NAME, got {asked.file!r}{way_out}")
     _known(name, choices(_known(group, groups_of_conf(), "group")), group)
     new = asked.name or f"my_{name}"
     if not re.fullmatch(r"[\w-]+", new):

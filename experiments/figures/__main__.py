@@ -74,7 +74,7 @@ def wanted(
         if draw or out:
             raise ValueError("--draw and --out need a table to draw (name a sweep, a folder or a file)")
         if not kept:
-            raise ValueError(f"{folders.results} holds no table to draw (run a study, then collect it)")
+            raise ValueError(f"{folders.results} holds no table to draw ({_way_out(folders)})")
         return kept
     drawn: list[Request] = []
     for name in names:
@@ -93,6 +93,12 @@ def wanted(
 def _of_study(name: str, folders: Folders) -> tuple[str, ...]:
     """The figures that a study names for its sweep; none of another sweep's."""
     return next((study.figures for study in studies(folders.conf) if study.name == Path(name).name), ())
+
+
+def _way_out(folders: Folders) -> str:
+    """What can be drawn instead of kept tables."""
+    sweeps = sorted(path.parent.name for path in (folders.results / "sweeps").glob("*/runs.parquet"))
+    return f"name a sweep: {', '.join(sweeps)}" if sweeps else "run a study, then collect it"
 
 
 def _unknown(name: str, known: set[str], folders: Folders) -> str:

@@ -9,8 +9,8 @@ from edgesim.units import show
 from experiments.tables.markdown import markdown
 from experiments.tables.marks import footnotes, marked
 
-_TIMES = ("simulated s/iteration", "measured", "error", "samples/s")
-_COMPUTED = ("energy (from measured times)", "peak memory (computed)")
+_TIMES = ("simulated (s)", "measured (s)", "error", "samples/s")
+_COMPUTED = ("computed energy", "computed peak memory")
 HEAD = ("strategy", *_TIMES, *_COMPUTED)
 
 
@@ -48,8 +48,9 @@ class ComparisonRow:
 def comparison_table(rows: Sequence[ComparisonRow], *, watts: str) -> Table:
     """The fastest way in bold; below, the plans and where the watts come from."""
     plans = "\n".join(f"{row.strategy}: {row.plan}" for row in rows)
-    caption = f"{plans}\n(in brackets: samples of each micro-batch, where devices share it)\nenergy: watts are {watts}"
-    caption = "\n".join([caption, *_footnotes(rows)])
+    samples = "(in brackets: samples of each micro-batch, where devices share it)"
+    energy = f"energy: of measured times and watts that are {watts}"
+    caption = "\n".join([plans, samples, energy, *_footnotes(rows)])
     table = Table(title="one training iteration", caption=caption, title_justify="left", caption_justify="left")
     table.add_column(HEAD[0])
     for head in HEAD[1:]:

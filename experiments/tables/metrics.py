@@ -16,7 +16,7 @@ def metrics_table(metrics: Sequence[Metrics], disturbed: Sequence[float] = ()) -
     caption = "\n".join([*_beside(metrics), *footnotes(told(disturbed, "iterations"))])
     table = Table(title="one iteration", caption=caption, title_justify="left", caption_justify="left")
     table.add_column("player")
-    for head in ("iteration", "samples/s", "bubble", "sent", "memory (computed)", "energy (computed)"):
+    for head in ("iteration", "samples/s", "bubble", "sent", "computed memory", "computed energy"):
         table.add_column(head, justify="right")
     for place, player in enumerate(dict.fromkeys(m.player for m in metrics)):
         mine = [m for m in metrics if m.player == player]
