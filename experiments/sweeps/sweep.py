@@ -162,7 +162,11 @@ def _drive(
             ended = min(ended + len(outcomes), len(spec.sweep.runs))  # a run that killed its process comes back twice
             rate = len(failed.keys() - before.keys()) / (time.monotonic() - begin_s)
             lost = sum(failed.values())
-            bar.update(task, completed=ended, said=f"{rate:.2g} runs/s" + (f", {lost} failed" if lost else ""))
+            bar.update(
+                task,
+                completed=ended,
+                said=f"{rate:.{0 if rate >= 10 else 2}f} runs/s" + (f", {lost} failed" if lost else ""),
+            )
     return failed
 
 

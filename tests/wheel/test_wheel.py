@@ -149,7 +149,7 @@ def test_edgesim_is_the_wheels_and_is_imported_in_no_time(shell: Shell) -> None:
 
 
 def test_a_user_gets_results_in_an_empty_folder(shell: Shell) -> None:
-    """The demonstration, calibrated in haste, a run on kept seconds, a sweep with its table, a figure, and the bench."""
+    """The demonstration in haste, a run on kept seconds, a sweep with its table, a figure, and the bench."""
     shell.edgesim("demo", "calibration.samples=[1,4,8]", "calibration.repeats=1", "iterations=1")
     assert (shell.folder / "results" / "demo" / "gantt.png").is_file()
     said = shell.edgesim("run", "profile=netns_demo", "scenario=trace")
