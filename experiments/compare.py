@@ -71,8 +71,11 @@ def read(a: Path, b: Path) -> tuple[Mapping[str, DataFrame], Mapping[str, DataFr
     """Both sides, part by part. Raises ValueError for what is no run and no table, or not of one kind."""
     for path in (a, b):
         if not path.exists():
+            runs = [str(entry) for entry in Path("results/runs").glob("*")] if path.parent == Path() else []
             near = [entry.name for entry in path.parent.glob("*")]
-            raise ValueError(f"no such run or table: {path}{suggestion(path.name, near) if near else ''}")
+            raise ValueError(
+                f"no such run or table: {path}{suggestion(path.name, near + runs) if near or runs else ''}"
+            )
     if a.is_dir() != b.is_dir():
         folder, file = (a, b) if a.is_dir() else (b, a)
         raise ValueError(f"{folder} is a folder and {file} is not (compare two runs, or two tables)")

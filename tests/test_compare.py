@@ -395,3 +395,13 @@ def test_the_kept_tables_of_the_validation_can_be_compared() -> None:
     assert strangers(a, b) == []
     assert pd.api.types.is_float_dtype(a["measured_s"])
     assert any(entry.column == "measured_s" and entry.relative for entry in differences(a, b))
+
+
+def test_who_names_no_path_is_told_the_runs_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/runs/strategy=data").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        main(["data", "pipeline"])
+    assert "no such run or table: data (known: results, results/runs/strategy=data)" in capsys.readouterr().err
