@@ -38,6 +38,15 @@ PROVENANCE_OF_BOTH = tuple(
     name for each in PROVENANCE for name in ((each, "energy_from") if each == "energy_source" else (each,))
 )
 COMPUTED_ONCE = "peak_bytes"
+PURPOSE = "config.workload.purpose"
+# What is read of a sweep's table, which has every value of every configuration.
+NEEDED = frozenset(
+    {
+        *("key", "overrides", "finished", "git_commit", "git_dirty", PURPOSE),
+        *(*WHICH, *OUTCOME, *OPTIONAL, *PROVENANCE, "disturbed"),
+        *(f"measured.{name}" for name in (*OUTCOME, *OPTIONAL, "disturbed", "energy_source")),
+    }
+)
 # Overrides that these columns usually tell.
 _TOLD = {
     "study",
@@ -87,7 +96,7 @@ def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:
     kept = [name for name in varied if name not in _TOLD]
     same = [*WHICH, *kept]
     more = telling(
-        records(runs.assign(**varied)),
+        records(runs[list(WHICH)].assign(**varied)),
         [name for name in varied if name in _TOLD and name not in WHICH],
         same=lambda row: tuple(row[name] for name in same),
     )
@@ -105,7 +114,7 @@ def finished_runs(name: str, results: Path) -> pd.DataFrame:
     if not folder.exists():
         known = [path.name for path in (results / "sweeps").glob("*")]
         raise ValueError(f"no sweep {name!r} in {results / 'sweeps'}{suggestion(name, known)}")
-    runs = RunTable(folder).rows()
+    runs = RunTable(folder).rows(NEEDED)
     if runs.empty:
         raise ValueError(f"the sweep {name!r} in {folder} has no finished run yet")
     return runs

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiments.sweeps.run_table import RowWriter, RunTable, code_hash, locked
+from experiments.sweeps.row_lines import locked
+from experiments.sweeps.run_table import RunTable, code_hash
 
 
 def row(key: str, *, finished: str = "2026-01-01", code: str = "c", status: str = "done", value: float = 1.0) -> dict:
@@ -22,7 +23,7 @@ def test_rows_are_there_before_and_after_they_are_merged(tmp_path: Path) -> None
     table = RunTable(tmp_path)
     assert table.rows().empty
     assert table.finished("c") == {}
-    RowWriter(table).add([row("a"), row("b", status="failed")])
+    table.writer().add([row("a"), row("b", status="failed")])
     assert table.finished("c") == {"a": "done", "b": "failed"}
     before = table.rows()
     assert table.merge() == 2
@@ -32,23 +33,23 @@ def test_rows_are_there_before_and_after_they_are_merged(tmp_path: Path) -> None
 
 def test_a_run_made_twice_is_one_row_the_latest(tmp_path: Path) -> None:
     table = RunTable(tmp_path)
-    RowWriter(table).add([row("a", finished="2026-01-02", value=2.0)])
-    RowWriter(table).add([row("a", value=1.0), row("b")])
+    table.writer().add([row("a", finished="2026-01-02", value=2.0)])
+    table.writer().add([row("a", value=1.0), row("b")])
     assert table.merge() == 2
-    RowWriter(table).add([row("b", finished="2026-01-03", value=3.0)])
+    table.writer().add([row("b", finished="2026-01-03", value=3.0)])
     table.merge()
     assert dict(zip(table.rows()["key"], table.rows()["makespan_s"], strict=True)) == {"a": 2.0, "b": 3.0}
 
 
 def test_runs_of_other_code_are_not_finished(tmp_path: Path) -> None:
     table = RunTable(tmp_path)
-    RowWriter(table).add([row("a", code="old"), row("b", code="new")])
+    table.writer().add([row("a", code="old"), row("b", code="new")])
     assert set(table.finished("new")) == {"b"}
 
 
 def test_a_line_that_was_not_finished_is_no_row(tmp_path: Path) -> None:
     table = RunTable(tmp_path)
-    writer = RowWriter(table)
+    writer = table.writer()
     writer.add([row("a"), row("b")])
     text = writer.path.read_text()
     writer.path.write_text(text[: len(text) - 10])
@@ -58,7 +59,7 @@ def test_a_line_that_was_not_finished_is_no_row(tmp_path: Path) -> None:
 
 def test_a_file_that_somebody_is_writing_is_left_to_the_next_merge(tmp_path: Path) -> None:
     table = RunTable(tmp_path)
-    writer = RowWriter(table)
+    writer = table.writer()
     writer.add([row("a")])
     with writer.path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -70,7 +71,7 @@ def test_a_file_that_somebody_is_writing_is_left_to_the_next_merge(tmp_path: Pat
 
 def test_a_writer_goes_on_in_a_new_file_after_a_merge(tmp_path: Path) -> None:
     table = RunTable(tmp_path)
-    writer = RowWriter(table)
+    writer = table.writer()
     for key in "abc":
         writer.add([row(key)])
         table.merge()
@@ -92,9 +93,9 @@ def test_many_processes_write_while_others_merge_and_nothing_is_lost(tmp_path: P
     script = """
 import sys
 from pathlib import Path
-from experiments.sweeps.run_table import RunTable, RowWriter
+from experiments.sweeps.run_table import RunTable
 table = RunTable(Path(sys.argv[1]))
-writer = RowWriter(table)
+writer = table.writer()
 for i in range(40):
     writer.add([{"key": f"{sys.argv[2]}-{i}", "finished": "2026", "code": "c", "status": "done", "makespan_s": i}])
     if i % 7 == 0:
@@ -126,7 +127,7 @@ def test_a_line_that_cannot_be_read_is_named_and_the_other_rows_are_kept(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     table = RunTable(tmp_path)
-    writer = RowWriter(table)
+    writer = table.writer()
     writer.add([row("a"), row("b"), row("c")])
     lines = writer.path.read_text().splitlines()
     writer.path.write_text("\n".join([lines[0], lines[1][:20], "[1]", lines[2]]) + "\n")
@@ -141,11 +142,11 @@ def test_a_parquet_file_that_was_cut_off_is_set_aside_and_named_and_newer_rows_a
     tmp_path: Path, capfd: pytest.CaptureFixture[str], left: int
 ) -> None:
     table = RunTable(tmp_path)
-    RowWriter(table).add([row("a")])
+    table.writer().add([row("a")])
     table.merge()
     whole = table.parquet.read_bytes()
     table.parquet.write_bytes(whole[:left])
-    RowWriter(table).add([row("b")])
+    table.writer().add([row("b")])
     assert set(table.rows()["key"]) == {"b"}
     assert f"{table.parquet} cannot be read" in capfd.readouterr().err
     assert table.merge() == 1

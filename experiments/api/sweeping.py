@@ -109,9 +109,10 @@ class SweepTable:
         return f"{escape(repr(self))}{self.to_pandas().to_html(index=False, max_rows=20)}"
 
     def _parts(self) -> dict[str, DataFrame]:
+        from experiments.collect import NEEDED
         from experiments.tables.sources import runs_by_value
 
-        return runs_by_value(self.end.rows())
+        return runs_by_value(self.end.rows(NEEDED))
 
 
 @in_sentences
@@ -140,7 +141,7 @@ def sweep(
     from experiments.sweeps.sweep import sweep as run_all
 
     with Files() as files:
-        end = run_all(_wanted(dict(over) | _beside(results, workers), name, files))
+        end = run_all(_wanted(dict(over) | _beside(results, workers), name, files), made=files.made)
     return SweepTable(path=end.table.parquet, failures=end.failures, end=end)
 
 

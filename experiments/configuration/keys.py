@@ -35,7 +35,7 @@ TYPES: dict[str, Any] = {
     "network.goodput": float,
     "network.calibrated": str | None,
     "sweep.name": str | None,
-    "sweep.batch": int,
+    "sweep.batch": int | None,
     "sweep.shrink": bool,
     "calibration.name": str | None,
     "calibration.samples": Sequence[int],

@@ -14,7 +14,8 @@ from typing import Any
 
 from experiments.configuration.places import CONF
 from experiments.planner_bench.attempt import Attempt, Row
-from experiments.sweeps.run_table import RowWriter, RunTable, code_hash
+from experiments.sweeps.row_lines import RowWriter
+from experiments.sweeps.run_table import RunTable, code_hash
 
 _OWN = ("key", "finished")  # columns that a table of the bench has no use for
 
@@ -36,7 +37,7 @@ class Journal:
 
     def add(self, attempt: Attempt, row: Row) -> None:
         """Write a row down; it is on the disk when this returns."""
-        self._writer = self._writer or RowWriter(RunTable(self.folder))
+        self._writer = self._writer or RunTable(self.folder).writer()
         now = datetime.now(UTC).isoformat()
         self._writer.add([row | {"key": self._key(attempt), "finished": now}])
 

@@ -63,6 +63,10 @@ class Sweep:
         plain = re.sub(r"[^\w.,-]+", "_", varied)[:_LONGEST_NAME] or "one_run"
         return f"{plain}-{sha256(exact.encode()).hexdigest()[:8]}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to workers as it was asked for, not as the list of all its runs."""
+        return Sweep, (self.fixed, self.dimensions, self.folders)
+
     def shrunk(self) -> "Sweep":
         """The first run alone, to try whether a study works."""
         return Sweep(self.fixed, tuple(choices[:1] for choices in self.dimensions), self.folders)

@@ -20,7 +20,7 @@ from experiments.configuration.result_folders import versions
 from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
 from experiments.execution.play import Played, play
 from experiments.sweeps.grid import Composer, Overrides, flat, key
-from experiments.sweeps.run_table import Row
+from experiments.sweeps.row_lines import Row
 
 # Figures that are one number per run; the largest or the sum of those that are one per rank.
 FIGURES = (

@@ -1,30 +1,40 @@
 """Which runs are finished, and what came out? A table that many processes fill and none can break.
 
-A folder holds ``runs.parquet``, a row per run, and ``rows/*.jsonl``, what came in since. A process appends lines to a
-file of its own while it holds the file's lock; who merges takes only files that nobody holds. So a killed process loses
-at most the run it was at, and a run counted twice is one row: the key decides.
+A folder holds ``runs.parquet``, a row per run, and in ``rows/`` what came in since: lines of each process that writes,
+and Parquet files of what were many lines. A process appends to a file of its own while it holds the file's lock; who
+merges takes only files that nobody holds. So a killed process loses at most the run it was at, and a run counted twice
+is one row: the key decides. However many rows there are, merging holds a few thousand of them at a time, and reading
+only the columns that are asked for.
 """
 
-import fcntl
-import json
-import os
 import sys
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import edgesim
+from experiments.sweeps.row_lines import RowWriter, locked, pack, read_lines
+from experiments.sweeps.row_parts import (
+    BrokenPartError,
+    PartFile,
+    as_schema,
+    opened,
+    read,
+    read_groups,
+    schema_of,
+    table_of,
+    together,
+)
 
-Row = dict[str, Any]
-FORMAT = b"1"  # of the columns; a table of another format is not read
-_FORMAT_KEY = b"edgesim_run_table"
+T = TypeVar("T")
+_GROUP_ROWS = 4000  # of the Parquet file: held and written at a time
+_WHICH = ("key", "finished")
 
 
 def code_hash() -> str:
@@ -39,121 +49,108 @@ class RunTable:
     """The runs of one sweep."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.parquet, self.lines = folder, folder / "runs.parquet", folder / "rows"
+        self.folder, self.parquet, self.incoming = folder, folder / "runs.parquet", folder / "rows"
 
-    def rows(self) -> pd.DataFrame:
-        """All runs, a row per key, the latest where it ran again. Raises ValueError for a table of another format."""
-        parts = [self._merged(), pd.DataFrame([row for file in self._files() for row in read_lines(file)])]
-        filled = [part for part in parts if not part.empty]
-        return one_per_key(pd.concat(filled, ignore_index=True)) if filled else pd.DataFrame()
+    def writer(self) -> RowWriter:
+        """For one process that adds rows."""
+        return RowWriter(self.incoming)
+
+    def rows(self, columns: Collection[str] | None = None) -> pd.DataFrame:
+        """All runs, a row per key in the order of keys, the latest where it ran again; all columns, or these.
+
+        Columns that no run has are left out. Raises ValueError for a table of another format.
+        """
+        table = together(self._read(None if columns is None else {*columns, *_WHICH}))
+        if not len(table):
+            return pd.DataFrame()
+        kept = [name for name in table.column_names if columns is None or name in columns]
+        rows: pd.DataFrame = table.select(kept).take(pa.array(_latest(table))).to_pandas()
+        return rows
 
     def finished(self, code: str) -> dict[str, str]:
         """How each run ended that this code has made, by key: its status, also of those that failed."""
-        rows = self.rows()
+        rows = self.rows(("key", "status", "code"))
         mine = rows[rows["code"] == code] if len(rows) else pd.DataFrame(columns=["key", "status"])
         return dict(zip(mine["key"], mine["status"], strict=True))
 
     def merge(self) -> int:
-        """Move all lines that nobody is writing into the Parquet file; return its number of rows."""
+        """Move all rows whose files nobody is writing into the one Parquet file; return its number of rows."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.folder / ".lock"), ExitStack() as held:
-            files = [file for file in self._files() if held.enter_context(locked(file, wait=False))]
-            parts = [self._merged(), *(pd.DataFrame(list(read_lines(file))) for file in files)]
-            filled = [part for part in parts if not part.empty]
-            rows = one_per_key(pd.concat(filled, ignore_index=True)) if filled else pd.DataFrame()
-            if files and len(rows):
-                self._save(rows)
-            for file in files:
-                file.unlink()
-            return len(rows)
+        with locked(self.folder / ".lock"):
+            for lines in self._lines():
+                with locked(lines, wait=False) as ours:
+                    if ours:
+                        pack(lines)
+            came = sorted(self.incoming.glob("*.parquet"))
+            if came:
+                self._readable(lambda: _write(self.parquet, [file for file in self._parts() if file.exists()]))
+            for file in came:
+                file.unlink(missing_ok=True)  # it is set aside if it was broken
+            return self._readable(self._count)
 
-    def _merged(self) -> pd.DataFrame:
+    def _count(self) -> int:
         if not self.parquet.exists():
-            return pd.DataFrame()
-        try:
-            written = (pq.read_schema(self.parquet).metadata or {}).get(_FORMAT_KEY)
-        except (pa.ArrowException, OSError) as error:
-            return self._broken(error)
-        if written != FORMAT:
-            version = "no version of edgesim" if written is None else f"format {written.decode()}"
-            raise ValueError(
-                f"{self.parquet} is a table of {version}, this is format {FORMAT.decode()} "
-                "(choose another sweep.name, or move the folder away)"
-            )
-        try:
-            return pq.read_table(self.parquet).to_pandas()
-        except (pa.ArrowException, OSError) as error:
-            return self._broken(error)
+            return 0
+        with opened(self.parquet) as file:
+            return int(file.metadata.num_rows)
 
-    def _broken(self, error: Exception) -> pd.DataFrame:
-        """No rows; the file is kept under another name, so that nothing writes over what may be saved of it."""
-        aside = self.parquet.with_suffix(".broken")
-        self.parquet.replace(aside)
-        reason = str(error).splitlines()[0]
-        _tell(f"{self.parquet} cannot be read: {reason} (kept as {aside.name}; its runs are made again)")
-        return pd.DataFrame()
+    def _read(self, columns: Collection[str] | None) -> list[pa.Table]:
+        """What came in first, what was merged last: rows that are moved meanwhile are met at least once."""
+        while True:
+            with suppress(FileNotFoundError):  # lines became a part, or parts were merged: look again
+                return self._readable(
+                    lambda: [
+                        *[_of_lines(file, columns) for file in self._lines()],
+                        *[read(file, columns) for file in self._parts()],
+                    ]
+                )
 
-    def _save(self, rows: pd.DataFrame) -> None:
-        table = pa.Table.from_pandas(rows, preserve_index=False)
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), _FORMAT_KEY: FORMAT})
-        part = self.parquet.with_suffix(".part")
-        pq.write_table(table, part)
-        part.replace(self.parquet)
-
-    def _files(self) -> list[Path]:
-        return sorted(self.lines.glob("*.jsonl"))
-
-
-class RowWriter:
-    """A process's own file of rows."""
-
-    def __init__(self, table: RunTable) -> None:
-        table.lines.mkdir(parents=True, exist_ok=True)
-        self.path = table.lines / f"{uuid.uuid4().hex}.jsonl"
-
-    def add(self, rows: Iterable[Row]) -> None:
-        """Append rows; they are on the disk when this returns."""
-        with locked(self.path), self.path.open("a") as file:
-            file.write("".join(json.dumps(row, default=str) + "\n" for row in rows))
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def one_per_key(rows: pd.DataFrame) -> pd.DataFrame:
-    """The latest row of each key, in the order of keys: two merges of the same rows give the same table."""
-    rows = rows.sort_values(["key", "finished"], kind="stable").drop_duplicates("key", keep="last")
-    return rows.reset_index(drop=True)
-
-
-def read_lines(file: Path) -> Iterator[Row]:
-    """The rows of a file; a last line that was not finished is none, and any other that cannot be read is told of."""
-    for number, line in enumerate(file.read_text(errors="replace").splitlines(keepends=True), start=1):
-        if line.endswith("\n"):
+    def _readable(self, work: Callable[[], T]) -> T:
+        """What comes of it; files that cannot be read are set aside, and nothing writes over what may be saved."""
+        while True:
             try:
-                row = json.loads(line)
-                if not {"key", "finished"} <= row.keys():
-                    raise ValueError("no row of a sweep")
-            except (ValueError, AttributeError, RecursionError) as error:
-                _tell(f"{file}, line {number} cannot be read: {error} (its run is made again)")
-            else:
-                yield row
+                return work()
+            except BrokenPartError as error:
+                aside = error.path.with_suffix(".broken")
+                error.path.replace(aside)
+                print(f"warning: {error} (kept as {aside.name}; its runs are made again)", file=sys.stderr)
+
+    def _lines(self) -> list[Path]:
+        return sorted(self.incoming.glob("*.jsonl"))
+
+    def _parts(self) -> list[Path]:
+        return [*sorted(self.incoming.glob("*.parquet")), *([self.parquet] if self.parquet.exists() else [])]
 
 
-def _tell(problem: str) -> None:
-    print(f"warning: {problem}", file=sys.stderr)
+def _of_lines(file: Path, columns: Collection[str] | None) -> pa.Table:
+    rows = read_lines(file)
+    return table_of([row if columns is None else {name: row.get(name) for name in columns} for row in rows])
 
 
-@contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a file's lock; the kernel frees it when its holder dies. False if another holds it and we do not wait."""
-    while True:
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-                yield True
-                return
-        # The file was removed while we waited: take the new one.
+def _latest(table: pa.Table) -> np.ndarray:
+    """Where the latest row of each key stands, in the order of keys."""
+    order = table.select(_WHICH).to_pandas().sort_values(list(_WHICH), kind="stable")
+    return order.drop_duplicates("key", keep="last").index.to_numpy()
+
+
+def _write(target: Path, files: Sequence[Path]) -> None:
+    """Make one file of these, a row per key, a few rows at a time."""
+    index = [read(file, _WHICH) for file in files]
+    kept = np.zeros(sum(map(len, index)), dtype=bool)
+    kept[_latest(together(index))] = True
+    with PartFile(target, schema_of(map(_schema, files))) as whole:
+        held: list[pa.Table] = []
+        begin = 0
+        for rows in (rows for file in files for rows in read_groups(file)):
+            held.append(as_schema(rows.filter(pa.array(kept[begin : begin + len(rows)])), whole.schema))
+            begin += len(rows)
+            if sum(map(len, held)) >= _GROUP_ROWS:
+                whole.write(pa.concat_tables(held))
+                held.clear()
+        if held:
+            whole.write(pa.concat_tables(held))
+
+
+def _schema(file: Path) -> pa.Schema:
+    with opened(file) as part:
+        return part.schema_arrow

@@ -11,7 +11,7 @@ once, and it is made again when the library's code has changed.
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +27,11 @@ from experiments.configuration.result_folders import refuse_unwritable
 from experiments.progress import ProgressReport
 from experiments.sweeps.grid import Composer, Sweep, parse
 from experiments.sweeps.launchers import Launcher
-from experiments.sweeps.run_table import RowWriter, RunTable, code_hash
+from experiments.sweeps.made_folder import MadeFolder
+from experiments.sweeps.run_table import RunTable, code_hash
 from experiments.sweeps.workers import Batch, SweepSpec
 
+_BATCHES, _LEAST, _MOST = 200, 8, 500  # batches of a sweep; runs of a batch
 _REASONS = 5  # failures told on the screen; the table holds all
 
 
@@ -54,9 +56,9 @@ class SweepEnd:
         """How many of its runs failed."""
         return sum(self.failed.values())
 
-    def rows(self) -> pd.DataFrame:
-        """The rows of its own runs."""
-        rows = self.table.rows()
+    def rows(self, columns: Collection[str] | None = None) -> pd.DataFrame:
+        """The rows of its own runs; all columns, or these."""
+        rows = self.table.rows(None if columns is None else {*columns, "key"})
         return rows[rows["key"].isin(self.failed)].reset_index(drop=True) if len(rows) else rows
 
 
@@ -104,8 +106,11 @@ def sweep_arguments(arguments: Sequence[str]) -> tuple[bool, list[str], list[str
     return known.help, overrides, known.config_dir
 
 
-def sweep(wanted: Sweep) -> SweepEnd:
-    """Make all runs that are not finished, and say how many there are and what failed."""
+def sweep(wanted: Sweep, *, made: Path | None = None) -> SweepEnd:
+    """Make all runs that are not finished, and say how many there are and what failed.
+
+    ``made`` is the one of its folders of configuration files that is gone when the call is over.
+    """
     cfg = checked(wanted)
     name = str(cfg.sweep.name or (cfg.get("study") or {}).get("name") or wanted.name)
     if cfg.sweep.shrink:
@@ -115,7 +120,14 @@ def sweep(wanted: Sweep) -> SweepEnd:
     launcher: Launcher = build(cfg.launcher)
     code = code_hash()
     before = table.finished(code)
-    spec = SweepSpec(sweep=wanted, folder=str(table.folder), study=name, code=code, shared_files=launcher.shared_files)
+    spec = SweepSpec(
+        sweep=wanted,
+        folder=str(table.folder),
+        study=name,
+        code=code,
+        shared_files=launcher.shared_files,
+        made=MadeFolder.of(made) if made and str(made) in wanted.folders else None,
+    )
     failed = _drive(spec, launcher, batches_of(wanted, cfg.sweep.batch), before, table)
     end = SweepEnd(table=table, code=code, failed=failed, before=frozenset(before))
     _tell(end, table.merge(), Console(stderr=True))
@@ -135,10 +147,10 @@ def checked(wanted: Sweep) -> DictConfig:
     return cfg
 
 
-def batches_of(wanted: Sweep, size: int) -> list[Batch]:
-    """Runs in turn, so many at a time."""
-    if size < 1:
-        raise ValueError(f"sweep.batch must be at least 1, got {size}")
+def batches_of(wanted: Sweep, size: int | None) -> list[Batch]:
+    """Runs in turn, so many at a time; few where they are few, that all workers have some to the end."""
+    if size is None:
+        size = min(max(len(wanted.runs) // _BATCHES, _LEAST), _MOST)
     return [wanted.runs[i : i + size] for i in range(0, len(wanted.runs), size)]
 
 
@@ -146,7 +158,7 @@ def _drive(
     spec: SweepSpec, launcher: Launcher, batches: Sequence[Batch], before: Mapping[str, str], table: RunTable
 ) -> dict[str, bool]:
     """Launch all batches, show how far they are, write what workers could not; by key, whether a run failed."""
-    writer = None if spec.shared_files else RowWriter(table)
+    writer = None if spec.shared_files else table.writer()
     failed: dict[str, bool] = {}
     ended = 0
     begin_s = time.monotonic()
@@ -179,7 +191,7 @@ def _tell(end: SweepEnd, rows: int, console: Console) -> None:
         + (f", {end.failures} of this sweep failed{again}" if end.failures else "")
     )
     if end.failures:
-        mine = end.rows()
+        mine = end.rows(("status", "reason"))
         reasons = mine.loc[mine["status"] != RunStatus.DONE, "reason"].value_counts()
         for reason, count in reasons.head(_REASONS).items():
             console.print(f"[yellow]{count} failed:[/yellow] {escape(str(reason))}", soft_wrap=True, highlight=False)

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from experiments.analysis.tidy import RunStatus
 from experiments.configuration.places import import_from_here_last
 from experiments.sweeps.grid import Composer, Overrides, Sweep
+from experiments.sweeps.made_folder import MadeFolder
+from experiments.sweeps.row_lines import Row
 from experiments.sweeps.rows import Runner
-from experiments.sweeps.run_table import Row, RowWriter, RunTable
+from experiments.sweeps.run_table import RunTable
 
 Batch = tuple[Overrides, ...]
 
@@ -20,7 +22,8 @@ Batch = tuple[Overrides, ...]
 class SweepSpec:
     """What all batches of a sweep have in common.
 
-    ``shared_files``: whether workers see the table's folder; if not, they hand their rows to the driver.
+    ``shared_files``: whether workers see the table's folder; if not, they hand their rows to the driver. ``made``: the
+    files of one of the sweep's folders, which is gone when the call that made it is over.
     """
 
     sweep: Sweep
@@ -28,6 +31,7 @@ class SweepSpec:
     study: str
     code: str
     shared_files: bool = True
+    made: MadeFolder | None = None
 
 
 class Outcome(NamedTuple):
@@ -46,7 +50,7 @@ class SweepWorker:
         self.table = RunTable(Path(spec.folder))
         self.finished = self.table.finished(spec.code) if spec.shared_files else {}
         self.runner = Runner(Composer(spec.sweep), spec.study, spec.code)
-        self.writer = RowWriter(self.table) if spec.shared_files else None
+        self.writer = self.table.writer() if spec.shared_files else None
 
     def run(self, overrides: Overrides) -> Outcome:
         """The run, unless it is finished: one that failed before has failed still."""

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from experiments.collect import NEEDED
 from experiments.commands import as_typed
 from experiments.configuration.provenance import command
 from experiments.sweeps.sweep import SweepEnd
@@ -13,7 +14,7 @@ _BEST = 5  # lines
 
 def show_answer(end: SweepEnd) -> None:
     """Print it; nothing of a sweep whose runs come later, as those of a Slurm array do."""
-    rows = end.rows()
+    rows = end.rows(NEEDED)
     if rows.empty:
         return
     console, any_done = Console(), False

@@ -8,12 +8,12 @@ import pandas as pd
 from pandas import DataFrame
 
 from experiments.analysis.tidy import IDENTITY, RESULTS, read_table
-from experiments.collect import tidy
+from experiments.collect import NEEDED, PURPOSE, tidy
 from experiments.configuration.studies import table_path
 from experiments.configuration.suggestions import suggestion
 from experiments.sweeps.run_table import RunTable
 
-_PURPOSE, _INFER = "config.workload.purpose", "infer"
+_INFER = "infer"
 _RUNS = {"key", "overrides"}  # columns of a sweep's own table
 TRAINING, INFERENCE = "makespan_s", "latency_s"
 
@@ -66,7 +66,7 @@ def source(word: str, results: Path = Path("results")) -> Source:
         within = [each for each in sorted(path.glob("*")) if each.suffix in (".parquet", ".csv") or each.is_dir()]
         listed = f" (in it: {', '.join(map(str, within))})" if within else ""
         raise ValueError(f"{path} holds no sweep and no table.csv{listed}")
-    runs = RunTable(path).rows()
+    runs = RunTable(path).rows(NEEDED)
     if runs.empty:
         raise ValueError(f"the sweep in {path} has no finished run yet")
     return Source(name=path.resolve().name, path=path, parts=runs_by_value(runs))
@@ -74,7 +74,7 @@ def source(word: str, results: Path = Path("results")) -> Source:
 
 def runs_by_value(runs: DataFrame) -> dict[str, DataFrame]:
     """Tidy tables of a sweep's rows: of those that train, and of those that answer requests."""
-    purposes = runs[_PURPOSE] if _PURPOSE in runs else pd.Series(None, index=runs.index, dtype=object)
+    purposes = runs[PURPOSE] if PURPOSE in runs else pd.Series(None, index=runs.index, dtype=object)
     known = purposes.dropna()
     # A run that could not be composed has no purpose of its own: it stands with the others.
     answers = (purposes == _INFER) | (purposes.isna() & (len(known) > 0 and bool((known == _INFER).all())))

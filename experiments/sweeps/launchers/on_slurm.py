@@ -8,11 +8,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from shlex import quote
 
 from submitit import SlurmExecutor
 
 from edgesim.errors import RunError
-from experiments.sweeps.workers import Batch, Outcome, SweepSpec, run_batch
+from experiments.configuration.places import CODE
+from experiments.sweeps.elsewhere import run_elsewhere
+from experiments.sweeps.workers import Batch, Outcome, SweepSpec
+
+# Python would look for our packages first where the command was typed, in which there may be folders of such names.
+_OURS_FIRST = ["export PYTHONSAFEPATH=1"]
+if not CODE.name.endswith("-packages"):
+    _OURS_FIRST.append(f"export PYTHONPATH={quote(str(CODE))}${{PYTHONPATH:+:$PYTHONPATH}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +47,9 @@ class OnSlurm:
             cpus_per_task=self.cpus,
             mem=self.memory,
             array_parallelism=self.parallel,
+            setup=_OURS_FIRST,
             **{name: value for name, value in more.items() if value is not None},
         )
-        jobs = executor.map_array(run_batch, repeat(spec, len(batches)), batches)
+        jobs = executor.map_array(run_elsewhere, repeat(spec, len(batches)), batches)
         print(f"submitted {len(jobs)} batches as job {jobs[0].job_id.partition('_')[0]}; the same command later tells")
         yield from ()
