@@ -127,7 +127,8 @@ def sweep(
     Args:
         name: Of the table's folder; left out, what varies.
         results: The folder of results; the table is in ``sweeps/NAME`` below it.
-        workers: Processes; 1 makes the runs in this one; left out, one per core.
+        workers: Processes; 1 makes the runs in this one; left out, one per core. On a cluster's machines runs are made
+            by ``launcher="on_ray"``, or ``Choice(group="launcher", name="on_ray", options={"address": "head:6379"})``.
         **over: What :func:`simulate` takes. A list is swept over (``rate=["20 Mbit/s", "100 Mbit/s"]``), anything else
             is the same for all runs; a value that is a list is written as a tuple (``groups=([0], [1, 2])``).
 
@@ -141,13 +142,21 @@ def sweep(
     from experiments.sweeps.sweep import sweep as run_all
 
     with Files() as files:
-        end = run_all(_wanted(dict(over) | _beside(results, workers), name, files), made=files.made)
+        asked = dict(over) | {"results": str(results), "launcher": _launcher(over.get("launcher"), workers)}
+        end = run_all(_wanted(asked, name, files), made=files.made)
     return SweepTable(path=end.table.parquet, failures=end.failures, end=end)
 
 
-def _beside(results: str | Path, workers: int | None) -> dict[str, Any]:
-    how = {"launcher": _ALONE} if workers == 1 else {} if workers is None else {"launcher": {"workers": workers}}
-    return {"results": str(results)} | how
+def _launcher(given: Any, workers: int | None) -> Any:
+    """Where the runs are made: as it was given, with so many workers."""
+    if workers is None:
+        return given
+    if given is None:
+        return _ALONE if workers == 1 else {"workers": workers}
+    if isinstance(given, Mapping):
+        return {**given, "workers": workers}
+    chosen = given if isinstance(given, Choice) else Choice(group="launcher", name=str(given))
+    return replace(chosen, options={**chosen.options, "workers": workers})
 
 
 def _wanted(over: Mapping[str, Any], name: str | None, files: Files) -> Sweep:

@@ -7,6 +7,7 @@ found and recorded as failed, and all others are made.
 import logging
 import os
 import pickle
+import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from experiments.sweeps.workers import Batch, Outcome, SweepSpec, bury
 
 _AHEAD = 2  # batches that wait or run, for each core of the cluster
 _HOPELESS = 20  # deaths before any batch came back
+_KNOCK_S = 10
 _TEMPORARY = "/tmp"  # Ray's sockets lie there, whose paths must be short
 
 
@@ -90,6 +92,7 @@ class OnRay:
                 where = {"address": "local", "num_cpus": self.workers, "_temp_dir": ending.enter_context(folder)}
             ending.callback(ray.shutdown)
             try:
+                _knock(self.address or "")
                 ray.init(
                     **where,
                     runtime_env={"working_dir": self.working_dir} if self.working_dir else None,
@@ -101,6 +104,13 @@ class OnRay:
                 asked = "start here" if self.address is None else f"be reached at {self.address}"
                 raise RunError(f"a Ray cluster cannot {asked}: {_first_line(error)}") from error
             yield
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens, for whom Ray would wait many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def _run_there(home: str, here: str, spec: bytes, batch: bytes) -> bytes:
