@@ -15,12 +15,13 @@ is: it stands in the simulated row only.
 import json
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from experiments.analysis.tidy import IDENTITY, records, telling
+from experiments.analysis.tidy import IDENTITY
 from experiments.commands import command_parser
 from experiments.configuration.command_line import told
 from experiments.configuration.provenance import Tree, command, made, record
@@ -87,20 +88,24 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:
     """Columns for the overrides that differ between runs, unless other columns tell them apart already."""
-    overrides = [dict(each.split("=", 1) for each in json.loads(text)) for text in runs["overrides"]]
+    overrides = [dict(_split(word) for word in json.loads(text)) for text in runs["overrides"]]
     columns = {
         name: [values.get(name) for values in overrides]
         for name in sorted({name for values in overrides for name in values})
     }
     varied = {name: values for name, values in columns.items() if len(set(values)) > 1}
     kept = [name for name in varied if name not in _TOLD]
-    same = [*WHICH, *kept]
-    more = telling(
-        records(runs[list(WHICH)].assign(**varied)),
-        [name for name in varied if name in _TOLD and name not in WHICH],
-        same=lambda row: tuple(row[name] for name in same),
-    )
+    groups = runs[list(WHICH)].assign(**varied).groupby([*WHICH, *kept], dropna=False, sort=False)
+    asked = [name for name in varied if name in _TOLD and name not in WHICH]
+    more = [name for name in asked if groups[name].nunique(dropna=False).max() > 1]
     return {name: varied[name] for name in sorted([*kept, *more])}
+
+
+@lru_cache(maxsize=10_000)
+def _split(override: str) -> tuple[str, str]:
+    """Key and value; those of all runs are few, and each is held once."""
+    key, _, value = override.partition("=")
+    return key, value
 
 
 def collect(name: str, results: Path) -> pd.DataFrame:
