@@ -46,11 +46,14 @@ def cluster() -> Iterator[Any]:
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     folder = tempfile.mkdtemp(prefix="edgesim-nodes-", dir="/tmp")  # paths of sockets must be short
     head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder, "object_store_memory": 80 * 2**20}
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    yield cluster
-    cluster.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    cluster = cluster_utils.Cluster(initialize_head=False)
+    try:
+        cluster.add_node(**head)
+        cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        yield cluster
+    finally:
+        cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Home:
@@ -174,6 +177,7 @@ print(there.failures, len(there), list(there.runs()["key"]) == list(here.runs()[
     (home.folder / "script.py").write_text(script)
     out, _ = ended(home.start("-c", "import sys; sys.path.append('.'); exec(open('script.py').read())"))
     assert out.splitlines()[-1] == "0 2 True"
+    wait_until(lambda: not list(Path(tempfile.gettempdir()).glob("edgesim-made-*")))
 
 
 @on_nodes
@@ -221,10 +225,13 @@ def test_files_made_for_a_call_outlive_it_where_the_sweep_is_made(tmp_path: Path
     made = MadeFolder.of(folder)
     for path in (folder / "model" / "link.yaml", folder / "model" / "own.yaml"):
         path.unlink()
-    (there,) = at_hand(spec(str(folder), made=made)).sweep.folders
-    assert there != str(folder)
-    assert (Path(there) / "model" / "own.yaml").read_text() == "b: 2\n"
-    assert (Path(there) / "model" / "link.yaml").resolve() == kept  # relative paths in it lead where they led
+    ours, there = at_hand(spec(str(folder), made=made))
+    assert there is not None
+    assert ours.sweep.folders == (str(there),)
+    made.write(there)
+    assert (there / "model" / "own.yaml").read_text() == "b: 2\n"
+    assert (there / "model" / "link.yaml").resolve() == kept  # relative paths in it lead where they led
+    shutil.rmtree(there)
     kept.unlink()
     made.write(tmp_path / "apart")
     assert (tmp_path / "apart" / "model" / "link.yaml").read_text() == "a: 1\n"

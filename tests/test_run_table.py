@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from experiments.sweeps import row_lines, run_table
 from experiments.sweeps.row_lines import locked
 from experiments.sweeps.run_table import RunTable, code_hash
 
@@ -151,3 +152,99 @@ def test_a_parquet_file_that_was_cut_off_is_set_aside_and_named_and_newer_rows_a
     assert f"{table.parquet} cannot be read" in capfd.readouterr().err
     assert table.merge() == 1
     assert (tmp_path / "runs.broken").read_bytes() == whole[:left]
+
+
+# --- many rows ---
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of three rows, of which four are held at a time."""
+    monkeypatch.setattr(row_lines, "PART_ROWS", 3)
+    monkeypatch.setattr(run_table, "_GROUP_ROWS", 4)
+
+
+@pytest.mark.usefixtures("small")
+def test_lines_become_parquet_files_and_these_one_whatever_columns_their_rows_have(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    writer = table.writer()
+    for number in range(10):
+        more = {
+            "gap": None if number < 4 else number,
+            "option": number if number < 6 else "none",
+            f"only_{number}": True,
+        }
+        writer.add([row(f"{number}", value=number if number % 2 else number + 0.5) | more])
+    assert sorted(path.suffix for path in (tmp_path / "rows").iterdir()) == [".jsonl", *[".parquet"] * 3]
+    before = table.rows()
+    assert table.merge() == 10
+    assert list((tmp_path / "rows").iterdir()) == []
+    after = table.rows()
+    pd.testing.assert_frame_equal(after[before.columns], before)
+    assert list(after["makespan_s"]) == [0.5, 1, 2.5, 3, 4.5, 5, 6.5, 7, 8.5, 9]
+    assert list(after["gap"].fillna(-1)) == [-1, -1, -1, -1, 4, 5, 6, 7, 8, 9]
+    assert list(after["option"]) == ["0", "1", "2", "3", "4", "5", "none", "none", "none", "none"]
+    assert list(after["only_3"].dropna().index) == [3]
+    assert list(table.rows(["makespan_s", "unknown"]).columns) == ["makespan_s"]
+    assert pq.ParquetFile(table.parquet).num_row_groups == 2  # of six rows, and of four
+
+
+@pytest.mark.usefixtures("small")
+def test_what_ran_again_is_one_row_wherever_its_rows_lie(tmp_path: Path) -> None:
+    table = RunTable(tmp_path)
+    for day in (2, 1, 3):
+        table.writer().add([row(key, finished=f"2026-01-0{day}", value=day) for key in "abcdefg"])
+        table.merge()
+    assert list(table.rows()["key"]) == list("abcdefg")
+    assert set(table.rows()["makespan_s"]) == {3}
+
+
+@pytest.mark.usefixtures("small")
+def test_who_dies_between_a_part_and_its_lines_loses_no_row_and_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = RunTable(tmp_path)
+    with monkeypatch.context() as dying:
+        dying.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            table.writer().add([row("a"), row("b"), row("c")])
+    assert {path.suffix for path in (tmp_path / "rows").iterdir()} == {".jsonl", ".parquet"}
+    assert len(table.rows()) == table.merge() == 3
+
+
+@pytest.mark.usefixtures("small")
+def test_a_part_that_cannot_be_read_is_set_aside_and_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    table = RunTable(tmp_path)
+    for keys in ("abc", "def"):
+        table.writer().add([row(key) for key in keys])
+    broken = next(
+        path for path in (tmp_path / "rows").iterdir() if set(pq.read_table(path)["key"].to_pylist()) == {*"abc"}
+    )
+    broken.write_bytes(broken.read_bytes()[:100])
+    assert table.merge() == 3
+    assert f"warning: {broken} cannot be read" in capfd.readouterr().err
+    assert list(table.rows()["key"]) == ["d", "e", "f"]
+    assert broken.with_suffix(".broken").exists()
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_rows_are_merged_and_looked_up_in_little_memory(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from experiments.sweeps.run_table import RunTable
+table = RunTable(Path(sys.argv[1]))
+begin_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert table.merge() == 100_000
+assert len(table.finished("c")) == 100_000
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin_kib) / 1024)
+"""
+    writer = RunTable(tmp_path).writer()
+    texts = {f"config.key_{number}": f"{number} Mbit/s" for number in range(200)}
+    for begin in range(0, 100_000, 500):
+        writer.add([row(f"{key:032}", value=key) | texts for key in range(begin, begin + 500)])
+    assert len(list((tmp_path / "rows").iterdir())) <= 101
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True, timeout=500
+    )
+    assert float(done.stdout) < 250  # MiB; all columns of all rows would be some 600 in Arrow, and gigabytes in Python
