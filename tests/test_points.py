@@ -82,6 +82,16 @@ def test_the_quick_way_composes_what_hydra_composes(overrides: tuple[str, ...]) 
         assert composer(overrides) == slow
 
 
+def test_runs_that_differ_in_values_alone_are_what_hydra_composes() -> None:
+    """Also where values stand behind links: a cluster of one device many times, its network, a scenario's events."""
+    composer = Composer(parse([*TINY, "cluster=nanos", "scenario=wifi_walk"]))
+    for rate, idle_w, seed in (("20 Mbit/s", 1, 1), ("30 Mbit/s", 2, 5), ("20 Mbit/s", 1, 1)):
+        words = (f"network.rate={rate}", f"devices.nano.power.idle_w={idle_w}", f"seed={seed}")
+        slow = composed(*TINY, "cluster=nanos", "scenario=wifi_walk", *words)
+        assert composer(words) == OmegaConf.to_container(slow, resolve=True)
+    assert any(composer.variations.values())
+
+
 def test_one_run_leaves_no_trace_in_the_next() -> None:
     composer = Composer(parse(TINY))
     before = composer(())

@@ -43,13 +43,14 @@ def check_values(cfg: DictConfig) -> None:
     for key in LINKED & cfg.keys():
         if not OmegaConf.is_dict(cfg[key]):
             raise ValueError(f"{key}: expected a mapping, like {{name: value}}, got {shown(cfg[key])}")
-    for path, number in _quantities(OmegaConf.to_container(cfg, resolve=True), cfg):
+    written = OmegaConf.to_container(cfg, resolve=False)
+    for path, number in _quantities(OmegaConf.to_container(cfg, resolve=True), written):
         OmegaConf.update(cfg, path, number)
 
 
-def check_plain(plain: dict[str, Any], cfg: DictConfig) -> None:
-    """The same for the plain values of ``cfg``, resolved, which stays as it is."""
-    for path, number in _quantities(plain, cfg):
+def check_plain(plain: dict[str, Any], written: Any) -> None:
+    """The same for plain values, resolved, and as they are ``written``, with links."""
+    for path, number in _quantities(plain, written):
         node: Any = plain
         *above, last = re.split(r"\.|\[", path.replace("]", ""))
         for key in above:
@@ -57,9 +58,8 @@ def check_plain(plain: dict[str, Any], cfg: DictConfig) -> None:
         node[int(last) if isinstance(node, list) else last] = number
 
 
-def _quantities(plain: Any, cfg: DictConfig) -> list[tuple[str, float | str]]:
+def _quantities(plain: Any, written: Any) -> list[tuple[str, float | str]]:
     """The paths of all texts that are quantities, with their numbers, once everything is checked."""
-    written: Any = OmegaConf.to_container(cfg, resolve=False)
     _refuse_unread(written)
     for noun in NOUNS & plain.keys():
         named = isinstance(plain[noun], dict) and "_target_" in plain[noun]

@@ -11,7 +11,7 @@ may hold them too, under ``study.over``; names joined by ``+`` move together::
 import copy
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -28,6 +28,7 @@ from experiments.configuration.cache import files_of
 from experiments.configuration.checks import check_plain
 from experiments.configuration.command_line import check_complete, composed
 from experiments.configuration.places import CONF
+from experiments.sweeps.varied import Varied, is_plain, may_vary
 
 Overrides = tuple[str, ...]
 # What says where and how a run is made or shown, not what it is.
@@ -117,7 +118,9 @@ class Composer:
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
         self.parser = OverridesParser.create()
+        self.words: dict[str, Override] = {}
         self.bases: dict[Overrides, DictConfig] = {}
+        self.variations: dict[tuple[Overrides, tuple[str, ...]], Varied | None] = {}
         self.groups = {
             path.relative_to(folder).as_posix()
             for folder in (CONF, *map(Path, sweep.folders))
@@ -127,15 +130,19 @@ class Composer:
 
     def __call__(self, overrides: Overrides) -> dict[str, Any]:
         """The run's configuration, resolved, as plain values. Raises what Hydra raises."""
-        parsed = [self.parser.parse_override(word) for word in overrides]
-        values = [override for override in parsed if self._sets_a_value(override)]
+        parsed = [self.parsed(word) for word in overrides]
+        values = {override.key_or_group: override.value() for override in parsed if self._sets_a_value(override)}
         # Fixed values come before choices of files here; Hydra sets values last, whatever their order.
-        base = self.base(tuple(word for word, o in zip(overrides, parsed, strict=True) if o not in values))
+        chosen = tuple(word for word, o in zip(overrides, parsed, strict=True) if not self._sets_a_value(o))
+        base = self.base(chosen)
+        if all(map(is_plain, values.values())) and (varied := self.varied(chosen, tuple(values))) is not None:
+            return _checked(lambda: varied(values), varied.cfg, varied.written)
         cfg = copy.deepcopy(base)
-        for override in values:
-            if OmegaConf.select(cfg, override.key_or_group, throw_on_missing=False) is None:
-                return _plain(composed(*self.sweep.fixed, *overrides, folders=self.sweep.folders))
-            OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
+        for key, value in values.items():
+            if OmegaConf.select(cfg, key, throw_on_missing=False) is None:
+                cfg = composed(*self.sweep.fixed, *overrides, folders=self.sweep.folders)
+                break
+            OmegaConf.update(cfg, key, value, merge=True)
         return _plain(cfg)
 
     def base(self, overrides: Overrides) -> DictConfig:
@@ -143,6 +150,19 @@ class Composer:
         if overrides not in self.bases:
             self.bases[overrides] = composed(*self.sweep.fixed, *overrides, folders=self.sweep.folders)
         return self.bases[overrides]
+
+    def varied(self, chosen: Overrides, keys: tuple[str, ...]) -> Varied | None:
+        """What makes the configurations that differ in plain values of these keys; None where any of them is none."""
+        if (chosen, keys) not in self.variations:
+            base = self.base(chosen)
+            self.variations[chosen, keys] = Varied(base, keys) if may_vary(base, keys) else None
+        return self.variations[chosen, keys]
+
+    def parsed(self, word: str) -> Override:
+        """The override, which is read once: thousands of runs repeat few."""
+        if word not in self.words:
+            self.words[word] = self.parser.parse_override(word)
+        return self.words[word]
 
     def _sets_a_value(self, override: Override) -> bool:
         return (
@@ -154,14 +174,22 @@ class Composer:
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return _checked(
+        lambda: OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True),
+        cfg,
+        OmegaConf.to_container(cfg, resolve=False),
+    )
+
+
+def _checked(resolve: Callable[[], Any], cfg: DictConfig, written: Any) -> dict[str, Any]:
+    """A configuration, resolved, as plain values that fit their keys."""
     try:
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        plain = resolve()
     except MissingMandatoryValue:
         check_complete(cfg)  # names the value in full, and the way out
         raise
-    assert isinstance(plain, dict)
     values = {str(key): value for key, value in plain.items()}
-    check_plain(values, cfg)
+    check_plain(values, written)
     return values
 
 

@@ -1,0 +1,122 @@
+"""What changes from run to run, if the runs differ in a few values only? Their configurations, without composing each.
+
+Most of a configuration links to nothing that varies; it is resolved once. For each run the values are set, and the
+links that may lead to them are followed again.
+"""
+
+import copy
+import pickle
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+Place = tuple[str, ...]
+_LINK = re.compile(r"\$\{(?:si:\s*\$\{|oc\.select:\s*)?(\w[\w.\-\[\]]*)(?:,[^{}]*)?\}{1,2}")
+_CONSTANT = re.compile(r"\$\{si:[^{}]*\}")
+
+
+def may_vary(cfg: DictConfig, keys: Iterable[str]) -> bool:
+    """Whether all keys have plain values, which stand where the keys say and not behind a link."""
+    written = OmegaConf.to_container(cfg, resolve=False)
+    try:
+        return all(is_plain(_at(written, _place(key))) for key in keys)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return False
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is a number or a text that stands for itself."""
+    return isinstance(value, int | float) or (isinstance(value, str) and "${" not in value and value != "???")
+
+
+class Varied:
+    """Configurations that differ from one another in plain values of the same keys."""
+
+    def __init__(self, base: DictConfig, keys: Iterable[str]) -> None:
+        self.cfg, self.places = copy.deepcopy(base), {key: _place(key) for key in keys}
+        self.written: Any = OmegaConf.to_container(base, resolve=False)
+        links = dict(_links(self.written))
+        settled = _Settled(links, list(self.places.values()))
+        self.followed = [place for place in links if not settled(place)]
+
+    def __call__(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with these values, resolved; ``cfg`` and ``written`` have them until the next call.
+
+        Raises what OmegaConf raises for a link that leads nowhere, and for what has no value.
+        """
+        for key, value in values.items():
+            OmegaConf.update(self.cfg, key, value)
+            _set(self.written, self.places[key], value)
+        plain: dict[str, Any] = pickle.loads(self._once)
+        for key, value in values.items():
+            _set(plain, self.places[key], value)
+        for place in self.followed:
+            _set(plain, place, self._resolved(place))
+        return plain
+
+    @cached_property
+    def _once(self) -> bytes:
+        """The first of the configurations, resolved."""
+        return pickle.dumps(OmegaConf.to_container(self.cfg, resolve=True, throw_on_missing=True))
+
+    def _resolved(self, place: Place) -> Any:
+        node: Any = self.cfg
+        for name in place:
+            node = node[int(name) if OmegaConf.is_list(node) else name]
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True) if OmegaConf.is_config(node) else node
+
+
+class _Settled:
+    """Whether the link at a place leads to the same whatever the values of some keys are. In doubt it does not."""
+
+    def __init__(self, links: Mapping[Place, str], keys: list[Place]) -> None:
+        self.links, self.keys = links, keys
+        self.known: dict[Place, bool] = {}
+
+    def __call__(self, place: Place) -> bool:
+        if place not in self.known:
+            self.known[place] = False  # while it is looked at: a link that leads to itself
+            self.known[place] = self._leads_to_the_same(self.links[place])
+        return self.known[place]
+
+    def _leads_to_the_same(self, text: str) -> bool:
+        if _CONSTANT.fullmatch(text):
+            return True
+        if (link := _LINK.fullmatch(text)) is None:
+            return False
+        target = _place(link[1])
+        return not any(_meet(target, key) for key in self.keys) and all(
+            self(other) for other in self.links if _meet(target, other)
+        )
+
+
+def _meet(a: Place, b: Place) -> bool:
+    """Whether one of two places lies within the other."""
+    return all(x == y for x, y in zip(a, b, strict=False))
+
+
+def _place(key: str) -> Place:
+    return tuple(key.replace("]", "").replace("[", ".").split("."))
+
+
+def _links(written: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """All links, and where they stand."""
+    if isinstance(written, dict | list):
+        for name, value in written.items() if isinstance(written, dict) else enumerate(written):
+            yield from _links(value, (*place, str(name)))
+    elif isinstance(written, str) and "${" in written:
+        yield place, written
+
+
+def _at(plain: Any, place: Place) -> Any:
+    for name in place:
+        plain = plain[int(name) if isinstance(plain, list) else name]
+    return plain
+
+
+def _set(plain: Any, place: Place, value: Any) -> None:
+    within = _at(plain, place[:-1])
+    within[int(place[-1]) if isinstance(within, list) else place[-1]] = value
