@@ -5,6 +5,7 @@ the seed and of what it is for, not from a generator with a state: no draw depen
 other events, or on a library's version.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -187,7 +188,14 @@ class Scenario:
         """Return (from when, factor of the rank's speed) from 0 s on; ``((0.0, 1.0),)`` where nothing slows it down."""
         mine = [event for event in self.events if isinstance(event, Slowdown) and event.rank == rank]
         times = {0.0, *(event.start_s for event in mine), *(event.end_s for event in mine)} - {inf}
-        steps = [(at_s, prod(e.factor for e in mine if e.start_s <= at_s < e.end_s)) for at_s in sorted(times)]
+        coming = deque(sorted(range(len(mine)), key=lambda i: mine[i].start_s))
+        steps, holds = [], dict[int, float]()  # what slows the rank down now, by the place of the event
+        for at_s in sorted(times):
+            while coming and mine[coming[0]].start_s <= at_s:
+                i = coming.popleft()
+                holds[i] = mine[i].factor
+            holds = {i: factor for i, factor in holds.items() if at_s < mine[i].end_s}
+            steps.append((at_s, prod(holds[i] for i in sorted(holds))))
         for at_s, speed in steps:
             if not is_reckonable(speed):
                 raise ValueError(

@@ -4,8 +4,8 @@ Work and bytes are conserved: what was done until a change counts, the rest goes
 on for ever; its changes are looked at when a flow starts and while one is on its way.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from math import inf, prod
 
 import simpy
@@ -21,6 +21,7 @@ from edgesim.units import LEAST, MOST
 
 NEVER = Change(inf, 1.0)  # and before the first change
 _OUTAGE_S_PER_BYTE = inf
+_LOOKED_AT = 1000  # changes to the same value at a time: there may be no end of them
 MOST_CHANGES = 10_000_000  # of one rank's bandwidth in an iteration: minutes of playing
 
 
@@ -31,7 +32,8 @@ def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float
     13.0
     """
     passed_s = 0.0
-    for (_, speed), (until_s, _) in pairwise((*speeds, (inf, 1.0))):
+    for i in range(max(0, bisect_right(speeds, (start_s, inf)) - 1), len(speeds)):
+        speed, until_s = speeds[i][1], speeds[i + 1][0] if i + 1 < len(speeds) else inf
         left_s = until_s - start_s - passed_s
         if left_s > 0:
             if work_s <= left_s * speed:
@@ -64,9 +66,19 @@ class Bandwidth:
             )
         for i, change in enumerate(self._next):
             if change.at_s <= at_s:
-                self._now[i], self._next[i] = change, next(self._changes[i], NEVER)
+                self._now[i] = change
+                self._next[i] = self._following(i)
         self.next_s = min((change.at_s for change in self._next), default=inf)
         return any(a.value != b.value or a.unit != b.unit for a, b in zip(before, self._now, strict=True))
+
+    def _following(self, i: int) -> Change:
+        """The next change of an event to another value; in a long row of equal ones, the last that was looked at."""
+        now = self._now[i]
+        for _ in range(_LOOKED_AT):
+            change = next(self._changes[i], NEVER)
+            if change is NEVER or (change.value, change.unit) != (now.value, now.unit):
+                break
+        return change
 
     def seconds_per_byte(self, nominal: float, goodput: float) -> float:
         """Return what a byte takes that nominally takes so long, which is 0 where there is no limit."""

@@ -160,8 +160,10 @@ class _DisturbedSimulation(_Simulation):
             for node, task in enumerate(firsts):
                 if kinds[kind[node]].op in COMPUTE:
                     self.seconds[node] *= jitter.factor(scenario.seed, scenario.iteration, names[task])
-        speeds = {each: scenario.speeds(kinds[each].rank) for each in costs.seconds if kinds[each].op in COMPUTE}
-        slowed = {each: mine for each, mine in speeds.items() if mine != AT_FULL_SPEED}
+        computed = [each for each in costs.seconds if kinds[each].op in COMPUTE]
+        speeds = {rank: scenario.speeds(rank) for rank in {kinds[each].rank for each in computed}}
+        of = {each: speeds[kinds[each].rank] for each in computed}
+        slowed = {each: mine for each, mine in of.items() if mine != AT_FULL_SPEED}
         # Of nodes that may be slowed.
         self.speeds = {node: slowed[each] for node, each in enumerate(kind) if each in slowed} if slowed else {}
 

@@ -19,12 +19,13 @@ _CONSTANT = re.compile(r"\$\{si:[^{}]*\}")
 
 
 def may_vary(cfg: DictConfig, keys: Iterable[str]) -> bool:
-    """Whether all keys have plain values, which stand where the keys say and not behind a link."""
+    """Whether all keys have values that are no mapping or list, and stand where the keys say, not behind a link."""
     written = OmegaConf.to_container(cfg, resolve=False)
     try:
-        return all(is_plain(_at(written, _place(key))) for key in keys)
+        values = [_at(written, _place(key)) for key in keys]
     except (KeyError, IndexError, TypeError, ValueError):
         return False
+    return all(isinstance(value, int | float | str) and value != "???" for value in values)
 
 
 def is_plain(value: Any) -> bool:
