@@ -342,7 +342,9 @@ def test_the_command_writes_a_table_that_finds_its_file_wherever_both_are_moved(
     words = [f"{path}:make", "--resolution", "16", "--argument", "width=4", "--output", str(table)]
     monkeypatch.setattr(sys, "argv", ["trace_model", *words])
     trace_model.main()
-    assert "_target_: edgesim.model.from_table" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "for --config-dir my_conf model=table, write my_conf/model/table.yaml:" in said
+    assert "_target_: edgesim.model.from_table" in said
     (tmp_path / "here").rename(tmp_path / "there")
     model = from_table(table=str(tmp_path / "there" / "table.json"))
     assert model.hyper["file"] == str(tmp_path / "there" / "own.py")

@@ -151,7 +151,9 @@ def main(called: str = _MODULE) -> None:
         if (said := _sentence(error)) is None:
             raise
         parser.exit(2, f"error: {said}\n")
-    print(f"{model}\nwritten to {arguments.output}; a model of conf/model:")
+    name = arguments.output.stem
+    print(f"{model}\nwritten to {arguments.output}")
+    print(f"for --config-dir my_conf model={name}, write my_conf/model/{name}.yaml:")
     print(f"  _target_: edgesim.model.from_table\n  table: {arguments.output.resolve()}")
 
 
