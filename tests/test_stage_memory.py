@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgesim.memory import RankLoad, held_bytes
 from edgesim.model import Model
-from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
+from edgesim.planners.cost_models.stage_memory import StageMemory
 from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from edgesim.workload import Optimiser, Purpose

@@ -6,6 +6,7 @@ are in blocks.csv (``test_block_planner_speed.py``).
 
 import csv
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -15,12 +16,14 @@ from edgesim.plan import Plan
 from edgesim.planners.exact.energy.ilp_energy import energy_front
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.exact.pipelines.search import SearchOptions
+from edgesim.planners.literature.asteroid import asteroid
 from edgesim.proof import Status
 from experiments.configuration.provenance import command, made, record
 
 LIMIT_S = 60.0  # then the plan so far, with its gap
 # Layers, devices, replicas, and the seconds on two cores that the suite aims at.
 SIZES = ((24, 8, 4, 3.0), (48, 8, 3, 10.0), (48, 16, 3, 20.0), (96, 32, 2, 30.0))
+FEW = 15.0  # times: 100 devices are 6 times 16, in windows that are twice as many kinds
 FRONT = (24, 8, 4, 20.0)
 POINTS = 10
 TABLE = Path(__file__).parents[2] / "results" / "planner_speed" / "sizes.csv"
@@ -52,6 +55,16 @@ def test_a_front_of_seconds_and_joules_is_proven(benchmark: Any) -> None:
     assert len(plans) == POINTS
     assert all(plan.proof.status is Status.OPTIMAL for plan in plans)
     _write()
+
+
+def test_asteroid_plans_for_a_hundred_devices_in_few_times_what_sixteen_take() -> None:
+    """Its states grow as the devices, and so do their heads up to a group of all samples."""
+    took_s = []
+    for devices in (16, 100):
+        problem, began_s = pool(devices, 18), perf_counter()
+        asteroid(problem)
+        took_s.append(perf_counter() - began_s)
+    assert took_s[1] < FEW * took_s[0]
 
 
 def _keep(what: str, size: tuple[int, int, int, float], benchmark: Any, plans: Any) -> None:

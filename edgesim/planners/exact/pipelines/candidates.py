@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from edgesim.plan import Depth, in_flight, trained_ties
 from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.cost_models.stage_memory import StageMemory
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Links, Loads
-from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
 from edgesim.planners.exact.pipelines.columns import Columns
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE

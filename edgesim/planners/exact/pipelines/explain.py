@@ -7,8 +7,8 @@ import numpy as np
 from edgesim.cluster import Cluster
 from edgesim.errors import InfeasibleError, NothingFitsError
 from edgesim.plan import trained_ties
+from edgesim.planners.cost_models.stage_memory import StageMemory
 from edgesim.planners.exact.pipelines.branch_and_bound import BranchAndBound, SearchLimits, SearchResult
-from edgesim.planners.exact.pipelines.candidate_memory import StageMemory
 from edgesim.planners.exact.pipelines.candidates import Candidates
 from edgesim.planners.exact.pipelines.columns import Columns
 from edgesim.planners.exact.pipelines.milp import Shape, StageMilp

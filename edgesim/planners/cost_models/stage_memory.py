@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgesim.memory import Memory, RankLoad, boundary_bytes, held_bytes, ring_bytes
-from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints
 from edgesim.planners.problem import Problem
 
 Layers = tuple[int, int]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 class StageMemory:
