@@ -10,8 +10,9 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, in_flight
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.affordable import searched
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
-from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
+from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof, bound_or_none
 
@@ -27,8 +28,8 @@ def certify(problem: Problem, plan: Plan, *, time_limit_s: float = 60.0) -> Plan
     value = iteration_s(problem, plan)
     most = most_replicas(problem, None, interchangeable(problem.cluster))
     replicas = max(most, *(len(stage.ranks) for stage in plan.stages))
-    search = PipelineSearch(problem, PipelineFamily(depth=depth_of(plan), replicas=replicas), planner=plan.planner)
-    result = search.run(time_limit_s=time_limit_s, to_beat_s=value * (1 + 1e-9))
+    family = PipelineFamily(depth=depth_of(plan), replicas=replicas)
+    _, result = searched(problem, family, planner=plan.planner, time_limit_s=time_limit_s, to_beat_s=value * (1 + 1e-9))
     proof = Proof(
         method=plan.proof.method if plan.proof else plan.planner,
         objective=Objective.ITERATION_TIME,

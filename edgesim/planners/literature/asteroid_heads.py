@@ -14,6 +14,7 @@ from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.cost_models.stage_memory import Floats, Ints, StageMemory
 from edgesim.planners.device_types import equal_devices
 from edgesim.planners.literature.asteroid_allocation import allocations
+from edgesim.planners.planning_time import require_time
 from edgesim.profile import BACKWARD, FORWARD
 from edgesim.ring import ring_traffic
 
@@ -70,6 +71,7 @@ class Heads:
         return tuple(shared.samples[shared.row[position - 1, self.range_of[layers]]].tolist())
 
     def _share_out(self, kinds: Ints) -> SharedOut:
+        require_time("asteroid")
         most = np.moveaxis(self._most(len(kinds))[kinds], 0, -1)  # [position, range, device]
         fits = (most.min(axis=-1) >= 1) & (most.sum(axis=-1) >= self.total)
         # Memory is the same for most positions: what changes from one to the next is shared out anew.

@@ -17,6 +17,7 @@ import numpy as np
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep, hpp_round_latency_s
 from edgesim.planners.cost_models.stage_memory import Floats, Ints
 from edgesim.planners.literature.asteroid_heads import Heads, SlowestPairs
+from edgesim.planners.planning_time import require_time
 
 _ROUNDING = 1e-12  # relative: what is nearer than this is compared exactly
 
@@ -82,6 +83,7 @@ class SuffixSearch:
         found = Suffixes.none(heads.layers, self.devices)
         forward_s, backward_s = heads.at(p)
         for start in range(heads.layers - p + 1):
+            require_time("asteroid")
             if p == 1:
                 stops = np.array([heads.layers])
             else:

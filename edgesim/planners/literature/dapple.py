@@ -21,14 +21,16 @@ never met; and of all pipelines compared, the fastest that fits in memory is tak
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise, product
+from itertools import pairwise, product, takewhile
 from math import inf
+from time import perf_counter
 
 from edgesim.apportion import even_shares
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.planning_time import require_time
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof
 
@@ -87,17 +89,24 @@ class SlicedCosts(StageCosts):
         return even_shares(self.problem.workload.micro_batch_samples, len(ranks))
 
 
-def dapple(problem: Problem) -> Plan:
-    """Return the fastest pipeline compared that fits, on all devices. Raises PlanError and InfeasibleError."""
+def dapple(problem: Problem, *, time_limit_s: float | None = None) -> Plan:
+    """Return the fastest pipeline compared that fits, on all devices. Raises PlanError and InfeasibleError.
+
+    With a time limit it is the fastest of those compared until then: the programme looks at all devices that each
+    further stage could have, so 64 devices take minutes.
+    """
     problem.require_training("dapple", instead="pipeedge or prima")
     problem.let_all_work("dapple")
     costs = SlicedCosts(problem)
-    compared = sorted(_compared(costs), key=lambda entry: entry[0])  # the first of equals stays first
+    until_s = inf if time_limit_s is None else perf_counter() + time_limit_s
+    compared = list(takewhile(lambda _: perf_counter() < until_s, _compared(costs)))
+    method = f"dapple, the first {len(compared)} pipelines" if perf_counter() >= until_s else "dapple"
+    compared.sort(key=lambda entry: entry[0])  # the first of equals stays first
     fastest = next((entry for entry in compared if _fits(costs, entry[1])), None)
     if fastest is None:
         raise nothing_fits(costs, f"pipeline of all {len(problem.ranks)} devices in rank order, sliced evenly,")
     best_s, best = fastest
-    proof = Proof(method="dapple", objective=Objective.PIPELINE_LATENCY, value=best_s)
+    proof = Proof(method=method, objective=Objective.PIPELINE_LATENCY, value=best_s)
     plan = problem.plan(
         planner="dapple",
         stages=problem.stages(
@@ -120,6 +129,7 @@ def _compared(costs: SlicedCosts) -> Iterator[tuple[float, Pipeline]]:
     while states:
         longer: dict[tuple[int, int], tuple[float, Pipeline]] = {}
         for (j, m), planned in sorted(states.items()):
+            require_time("dapple")
             for stop, taken in product(range(j + 1, L), range(m + 1, N)):
                 further = _with_stage(costs, planned, stop, taken)
                 seconds, whole = _completed(costs, further)

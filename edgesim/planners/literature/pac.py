@@ -13,15 +13,18 @@ with equal shares inside a group, and T = ∞ where a device does not fit. Then 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
-from math import inf
+
+import numpy as np
 
 from edgesim.apportion import even_shares
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.cost_models.infeasible import nothing_fits
-from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
+from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.cost_models.stage_memory import Floats, Ints
+from edgesim.planners.literature.pac_stages import EqualShares
+from edgesim.planners.planning_time import require_time
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof
 
@@ -40,7 +43,9 @@ def pac(problem: Problem) -> Plan:
     problem.require_training("pac", instead="galaxy")
     costs = StageCosts(problem)
     most = min(len(problem.model.layers), len(problem.ranks))
-    pipelines = [(each, _three_phases_s(costs, each)) for s in range(1, most + 1) if (each := _balanced(costs, s))]
+    table = EqualShares(costs)
+    balanced = (_balanced(costs, table, s) for s in range(1, most + 1))
+    pipelines = [(each, _three_phases_s(costs, each)) for each in balanced if each]
     if not pipelines:
         raise nothing_fits(costs, f"balanced pipeline of 1 to {most} stages with equal shares")
     best, seconds = min(pipelines, key=lambda entry: (entry[1], len(entry[0].groups)))
@@ -63,38 +68,43 @@ def _equal(problem: Problem, group: Sequence[int]) -> tuple[int, ...]:
     return even_shares(problem.workload.micro_batch_samples, len(group))
 
 
-def _balanced(costs: StageCosts, stages: int) -> Balanced | None:
-    """Return W(all layers, all devices, stages); None where nothing fits. Ties go to early cuts, then larger heads."""
-    problem = costs.problem
+def _balanced(costs: StageCosts, table: EqualShares, stages: int) -> Balanced | None:
+    """Return W(all layers, all devices, stages); None where nothing fits. Ties go to early cuts, then smaller tails.
 
-    @cache
-    def stage_s(layers: Layers, first: int, stop: int, stage: int) -> float:
-        """Return T: the slowest device of ranks first..stop, each with an equal share; ∞ where one does not fit."""
-        group = range(first, stop)
-        if len(group) > problem.workload.micro_batch_samples:
-            return inf
-        shares = _equal(problem, group)
-        in_flight = min(stages - stage, problem.workload.micro_batches)
-        if not costs.all_fit(group, layers, shares, in_flight):
-            return inf
-        return max(costs.both_s(rank, layers, share) for rank, share in zip(group, shares, strict=True))
-
-    @cache
-    def best(y: int, n: int, s: int) -> Balanced | None:
-        if s == 1:
-            alone_s = stage_s((0, y), 0, n, 0)
-            return None if alone_s == inf else Balanced(slowest_s=alone_s, cuts=(0, y), groups=(tuple(range(n)),))
-        candidates = []
-        for q in range(s - 1, y):
-            for m in range(1, n - s + 2):
-                before, here_s = best(q, n - m, s - 1), stage_s((q, y), n - m, n, s - 1)
-                if before is not None and here_s < inf:
-                    slowest_s = max(before.slowest_s, here_s)
-                    groups = (*before.groups, tuple(range(n - m, n)))
-                    candidates.append(Balanced(slowest_s=slowest_s, cuts=(*before.cuts, y), groups=groups))
-        return min(candidates, key=lambda candidate: candidate.slowest_s, default=None)
-
-    return best(len(problem.model.layers), len(problem.ranks), stages)
+    ``W[y, n]`` of s stages follows for all n from those of s - 1, tail by tail: m devices hold the layers from q on.
+    """
+    L, N, largest = table.layers, table.ranks, table.largest
+    tails: list[tuple[Ints, Ints]] = []  # [stages - 1] the last stage's first layer and devices, by layers and devices
+    best_s: Floats = np.full((L + 1, N + 1), np.inf)
+    best_s[1:, 1 : largest + 1] = table.slowest_s(min(stages, costs.problem.workload.micro_batches))[
+        table.range_of[0, 1:], 0
+    ]
+    for s in range(2, stages + 1):
+        here_s = table.slowest_s(min(stages - s + 1, costs.problem.workload.micro_batches))
+        further_s = np.full_like(best_s, np.inf)
+        cut, devices = np.zeros(further_s.shape, dtype=np.int64), np.zeros(further_s.shape, dtype=np.int64)
+        for y in range(s, L + 1):
+            require_time("pac")
+            q = np.arange(s - 1, y)
+            # [cut, first, size - 1]: the first devices are those of the stages before
+            slowest_s = np.maximum(best_s[q][:, :N, None], here_s[table.range_of[q, y]])
+            for n in range(s, N + 1):
+                at, own = n - np.arange(1, largest + 1), np.arange(largest)
+                of_n = slowest_s[:, at[at >= 0], own[at >= 0]]  # [cut, devices - 1]
+                chosen = int(np.argmin(of_n))
+                further_s[y, n] = of_n.flat[chosen]
+                cut[y, n], devices[y, n] = q[chosen // of_n.shape[1]], chosen % of_n.shape[1] + 1
+        tails.append((cut, devices))
+        best_s = further_s
+    if not np.isfinite(best_s[L, N]):
+        return None
+    cuts, groups, y, n = [L], list[tuple[int, ...]](), L, N
+    for cut, devices in reversed(tails):
+        m = int(devices[y, n])
+        groups.insert(0, tuple(range(n - m, n)))
+        y, n = int(cut[y, n]), n - m
+        cuts.insert(0, y)
+    return Balanced(slowest_s=float(best_s[L, N]), cuts=(0, *cuts), groups=(tuple(range(n)), *groups))
 
 
 def _three_phases_s(costs: StageCosts, plan: Balanced) -> float:

@@ -22,6 +22,7 @@ from math import inf
 from edgesim.apportion import even_shares
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.stage_costs import Layers, StageCosts
+from edgesim.planners.planning_time import require_time
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof
 from edgesim.ring import ring_traffic
@@ -92,6 +93,7 @@ def best_pipeline(equal: EqualDevices, layers: int, devices: int) -> Pipeline:
 
     @cache
     def best(j: int, m: int) -> Pipeline:
+        require_time("pipedream")
         candidates: list[Pipeline] = [(stage_s((0, j), m) if m <= most else inf, (0, j), (m,))]
         for i in range(1, j):
             message_s = equal.message_s(i)

@@ -11,19 +11,22 @@ micro-batches 1F1B keeps in flight, and whether they fit. The paper serves reque
 backward pass count together. Exact: the plan is the best for this objective, so the bound is its value.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import product
 from math import inf
 
+from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.device_types import Types, interchangeable
+from edgesim.planners.planning_time import require_time
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof
 
 Counts = tuple[int, ...]  # [type] devices
 Chain = tuple[float, tuple[int, ...], tuple[int, ...]]  # its slowest seconds, its cuts, and a type per stage
+_MOST_SUBSETS = 100_000
 _NONE: Chain = (inf, (), ())
 
 
@@ -67,13 +70,22 @@ class ChainSearch:
         self.best = cache(self._best)
 
     def fastest(self) -> Chain:
-        """Return the best of all layers on any devices; ties go to fewer devices, then to the first types."""
-        uses = [used for used in product(*(range(len(ranks) + 1) for ranks in self.types)) if sum(used) <= self.layers]
-        chains = (self.best(0, used, t) for used in uses for t in range(len(used)) if used[t])
+        """Return the best of all layers on any devices; ties go to fewer devices, then to the first types.
+
+        Raises PlanError for too many types of devices: the programme remembers every number of each.
+        """
+        sizes = [len(ranks) for ranks in self.types]
+        if _count(sizes, self.layers) > _MOST_SUBSETS:
+            raise PlanError(
+                f"pipeedge: {len(self.types)} types of devices on their links have too many subsets of up to "
+                f"{self.layers} devices to remember (take fewer types, or planner ilp_hybrid_pipeline)"
+            )
+        chains = (self.best(0, used, t) for used in _subsets(sizes, self.layers) for t in range(len(used)) if used[t])
         return min(chains, key=lambda chain: (chain[0], len(chain[2])))
 
     def _best(self, start: int, used: Counts, t: int) -> Chain:
         """Return h; ties go to the earliest cut, then to the first type."""
+        require_time("pipeedge")
         later = tuple(count - (u == t) for u, count in enumerate(used))
         if not any(later):
             return self._last(start, t)
@@ -108,3 +120,20 @@ class ChainSearch:
 
     def _message_s(self, boundary: int, t: int, u: int) -> float:
         return self.costs.message_s(boundary, self.types[t][0], self.types[u][-1])
+
+
+def _subsets(sizes: Sequence[int], most: int) -> Iterator[Counts]:
+    """Yield, in order, how many devices of each type, of which there are so many, at most so many in all."""
+    if not sizes:
+        yield ()
+        return
+    for count in range(min(sizes[0], most) + 1):
+        yield from ((count, *others) for others in _subsets(sizes[1:], most - count))
+
+
+def _count(sizes: Sequence[int], most: int) -> int:
+    """Return how many subsets there are, without listing them."""
+    ways = [1] + [0] * most  # [devices] in how many ways
+    for size in sizes:
+        ways = [sum(ways[max(0, n - size) : n + 1]) for n in range(most + 1)]
+    return sum(ways)

@@ -20,6 +20,7 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.stage_costs import StageCosts
+from edgesim.planners.planning_time import require_time
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof
 
@@ -57,6 +58,7 @@ def _shortest(costs: StageCosts) -> Chain:
     @cache
     def best(start: int, rank: int) -> Chain:
         """Return the best chain of the layers from ``start``, the first of them on this rank."""
+        require_time("prima")
         chains = []
         for stop in range(start + 1, L + 1):
             if costs.fits(rank, (start, stop), samples, 1, 1):

@@ -20,6 +20,7 @@ from edgesim.planners.exact.energy.power_modes import ModeExpansion
 from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Loads
 from edgesim.planners.exact.pipelines.candidates import Group, PipelineFamily
 from edgesim.planners.exact.pipelines.columns import Columns
+from edgesim.planners.planning_time import require_time
 from edgesim.profile import BACKWARD, FORWARD
 
 Boards = tuple[int, ...]  # [type] how many
@@ -74,7 +75,10 @@ class PowerCandidates(AllSharesCandidates):
         alike: dict[Boards, list[int]] = defaultdict(list)
         for g, group in enumerate(self.groups):
             alike[self.boards(group)].append(g)
-        parts = [part for boards, members in alike.items() for part in self._of_boards(boards, members)]
+        parts = list[Columns]()
+        for boards, members in alike.items():
+            require_time("listing stages in power modes")
+            parts += self._of_boards(boards, members)
         return Columns.joined(parts, kinds=len(self.devices))
 
     def _of_boards(self, boards: Boards, members: Sequence[int]) -> Iterator[Columns]:

@@ -5,12 +5,14 @@ have to last. ``energy_front`` gives all plans that are worth having, from the f
 """
 
 from math import inf
+from time import perf_counter
 
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.exact.energy.front import EnergyFront
 from edgesim.planners.exact.energy.power_modes import in_all_modes
 from edgesim.planners.exact.pipelines.search import SearchOptions
+from edgesim.planners.planning_time import planning_until
 from edgesim.planners.problem import NO_MODES, Modes, Problem
 
 ANY_PIPELINE = SearchOptions()
@@ -37,11 +39,12 @@ def ilp_energy(
     not know, InfeasibleError naming what forbids a plan and a number that would be enough.
     """
     options = SearchOptions(depth=depth, replicas=replicas, stages=stages, time_limit_s=time_limit_s, gap=gap)
-    expansion = in_all_modes(problem, modes)
-    front = EnergyFront(expansion, options, iterations=iterations, idle_devices=idle_devices)
     if latency_s is not None and not latency_s > 0:
         raise PlanError(f"an iteration takes time, got latency_s={latency_s} (leave it out for any time)")
-    return front.plan_within(inf if latency_s is None else latency_s)
+    with planning_until(perf_counter() + time_limit_s):
+        expansion = in_all_modes(problem, modes)
+        front = EnergyFront(expansion, options, iterations=iterations, idle_devices=idle_devices)
+        return front.plan_within(inf if latency_s is None else latency_s)
 
 
 def energy_front(

@@ -26,6 +26,8 @@ BEAM = 10  # labels that go on from each boundary where a first choice is sought
 LABELS = 10_000  # of a window, before it is halved
 MORE = 2  # times as many labels in a half
 MOST_LABELS = 500_000  # then CBC and HiGHS decide
+FIRST_PLAN_S = 20.0  # or a tenth of the limit: how much longer a first choice is sought
+MOST_IN_PULP, PULP_S = 30_000, 2e-4  # stages of an integer programme, and what writing one of them takes
 EXACT = 1e-9  # relative: what the same choice's cost may differ by, counted in another order
 HIGHER = 4.0  # by how much the ceiling rises under which there was nothing
 NARROW = 1e-3  # relative: a window that is not halved any more
@@ -113,8 +115,9 @@ class BranchAndBound:
         """``warm_start`` is that of a search that is much like this one."""
         self.milp, self.limits = milp, limits
         self.deadline_s = perf_counter() + limits.time_limit_s
+        self.first_s = self.deadline_s + max(FIRST_PLAN_S, limits.time_limit_s / 10)
         self.stages = Stages(milp)
-        self.pricing = Pricing(self.stages, warm_start)
+        self.pricing = Pricing(self.stages, warm_start, late=self.late)
         self.incumbents = Incumbents(seconds, limits.to_beat_s)
         self.solvers: dict[str, None] = {}
         self.windows_made = 0
@@ -125,8 +128,8 @@ class BranchAndBound:
         return self.pricing.warm_start
 
     def late(self) -> bool:
-        """Whether the time limit is over."""
-        return perf_counter() > self.deadline_s
+        """Whether the time limit is over; while there is no choice at all, a little later."""
+        return perf_counter() > (self.deadline_s if self.incumbents.pool else self.first_s)
 
     def _done(self, bound_s: float) -> bool:
         """Whether what costs at least the bound does not matter, or there is no time to look."""
@@ -165,7 +168,7 @@ class BranchAndBound:
         while True:
             ceiling_s = min(ceiling_s, above_all_s)
             windows = self._first_windows(everyone, least_u_s, ceiling_s)
-            if self.incumbents.enough or ceiling_s >= above_all_s or (self.incumbents.pool and self.late()):
+            if self.incumbents.enough or ceiling_s >= above_all_s or self.late():
                 bound_s = self._closed(windows, ceiling_s)
                 if self.incumbents.last_s <= ceiling_s or ceiling_s >= above_all_s or self.late():
                     return bound_s
@@ -246,14 +249,13 @@ class BranchAndBound:
     def _tried(self, window: Window, ceiling_s: float, *, beam: int | None = None) -> bool:
         """Meet the window's best choices; whether there are no others that could win."""
         enough = self.incumbents.keep
-        late = self.late if self.incumbents.pool else lambda: False  # there is always a plan
-        while not late():
+        while not self.late():
             below_s = self._below_s(ceiling_s)
             if window.bound_s >= below_s:
                 return True
             bound, time_only = self.pricing.bounds(window, below_s)
             labels = LabelSetting(bound, most_u_s=window.most_u_s, time_only=time_only, enough=enough)
-            best = labels.run(most=window.labels, beam=beam, late=late)
+            best = labels.run(most=window.labels, beam=beam, late=self.late)
             for _, choice in best.choices:
                 self.incumbents.meet(choice)
             if not best.complete:
@@ -263,12 +265,16 @@ class BranchAndBound:
             enough *= 4  # choices cost more than the programme says: others may cost less
         return False
 
+    def _can_be_written(self, stages: int) -> bool:
+        """Whether there is time and memory to write an integer programme of so many stages."""
+        return stages <= MOST_IN_PULP and perf_counter() + stages * PULP_S < self.deadline_s
+
     def _decided(self, window: Window) -> float:
         """The bound of a window by CBC and HiGHS, which meet its best choices; infinite if it has none."""
         candidates = self.stages.candidate[window.which]
         which, interval = np.sort(candidates[candidates >= 0]), (window.least_u_s, window.most_u_s)
         bound_s, others_than = window.bound_s, list[Choice]()
-        while not self._done(bound_s):
+        while not self._done(bound_s) and self._can_be_written(len(which)):
             milp = in_pulp(self.milp, which, interval, others_than)
             result = milp.solve(time_limit_s=self.deadline_s - perf_counter(), gap=self.limits.gap / 10)
             self.solvers[result.solver] = None

@@ -14,21 +14,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import combinations_with_replacement, product
+from math import comb, prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.errors import PlanError
 from edgesim.plan import Depth, in_flight, trained_ties
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.cost_models.stage_memory import StageMemory
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Links, Loads
 from edgesim.planners.exact.pipelines.columns import Columns
+from edgesim.planners.planning_time import require_time
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
 from edgesim.ring import all_reduce_s
 
 Group = tuple[tuple[int, int], ...]  # (kind, how many of it), by kind
+MOST_GROUPS, MOST_WAYS, MOST_CANDIDATES = 20_000, 500_000, 400_000  # in all, to share in one group, that are kept
+
+
+class TooManyStagesError(PlanError):
+    """The stages that a family of pipelines can have are too many to be listed in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +69,9 @@ class Candidates:
         self.devices = self._devices()
         self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
         self.most = min(self.layers, sum(self.devices), family.stages or self.layers)
+        self._refuse_too_many(min(family.replicas, self.samples))
         self.groups = list(self._groups(min(family.replicas, self.samples)))
-        self.splits: list[Ints] = [self.ways_to_share(group) for group in self.groups]
+        self.splits: list[Ints] = [self._split(group) for group in self.groups]
         self.depths = [
             in_flight(family.depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches)
             if family.depth
@@ -80,6 +89,21 @@ class Candidates:
     def _devices(self) -> tuple[int, ...]:
         """How many there are of each type that rows count."""
         return tuple(map(len, self.kinds))
+
+    def _refuse_too_many(self, replicas: int) -> None:
+        """Raise TooManyStagesError where groups are too many, or sets of devices more than a 64-bit number counts."""
+        groups = sum(comb(len(self.kinds) + size - 1, size) for size in range(1, replicas + 1))
+        ways = self.samples ** (min(replicas, len(self.kinds)) - 1)
+        sets = prod(n + 1 for n in self.devices) * (self.most + 1)
+        if groups > MOST_GROUPS or ways > MOST_WAYS or sets >= 2**63:
+            raise TooManyStagesError(
+                f"{len(self.kinds)} kinds of devices make too many groups of up to {replicas} replicas to list "
+                "(say fewer replicas, or leave devices out)"
+            )
+
+    def _split(self, group: Group) -> Ints:
+        require_time("listing stages")
+        return self.ways_to_share(group)
 
     def of(self, problem: Problem) -> "Candidates":
         """The candidates of another problem for the same family and the same kinds of devices."""
@@ -101,7 +125,16 @@ class Candidates:
     @cached_property
     def columns(self) -> Columns:
         """The candidates that fit in memory and that a pipeline has a place for."""
-        parts = [part for g in range(len(self.groups)) for part in self._of_group(g)]
+        parts, count = list[Columns](), 0
+        for g in range(len(self.groups)):
+            for part in self._of_group(g):
+                require_time("listing stages")
+                parts.append(part)
+                count += len(part)
+            if count > MOST_CANDIDATES:
+                raise TooManyStagesError(
+                    f"more than {MOST_CANDIDATES} stages fit (say fewer replicas, or leave devices out)"
+                )
         return Columns.joined(parts, kinds=len(self.devices))
 
     def _tied_together(self) -> NDArray[np.bool_]:

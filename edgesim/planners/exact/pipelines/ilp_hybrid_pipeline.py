@@ -7,9 +7,10 @@ the rows. Their structure, a shortest path that counts devices, is what ``branch
 
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.affordable import searched
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
-from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
+from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.problem import Problem
 
 
@@ -24,12 +25,13 @@ def ilp_hybrid_pipeline(
 ) -> Plan:
     """The best pipeline with at most so many replicas a stage and so many stages, proven within the gap or the time.
 
+    Where too many stages fit to be listed, unlike devices are merged into few kinds, at their best for the bound.
+
     Raises InfeasibleError naming a device and what it lacks, or saying that the time was too short.
     """
     most = most_replicas(problem, replicas, interchangeable(problem.cluster))
     family = PipelineFamily(depth=depth, replicas=most, stages=stages)
-    search = PipelineSearch(problem, family, planner="ilp_hybrid_pipeline")
-    result = search.run(time_limit_s=time_limit_s, gap=gap)
+    search, result = searched(problem, family, planner="ilp_hybrid_pipeline", time_limit_s=time_limit_s, gap=gap)
     if not result.choice:
         raise why_no_pipeline(search.candidates, result)
     return search.plan(result.choice, result)

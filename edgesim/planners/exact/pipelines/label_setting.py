@@ -86,9 +86,11 @@ class LabelSetting:
             if count > most or late():
                 return LabelSettingResult(choices=(), complete=False)
             offered = which[edges[b] : edges[b + 1]] if b else np.zeros(0, dtype=np.int64)
-            for part in self._extended(labels, offered, b):
+            for part in self._extended(labels, offered, b, late):
                 for start, own in grouped(self.stages.start[part.stage]):
                     waiting[start].append(part.take(own))
+            if late():
+                return LabelSettingResult(choices=(), complete=False)
         return LabelSettingResult(choices=self._choices(), complete=beam is None)
 
     def _undominated(self, labels: Labels) -> Labels:
@@ -99,8 +101,8 @@ class LabelSetting:
 
     # --- one stage more ---
 
-    def _extended(self, labels: Labels, offered: Ints, b: int) -> list[Labels]:
-        """All labels with each of the offered stages before them."""
+    def _extended(self, labels: Labels, offered: Ints, b: int, late: Callable[[], bool]) -> list[Labels]:
+        """All labels with each of the offered stages before them; some of them where time is over."""
         if not len(offered):
             return []
         height = max(1, PAIRS // len(offered))
@@ -109,6 +111,8 @@ class LabelSetting:
         fits = self.counts.fit(taken, takes)
         parts = []
         for first in range(0, len(labels), height):
+            if late():
+                break
             rows = np.arange(first, min(first + height, len(labels)))
             there = self.stages.candidate[offered][:, labels.depth[rows] + 1].T >= 0
             behind, stage = np.nonzero(there & fits[which[rows]][:, of])

@@ -11,6 +11,7 @@ lower one's. A limit of the iteration is relaxed too: its dual is the time multi
 too many devices, by subgradient steps of Polyak (USSR Comp. Math. 9, 1969), until the bound is high enough or stalls.
 """
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 
@@ -172,12 +173,15 @@ class Relaxation:
         bound_s = float(least_s[-1, 0]) + self.constant_s(prices)
         return LagrangianBound(relaxation=self, prices=prices, bound_s=bound_s, least_s=least_s)
 
-    def ascend(self, prices: DualPrices) -> "LagrangianBound":
-        """The highest bound that a few subgradient steps reach from these prices on, or one of at least ``below_s``."""
+    def ascend(self, prices: DualPrices, late: Callable[[], bool]) -> "LagrangianBound":
+        """The highest bound that a few subgradient steps reach from these prices on, or one of at least ``below_s``.
+
+        Fewer steps where it is ``late``.
+        """
         best = bound = self.bound_at(prices)
         stalled = 0
         for _ in range(STEPS):
-            if best.bound_s >= self.below_s or (subgradient := bound.subgradient()) is None:
+            if best.bound_s >= self.below_s or late() or (subgradient := bound.subgradient()) is None:
                 break
             excess, late_s = subgradient
             unit_s = self.limit_s if late_s else 1.0  # a limit counts like a device

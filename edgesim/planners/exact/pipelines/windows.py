@@ -50,8 +50,9 @@ class Window:
 class Pricing:
     """The bounds of windows; each starts from the prices of its parent, or of the window before."""
 
-    def __init__(self, stages: Stages, warm_start: WarmStart | None) -> None:
-        self.stages = stages
+    def __init__(self, stages: Stages, warm_start: WarmStart | None, *, late: Callable[[], bool]) -> None:
+        """``late`` says whether time is over: then bounds are as good as they are."""
+        self.stages, self.late = stages, late
         self.warm_start = warm_start or WarmStart.cold(len(stages.shape.devices))
 
     def priced(self, window: Window, below_s: float) -> Window | None:
@@ -62,11 +63,15 @@ class Pricing:
             return None
         warm_start, limit_s = window.warm_start or self.warm_start, self.stages.shape.limit_s
         if np.isfinite(limit_s):  # time alone says more of a limit than its multiplier does
-            which, time = _not_fixed_out(partial(self._time_only, window), which, warm_start.time_only, rounds=1)
+            which, time = _not_fixed_out(
+                partial(self._time_only, window), which, warm_start.time_only, self.late, rounds=1
+            )
             self.warm_start = warm_start = replace(warm_start, time_only=time.prices)
             if time.bound_s > limit_s:
                 return None
-        which, bound = _not_fixed_out(partial(self._relaxed, window, below_s), which, warm_start.prices, rounds=ROUNDS)
+        which, bound = _not_fixed_out(
+            partial(self._relaxed, window, below_s), which, warm_start.prices, self.late, rounds=ROUNDS
+        )
         self.warm_start = warm_start = replace(warm_start, prices=bound.prices)
         if bound.bound_s >= below_s or not len(which):
             return None
@@ -91,16 +96,16 @@ class Pricing:
 
 
 def _not_fixed_out(
-    relaxed: Callable[..., Relaxation], which: Ints, prices: DualPrices, *, rounds: int
+    relaxed: Callable[..., Relaxation], which: Ints, prices: DualPrices, late: Callable[[], bool], *, rounds: int
 ) -> tuple[Ints, LagrangianBound]:
     """The stages that can be in a choice that wins, and the best bound from these prices on; most go at once."""
     relaxation = relaxed(which, grid=1)
     relaxation = relaxed(relaxation.which[_can_win(relaxation.bound_at(prices))])
     relaxation = relaxation.only(_can_win(relaxation.bound_at(prices)))
     for _ in range(rounds):
-        bound = relaxation.ascend(prices)
+        bound = relaxation.ascend(prices, late)
         prices, relaxation = bound.prices, relaxation.only(_can_win(bound))
-        if bound.bound_s >= relaxation.below_s or not len(relaxation.which):
+        if bound.bound_s >= relaxation.below_s or not len(relaxation.which) or late():
             break
     return relaxation.which, bound
 

@@ -21,6 +21,7 @@ from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.exact.replanning.candidates import kinds_of_survivors
 from edgesim.planners.exact.replanning.explain import why_not_within
 from edgesim.planners.exact.replanning.search import ReplanSearch
+from edgesim.planners.planning_time import planning_until
 from edgesim.planners.problem import Problem
 
 _HARDLY_ANY = 1e-6  # iterations, where only what moves shall count
@@ -59,7 +60,10 @@ def ilp_replan(
     survivors = holdings(problem, before, lost, coordinator)
     for most in _replicas(survivors, replicas):
         family = PipelineFamily(depth=Depth(depth), replicas=most, stages=stages)
-        search = ReplanSearch(survivors, family, iterations=iterations, budget_s=INF if budget_s is None else budget_s)
+        with planning_until(deadline_s):
+            search = ReplanSearch(
+                survivors, family, iterations=iterations, budget_s=INF if budget_s is None else budget_s
+            )
         result = search.run(time_limit_s=deadline_s - search.began_s, gap=gap)
         if result.value_s < INF:
             return search.best_plan(result)

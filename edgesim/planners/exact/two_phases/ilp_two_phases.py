@@ -14,9 +14,10 @@ from time import perf_counter
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
+from edgesim.planners.exact.pipelines.affordable import searched
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.milp import INF
-from edgesim.planners.exact.pipelines.search import PipelineSearch, SearchOptions
+from edgesim.planners.exact.pipelines.search import SearchOptions
 from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, KeptSamples
 from edgesim.planners.exact.two_phases.search import CacheSearch, CachingSearch, Incumbent, without_cache
 from edgesim.planners.problem import Problem
@@ -85,8 +86,10 @@ def two_phases(
     """
     began_s = perf_counter()
     workload, iterations = problem.workload, _iterations(problem, samples)
-    search = PipelineSearch(problem, options.family(problem, interchangeable(problem.cluster)), planner=NAME)
-    result = search.run(time_limit_s=options.time_limit_s, gap=options.gap)
+    family = options.family(problem, interchangeable(problem.cluster))
+    # Phases with a cache have the other half of the time, if the first search needs it all.
+    first_s = options.time_limit_s / (2 if workload.cache and workload.epochs > 1 else 1)
+    search, result = searched(problem, family, planner=NAME, time_limit_s=first_s, gap=options.gap)
     if not result.choice:
         raise why_no_pipeline(search.candidates, result)
     best = without_cache(search, result, workload.epochs * iterations)

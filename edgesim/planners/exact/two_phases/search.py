@@ -20,6 +20,7 @@ from time import perf_counter
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.branch_and_bound import SearchResult
+from edgesim.planners.exact.pipelines.candidates import TooManyStagesError
 from edgesim.planners.exact.pipelines.label_setting import Choice
 from edgesim.planners.exact.pipelines.milp import INF, OneTimeCosts
 from edgesim.planners.exact.pipelines.search import PipelineSearch
@@ -27,6 +28,7 @@ from edgesim.planners.exact.two_phases.cached_phase import CachedPhase
 from edgesim.planners.exact.two_phases.candidates import CachingCandidates
 from edgesim.planners.exact.two_phases.redistribution import Redistribution
 from edgesim.planners.exact.two_phases.share_order import by_seconds
+from edgesim.planners.planning_time import LateError, planning_until
 
 
 @dataclass(kw_only=True)
@@ -103,13 +105,18 @@ class CacheSearch:
             if open_s >= best.total_s * (1 - self.gap) or self._late():
                 break
             to = Redistribution(phase=self.phase, shares=shares, kept=kept)
-            for search, result in self._first_phases(CachingCandidates(to, like), best, later * second_s):
-                total_s = iterations * result.value_s + later * second_s
-                bounds_s.append(max(open_s, iterations * result.bound_s + later * second_s))
-                best.solvers[result.solver] = None
-                if result.choice and total_s < best.total_s * (1 - 1e-12):
-                    best.total_s, best.search, best.choice = total_s, search, result.choice
-                    best.to, best.second_s = to, second_s
+            try:
+                with planning_until(self.deadline_s):
+                    candidates = CachingCandidates(to, like)
+                for search, result in self._first_phases(candidates, best, later * second_s):
+                    total_s = iterations * result.value_s + later * second_s
+                    bounds_s.append(max(open_s, iterations * result.bound_s + later * second_s))
+                    best.solvers[result.solver] = None
+                    if result.choice and total_s < best.total_s * (1 - 1e-12):
+                        best.total_s, best.search, best.choice = total_s, search, result.choice
+                        best.to, best.second_s = to, second_s
+            except (LateError, TooManyStagesError):
+                break  # too little time to list the stages, or too many: what is left stays open
         else:
             open_s = open_s if self._late() else INF  # all shares have been tried
         best.bound_s = min(*bounds_s, open_s, best.total_s)
@@ -119,7 +126,8 @@ class CacheSearch:
     ) -> Iterator[tuple[CachingSearch, SearchResult]]:
         """Yield the best first phase for shares of the second, by which devices may be idle in it."""
         for one_time in _by_idle(candidates):
-            search = CachingSearch(candidates, one_time, planner=best.search.planner)
+            with planning_until(self.deadline_s):
+                search = CachingSearch(candidates, one_time, planner=best.search.planner)
             to_beat_s = (best.total_s - later_s) / self.phase.iterations
             time_limit_s = self.deadline_s - search.began_s
             yield search, search.run(time_limit_s=time_limit_s, gap=self.gap, to_beat_s=to_beat_s)

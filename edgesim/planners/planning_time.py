@@ -1,0 +1,41 @@
+"""How long may a planner go on that somebody else asks? Until the time that is set around the question.
+
+Published planners know no time limit. One that may have to try millions of stages looks here between them, so that
+whoever asks several planners (``simulate_and_choose.py``) keeps its own limit; asked alone, it takes the time it needs.
+A planner that never looks cannot be stopped.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
+from time import perf_counter
+
+from edgesim.errors import PlanError
+
+_deadline_s: ContextVar[float] = ContextVar("deadline_s", default=inf)
+
+
+class LateError(PlanError):
+    """A planner was not finished in the time that it was given."""
+
+
+@contextmanager
+def planning_until(deadline_s: float) -> Iterator[None]:
+    """Give the planners that are asked in here until then, by ``perf_counter``, or less if they have less already."""
+    token = _deadline_s.set(min(deadline_s, _deadline_s.get()))
+    try:
+        yield
+    finally:
+        _deadline_s.reset(token)
+
+
+def time_is_over() -> bool:
+    """Return whether a planner should end with what it has."""
+    return perf_counter() > _deadline_s.get()
+
+
+def require_time(planner: str) -> None:
+    """Raise LateError, naming the planner, if its time is over."""
+    if time_is_over():
+        raise LateError(f"{planner} was not finished in the time that it was given (ask it alone, or raise the limit)")
