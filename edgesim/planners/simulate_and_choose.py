@@ -69,10 +69,16 @@ def simulate_and_choose(
     """
     began_s = perf_counter()
     times = TimeTable(plans_s=began_s + FOR_PLANS * time_limit_s)
-    each_s = FOR_PROGRAMMES * time_limit_s / 2
     programmes = [
-        partial(ilp_blocks, units=units, tokens=tokens, overlap=overlap, leave_out=leave_out, time_limit_s=each_s)
-        for leave_out in (True, False)
+        partial(
+            ilp_blocks,
+            units=units,
+            tokens=tokens,
+            overlap=overlap,
+            leave_out=leave_out,
+            time_limit_s=share * FOR_PROGRAMMES * time_limit_s,
+        )
+        for leave_out, share in ((True, 2 / 3), (False, 1 / 3))  # which are more teams, and one
     ]
     searches: list[tuple[PipelineSearch, SearchResult]] = []
     candidates = _distinct(

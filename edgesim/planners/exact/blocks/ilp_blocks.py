@@ -102,24 +102,39 @@ class _BlockSearch:
             for i, team in enumerate(candidates)
         ]
         heapify(queue)
+        promising: Feasibility | None = None
         while queue:
+            if best is None and promising is not None and self._left_s() < self.time_limit_s / 2:
+                # So many teams that the bound is still of none with tables: a plan first, of the best team so far.
+                result, search = self._of_team(promising, inf)
+                if result.chosen is not None:
+                    best, best_search = result, search
+                promising = None
             least_s, size, i, feasibility = heappop(queue)
             value_s = inf if best is None else best.value_s
-            late = perf_counter() - self.began_s > self.time_limit_s
-            if least_s >= value_s or late:  # what is not tried is bounded by what is known of it
+            if least_s >= value_s or self._left_s() < 0:  # what is not tried is bounded by what is known of it
                 bound_s = min(bound_s, least_s)
                 continue
             if feasibility is None:
                 feasibility = Feasibility(Tables(self.phase_seconds, self.counts, candidates[i]))
                 heappush(queue, (feasibility.bound_s, size, i, feasibility))
+                if feasibility.bound_s < (promising.bound_s if promising else inf):
+                    promising = feasibility
                 continue
-            pairs = equal_pairs(self.problem, feasibility.team)
-            search = TeamSearch(feasibility, pairs, deadline_s=self.began_s + self.time_limit_s)
-            result = search.best(value_s)
+            result, search = self._of_team(feasibility, value_s)
             bound_s = min(bound_s, result.bound_s)
             if result.chosen is not None and result.value_s < value_s:
                 best, best_search = result, search
         return best, bound_s if best is None else min(bound_s, best.value_s), best_search
+
+    def _left_s(self) -> float:
+        return self.began_s + self.time_limit_s - perf_counter()
+
+    def _of_team(self, feasibility: Feasibility, value_s: float) -> tuple[TeamResult, TeamSearch]:
+        """Return a team's best plan below the value, and its search."""
+        pairs = equal_pairs(self.problem, feasibility.team)
+        search = TeamSearch(feasibility, pairs, deadline_s=self.began_s + self.time_limit_s)
+        return search.best(value_s), search
 
     def _proven(self, best: TeamResult, bound_s: float, search: TeamSearch) -> Plan:
         """Return the plan, with its proof. Raises PlanError."""

@@ -46,7 +46,8 @@ def _by_pace(network: Network, ranks: Sequence[int], most: int) -> Iterator[Team
     for slowest in sorted(set(rate.values()), reverse=True):
         members = tuple(rank for rank in ranks if rate[rank] >= slowest)
         slow_first = sorted(members, key=lambda rank: (rate[rank], rank))
-        for size in range(1, min(most, len(members)) + 1):
+        # A rank alone sends nothing: it is of the team of all.
+        for size in range(1 if len(members) == len(ranks) else 2, min(most, len(members)) + 1):
             yield Team(members=members, size=size, ring=ring(network, slow_first[:size]))
 
 

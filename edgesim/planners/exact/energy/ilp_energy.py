@@ -11,6 +11,7 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.exact.energy.front import EnergyFront
 from edgesim.planners.exact.energy.power_modes import in_all_modes
+from edgesim.planners.exact.pipelines.branch_and_bound import FIRST_PLAN_S
 from edgesim.planners.exact.pipelines.search import SearchOptions
 from edgesim.planners.planning_time import planning_until
 from edgesim.planners.problem import NO_MODES, Modes, Problem
@@ -41,7 +42,7 @@ def ilp_energy(
     options = SearchOptions(depth=depth, replicas=replicas, stages=stages, time_limit_s=time_limit_s, gap=gap)
     if latency_s is not None and not latency_s > 0:
         raise PlanError(f"an iteration takes time, got latency_s={latency_s} (leave it out for any time)")
-    with planning_until(perf_counter() + time_limit_s):
+    with planning_until(perf_counter() + time_limit_s + FIRST_PLAN_S):
         expansion = in_all_modes(problem, modes)
         front = EnergyFront(expansion, options, iterations=iterations, idle_devices=idle_devices)
         return front.plan_within(inf if latency_s is None else latency_s)

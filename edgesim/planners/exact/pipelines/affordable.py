@@ -20,6 +20,7 @@ from edgesim.planners.planning_time import LateError, planning_until
 from edgesim.planners.problem import Problem
 
 FEWER_KINDS = (8, 4, 2, 1)
+LISTING_S = 2.0  # that listing may take at least, however short the time
 Found = tuple[PipelineSearch, SearchResult]
 
 
@@ -46,7 +47,7 @@ def searched(
 
 def _half_way(ends_s: float) -> float:
     now_s = perf_counter()
-    return now_s + (ends_s - now_s) / 2
+    return now_s + max((ends_s - now_s) / 2, LISTING_S)
 
 
 def _between(problem: Problem, family: PipelineFamily, planner: str, ends_s: float, how: dict[str, float]) -> Found:

@@ -14,6 +14,7 @@ from time import perf_counter
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.migration import Holdings, holdings
+from edgesim.planners.exact.pipelines.branch_and_bound import FIRST_PLAN_S
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.milp import INF
@@ -60,7 +61,7 @@ def ilp_replan(
     survivors = holdings(problem, before, lost, coordinator)
     for most in _replicas(survivors, replicas):
         family = PipelineFamily(depth=Depth(depth), replicas=most, stages=stages)
-        with planning_until(deadline_s):
+        with planning_until(deadline_s + FIRST_PLAN_S):
             search = ReplanSearch(
                 survivors, family, iterations=iterations, budget_s=INF if budget_s is None else budget_s
             )
