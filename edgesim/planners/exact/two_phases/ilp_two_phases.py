@@ -14,7 +14,7 @@ from time import perf_counter
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.pipelines.affordable import searched
+from edgesim.planners.exact.affordable import searched
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.milp import INF
 from edgesim.planners.exact.pipelines.search import SearchOptions
