@@ -9,10 +9,10 @@ from planner_pools import CLUSTERS, cluster_words
 
 from edgesim.cluster import Cluster, Network
 from edgesim.planners.cost_models.pipeline_time import iteration_s
-from edgesim.planners.exact.affordable import searched
-from edgesim.planners.exact.merged_kinds import MergedCandidates, merged_kinds
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
+from edgesim.planners.exact.pipelines.many_kinds.affordable import searched
+from edgesim.planners.exact.pipelines.many_kinds.merged_kinds import MergedCandidates, merged_kinds
 from edgesim.planners.exact.pipelines.search import PipelineSearch
 from edgesim.planners.problem import Problem
 from edgesim.profile import estimate

@@ -16,12 +16,12 @@ from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.block_time import block_latency_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.affordable import searched
 from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
 from edgesim.planners.exact.certify import depth_of
 from edgesim.planners.exact.pipelines.branch_and_bound import SearchResult
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
+from edgesim.planners.exact.pipelines.many_kinds.affordable import searched
 from edgesim.planners.exact.pipelines.search import PipelineSearch, most_replicas
 from edgesim.planners.planning_time import LateError, planning_until
 from edgesim.planners.problem import Planner, Problem, ask

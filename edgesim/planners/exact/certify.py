@@ -10,8 +10,8 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan, in_flight
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.affordable import searched
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
+from edgesim.planners.exact.pipelines.many_kinds.affordable import searched
 from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof, bound_or_none

@@ -7,9 +7,9 @@ the rows. Their structure, a shortest path that counts devices, is what ``branch
 
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.affordable import searched
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
+from edgesim.planners.exact.pipelines.many_kinds.affordable import searched
 from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.problem import Problem
 

@@ -14,8 +14,8 @@ from time import perf_counter
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
-from edgesim.planners.exact.affordable import searched
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
+from edgesim.planners.exact.pipelines.many_kinds.affordable import searched
 from edgesim.planners.exact.pipelines.milp import INF
 from edgesim.planners.exact.pipelines.search import SearchOptions
 from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, KeptSamples

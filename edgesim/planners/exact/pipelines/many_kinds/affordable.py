@@ -11,10 +11,10 @@ from time import perf_counter
 import numpy as np
 
 from edgesim.errors import PlanError
-from edgesim.planners.exact.merged_kinds import MergedCandidates, merged_kinds
 from edgesim.planners.exact.pipelines.branch_and_bound import SearchResult
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily, TooManyStagesError
 from edgesim.planners.exact.pipelines.label_setting import Choice
+from edgesim.planners.exact.pipelines.many_kinds.merged_kinds import MergedCandidates, merged_kinds
 from edgesim.planners.exact.pipelines.search import PipelineSearch
 from edgesim.planners.planning_time import LateError, planning_until
 from edgesim.planners.problem import Problem
