@@ -70,7 +70,7 @@ class Candidates:
         self.devices = self._devices()
         self.layers, self.samples = len(problem.model.layers), problem.workload.micro_batch_samples
         self.most = min(self.layers, sum(self.devices), family.stages or self.layers)
-        self._refuse_too_many(min(family.replicas, self.samples))
+        _refuse_too_many(self.devices, len(self.kinds), self.most, (min(family.replicas, self.samples), self.samples))
         self.groups = list(self._groups(min(family.replicas, self.samples)))
         self.splits: list[Ints] = [self._split(group) for group in self.groups]
         self.depths = [
@@ -84,23 +84,12 @@ class Candidates:
             like.memory if like else StageMemory(problem, [(int(i), int(j)) for i, j in self.ranges])
         )
         self.links = Links(problem, self.kinds, max((sum(n for _, n in g) for g in self.groups), default=1))
-        self.together = self._tied_together()
+        self.together = _tied_together(problem, self.ranges)
         self._furthest: dict[tuple[int, int, int], Ints] = {}
 
     def _devices(self) -> tuple[int, ...]:
         """How many there are of each type that rows count."""
         return tuple(map(len, self.kinds))
-
-    def _refuse_too_many(self, replicas: int) -> None:
-        """Raise TooManyStagesError where groups are too many, or sets of devices more than a 64-bit number counts."""
-        groups = sum(comb(len(self.kinds) + size - 1, size) for size in range(1, replicas + 1))
-        ways = self.samples ** (min(replicas, len(self.kinds)) - 1)
-        sets = prod(n + 1 for n in self.devices) * (self.most + 1)
-        if groups > MOST_GROUPS or ways > MOST_WAYS or sets >= 2**63:
-            raise TooManyStagesError(
-                f"{len(self.kinds)} kinds of devices make too many groups of up to {replicas} replicas to list "
-                "(say fewer replicas, or leave devices out)"
-            )
 
     def _split(self, group: Group) -> Ints:
         require_time("listing stages")
@@ -137,14 +126,6 @@ class Candidates:
                     f"more than {MOST_CANDIDATES} stages fit (say fewer replicas, or leave devices out)"
                 )
         return Columns.joined(parts, kinds=len(self.devices))
-
-    def _tied_together(self) -> NDArray[np.bool_]:
-        """[range] whether it holds all or none of the layers that share trained weights (``plan.tied_apart``)."""
-        start, stop = self.ranges[:, 0], self.ranges[:, 1]
-        held = np.ones(len(start), dtype=bool)
-        for one, other in trained_ties(self.problem.model, self.problem.workload):
-            held &= ((start <= one) & (one < stop)) == ((start <= other) & (other < stop))
-        return held
 
     def furthest(self, kind: int, share: int, replicas: int) -> Ints:
         """[range] the furthest position from the end at which a device of the kind can hold it with this share."""
@@ -273,3 +254,27 @@ class Candidates:
             members[i][-surplus:] = [most[i] - 1] * surplus
         assert sum(map(sum, members)) == self.samples, (group, most)
         return [(kind, share) for (kind, _), own in zip(group, members, strict=True) for share in own]
+
+
+def _refuse_too_many(devices: Sequence[int], kinds: int, positions: int, group: tuple[int, int]) -> None:
+    """Raise TooManyStagesError where groups are too many, or sets of devices more than a 64-bit number counts.
+
+    ``group`` is how many replicas it may have, and samples to share.
+    """
+    replicas, samples = group
+    groups = sum(comb(kinds + size - 1, size) for size in range(1, replicas + 1))
+    ways, sets = samples ** (min(replicas, kinds) - 1), prod(n + 1 for n in devices) * (positions + 1)
+    if groups > MOST_GROUPS or ways > MOST_WAYS or sets >= 2**63:
+        raise TooManyStagesError(
+            f"{kinds} kinds of devices make too many groups of up to {replicas} replicas to list "
+            "(say fewer replicas, or leave devices out)"
+        )
+
+
+def _tied_together(problem: Problem, ranges: Ints) -> NDArray[np.bool_]:
+    """[range] whether it holds all or none of the layers that share trained weights (``plan.tied_apart``)."""
+    start, stop = ranges[:, 0], ranges[:, 1]
+    held = np.ones(len(start), dtype=bool)
+    for one, other in trained_ties(problem.model, problem.workload):
+        held &= ((start <= one) & (one < stop)) == ((start <= other) & (other < stop))
+    return held
