@@ -5,14 +5,16 @@ whoever asks several planners (``simulate_and_choose.py``) keeps its own limit; 
 A planner that never looks cannot be stopped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
 from time import perf_counter
+from typing import TypeVar
 
 from edgesim.errors import PlanError
 
+Item = TypeVar("Item")
 _deadline_s: ContextVar[float] = ContextVar("deadline_s", default=inf)
 
 
@@ -39,3 +41,10 @@ def require_time(planner: str) -> None:
     """Raise LateError, naming the planner, if its time is over."""
     if time_is_over():
         raise LateError(f"{planner} was not finished in the time that it was given (ask it alone, or raise the limit)")
+
+
+def timely(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items as long as there is time. Raises LateError."""
+    for item in items:
+        require_time("listing stages")
+        yield item

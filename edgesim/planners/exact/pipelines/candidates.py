@@ -27,7 +27,7 @@ from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.candidate_links import Floats, Ints, Links, Loads
 from edgesim.planners.exact.pipelines.columns import Columns
 from edgesim.planners.exact.pipelines.sample_shares import beaten, minimal_shares
-from edgesim.planners.planning_time import require_time
+from edgesim.planners.planning_time import require_time, timely
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD, UPDATE
 from edgesim.ring import all_reduce_s
@@ -72,7 +72,7 @@ class Candidates:
         self.most = min(self.layers, sum(self.devices), family.stages or self.layers)
         _refuse_too_many(self.devices, len(self.kinds), self.most, (min(family.replicas, self.samples), self.samples))
         self.groups = list(self._groups(min(family.replicas, self.samples)))
-        self.splits: list[Ints] = [self._split(group) for group in self.groups]
+        self.splits: list[Ints] = list(map(self.ways_to_share, timely(self.groups)))
         self.depths = [
             in_flight(family.depth, stage=0, stages=q, micro_batches=problem.workload.micro_batches)
             if family.depth
@@ -91,10 +91,6 @@ class Candidates:
         """How many there are of each type that rows count."""
         return tuple(map(len, self.kinds))
 
-    def _split(self, group: Group) -> Ints:
-        require_time("listing stages")
-        return self.ways_to_share(group)
-
     def of(self, problem: Problem) -> "Candidates":
         """The candidates of another problem for the same family and the same kinds of devices."""
         return Candidates(problem, self.family, kinds=self.kinds)
@@ -106,11 +102,7 @@ class Candidates:
         return apart
 
     def _groups(self, replicas: int) -> Iterator[Group]:
-        for size in range(1, replicas + 1):
-            for chosen in combinations_with_replacement(range(len(self.kinds)), size):
-                counts = Counter(chosen)
-                if all(n <= len(self.kinds[kind]) for kind, n in counts.items()):
-                    yield tuple(sorted(counts.items()))
+        return _groups_of(self.kinds, replicas)
 
     @cached_property
     def columns(self) -> Columns:
@@ -278,3 +270,12 @@ def _tied_together(problem: Problem, ranges: Ints) -> NDArray[np.bool_]:
     for one, other in trained_ties(problem.model, problem.workload):
         held &= ((start <= one) & (one < stop)) == ((start <= other) & (other < stop))
     return held
+
+
+def _groups_of(kinds: Sequence[tuple[int, ...]], replicas: int) -> Iterator[Group]:
+    """All groups of at most so many replicas, the smallest first."""
+    for size in range(1, replicas + 1):
+        for chosen in combinations_with_replacement(range(len(kinds)), size):
+            counts = Counter(chosen)
+            if all(n <= len(kinds[kind]) for kind, n in counts.items()):
+                yield tuple(sorted(counts.items()))
