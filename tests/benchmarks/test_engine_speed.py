@@ -29,7 +29,7 @@ from edgesim.scenario import Slowdown
 
 ROUNDS = 31
 MOST_S_PER_TASK = 3e-6  # to write a schedule and to check it
-MOST_S = 0.6e-3  # to play where no two messages meet
+MOST_OF_THE_LOOP = 1 / 3  # to play where no two messages meet
 LINKS = {NO_LIMIT: "without limit", LIMIT: "1 MB/s, no two messages meet", SLOW: "0.05 MB/s, messages meet"}
 LOOP, PLAY, EVENTS, SIMGRID = "bare SimPy loop", "simulate", "simulate under a scenario", "SimGrid (C++)"
 WRITE, METRICS = "write and check", "plan to metrics"
@@ -98,9 +98,9 @@ def test_an_iteration_is_played_in_less_than_a_bare_loop_takes_and_less_than_sim
     if simgrid is not None:
         keep("iteration.csv", rows, Path(__file__).name)
         assert medians[PLAY, LIMIT] < medians[SIMGRID, LIMIT]
-    assert medians[PLAY, NO_LIMIT] <= MOST_S
-    assert medians[PLAY, LIMIT] <= MOST_S
-    assert medians[EVENTS, LIMIT] <= 2 * loop_s
+    assert medians[PLAY, NO_LIMIT] <= MOST_OF_THE_LOOP * loop_s
+    assert medians[PLAY, LIMIT] <= MOST_OF_THE_LOOP * loop_s
+    assert medians[EVENTS, LIMIT] <= 2.5 * loop_s
     assert medians[WRITE, NO_LIMIT] <= MOST_S_PER_TASK * tasks
 
 

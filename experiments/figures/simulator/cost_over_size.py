@@ -11,7 +11,7 @@ from pandas import DataFrame
 from experiments.figures.style import COLOURS, GREY, log_axis
 
 COLUMNS = ("step", "tasks", "us_per_task", "exponent")
-PANEL_IN = 2.9  # with its legend
+PANEL_IN = 2.6
 _MARKERS = "osD^vPX"
 _MICRO = 1e-6
 
@@ -34,6 +34,3 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     log_axis(ax.yaxis)
     ax.set_xlabel("tasks")
     ax.set_ylabel("time on one core (s)")
-    ax.legend(
-        loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2, handlelength=2.2, columnspacing=1.2, labelspacing=0.3
-    )

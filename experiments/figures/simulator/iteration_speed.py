@@ -25,7 +25,7 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     ax.set_yticks(places, names, fontsize=SMALL_PT - 1)
     for place, ms in zip(places, rows["median_ms"], strict=True):
         ax.annotate(
-            f"{ms:.2g}" if ms < 10 else f"{ms:.0f}",
+            f"{ms:#.2g}" if ms < 10 else f"{ms:.0f}",
             (ms, place),
             xytext=(2, 0),
             textcoords="offset points",
