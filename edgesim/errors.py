@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class EdgesimError(Exception):
@@ -52,6 +53,16 @@ class NothingFitsError(InfeasibleError, OutOfMemoryError):
 
 class RunError(EdgesimError):
     """A real run ended early; the message names rank, task and cause."""
+
+
+def text_of(path: str | Path) -> str:
+    """Return a file's text. Raises ValueError, naming the file and the line, for bytes that are none."""
+    raw = Path(path).read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path} is no text: line {line} is not UTF-8 (take another file, or save it anew)") from error
 
 
 @contextmanager

@@ -182,9 +182,9 @@ class Trace:
             yield json.dumps({"rank": r.rank, "what": r.what, "at_s": r.at_s, "value": r.value}) + "\n"
 
     @classmethod
-    def from_lines(cls, text: str, schedule: Schedule) -> "Trace":
-        """Read what :meth:`to_lines` wrote, for the schedule that was played."""
-        with reading("the text", "trace", written_by="a run (simulated.jsonl)"):
+    def from_lines(cls, text: str, schedule: Schedule, *, source: str = "the text") -> "Trace":
+        """Read what :meth:`to_lines` wrote, for the schedule that was played. Raises ValueError, naming the source."""
+        with reading(source, "trace", written_by="a run (simulated.jsonl)"):
             head, *rows = (json.loads(line) for line in text.splitlines())
             return cls._from_rows(head, rows, schedule)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.analysis.tidy import IDENTITY
+from experiments.analysis.tidy import IDENTITY, with_numbers
 from experiments.commands import command_parser
 from experiments.configuration.command_line import told
 from experiments.configuration.provenance import Tree, command, made, record
@@ -122,7 +122,7 @@ def finished_runs(name: str, results: Path) -> pd.DataFrame:
     runs = RunTable(folder).rows(NEEDED)
     if runs.empty:
         raise ValueError(f"the sweep {name!r} in {folder} has no finished run yet")
-    return runs
+    return with_numbers(runs, source=str(folder))
 
 
 def made_by_runs(runs: pd.DataFrame, name: str) -> dict[str, Any]:

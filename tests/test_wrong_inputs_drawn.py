@@ -1,66 +1,33 @@
-"""Does any wrong word, value or file end in a traceback? Overrides, YAML and JSON drawn at random, many thousands."""
+"""Does any wrong word, value or file end in a traceback? Overrides, YAML, JSON and tables drawn, many thousands.
+
+A few of each are tried at every run of the tests; the soak tries the rest, in shards that workers share.
+"""
 
 import copy
 import io
-import json
-import sys
-from collections.abc import Callable, Mapping
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
-from drawn_inputs import VALUES, json_texts, overrides, paths, torn, yaml_texts
-from hypothesis import HealthCheck, Phase, given, settings
+from drawn_files import MODEL, kinds_of_files
+from drawn_inputs import VALUES, overrides, paths, yaml_texts
 from hypothesis import strategies as st
+from many_tries import Attempt, accepted_or_told, ended, tried
 from omegaconf import DictConfig, OmegaConf
 
-from edgesim import read_recording
-from edgesim.model.layer_table import from_table, model_to_dict
-from edgesim.plan import Plan
-from edgesim.profile import Profile
-from edgesim.schedule import Schedule
-from edgesim.trace import Trace
-from edgesim.zoo.hugging_face import read_config
 from experiments.configuration.cache import Cache
 from experiments.configuration.checks import check_values
-from experiments.configuration.command_line import USERS, check_complete, composed, run_command, sentence
-from experiments.configuration.network_file import load_network
+from experiments.configuration.command_line import check_complete, composed, run_command
 from experiments.configuration.places import CONF
+from experiments.configuration.planners import declared_planners
 from experiments.configuration.setup import prepare
+from experiments.configuration.studies import studies
 
-MOST_LINES = 3
-DRAWN = settings(
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-)
 # Planners that search for long, and commands that are not simulated.
 SLOW_PLANNERS = ("ilp_", "exhaustive", "simulate_and_choose")
-OWN_CODE = "experiments.configuration.command_line.users_mistake"  # which would take this file for a user's
-MODEL = "model=bert_tiny_bytes"
-
-
-# --- what is asked ---
-
-
-def told(error: BaseException) -> None:
-    """A mistake that a command would tell: one sentence of few lines."""
-    said = sentence(error)
-    assert said
-    assert said.count("\n") < MOST_LINES, said
-
-
-def accepted_or_told(read: Callable[[], object]) -> None:
-    """Whatever is read is accepted or refused in a sentence; any other error is a traceback to the user."""
-    try:
-        read()
-    except USERS as error:
-        told(error)
 
 
 def play(cfg: DictConfig, kept: Cache | None = None) -> None:
@@ -85,7 +52,7 @@ def places() -> list[str]:
     return list(paths(default()))
 
 
-def a_value(data: st.DataObject) -> None:
+def a_value(folder: Path, data: st.DataObject) -> None:
     """Any value at any place of the configuration."""
     place, value = data.draw(st.sampled_from(places())), data.draw(VALUES)
 
@@ -100,25 +67,9 @@ def a_value(data: st.DataObject) -> None:
 def an_override(folder: Path, data: st.DataObject) -> None:
     """A word on the command line: what the command ends with, and what it leaves behind."""
     word = data.draw(overrides([*places(), *GROUPS]))
-    run_words(folder, word)
+    command = lambda: run_command(play, about=None)  # noqa: E731
+    assert ended(folder, command, f"results={folder}/results", MODEL, word) in (0, 2)
     assert "hydra" in word or list(folder.iterdir()) == [], word  # Hydra's own folders are its affair
-
-
-def run_words(folder: Path, *words: str) -> int:
-    """The exit code of a command with these words; if it is not 0, there is a message."""
-    said, code = io.StringIO(), 0
-    kept_words, sys.argv = sys.argv, ["run", f"results={folder}/results", MODEL, *words]
-    try:
-        with redirect_stderr(said), redirect_stdout(io.StringIO()), chdir(folder), patch(OWN_CODE, return_value=None):
-            run_command(play, about=None)
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    finally:
-        sys.argv = kept_words
-    lines = said.getvalue().count("\n")
-    assert "Traceback" not in said.getvalue()
-    assert (code, lines) == (0, 0) or (code == 2 and 1 <= lines <= MOST_LINES), said.getvalue()
-    return code
 
 
 # --- YAML: what chooses a file of each group, and what goes with it ---
@@ -148,6 +99,7 @@ def small_files(group: str) -> list[Path]:
 
 
 def a_yaml_file(folder: Path, data: st.DataObject) -> None:
+    """A configuration file of the user's, as a run reads it, and as lists of planners and studies do."""
     group = data.draw(st.sampled_from(sorted(GROUPS)))
     file = data.draw(st.sampled_from(small_files(group)))
     home = folder / group.partition("@")[0]
@@ -155,105 +107,64 @@ def a_yaml_file(folder: Path, data: st.DataObject) -> None:
     (home / "mine.yaml").write_text(data.draw(yaml_texts(file.read_text())), encoding="utf-8")
     words = (MODEL, *GROUPS[group], f"{group}=mine")
     accepted_or_told(lambda: play(composed(*words, folders=[str(folder)])))
+    if group == "planner":
+        accepted_or_told(lambda: declared_planners([folder]), naming="mine.yaml")
+    if group == "experiment":
+        accepted_or_told(lambda: list(studies([folder])), naming="mine.yaml")
 
 
-# --- JSON and other files that are given ---
+def a_file(kind: str) -> Attempt:
+    """A file of a kind that is wrong somewhere, in its values or in its bytes; its reader names it."""
+
+    def attempt(folder: Path, data: st.DataObject) -> None:
+        it = kinds_of_files()[kind]
+        path = folder / it.name
+        written = data.draw(it.wrong(it.text)).encode("utf-8")
+        if data.draw(st.integers(0, 15)) == 0:
+            at = data.draw(st.integers(0, len(written)))
+            written = written[:at] + b"\xff\xfe" + written[at:]
+        path.write_bytes(written)
+        with redirect_stdout(io.StringIO()):
+            accepted_or_told(lambda: it.read(path), naming=str(path))
+
+    return attempt
 
 
-@cache
-def given_files() -> dict[str, tuple[str, Callable[[Path], object]]]:
-    """By kind of file: one that is right, and what reads it."""
-    prepared = prepare(composed(MODEL))
-    trace = prepared.setup.simulate(prepared.schedule)
-    profile = json.loads(prepared.setup.profile.to_json())
-    table = model_to_dict(prepared.setup.model)
-    network = {"bytes_per_s": [[1.0, 2.0], [2.0, 1.0]], "latency_s": [[0.0, 0.1], [0.1, 0.0]], "goodput": 1.0}
-    network |= {"topology": "switched", "origin": "assumed", "source": "x"}
-    bert = {"model_type": "bert", "vocab_size": 99, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
-    bert |= {"intermediate_size": 16, "max_position_embeddings": 64, "type_vocab_size": 2, "hidden_act": "gelu"}
-    llama = {"model_type": "llama", "vocab_size": 99, "hidden_size": 8, "num_hidden_layers": 2, "hidden_act": "silu"}
-    llama |= {"num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 16, "rms_norm_eps": 1e-6}
-    llama |= {"architectures": ["LlamaForCausalLM"], "tie_word_embeddings": False, "rope_scaling": None}
-    t5 = {"model_type": "t5", "vocab_size": 99, "d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 2, "num_heads": 2}
-    return {
-        "plan": (prepared.plan.to_json(), lambda path: Plan.from_json(path.read_text(), source=str(path))),
-        "profile": (json.dumps(profile | {"points": profile["points"][:3]}), Profile.load),
-        "network": (json.dumps(network), load_network),
-        "layer table": (
-            json.dumps(table | {"layers": table["layers"][:2]}),
-            lambda path: from_table(table=str(path)),
-        ),
-        "BERT": (json.dumps(bert), read_config),
-        "Llama": (json.dumps(llama), read_config),
-        "T5": (json.dumps(t5), read_config),
-        "schedule": (prepared.schedule.to_text(), lambda path: Schedule.from_text(path.read_text())),
-        "trace": (trace.to_lines(), lambda path: Trace.from_lines(path.read_text(), prepared.schedule)),
-        "rates": ("time_s,rate Mbit/s\n0,54\n0.5,24\n1,6\n", lambda path: read_recording(path=str(path))),
-    }
+# --- a few each time, thousands where time is no matter ---
+
+ATTEMPTS: Mapping[str, Attempt] = {"value": a_value, "override": an_override, "YAML": a_yaml_file}
+SHARDS = {"value": 8, "override": 16, "YAML": 16}  # of so many tries:
+TRIES_OF_A_SHARD, TRIES_OF_A_KIND_OF_FILE = {"value": 200, "override": 50, "YAML": 50}, 120
 
 
-def a_file(folder: Path, data: st.DataObject) -> None:
-    text, read = given_files()[data.draw(st.sampled_from(sorted(given_files())))]
-    path = folder / "given.json"
-    is_json = text.startswith("{") and text.count("\n{") == 0
-    path.write_text(data.draw(json_texts(text) if is_json else st.composite(torn)(text)), encoding="utf-8")
-    accepted_or_told(lambda: read(path))
+@pytest.mark.parametrize("kind", ATTEMPTS)
+def test_no_word_and_no_value_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, kind: str) -> None:
+    tried(ATTEMPTS[kind], tmp_path_factory, tries=15)
 
 
-# --- a few each time, many where time is no matter ---
-
-
-@given(data=st.data())
-@settings(DRAWN, max_examples=25)
-def test_no_value_ends_in_a_traceback(data: st.DataObject) -> None:
-    a_value(data)
-
-
-@given(data=st.data())
-@settings(DRAWN, max_examples=12)
-def test_no_override_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    an_override(tmp_path_factory.mktemp("run"), data)
-
-
-@given(data=st.data())
-@settings(DRAWN, max_examples=12)
-def test_no_yaml_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    a_yaml_file(tmp_path_factory.mktemp("conf"), data)
-
-
-@given(data=st.data())
-@settings(DRAWN, max_examples=250)
-def test_no_file_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    a_file(tmp_path_factory.mktemp("given"), data)
+@pytest.mark.parametrize("kind", kinds_of_files())
+def test_no_file_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, kind: str) -> None:
+    tried(a_file(kind), tmp_path_factory, tries=10)
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1200)
-@given(data=st.data())
-@settings(DRAWN, max_examples=800)
-def test_no_value_of_many_ends_in_a_traceback(data: st.DataObject) -> None:
-    a_value(data)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("kind", "shard"), [(kind, shard) for kind in ATTEMPTS for shard in range(1, SHARDS[kind] + 1)]
+)
+def test_no_word_and_no_value_of_many_ends_in_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, shard: int
+) -> None:
+    tried(ATTEMPTS[kind], tmp_path_factory, tries=TRIES_OF_A_SHARD[kind], shard=shard)
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1200)
-@given(data=st.data())
-@settings(DRAWN, max_examples=300)
-def test_no_override_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    an_override(tmp_path_factory.mktemp("run"), data)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", kinds_of_files())
+def test_no_file_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, kind: str) -> None:
+    tried(a_file(kind), tmp_path_factory, tries=TRIES_OF_A_KIND_OF_FILE, shard=1)
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(1200)
-@given(data=st.data())
-@settings(DRAWN, max_examples=300)
-def test_no_yaml_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    a_yaml_file(tmp_path_factory.mktemp("conf"), data)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(1200)
-@given(data=st.data())
-@settings(DRAWN, max_examples=3700)
-def test_no_file_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    a_file(tmp_path_factory.mktemp("given"), data)
+def test_the_soak_makes_more_than_five_thousand_tries() -> None:
+    words = sum(SHARDS[kind] * TRIES_OF_A_SHARD[kind] for kind in ATTEMPTS)
+    assert words + TRIES_OF_A_KIND_OF_FILE * len(kinds_of_files()) >= 5_000

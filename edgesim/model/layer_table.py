@@ -26,7 +26,7 @@ def from_table(*, table: str) -> Model:
     if not path.is_file():
         raise ValueError(_unknown_table(table, folder.iterdir() if folder.is_dir() else (), of_a_user=bool(own)))
     with reading(table, "layer table", written_by="real_runtime.tracing.trace_model"):
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
         if own and "file" in data["hyper"]:
             data["hyper"]["file"] = str((own.parent / data["hyper"]["file"]).resolve())
         return model_from_dict(data)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgesim.cluster import Origin
-from edgesim.errors import ProfileError, reading
+from edgesim.errors import ProfileError, reading, text_of
 from edgesim.model import Layer
 from edgesim.profile.estimates import Estimates
 from edgesim.profile.lines import Line, between, leave_one_out_error, line_through
 from edgesim.profile.point import Point, Portion
+from edgesim.whole_files import write_text
 
 Which = tuple[str, str, str]  # device, block and op
 Table = dict[float, dict[float, dict[float, Line]]]  # by share, tokens and keys: seconds over samples
@@ -163,12 +164,9 @@ class Profile:
 
     def save(self, path: Path) -> None:
         """Write the profile; the file appears whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(path.suffix + ".part")
-        part.write_text(self.to_json())
-        part.replace(path)
+        write_text(path, self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> "Profile":
         """Read a profile file."""
-        return cls.from_json(Path(path).read_text(), source=str(path))
+        return cls.from_json(text_of(path), source=str(path))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice, pairwise
 
-from edgesim.errors import ScheduleError
+from edgesim.errors import ScheduleError, reading
 from edgesim.schedule.columns import TaskColumns, lengths_of
 from edgesim.schedule.graph import Graph, graph_of
 from edgesim.schedule.refusal import Programs, refuse
@@ -81,17 +81,18 @@ class Schedule:
         return "".join(self.lines())
 
     @classmethod
-    def from_text(cls, text: str) -> "Schedule":
-        """Read what :meth:`to_text` wrote."""
+    def from_text(cls, text: str, *, source: str = "the text") -> "Schedule":
+        """Read what :meth:`to_text` wrote. Raises ScheduleError, naming the source, for anything else."""
         programs: list[list[Task]] = []
-        for line in text.splitlines():
-            if line.startswith("rank "):
-                programs.append([])
-            elif line.strip() and not programs:
-                raise ScheduleError(f"not a schedule: expected 'rank 0' first, got {line!r}")
-            elif line.strip():
-                programs[-1].append(task_from_text(line))
-        return cls(programs)
+        with reading(source, "schedule", written_by="a run (schedule.txt)", error=ScheduleError):
+            for line in text.splitlines():
+                if line.startswith("rank "):
+                    programs.append([])
+                elif line.strip() and not programs:
+                    raise ScheduleError(f"expected 'rank 0' first, got {line!r}")
+                elif line.strip():
+                    programs[-1].append(task_from_text(line))
+            return cls(programs)
 
     @cached_property
     def hash(self) -> str:

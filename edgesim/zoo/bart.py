@@ -3,7 +3,7 @@
 from functools import partial
 
 from edgesim.model import Block, Model
-from edgesim.zoo.chains import encoder_decoder, refuse_below_one
+from edgesim.zoo.chains import encoder_decoder, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, Lengths, attention
 from edgesim.zoo.parts.costs import TOKENS, TransformerWidths, always
 from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
@@ -35,7 +35,7 @@ def bart(
     norms behind the embedding; in the encoder each sample has its own position ids. Attention is ``fused`` as the
     library has it by default; PyTorch before 2.0, the newest that a Jetson Nano runs, keeps the probabilities.
     """
-    refuse_below_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
+    refuse_counts(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
     decoding, rows = always(decoder_tokens), positions + _EXTRA_POSITIONS
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     layer = partial(_layer, widths, AttentionStyle(dropout=dropout, fused=fused))

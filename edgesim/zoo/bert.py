@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from edgesim.model import Block, BlockKind, Model
-from edgesim.zoo.chains import chain
+from edgesim.zoo.chains import chain, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, attention
 from edgesim.zoo.parts.costs import (
     BY_TOKENS,
@@ -41,6 +41,7 @@ def bert(
     checkpoints are tied. Attention is ``fused`` as the library has it by default; before PyTorch 2.0, and where it is
     asked for eager attention, it keeps the probabilities.
     """
+    refuse_counts(name, layers=layers)
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     tables = EmbeddingTables(rows=vocabulary + positions + token_types)
     made = chain(
@@ -79,6 +80,7 @@ def distilbert(
 
     BERT without token types; nothing drops what attention puts out.
     """
+    refuse_counts(name, layers=layers)
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     made = chain(
         embedding(EmbeddingTables(rows=vocabulary + positions), hidden=hidden, norm=True, dropout=dropout),
@@ -116,6 +118,7 @@ def roberta(
 
     ``positions`` are the rows of their table, two more than tokens: that is how its configurations count them.
     """
+    refuse_counts(name, layers=layers)
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     tables = EmbeddingTables(rows=vocabulary + positions + token_types, ids=3)
     made = chain(

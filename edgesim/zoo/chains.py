@@ -6,6 +6,8 @@ from dataclasses import replace
 from edgesim.model import Block, Layer, Unsplit
 from edgesim.zoo.parts.costs import EMBEDDING, TOKENS, floats
 
+MOST_LAYERS = 10_000  # ten times the deepest Transformer that was published (DeepNet, Wang et al., arXiv 2203.00555)
+
 
 def chain(
     embedding: Block,
@@ -62,11 +64,13 @@ def carrying(part: Block, *, hidden: int) -> Block:
     )
 
 
-def refuse_below_one(name: str, **counts: int) -> None:
-    """Raise ValueError for a count below one."""
+def refuse_counts(name: str, **counts: int) -> None:
+    """Raise ValueError for a count below one, and for more layers than a model may have: each is written out."""
     for what, count in counts.items():
         if count < 1:
             raise ValueError(f"{name}: {what} must be at least 1, got {count}")
+        if what.endswith("layers") and count > MOST_LAYERS:
+            raise ValueError(f"{name}: {what} must be at most {MOST_LAYERS}, got {count} (is a digit too many in it?)")
 
 
 def each_layers_window(name: str, layers: int, windows: Sequence[int]) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgesim.model import Block, Model
-from edgesim.zoo.chains import chain, each_layers_window
+from edgesim.zoo.chains import chain, each_layers_window, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, attention
 from edgesim.zoo.parts.costs import TransformerWidths
 from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
@@ -36,6 +36,7 @@ def gemma(
     put out, before it is added (Gemma 2 and 3). ``capped`` scores of attention, and logits, pass a tanh (Gemma 2), so
     that attention is not fused.
     """
+    refuse_counts(name, layers=layers)
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns, groups=groups, head_size=head_size)
     style = AttentionStyle(biases=False, qk_norms=qk_norms, positions=True, fused=not capped, capped=capped)
 

@@ -1,7 +1,7 @@
 """What does GPT-2 cost? Pre-norm decoders that predict the next token (Radford et al., 2019)."""
 
 from edgesim.model import Model
-from edgesim.zoo.chains import chain
+from edgesim.zoo.chains import chain, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, attention
 from edgesim.zoo.parts.costs import TransformerWidths
 from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
@@ -26,6 +26,7 @@ def gpt2(
 
     Hugging Face writes this GELU in Python, which saves five tensors where the fused one saves two.
     """
+    refuse_counts(name, layers=layers)
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     decoder = (
         layer_norm("norm_attention", hidden=hidden),

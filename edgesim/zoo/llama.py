@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgesim.model import Block, Model
-from edgesim.zoo.chains import chain, each_layers_window
+from edgesim.zoo.chains import chain, each_layers_window, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, attention
 from edgesim.zoo.parts.costs import TransformerWidths
 from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
@@ -41,6 +41,7 @@ def llama(
     and V (Qwen 2), ``qk_norms`` RMS norms over each head of Q and of K (Qwen 3). ``windows`` say, layer by layer, how
     many of the last tokens each looks at, 0 for all of them; one number is that of every layer (Mistral).
     """
+    refuse_counts(name, layers=layers)
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns, groups=groups, head_size=head_size)
     style = AttentionStyle(biases=biases, exit_bias=False, qk_norms=qk_norms, positions=True)
 

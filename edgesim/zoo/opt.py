@@ -1,7 +1,7 @@
 """What does OPT cost? Pre-norm decoders with ReLU that predict the next token (Zhang et al., 2022)."""
 
 from edgesim.model import Model
-from edgesim.zoo.chains import chain
+from edgesim.zoo.chains import chain, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, attention
 from edgesim.zoo.parts.costs import TransformerWidths
 from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
@@ -30,6 +30,7 @@ def opt(
     For the sizes with norms before attention and with word embeddings as wide as the model: all but OPT-350M. Each
     sample has its own position ids. Neither the embedding nor the published models' attention is dropped.
     """
+    refuse_counts(name, layers=layers)
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     rows = vocabulary + positions + _EXTRA_POSITIONS
     decoder = (

@@ -1,7 +1,7 @@
 """What do T5 and FLAN-T5 cost? Pre-norm encoder and decoder, relative positions, no biases (Raffel et al., 2020)."""
 
 from edgesim.model import Block, Model
-from edgesim.zoo.chains import encoder_decoder, refuse_below_one
+from edgesim.zoo.chains import encoder_decoder, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, Lengths, attention
 from edgesim.zoo.parts.costs import TOKENS, TransformerWidths, always
 from edgesim.zoo.parts.embedding import EmbeddingTables, embedding
@@ -37,7 +37,7 @@ def t5(
     which stashes the probabilities. So does its default, for self-attention on the CPU: the fused kernel there
     takes no trained bias.
     """
-    refuse_below_one(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
+    refuse_counts(name, encoder_layers=encoder_layers, decoder_layers=decoder_layers, decoder_tokens=decoder_tokens)
     decoding = always(decoder_tokens)
     widths = TransformerWidths(hidden=hidden, heads=heads, head_size=head_size, columns=columns)
 

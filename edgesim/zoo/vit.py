@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from edgesim.apportion import refuse_remainder
 from edgesim.model import Block, BlockKind, Cost, Model, SplitBy
-from edgesim.zoo.chains import chain
+from edgesim.zoo.chains import chain, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, Lengths, attention
 from edgesim.zoo.parts.costs import (
     BY_TOKENS,
@@ -39,6 +39,7 @@ def vit(
     Its tokens are fixed, (resolution / patch)² + 1: costs are per sample, and ``workload.tokens`` is 1. Published
     checkpoints are not dropped.
     """
+    refuse_counts(name, layers=layers)
     refuse_remainder(name, divided=("resolution", resolution), by=("patch", patch))
     widths = TransformerWidths.of(name, hidden=hidden, heads=heads, columns=columns)
     patches = (resolution // patch) ** 2

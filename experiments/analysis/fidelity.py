@@ -14,11 +14,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from io import StringIO
+from math import isfinite
 from statistics import median
 from typing import Any
 
 from scipy.stats import kendalltau
 
+from edgesim.errors import reading
 from edgesim.schedule import Op, Task
 from edgesim.trace import Trace
 
@@ -137,14 +139,30 @@ def to_csv(table: Sequence[FidelityRow]) -> str:
     return text.getvalue()
 
 
-def from_csv(text: str) -> list[FidelityRow]:
-    """Read what :func:`to_csv` wrote; tables from before other load was watched do not know of any."""
-    return [_row(line) for line in csv.DictReader(StringIO(text))]
+def from_csv(text: str, *, source: str = "the text") -> list[FidelityRow]:
+    """Read what :func:`to_csv` wrote; tables from before other load was watched do not know of any.
+
+    Raises ValueError, naming the source and the line, for anything else.
+    """
+    lines = csv.DictReader(StringIO(text), strict=True)
+    with reading(source, "table of a validation", written_by="experiments.validate"):
+        try:
+            return [_row(line) for line in lines]
+        except csv.Error as error:
+            raise ValueError(f"line {lines.line_num}: {error}") from error
+
+
+def _number(key: str, text: str) -> float:
+    """A finite number; seconds, spreads and shares are never negative."""
+    number = float(text)
+    if not isfinite(number) or (number < 0 and key != "error"):
+        raise ValueError(f"{key} cannot be {text}")
+    return number
 
 
 def _row(line: Mapping[str, str]) -> FidelityRow:
     known = [key for key in ("simulated_s", "measured_s", "spread", "error", "disturbed") if key in line]
-    numbers = {key: float(line[key]) if line[key] else None for key in known}
+    numbers = {key: _number(key, line[key]) if line[key] else None for key in known}
     counts = {key: int(line[key]) for key in ("tasks", "iterations")}
     texts = {key: line[key] for key in ("strategy", "plan", "kind", "reason")}
     values: dict[str, Any] = {**texts, **counts, **numbers}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
@@ -88,6 +89,8 @@ RESULTS = METRICS | PROVENANCE
 _TEXTS = (*(name for name in IDENTITY if name not in {"devices", "bandwidth_bit_per_s", "batch_samples"}), *PROVENANCE)
 MBIT_PER_S = si("1 Mbit/s") / si("1 bit/s")
 
+_NUMBERS = METRICS | {"devices", "bandwidth_bit_per_s", "batch_samples", "micro_batch_samples", "layers", "limit_s"}
+
 Value = float | int | str | None
 
 
@@ -155,10 +158,31 @@ def read_table(path: Path, *, needs: Iterable[str] = ()) -> DataFrame:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
+    require_columns(table, needs, source=str(path))
+    return with_numbers(table, source=str(path))
+
+
+def require_columns(table: DataFrame, needs: Iterable[str], *, source: str) -> None:
+    """Raise ValueError, naming the source, for a column that a table lacks."""
     for column in needs:
         if column not in table.columns:
-            raise ValueError(f"{path} has no column {column!r}{suggestion(column, table.columns)}")
-    return table
+            raise ValueError(
+                f"{source} has no column {column!r}{suggestion(column, table.columns)}: write the table anew, or add it"
+            )
+
+
+def with_numbers(table: DataFrame, *, source: str) -> DataFrame:
+    """The table with numbers where numbers belong. Raises ValueError, naming row and column, for anything else."""
+    known = [name for name in table.columns if name in _NUMBERS]
+    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in known}
+    for name, column in numbers.items():
+        known_there = table[name].notna() & (table[name].astype(str).str.lower() != "nan")
+        wrong = known_there & ~np.isfinite(column.to_numpy(dtype=float, na_value=np.nan))
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            value = table[name].iloc[row]
+            raise ValueError(f"{source}, row {row + 1}: {name} is {str(value)!r}, which is no number (correct the row)")
+    return table.assign(**numbers)
 
 
 def _read_csv(path: Path) -> DataFrame:

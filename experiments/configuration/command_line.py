@@ -4,16 +4,24 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
 from yaml import MarkedYAMLError, YAMLError
 
 import edgesim
@@ -66,7 +74,7 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
         return None
 
     try:
-        refuse_deleted_entries(sys.argv[1:])
+        refuse_words(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
     except USERS as error:
         mistakes.append(error)
@@ -124,18 +132,27 @@ def hydra_folder(*overrides: str, folders: Sequence[str] = ()) -> Path:
 def _composed(overrides: Sequence[str], folders: Sequence[str], *, hydra_too: bool) -> DictConfig:
     GlobalHydra.instance().clear()
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in folders)}]"]
-    refuse_deleted_entries(overrides)
+    refuse_words(overrides, folders)
     chosen = [*(paths if folders else ()), *_implied(overrides), *overrides]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         cfg = compose("config", overrides=chosen, return_hydra_config=hydra_too)
     return _complete(cfg, folders)
 
 
-def refuse_deleted_entries(overrides: Iterable[str]) -> None:
-    """Raise ValueError for a deletion within a list, whose places Hydra takes for keys."""
-    for word in overrides:
+def refuse_words(words: Iterable[str], folders: Iterable[str] = ()) -> None:
+    """Raise ValueError for what Hydra explains in its own terms: places in a list as keys, files without a name."""
+    for word in words:
         if (entry := re.match(r"~(?P<list>[^=]*?)\.\d+(\.|=|$)", word)) is not None:
             raise ValueError(f"cannot delete within a list: {word!r} (write the list anew: '{entry['list']}=[...]')")
+        choice = re.fullmatch(r"\+{0,2}(?P<key>(?P<group>[\w/]+)(@[\w.:]*)?)=(?P<value>.*)", word)
+        if choice and any(Path(folder, choice["group"]).is_dir() for folder in (CONF, *folders)):
+            _refuse_no_name(OverridesParser.create().parse_override(word), choice["key"], choice["value"])
+
+
+def _refuse_no_name(choice: Override, key: str, written: str) -> None:
+    if not choice.is_sweep_override() and not isinstance(choice.value(), str | list | dict):
+        names = [path.stem for path in (CONF / key.partition("@")[0]).glob("*.yaml")]
+        raise ValueError(f"{key}: expected the name of a file, got {written}{suggestion(written, names)}")
 
 
 def _implied(overrides: Sequence[str]) -> list[str]:
@@ -163,19 +180,24 @@ def _sentence(error: BaseException) -> str:
         return mistake
     if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        return f"unknown {group} {name!r}{suggestion(name, error.options or ())}{_elsewhere(name, group)}"
+        there = error.options or [path.stem for path in (CONF / group).glob("*.yaml")]
+        return f"unknown {group} {name!r}{suggestion(name, there)}{_elsewhere(name, group)}"
     if isinstance(error, OverrideParseException):
         return f"cannot read the override {error.override!r} (write KEY=VALUE{_quoted(error.override or '')})"
     if isinstance(error, InterpolationKeyError) and (key := re.search(r"Interpolation key '([^']+)'", str(error))):
         return f"${{{key[1]}}} names nothing{suggestion(key[1], _keys())}" + _place(error)
-    if isinstance(error, InterpolationResolutionError):
-        return re.sub(r"^\w+ raised while resolving interpolation: ", "", _one_line(str(error))) + _place(error)
+    if isinstance(error, InterpolationResolutionError | GrammarParseError | UnsupportedInterpolationType):
+        return _of_interpolation(error) + _place(error)
     if isinstance(error, InstantiationException | OmegaConfBaseException) and error.__cause__ is not None:
         return sentence(error.__cause__) + _place(error)
+    if isinstance(error.__cause__, GrammarParseError):
+        return _sentence(error.__cause__)
     if (key := re.search(r"Could not override '([^']+)'", str(error))) is not None:
         if key[1] in _keys():
             return f"{key[1]} cannot be set to that: {_one_line(str(error.__cause__ or error))}"
         return f"unknown override {key[1]!r}{suggestion(key[1], _keys())}"
+    if str(error).startswith("Config group override must be"):
+        return "a file is chosen by its name (write GROUP=NAME)"
     if (value := re.fullmatch(r"(?P<value>'.*') is not a valid (?P<noun>\w+)", str(error))) is not None:
         return _unknown_value(value["value"], value["noun"])
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
@@ -203,6 +225,24 @@ def _elsewhere(name: str, group: str) -> str:
     return f"; {name!r} is a {' and a '.join(others)}" if others and group not in others else ""
 
 
+def _of_interpolation(error: OmegaConfBaseException) -> str:
+    """What is wrong with a ``${...}``, without the terms of its grammar."""
+    said = re.sub(r"^(?P<kind>\w+) raised while resolving interpolation: ", "", _one_line(str(error)))
+    if isinstance(error, GrammarParseError):
+        quoted = re.search(r"at input '(.*)'", said)
+        return f"cannot read {quoted[1]!r} (write ${{KEY}})" if quoted else "cannot read a ${...} (write ${KEY})"
+    if isinstance(error, UnsupportedInterpolationType):
+        name = said.rpartition(" ")[2]
+        return f"${{{name}:...}} names nothing (write ${{KEY}} for a value, ${{si:KEY}} for a quantity in SI)"
+    if variable := re.search(r"Environment variable '(.+)' not found", said):
+        return f"environment variable {variable[1]} is not set (set it, or write ${{oc.env:{variable[1]},DEFAULT}})"
+    if said.startswith("Recursive interpolation"):
+        return "a ${...} leads back to itself (write a value)"
+    if "positional argument" in said:
+        return "a ${...:...} lacks what it is asked for (write ${si:KEY} for a quantity in SI)"
+    return said
+
+
 def _unknown_value(value: str, noun: str) -> str:
     """For the enumerations of the library: Depth, Optimiser, Origin ..."""
     return f"unknown {noun.lower()} {value}{suggestion(value.strip(chr(39)), getattr(edgesim, noun, ()))}"
@@ -224,9 +264,9 @@ def _one_line(text: str) -> str:
     return "; ".join(kept)
 
 
+@cache
 def _keys() -> list[str]:
     """Everything that an override can name: the default configuration's keys."""
-    GlobalHydra.instance().clear()
     return ["experiment", *_paths(OmegaConf.to_container(composed(), resolve=False))]
 
 

@@ -15,6 +15,8 @@ from edgesim.profile import Profile, estimate, mix
 from edgesim.scenario import Event, Scenario
 from edgesim.workload import Workload
 
+_MOST_DEVICES = 10_000  # of a cluster of equals: more than any testbed, and as many as are listed at once
+
 T = TypeVar("T")
 Config = DictConfig | Mapping[str, Any]
 
@@ -61,8 +63,8 @@ def _estimated(model: Model, devices: Sequence[Device], workload: Workload) -> P
 
 def alike(*, name: str, device: Device, count: int, network: Callable[..., Network], bytes_per_s: float) -> Cluster:
     """A cluster of ``count`` equal devices; ``network`` is handed a rate for each."""
-    if count < 1:
-        raise ValueError(f"cluster {name}: count must be at least 1, got {count}")
+    if not 1 <= count <= _MOST_DEVICES:
+        raise ValueError(f"cluster {name}: count must be from 1 to {_MOST_DEVICES}, got {count}")
     return joined(name=name, devices=[device] * count, network=network, bytes_per_s=bytes_per_s)
 
 

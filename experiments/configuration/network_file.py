@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgesim.cluster import Network, Origin, Topology
-from edgesim.errors import reading
+from edgesim.errors import reading, text_of
 from experiments.configuration.result_folders import write_text
 
 
@@ -29,4 +29,4 @@ def save_network(path: Path, network: Network) -> None:
 
 def load_network(path: Path) -> Network:
     """Read a network file."""
-    return network_from_json(path.read_text(), source=str(path))
+    return network_from_json(text_of(path), source=str(path))

@@ -162,10 +162,13 @@ def declared_planners(folders: Sequence[str | Path] = ()) -> list[DeclaredPlanne
 def _declared(path: Path) -> DeclaredPlanner | None:
     """The declaration in a file, if there is one."""
     cfg = OmegaConf.load(path)
-    assert isinstance(cfg, DictConfig), path
+    if not isinstance(cfg, DictConfig):
+        raise ValueError(f"{path} is no planner's file: it holds no mapping (copy one: edgesim conf copy planner/even)")
     says = cfg.pop(DECLARES, None)
     if says is None:
         return None
+    if not isinstance(says, DictConfig):
+        raise ValueError(f"{path}: declares is a mapping of plans, kind and more, got {says!r}")
     if unknown := sorted(set(map(str, says)) - {"plans", "kind", "strategy", "purpose", "place", "contends", "bench"}):
         raise ValueError(f"{path}: a planner declares no {unknown[0]!r} (see experiments/configuration/planners.py)")
     try:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.configuration.places import CODE, REPOSITORY
-from experiments.configuration.result_folders import versions, write_text
+from experiments.configuration.result_folders import entries_of, versions, write_text
 
 MADE = "made.json"
 
@@ -74,10 +74,13 @@ def _earlier(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {"earlier": [last, *entry.get("earlier", ())]}
 
 
-def recorded(folder: Path) -> dict[str, Any]:
+def recorded(folder: Path) -> dict[str, dict[str, Any]]:
     """What is said of the files of a folder; nothing where nothing was recorded."""
     path = folder / MADE
-    entries: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    entries = entries_of(path, "record of what made tables", written_by="the commands that keep tables")
+    for name, entry in entries.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("earlier", []), list):
+            raise ValueError(f"{path} is no record of what made tables: {name!r} has no entry (move the file away)")
     return entries
 
 

@@ -1,13 +1,17 @@
 """How do results reach the disk? Whole or not at all, and with what is needed to make them again."""
 
+import json
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
+from edgesim.errors import reading, text_of
 from edgesim.whole_files import refuse_unwritable, whole_folder, write_text
 from experiments.configuration.places import REPOSITORY
 
-__all__ = ["refuse_unwritable", "versions", "whole_folder", "write_text"]
+__all__ = ["entries_of", "refuse_unwritable", "versions", "whole_folder", "write_text"]
 
 PACKAGES = ("edgesim", "torch", "numpy", "simpy", "hydra-core", "matplotlib")
 
@@ -25,6 +29,20 @@ def versions() -> dict[str, str | bool | None]:
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": None if changes is None else bool(changes),
     }
+
+
+def entries_of(path: Path, what: str, *, written_by: str) -> dict[str, Any]:
+    """The entries of a JSON file that is written again with more of them; none where there is no file yet.
+
+    Raises ValueError, naming the file, for one that holds anything else.
+    """
+    if not path.exists():
+        return {}
+    with reading(str(path), what, written_by=written_by):
+        entries = json.loads(text_of(path))
+        if not isinstance(entries, dict):
+            raise TypeError(f"it must hold an object of entries, got a {type(entries).__name__}")
+    return entries
 
 
 def _version(package: str) -> str | None:

@@ -1,10 +1,11 @@
 """Which studies are there? The files of conf/experiment that have a ``study``: what it sweeps, and what it draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from experiments.configuration.places import CONF
 
@@ -31,16 +32,25 @@ class Study:
 def studies(folders: Sequence[Path] = (CONF,)) -> Iterator[Study]:
     """All studies in these folders of configuration files, by file name."""
     for path in sorted(path for folder in folders for path in (folder / "experiment").glob("*.yaml")):
-        cfg = OmegaConf.load(path)
-        entries = cfg.get("study") if isinstance(cfg, DictConfig) else None
+        plain = OmegaConf.to_container(OmegaConf.load(path))
+        entries = plain.get("study") if isinstance(plain, dict) else None
         if entries is not None:
+            if not isinstance(entries, dict) or not isinstance(entries.get("name"), str):
+                raise ValueError(f"{path}: a study has a name (write study: and beneath it name: ...)")
             yield Study(
                 experiment=path.stem,
-                name=str(entries.name),
-                figures=tuple(entries.get("figures") or ()),
-                beside=tuple(entries.get("with") or ()),
-                together=tuple(entries.get("together") or ()),
+                name=entries["name"],
+                figures=_names(path, entries, "figures"),
+                beside=_names(path, entries, "with"),
+                together=_names(path, entries, "together"),
             )
+
+
+def _names(path: Path, entries: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    names = entries.get(key) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path}: study.{key} is a list of names, like [throughput, latency], got {names!r}")
+    return tuple(names)
 
 
 def table_path(results: Path, study: str) -> Path:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from edgesim.errors import text_of
 from edgesim.schedule import COLLECTIVE, COMPUTE, Op, Schedule, Task
 from edgesim.trace import Span, Trace
 from edgesim.units import show
@@ -139,6 +140,7 @@ def gantt_figure(panels: Sequence[tuple[str, Sequence[Trace]]], *, ranks: Sequen
 
 def load(folder: Path) -> list[Trace]:
     """The traces of a run's folder, simulated first."""
-    schedule = Schedule.from_text((folder / "schedule.txt").read_text())
+    path = folder / "schedule.txt"
+    schedule = Schedule.from_text(text_of(path), source=str(path))
     files = [folder / f"{player}.jsonl" for player in ("simulated", "measured")]
-    return [Trace.from_lines(file.read_text(), schedule) for file in files if file.exists()]
+    return [Trace.from_lines(text_of(file), schedule, source=str(file)) for file in files if file.exists()]

@@ -46,7 +46,7 @@ def draw(rows: DataFrame, ax: Axes) -> None:
             linewidth=0.9,
         )
     ax.set_ylim(bottom=0)
-    ax.set_xlim(0, rows["end_s"].iloc[0])
+    ax.set_xlim(0, rows["end_s"].iloc[0] or 1.0)  # a series of one moment has no length
     ax.set_xlabel("time (s)")
     ax.set_ylabel(quantity)
 

@@ -17,8 +17,7 @@ from pandas import DataFrame
 
 from experiments.analysis.names import reader_name
 from experiments.analysis.repeats import seeds
-from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
-from experiments.configuration.suggestions import suggestion
+from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, require_columns, telling
 from experiments.figures.style import ONE_COLUMN_IN, ORDER, RC, TWO_COLUMNS_IN
 
 _ACROSS = 3  # panels side by side
@@ -46,15 +45,13 @@ class Drawing(Protocol):
 
 def figure_of(drawing: Drawing, table: DataFrame, *, source: str = "the table") -> Figure:
     """The whole figure. Raises ValueError for a table without rows or without a needed column."""
-    for column in getattr(drawing, "NEEDS", ()):
-        if column not in table.columns:
-            raise ValueError(f"{source} has no column {column!r}{suggestion(column, table.columns)}")
+    own = getattr(drawing, "panels", None)
+    require_columns(table, (*getattr(drawing, "NEEDS", ()), *(() if own else ("status",))), source=source)
     if table.empty:
         raise ValueError(f"{source} holds no rows (run the study first)")
     if whole := getattr(drawing, "whole_figure", None):
         figure: Figure = whole(table)
         return figure
-    own = getattr(drawing, "panels", None)
     parts: Panels = own(table) if own else panels(table, shown=getattr(drawing, "axis", lambda table: ())(table))
     parts, left_out = (parts, []) if own else with_a_run(parts)
     across = min(len(parts), _across(parts))

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from edgesim.errors import text_of
 from experiments.analysis.fidelity import ITERATION, FidelityRow, from_csv, row, summary
 from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import Value, identity, records
@@ -125,7 +126,7 @@ def _pair(simulated: dict[str, Value], measured: dict[str, Value], plan: str) ->
 def parity_figure(folder: Path, testbed: str) -> Figure:
     """A panel for every ``<testbed>_*.csv`` of the folder that holds a played plan."""
     tables = {
-        path.stem: from_csv(path.read_text())
+        path.stem: from_csv(text_of(path), source=str(path))
         for path in sorted(folder.glob(f"{testbed}_*.csv"), key=_rate, reverse=True)
     }
     tables = {name: rows for name, rows in tables.items() if summary(rows)["plans"]}

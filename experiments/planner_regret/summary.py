@@ -11,7 +11,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from experiments.analysis.tidy import read_table
-from experiments.configuration.result_folders import write_text
+from experiments.configuration.result_folders import entries_of, write_text
 from experiments.planner_regret.contenders import CHOICE
 from experiments.planner_regret.rows import NEEDS, SKIPPED, by_planner
 
@@ -54,7 +54,7 @@ def measured_regret(measured: DataFrame) -> dict[str, Any]:
 
 def merge(path: Path, numbers: dict[str, Any]) -> None:
     """Put the study's numbers into the bench's summary; all other entries stay."""
-    old = json.loads(path.read_text()) if path.exists() else {}
+    old = entries_of(path, "summary of a bench", written_by="experiments.planner_bench")
     write_text(path, json.dumps(old | {ENTRY: numbers}, indent=2) + "\n")
 
 

@@ -34,9 +34,20 @@ COLUMNS = [
 ]
 
 
+_PARTS = (flops, memory, times, grouping, detransformer)
+
+
 def all_claims() -> list[Claim]:
     """Every published number that we have a prediction for."""
-    return [claim for part in (flops, memory, times, grouping, detransformer) for claim in part.claims()]
+    return [claim for part in _PARTS for claim in part.claims()]
+
+
+def claims_of(item: str) -> list[Claim]:
+    """Those of one item, without predicting any other. Raises ValueError at once for an item that has none."""
+    items = [each for part in _PARTS for each in part.ITEMS]
+    if item not in items:
+        raise ValueError(f"no predictions for {item!r}{suggestion(item, items)}")
+    return [claim for part in _PARTS if item in part.ITEMS for claim in part.claims() if claim.row.item == item]
 
 
 def claims_frame(claims: Sequence[Claim]) -> DataFrame:
@@ -165,14 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(options: argparse.Namespace) -> int:
     if options.item is None:
         refuse_unwritable(options.out)
-    claims = all_claims()
-    items = dict.fromkeys(claim.row.item for claim in claims)
-    if options.item is not None and options.item not in items:
-        raise ValueError(f"no predictions for {options.item!r}{suggestion(options.item, items)}")
-    shown = [claim for claim in claims if options.item in (None, claim.row.item)]
+    claims = all_claims() if options.item is None else claims_of(options.item)
     console = Console()
-    console.print(claims_table(shown))
-    console.print(errors_table(shown))
+    console.print(claims_table(claims))
+    console.print(errors_table(claims))
     if options.item is None:
         planned = list(groupings())
         console.print(groupings_table(planned))

@@ -28,6 +28,7 @@ from experiments.published.claims import Claim, published
 from experiments.published.constants import Constant, ConstantOrigin, Row
 
 SOURCE, ITEM, _MODEL = "DeTransformer (DATE 2024)", "slides", "Bert-Base"
+ITEMS = (ITEM,)
 _DEVICES = 4
 _TOKENS = 128  # assumed: the talk does not tell; FLOPs and bytes both grow with it, and their ratio hardly changes
 _GOODPUT = 0.941  # TCP over Ethernet: 1448 of every 1538 bytes

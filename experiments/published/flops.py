@@ -11,6 +11,7 @@ from experiments.published.claims import PAC, SAMPLES, TOKENS, Claim, model, num
 from experiments.published.constants import Row
 
 ITEM = "Fig. 3"
+ITEMS = (ITEM,)
 _TERA = 1e12
 
 

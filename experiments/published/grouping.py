@@ -25,6 +25,7 @@ from experiments.published.claims import FILLS_CACHE, MODELS, PAC, TOKENS, Claim
 from experiments.published.constants import Constant, ConstantOrigin, Row
 
 GROUPING, WEIGHTS = "Fig. 10", "Fig. 9b"
+ITEMS = (WEIGHTS,)  # of the claims
 _GIB = si("1 GiB")
 _PLANNERS: Mapping[str, Planner] = {"PAC": pac, "Eco-FL": eco_fl, "EDDL": partial(eddl, shares="even")}
 _SPEED = Constant(

@@ -31,7 +31,7 @@ from experiments.published.claims import (
 )
 from experiments.published.constants import Constant, ConstantOrigin, Row
 
-TABLE, FIGURE = "Table 1", "Fig. 8b"
+ITEMS = TABLE, FIGURE = "Table 1", "Fig. 8b"
 _FITTED_TO = "T5-Base"
 _FRAMEWORK = Constant(
     name="memory of the framework",

@@ -25,6 +25,7 @@ from experiments.published.claims import (
 from experiments.published.constants import Constant, ConstantOrigin, Row
 
 ITEM = "Fig. 8a"
+ITEMS = (ITEM,)
 _FITTED_TO = "T5-Base"
 _CURVE = Constant(
     name="efficiency of a Jetson Nano",

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.analysis.tidy import require_columns
 from experiments.commands import command_parser
 from experiments.configuration.suggestions import suggestion
 from experiments.tables.methods import NEEDED, VALUES, methods_table, quantity_of
@@ -48,9 +49,7 @@ def printed(runs: Source, value: str | None, form: str, best: int | None) -> lis
     """The tables as text: one, or where some runs train and some answer and no value is chosen, two."""
     parts = runs.parts if value is None else {value: runs.whole}
     for name, table in parts.items():
-        for column in (*NEEDED, name):
-            if column not in table.columns:
-                raise ValueError(f"{runs.path} has no column {column!r}{suggestion(column, table.columns)}")
+        require_columns(table, (*NEEDED, name), source=str(runs.path))
     if best is not None:
         return [RANKING_FORMATS[form](ranking(table, value=name, top=best)) for name, table in parts.items()]
     return [FORMATS[form](methods_table(table, value=name)) for name, table in parts.items()]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from pandas import DataFrame
 
-from experiments.analysis.tidy import IDENTITY, RESULTS, read_table
+from experiments.analysis.tidy import IDENTITY, RESULTS, read_table, with_numbers
 from experiments.collect import NEEDED, PURPOSE, tidy
 from experiments.configuration.studies import table_path
 from experiments.configuration.suggestions import suggestion
@@ -69,7 +69,7 @@ def source(word: str, results: Path = Path("results")) -> Source:
     runs = RunTable(path).rows(NEEDED)
     if runs.empty:
         raise ValueError(f"the sweep in {path} has no finished run yet")
-    return Source(name=path.resolve().name, path=path, parts=runs_by_value(runs))
+    return Source(name=path.resolve().name, path=path, parts=runs_by_value(with_numbers(runs, source=str(path))))
 
 
 def runs_by_value(runs: DataFrame) -> dict[str, DataFrame]:

@@ -94,7 +94,7 @@ def opt(fields: Fields) -> dict[str, Any]:
     fields.only("layer_norm_elementwise_affine", True, default=True)
     fields.absent("_remove_final_layer_norm", "the zoo's OPT has a final norm")
     return {
-        "layers": fields.count("num_hidden_layers"),
+        "layers": fields.layers("num_hidden_layers"),
         "hidden": hidden,
         "heads": fields.count("num_attention_heads"),
         "columns": fields.count("ffn_dim"),
@@ -120,7 +120,7 @@ def _sizes(fields: Fields, head_size: int | None) -> dict[str, Any]:
     heads = fields.count("num_attention_heads")
     size = fields.count("head_dim", head_size) if head_size or fields.value("head_dim") is not None else None
     return {
-        "layers": fields.count("num_hidden_layers"),
+        "layers": fields.layers("num_hidden_layers"),
         "hidden": fields.count("hidden_size"),
         "heads": heads,
         "groups": fields.count("num_key_value_heads", heads),
@@ -133,7 +133,7 @@ def _sizes(fields: Fields, head_size: int | None) -> dict[str, Any]:
 
 def _qwen_windows(fields: Fields) -> list[int]:
     """Qwen's windows are of the layers from ``max_window_layers`` on, and only where they are switched on."""
-    layers, window = fields.count("num_hidden_layers"), fields.value("sliding_window")
+    layers, window = fields.layers("num_hidden_layers"), fields.value("sliding_window")
     first = fields.value("max_window_layers")
     if not fields.flag("use_sliding_window", False) or (window is None and "sliding_window" in fields.values):
         return []

@@ -20,7 +20,7 @@ def distilbert(fields: Fields) -> dict[str, Any]:
     fields.only("activation", "gelu", default="gelu")
     fields.absent("pruned_heads", "heads that are left out of some layers are not in closed form")
     return {
-        "layers": fields.count("n_layers"),
+        "layers": fields.layers("n_layers"),
         "hidden": fields.count("dim"),
         "heads": fields.count("n_heads"),
         "columns": fields.count("hidden_dim"),
@@ -38,7 +38,7 @@ def vit(fields: Fields) -> dict[str, Any]:
     if labels is not None and not isinstance(labels, dict):
         raise fields.mistake(f"id2label must name classes by their numbers, got {labels!r}")
     return {
-        "layers": fields.count("num_hidden_layers"),
+        "layers": fields.layers("num_hidden_layers"),
         "hidden": fields.count("hidden_size"),
         "heads": fields.count("num_attention_heads"),
         "columns": fields.count("intermediate_size"),
@@ -52,10 +52,10 @@ def vit(fields: Fields) -> dict[str, Any]:
 def t5(fields: Fields) -> dict[str, Any]:
     """Read T5, T5 1.1 and FLAN-T5; the last two say that the head is not the embedding's, as in their checkpoints."""
     fields.only("feed_forward_proj", "relu", "gated-gelu", default="relu")
-    layers = fields.count("num_layers")
+    layers = fields.layers("num_layers")
     return {
         "encoder_layers": layers,
-        "decoder_layers": fields.count("num_decoder_layers", layers),
+        "decoder_layers": fields.layers("num_decoder_layers", layers),
         "hidden": fields.count("d_model"),
         "heads": fields.count("num_heads"),
         "head_size": fields.count("d_kv"),
@@ -75,8 +75,8 @@ def bart(fields: Fields) -> dict[str, Any]:
     for name in ("add_final_layer_norm", "normalize_before"):
         fields.absent(name, "the zoo's BART has norms behind attention and MLP only")
     return {
-        "encoder_layers": fields.count("encoder_layers"),
-        "decoder_layers": fields.count("decoder_layers"),
+        "encoder_layers": fields.layers("encoder_layers"),
+        "decoder_layers": fields.layers("decoder_layers"),
         "hidden": fields.count("d_model"),
         "heads": fields.alike("encoder_attention_heads", "decoder_attention_heads"),
         "columns": fields.alike("encoder_ffn_dim", "decoder_ffn_dim"),
@@ -94,7 +94,7 @@ def _bert(fields: Fields, *, token_types: int) -> dict[str, Any]:
     for name in ("is_decoder", "add_cross_attention"):
         fields.absent(name, "an encoder alone is what the zoo has")
     return {
-        "layers": fields.count("num_hidden_layers"),
+        "layers": fields.layers("num_hidden_layers"),
         "hidden": fields.count("hidden_size"),
         "heads": fields.count("num_attention_heads"),
         "columns": fields.count("intermediate_size"),

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from edgesim.zoo.chains import MOST_LAYERS
+
+_MOST = 10**9  # of anything that a configuration counts: no published model has a million of any
 _LIKENESS = 0.9  # of an unread field's name to one that is missing, to be taken for a slip of the pen
 
 
@@ -32,7 +35,16 @@ class Fields:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self.mistake(f"{name} must be a whole number of at least 1, got {value!r}")
+        if value > _MOST:
+            raise self.mistake(f"{name} must be at most {_MOST}, got {value} (is a digit too many in it?)")
         return value
+
+    def layers(self, name: str, default: int | None = None) -> int:
+        """Return how many layers there are, which must be few enough to be written out."""
+        count = self.count(name, default)
+        if count > MOST_LAYERS:
+            raise self.mistake(f"{name} must be at most {MOST_LAYERS}, got {count} (is a digit too many in it?)")
+        return count
 
     def flag(self, name: str, default: bool) -> bool:
         """Return true or false."""

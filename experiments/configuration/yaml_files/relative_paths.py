@@ -37,7 +37,10 @@ class TurningSource(FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """The file's content, its paths as seen from where the user stands."""
-        result = super().load_config(config_path)
+        try:
+            result = super().load_config(config_path)
+        except RecursionError as error:
+            raise ValueError(f"{Path(self.path, config_path)} holds itself (an anchor within what it names)") from error
         folder = _folder_of(Path(self.path, config_path))
         turn_paths(result.config, package_of(result.header, config_path), lambda path: from_here(folder / path))
         return result

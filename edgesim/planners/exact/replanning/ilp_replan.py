@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from edgesim.errors import InfeasibleError, PlanError
+from edgesim.errors import InfeasibleError, PlanError, text_of
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.migration import Holdings, holdings
 from edgesim.planners.exact.pipelines.branch_and_bound import FIRST_PLAN_S
@@ -57,7 +57,7 @@ def ilp_replan(
             f"ilp_replan: needs iterations >= 1 and budget_s >= 0, got iterations={iterations}, budget_s={budget_s}"
         )
     deadline_s = perf_counter() + time_limit_s
-    before = old if isinstance(old, Plan) else Plan.from_json(Path(old).read_text(), source=str(old))
+    before = old if isinstance(old, Plan) else Plan.from_json(text_of(old), source=str(old))
     survivors = holdings(problem, before, lost, coordinator)
     for most in _replicas(survivors, replicas):
         family = PipelineFamily(depth=Depth(depth), replicas=most, stages=stages)
