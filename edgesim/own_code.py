@@ -16,17 +16,18 @@ def users_mistake(error: BaseException) -> str | None:
     last: BaseException | None = error
     while last is not None:
         # Not those at its beginning: a script of the user's that calls us is no part of what we call.
-        called = dropwhile(lambda frame: _is_users(frame.filename), traceback.extract_tb(last.__traceback__))
-        frames = [frame for frame in called if _is_users(frame.filename)]
+        called = dropwhile(lambda frame: is_users_file(frame.filename), traceback.extract_tb(last.__traceback__))
+        frames = [frame for frame in called if is_users_file(frame.filename)]
         if frames:
             where = frames[-1]
             said = " ".join(f"{type(last).__name__}: {last}".split())
             return f"{said}\n  {where.filename}:{where.lineno}, in {where.name}: {where.line}"
-        if isinstance(last, SyntaxError) and last.filename and _is_users(last.filename):
+        if isinstance(last, SyntaxError) and last.filename and is_users_file(last.filename):
             return f"SyntaxError: {last.msg}\n  {last.filename}:{last.lineno}: {(last.text or '').strip()}"
         last = last.__cause__
     return None
 
 
-def _is_users(file: str) -> bool:
+def is_users_file(file: str) -> bool:
+    """Return whether a source file is the user's own: neither ours, nor Python's, nor an installed package's."""
     return Path(file).is_absolute() and not file.startswith(_LEAVES_OUT) and "site-packages" not in file

@@ -18,7 +18,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
     Raises ValueError where the disk takes no more.
     """
-    with _room_for(target):
+    with room_for(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(within=target.parent, prefix=f".{target.name[:40]}.") as part:
             yield part
@@ -31,7 +31,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all. Raises ValueError where the disk takes no more."""
     part = path.with_name(f".{path.name}.part")
-    with _room_for(path):
+    with room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.write_text(text)
@@ -41,7 +41,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _room_for(target: Path) -> Iterator[None]:
+def room_for(target: Path) -> Iterator[None]:
     """While a result is written: the system's word for a full disk names no file, so the result's place is told."""
     try:
         yield

@@ -4,8 +4,12 @@ The same modules either way. Texts in the code name modules; whoever started ``e
 """
 
 import argparse
+import os
 import re
+import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +98,32 @@ def as_typed(text: str) -> str:
         return text
     names = {each.module: each.name for each in reversed(COMMANDS)}  # of two with one module, the first
     return _MODULES.sub(lambda found: f"{NAME} {names[found[1]]}", text).replace(f"{NAME} run -m ", f"{NAME} {SWEEP} ")
+
+
+_OF_SIGPIPE = 141  # how a shell tells of a program that ended because nobody read on
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """While a command runs: it ends without a word once nobody reads what it says, as behind ``| head``."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not nobody_reads():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes when Python ends
+        sys.exit(_OF_SIGPIPE)
+
+
+def nobody_reads() -> bool:
+    """Whether the standard output is a pipe whose other end was closed."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError):  # it is no file, or closed
+        return False
 
 
 def command_parser(module: str, about: str | None, **more: Any) -> argparse.ArgumentParser:

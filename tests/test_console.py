@@ -230,6 +230,30 @@ def test_bash_completes_with_what_is_documented(script: Path) -> None:
     assert "no completion specification" in lines[5]
 
 
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_a_shell_without_completion_of_its_own_is_told_the_way_round(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        edgesim("-sc", f"install={shell}")
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert f"got 'install={shell}' (zsh takes bash's after: autoload -U +X bashcompinit && bashcompinit" in said
+    assert said.count("\n") == 1
+
+
+# ---- a reader that leaves --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["experiments.run --help", "experiments.console run --help"])
+def test_a_command_whose_reader_leaves_ends_without_a_word(words: str) -> None:
+    command = f"{sys.executable} -m {words} | true; echo ${{PIPESTATUS[0]}}"
+    env = os.environ | {"PYTHONPATH": str(CODE)}
+    done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, check=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
 # ---- configuration files ---------------------------------------------------------------------------------------------
 
 

@@ -155,6 +155,29 @@ def test_a_disk_that_takes_no_more_is_told_and_nothing_half_written_stays(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_a_sweep_on_a_full_disk_keeps_its_whole_rows_and_goes_on_from_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", TINY, "seed=1,2,3,4", "launcher=here", "sweep.name=mine"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, before[1]))  # a row has about 5 000 bytes
+    try:
+        assert ending(sweep_command, words) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capfd.readouterr().err
+    (rows,) = (tmp_path / "results" / "sweeps" / "mine" / "rows").glob("*.jsonl")
+    assert (
+        f"{rows.relative_to(tmp_path)} cannot be written: File too large (make room, or choose another folder)" in said
+    )
+    whole = rows.read_text()
+    assert 1 <= whole.count("\n") < 4
+    assert whole.endswith("\n")
+    assert ending(sweep_command, words) == 0
+    assert "4 runs in results/sweeps/mine" in (out := capfd.readouterr()).out
+    assert "cannot be read" not in out.err
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_what_was_there_before_a_full_disk_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     write_text(tmp_path / "file", "old")

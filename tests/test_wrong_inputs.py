@@ -1,5 +1,6 @@
 """Is every wrong input refused by one message that names it, with exit code 2 and nothing written?"""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -254,6 +255,20 @@ WRONG_CHOICES = [
     ("finetuning=lorra", "unknown finetuning 'lorra'|'lora'"),
     ("groups=[[0", "cannot read the override 'groups=[[0'"),
     ("~devices.slow.efficiency.0", "cannot delete within a list: '~devices.slow.efficiency.0' (write the list anew"),
+    ("device@devices.fast=null", "device@devices.fast: expected the name of a file, got null"),
+    ("cluster=null", "cluster: expected the name of a file, got null"),
+    ("strategy=3", "strategy: expected the name of a file, got 3|pipeline"),
+    ("workload.tokens=${", "cannot read the override 'workload.tokens=${'"),
+    ("workload.tokens=${a.}", "cannot read '${a.}' (write ${KEY})|workload.tokens"),
+    ("workload.tokens=${nope:3}", "${nope:...} names nothing|${si:KEY}|workload.tokens"),
+    ("workload.tokens=${workload.tokens}", "leads back to itself|workload.tokens"),
+    ("workload.tokens=${si:}", "lacks what it is asked for"),
+    (
+        "seed=${oc.env:NOWHERE_AT_ALL}",
+        "environment variable NOWHERE_AT_ALL is not set|${oc.env:NOWHERE_AT_ALL,DEFAULT}",
+    ),
+    ("model.layers=1000000000", "layers must be at most 10000, got 1000000000"),
+    ("cluster=nanos;cluster.count=1000000000", "count must be from 1 to 10000, got 1000000000"),
     ("method=galxy", "unknown method 'galxy'|'galaxy'"),
     ("hello", "hello"),
 ]
@@ -288,6 +303,7 @@ CASES = {
     "no text": "\x00\x01",
     "of Hugging Face": '{"architectures": ["BertModel"], "hidden_size": 768, "model_type": "bert"}',
     "of rows that are none": '{"model": "m", "origin": "measured", "source": "s", "points": [3], "stages": [3]}',
+    "of other letters": "b\xe9",
     "of texts for numbers": '{"bytes_per_s": "fast", "latency_s": "soon", "topology": "switched", "origin": "x"}',
 }
 READERS = {
@@ -304,7 +320,7 @@ def test_a_file_of_another_kind_is_refused_with_its_name(
     refused: Refused, tmp_path: Path, kind: str, content: str
 ) -> None:
     file = tmp_path / "given.json"
-    file.write_text(CASES[content])
+    file.write_text(CASES[content], encoding="latin-1")
     said = refused(*READERS[kind].format(file=file, images="resnet50_digits").split(";"))
     assert str(file) in said
     assert kind in said
@@ -318,6 +334,22 @@ def test_yaml_that_is_none_is_refused_with_file_and_line(refused: Refused, tmp_p
     said = refused(f"hydra.searchpath=[file://{tmp_path}]", "cluster=mine")
     assert "mine.yaml" in said
     assert "line 4" in said or "line 3" in said
+
+
+def test_yaml_that_holds_itself_is_refused_with_its_file(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "workload").mkdir()
+    (tmp_path / "workload" / "mine.yaml").write_text("_target_: edgesim.Workload\na: &x [*x]\n")
+    assert "mine holds itself" in refused(f"hydra.searchpath=[file://{tmp_path}]", "workload=mine")
+
+
+def test_a_configuration_of_too_many_layers_is_refused_at_once(refused: Refused, tmp_path: Path) -> None:
+    fields = {"model_type": "llama", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 10**12}
+    fields |= {"num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 9}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(fields))
+    assert "num_hidden_layers must be at most 10000, got 1000000000000" in refused(f"model.from={file}")
+    file.write_text(json.dumps(fields | {"num_hidden_layers": 2, "vocab_size": 10**400}))
+    assert f"{file}: vocab_size must be at most 1000000000" in refused(f"model.from={file}")
 
 
 def test_a_device_key_that_is_mistyped_in_a_users_cluster_is_named(refused: Refused, tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from edgesim.workload import Workload
 from experiments.api.mistakes import in_sentences
 from experiments.api.runs import composed_for
 from experiments.api.words import SHORT, Choice
+from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.constructors import build
 from experiments.configuration.setup import read_cluster
+from experiments.configuration.suggestions import suggestion
+from experiments.console.overview import choices
 
 T = TypeVar("T")
 _DEVICE = "loaded"
@@ -32,8 +35,13 @@ def load_device(name: str | Path, /, **options: Any) -> Device:
     Raises:
         ValueError: If the name is unknown, or a value does not fit its key.
     """
+    _refuse_nothing("device", name)
     asked = {f"device@devices.{_DEVICE}": name, "devices": {_DEVICE: options}}
-    device: Device = composed_for(asked, lambda config, *_: build(config["devices"][_DEVICE]))
+    try:
+        device: Device = composed_for(asked, lambda config, *_: build(config["devices"][_DEVICE]))
+    except USERS as error:  # which names the place where the device was put, of which the caller knows nothing
+        said = sentence(error).replace(f"devices.{_DEVICE}.", "").replace(f"@devices.{_DEVICE}", "")
+        raise ValueError(said) from None
     return device
 
 
@@ -52,6 +60,7 @@ def load_cluster(name: str | Path, /, **options: Any) -> Cluster:
     Raises:
         ValueError: If the name is unknown, or a value does not fit its key.
     """
+    _refuse_nothing("cluster", name)
     short = {key: options.pop(key) for key in (*SHORT, "network") if key in options}
     return composed_for({"cluster": Choice(group="cluster", name=_text(name), options=options), **short}, _cluster)
 
@@ -112,6 +121,12 @@ def load_scenario(name: str | Path | Sequence[str], /, **options: Any) -> Scenar
     return _noun("scenario", name, options, Scenario)
 
 
+def _refuse_nothing(group: str, name: object) -> None:
+    """Raise ValueError for no name, of which a run would make the default."""
+    if name is None:
+        raise ValueError(f"{group}: expected a name or a path, got None{suggestion('', choices(group))}")
+
+
 def _text(name: str | Path) -> str:
     """A path says so, also where its text could be a name."""
     return str(name.expanduser().absolute()) if isinstance(name, Path) else name
@@ -119,6 +134,7 @@ def _text(name: str | Path) -> str:
 
 def _noun(group: str, name: Any, options: Mapping[str, Any], kind: type[T]) -> T:
     """Build what a configuration's group names."""
+    _refuse_nothing(group, name)
     given = name if not isinstance(name, str | Path) else Choice(group=group, name=_text(name), options=options)
     noun = composed_for(_with(group, given, options), lambda config, *_: build(config[group]))
     assert isinstance(noun, kind), noun

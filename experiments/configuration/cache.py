@@ -2,12 +2,15 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
+from edgesim.own_code import is_users_file
+from edgesim.zoo.hugging_face import config_file
 from experiments.configuration.constructors import Config
 from experiments.configuration.planners import Handed, planner_files
 
@@ -49,9 +52,10 @@ def texts_of(cfg: Config) -> dict[str, str]:
 
 def files_of(cfg: Config) -> dict[str, list[str]]:
     """Files that a configuration names, by the noun that is read from them."""
-    table = cfg["model"].get("table")
+    table, given = cfg["model"].get("table"), cfg["model"].get("from")
+    own = table if str(table).endswith(".json") else None  # kept tables change with the library
     paths = {
-        "model": [table if str(table).endswith(".json") else None],  # a user's own; kept ones change with the library
+        "model": [own, given and config_file(given)],
         "cluster": [cfg["network"]["calibrated"]],
         "profile": [cfg["profile"].get("path")],
         "scenario": [event.get("path") for event in (cfg["scenario"].get("events") or {}).values()],
@@ -61,6 +65,20 @@ def files_of(cfg: Config) -> dict[str, list[str]]:
     if Handed.CONTENDERS in (planner.get("handed") or ()):
         paths["planner"] += map(str, planner_files(cfg["config_dirs"]))
     return {noun: [path for path in named if path] for noun, named in paths.items()}
+
+
+def own_modules(node: Any) -> Iterator[str]:
+    """The source files of a user's own functions that a configuration names."""
+    for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        yield from own_modules(value)
+    if isinstance(node, Mapping) and isinstance(target := node.get("_target_"), str):
+        module = target.rpartition(".")[0]
+        try:
+            spec = find_spec(module) if module else None
+        except (ImportError, ValueError):  # a class within a module, or nothing: whoever builds it says so
+            spec = None
+        if spec is not None and spec.origin is not None and is_users_file(spec.origin):
+            yield spec.origin
 
 
 def _written_ns(path: str) -> tuple[str, int]:

@@ -27,7 +27,7 @@ from yaml import MarkedYAMLError, YAMLError
 import edgesim
 from edgesim.errors import EdgesimError
 from edgesim.own_code import users_mistake
-from experiments.commands import as_typed
+from experiments.commands import as_typed, nobody_reads, reader_may_leave
 from experiments.configuration.checks import check_values, read_si
 from experiments.configuration.places import CONF
 from experiments.configuration.result_folders import refuse_unwritable
@@ -51,6 +51,11 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
 
     ``about`` heads ``--help``; ``experiment`` is what the command takes from conf/experiment unless told another.
     """
+    with reader_may_leave():
+        _run_command(command, about, experiment)
+
+
+def _run_command(command: Command, about: str | None, experiment: str | None) -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(as_typed(about or ""))
     if experiment and not any(word.lstrip("+~").startswith("experiment=") for word in sys.argv[1:]):
@@ -77,6 +82,8 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
         refuse_words(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
     except USERS as error:
+        if not is_users(error):
+            raise
         mistakes.append(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -90,7 +97,8 @@ def run_command(command: Command, *, about: str | None, experiment: str | None =
 def told(command: Callable[[], int]) -> int:
     """The exit code of what a command without Hydra does; a user's mistake ends in one sentence on stderr, and 2."""
     try:
-        return command()
+        with reader_may_leave():
+            return command()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -103,6 +111,8 @@ def told(command: Callable[[], int]) -> int:
 
 def is_users(error: Exception) -> bool:
     """Whether a user can mend it: it is told in words, or comes out of the user's own code. Others are bugs of ours."""
+    if isinstance(error, BrokenPipeError) and nobody_reads():
+        return False  # nobody is left to be told
     return isinstance(error, USERS) or users_mistake(error) is not None
 
 

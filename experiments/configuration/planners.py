@@ -29,6 +29,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from edgesim.errors import reading
 from edgesim.plan import Plan
 from edgesim.planners.problem import Planner
 from edgesim.workload import Purpose
@@ -178,18 +179,19 @@ def _declared(path: Path) -> DeclaredPlanner | None:
             f"{path}: a planner declares its plans, as a list of {', '.join(Plans)}, and its kind, one of "
             f"{', '.join(Kind)} ({error})"
         ) from error
-    place = float(says.get("place", inf))
-    return DeclaredPlanner(
-        name=path.stem,
-        configured=cfg,
-        plans=plans,
-        kind=kind,
-        strategy=says.get("strategy"),
-        purpose=Purpose(says.purpose) if "purpose" in says else None,
-        place=place,
-        contends=tuple(_entries(says, "contends")),
-        bench=tuple(_bench_entry(path.stem, each, plans[0], place) for each in _entries(says, "bench")),
-    )
+    with reading(str(path), "declaration of a planner", written_by="hand (see experiments/configuration/planners.py)"):
+        place = float(says.get("place", inf))
+        return DeclaredPlanner(
+            name=path.stem,
+            configured=cfg,
+            plans=plans,
+            kind=kind,
+            strategy=says.get("strategy"),
+            purpose=Purpose(says.purpose) if "purpose" in says else None,
+            place=place,
+            contends=tuple(_entries(says, "contends")),
+            bench=tuple(_bench_entry(path.stem, each, plans[0], place) for each in _entries(says, "bench")),
+        )
 
 
 def _entries(says: DictConfig, name: str) -> list[DictConfig]:

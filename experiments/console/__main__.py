@@ -10,12 +10,17 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 
-from experiments.commands import COMMANDS, NAME, SWEEP, Command
+from experiments.commands import COMMANDS, NAME, SWEEP, Command, reader_may_leave
 from experiments.configuration.places import import_from_here_last
 
 
 def main() -> int:
     """Start what the first word names; 2 for a mistake."""
+    with reader_may_leave():
+        return _main()
+
+
+def _main() -> int:
     words = sys.argv[1:]
     os.environ["PYTHONSAFEPATH"] = "1"  # no process that we start looks for modules where the user stands first
     import_from_here_last()

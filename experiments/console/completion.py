@@ -37,7 +37,9 @@ def main(words: list[str]) -> None:
             print("\n".join(map(_quoted, ways_on(line[:point]))))
         case _:
             print(
-                f"error: -sc takes install=bash, uninstall=bash or query=bash, got {' '.join(words)!r}", file=sys.stderr
+                f"error: -sc takes install=bash, uninstall=bash or query=bash, got {' '.join(words)!r} "
+                "(zsh takes bash's after: autoload -U +X bashcompinit && bashcompinit; fish has none)",
+                file=sys.stderr,
             )
             sys.exit(2)
 

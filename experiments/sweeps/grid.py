@@ -24,7 +24,8 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from experiments.configuration.cache import files_of
+from edgesim.zoo.hugging_face.reading import config_file, name_of
+from experiments.configuration.cache import files_of, own_modules
 from experiments.configuration.checks import check_plain
 from experiments.configuration.command_line import check_complete, composed
 from experiments.configuration.places import CONF
@@ -194,14 +195,24 @@ def _checked(resolve: Callable[[], Any], cfg: DictConfig, written: Any) -> dict[
 
 
 def key(config: Mapping[str, Any]) -> str:
-    """What identifies a run: a hash of all that its result depends on, files by their content."""
+    """What identifies a run: a hash of all that its result depends on, files by their content, not by their place."""
     left_out = _BESIDE if config["execute"] else _BESIDE + _REAL
     matters = {name: value for name, value in config.items() if name not in left_out}
-    contents = {
-        noun: [sha256(Path(file).read_bytes()).hexdigest() for file in files]
-        for noun, files in files_of(config).items()
-    }
-    return sha256(json.dumps([matters, contents], sort_keys=True, default=str).encode()).hexdigest()[:32]
+    named = [file for files in files_of(config).values() for file in files]
+    contents = {file: sha256(Path(file).read_bytes()).hexdigest() for file in (*named, *own_modules(matters))}
+    if given := config["model"].get("from"):  # which also names the model
+        contents[given] = f"{contents[config_file(given)]} {name_of(config_file(given))}"
+    placeless = _without_places(matters, contents)
+    return sha256(json.dumps([placeless, sorted(contents.values())], default=str).encode()).hexdigest()[:32]
+
+
+def _without_places(node: Any, contents: Mapping[str, str]) -> Any:
+    """The values with each file's content in the place of its path; mappings in the order of their keys."""
+    if isinstance(node, Mapping):
+        return {name: _without_places(node[name], contents) for name in sorted(node, key=str)}
+    if isinstance(node, list):
+        return [_without_places(item, contents) for item in node]
+    return contents.get(node, node) if isinstance(node, str) else node
 
 
 def flat(config: Mapping[str, Any], prefix: str = "config") -> Iterator[tuple[str, str | None]]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from edgesim.whole_files import room_for
 from experiments.analysis.tidy import RunStatus
 from experiments.configuration.places import import_from_here_last
 from experiments.sweeps.grid import Composer, Overrides, Sweep
@@ -77,8 +78,9 @@ class Mark:
 
     def __enter__(self) -> None:
         if self.overrides is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text("\n".join(self.overrides))
+            with room_for(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.write_text("\n".join(self.overrides))
 
     def __exit__(self, *error: object) -> None:
         if self.overrides is not None:

@@ -36,7 +36,7 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self.mistake(f"{name} must be a whole number of at least 1, got {value!r}")
         if value > _MOST:
-            raise self.mistake(f"{name} must be at most {_MOST}, got {value} (is a digit too many in it?)")
+            raise self.mistake(f"{name} must be at most {_MOST}, got one of {len(str(value))} digits")
         return value
 
     def layers(self, name: str, default: int | None = None) -> int:

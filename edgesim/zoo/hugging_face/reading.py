@@ -65,8 +65,7 @@ def read_config(path: str | Path, *, name: str | None = None, **arguments: Any) 
     function take the place of the file's, or say what no file does: ``decoder_tokens``, ``dropout``, ``fused``. Raises
     ValueError that names the field which is wrong, or which the zoo cannot count.
     """
-    given = Path(path)
-    file = given / "config.json" if given.is_dir() else given
+    file = Path(config_file(path))
     fields = Fields(_read(file), str(file))
     reader = _reader_of(fields)
     read = reader.arguments(fields)
@@ -76,8 +75,19 @@ def read_config(path: str | Path, *, name: str | None = None, **arguments: Any) 
         _check_arguments(build, arguments)
     except ValueError as error:
         raise fields.mistake(f"{reader.architecture} {error}") from error
-    stem = file.resolve().parent.name if file.stem == "config" else file.stem
-    return build(name=name or stem, **{**read, **arguments})
+    return build(name=name or name_of(file), **{**read, **arguments})
+
+
+def config_file(path: str | Path) -> str:
+    """Return the file that a path means: itself, or the ``config.json`` of a folder."""
+    given = Path(path)
+    return str(given / "config.json" if given.is_dir() else given)
+
+
+def name_of(file: str | Path) -> str:
+    """Return what a model is called that was given no name: as its file is, or the folder of a ``config.json``."""
+    given = Path(file)
+    return given.resolve().parent.name if given.stem == "config" else given.stem
 
 
 def _check_arguments(build: Callable[..., Model], arguments: Mapping[str, Any]) -> None:
@@ -101,7 +111,7 @@ def _read(file: Path) -> Mapping[str, Any]:
         data = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ValueError(f"{file}: no such file (save the checkpoint's config.json there)") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: is no JSON: {error} (take the checkpoint's config.json)") from error
     if not isinstance(data, dict):
         raise ValueError(f"{file}: must hold an object of fields, got a {type(data).__name__}")
