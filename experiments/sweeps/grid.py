@@ -201,7 +201,7 @@ def key(config: Mapping[str, Any]) -> str:
     named = [file for files in files_of(config).values() for file in files]
     contents = {file: sha256(Path(file).read_bytes()).hexdigest() for file in (*named, *own_modules(matters))}
     if given := config["model"].get("from"):  # which also names the model
-        contents[given] = f"{contents[config_file(given)]} {name_of(config_file(given))}"
+        contents[given] = f"{contents.pop(file := config_file(given))} {name_of(file)}"
     placeless = _without_places(matters, contents)
     return sha256(json.dumps([placeless, sorted(contents.values())], default=str).encode()).hexdigest()[:32]
 
