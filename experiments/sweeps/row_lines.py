@@ -10,10 +10,12 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from edgesim.whole_files import room_for
 from experiments.sweeps.row_parts import save, table_of
 
 Row = dict[str, Any]
@@ -28,17 +30,30 @@ class RowWriter:
         self.path, self.count = _new(folder), 0
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Append rows; they are on the disk when this returns."""
-        lines = [json.dumps(row, default=str) + "\n" for row in rows]
-        with locked(self.path), self.path.open("a") as file:
-            file.write("".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
-        self.count += len(lines)
-        if self.count >= PART_ROWS:
-            with locked(self.path):
-                pack(self.path)
-            self.path, self.count = _new(self.path.parent), 0
+        """Append rows; they are on the disk when this returns. Raises ValueError where it takes no more of them."""
+        with room_for(self.path):
+            self._append([(json.dumps(row, default=str) + "\n").encode() for row in rows])
+            if self.count >= PART_ROWS:
+                with locked(self.path):
+                    pack(self.path)
+                self.path, self.count = _new(self.path.parent), 0
+
+    def _append(self, lines: Iterable[bytes]) -> None:
+        with locked(self.path), self.path.open("ab", buffering=0) as file:
+            whole = file.tell()
+            try:
+                for line in lines:
+                    _write_whole(file, line)
+                    whole, self.count = file.tell(), self.count + 1
+                os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), whole)  # a row that was cut off would be told of at each reading
+                raise
+
+
+def _write_whole(file: FileIO, line: bytes) -> None:
+    while line:
+        line = line[file.write(line) :]
 
 
 def pack(lines: Path) -> None:
@@ -57,8 +72,10 @@ def read_lines(file: Path) -> Iterator[Row]:
             if line.endswith("\n"):
                 try:
                     row = json.loads(line)
-                    if not {"key", "finished"} <= row.keys():
+                    if not all(isinstance(row.get(name), str) for name in ("key", "finished")):
                         raise ValueError("no row of a sweep")
+                    if nested := [name for name, value in row.items() if isinstance(value, list | dict)]:
+                        raise ValueError(f"{nested[0]} is neither a number nor a text")
                 except (ValueError, AttributeError, RecursionError) as error:
                     print(
                         f"warning: {file}, line {number} cannot be read: {error} (its run is made again)",

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from edgesim.errors import EdgesimError
+from edgesim.whole_files import room_for
 
 FORMAT = b"1"  # of the columns; a table of another format is not read
 _FORMAT_KEY = b"edgesim_run_table"
@@ -42,8 +43,8 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def save(table: pa.Table, path: Path) -> None:
-    """Write a file, whole or not at all."""
-    with PartFile(path, table.schema) as file:
+    """Write a file, whole or not at all. Raises ValueError where the disk takes no more."""
+    with room_for(path), PartFile(path, table.schema) as file:
         file.write(table)
 
 

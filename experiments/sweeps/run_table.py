@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 import edgesim
+from edgesim.whole_files import room_for
 from experiments.sweeps.row_lines import RowWriter, locked, pack, read_lines
 from experiments.sweeps.row_parts import (
     BrokenPartError,
@@ -138,7 +139,7 @@ def _write(target: Path, files: Sequence[Path]) -> None:
     index = [read(file, _WHICH) for file in files]
     kept = np.zeros(sum(map(len, index)), dtype=bool)
     kept[_latest(together(index))] = True
-    with PartFile(target, schema_of(map(_schema, files))) as whole:
+    with room_for(target), PartFile(target, schema_of(map(_schema, files))) as whole:
         held: list[pa.Table] = []
         begin = 0
         for rows in (rows for file in files for rows in read_groups(file)):
