@@ -55,14 +55,16 @@ class RunError(EdgesimError):
     """A real run ended early; the message names rank, task and cause."""
 
 
-def text_of(path: str | Path) -> str:
-    """Return a file's text. Raises ValueError, naming the file and the line, for bytes that are none."""
+def text_of(path: str | Path, what: str) -> str:
+    """Return the text of a file that should be a ``what``. Raises ValueError, naming the line, for bytes that are none."""
     raw = Path(path).read_bytes()
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path} is no text: line {line} is not UTF-8 (take another file, or save it anew)") from error
+        raise ValueError(
+            f"{path} is no {what}: line {line} is not UTF-8 (take another file, or save it anew)"
+        ) from error
 
 
 @contextmanager

@@ -169,4 +169,4 @@ class Profile:
     @classmethod
     def load(cls, path: Path) -> "Profile":
         """Read a profile file."""
-        return cls.from_json(text_of(path), source=str(path))
+        return cls.from_json(text_of(path, "profile"), source=str(path))

@@ -29,4 +29,4 @@ def save_network(path: Path, network: Network) -> None:
 
 def load_network(path: Path) -> Network:
     """Read a network file."""
-    return network_from_json(text_of(path), source=str(path))
+    return network_from_json(text_of(path, "network"), source=str(path))

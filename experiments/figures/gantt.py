@@ -141,6 +141,6 @@ def gantt_figure(panels: Sequence[tuple[str, Sequence[Trace]]], *, ranks: Sequen
 def load(folder: Path) -> list[Trace]:
     """The traces of a run's folder, simulated first."""
     path = folder / "schedule.txt"
-    schedule = Schedule.from_text(text_of(path), source=str(path))
+    schedule = Schedule.from_text(text_of(path, "schedule"), source=str(path))
     files = [folder / f"{player}.jsonl" for player in ("simulated", "measured")]
-    return [Trace.from_lines(text_of(file), schedule, source=str(file)) for file in files if file.exists()]
+    return [Trace.from_lines(text_of(file, "trace"), schedule, source=str(file)) for file in files if file.exists()]

@@ -126,7 +126,7 @@ def _pair(simulated: dict[str, Value], measured: dict[str, Value], plan: str) ->
 def parity_figure(folder: Path, testbed: str) -> Figure:
     """A panel for every ``<testbed>_*.csv`` of the folder that holds a played plan."""
     tables = {
-        path.stem: from_csv(text_of(path), source=str(path))
+        path.stem: from_csv(text_of(path, "table"), source=str(path))
         for path in sorted(folder.glob(f"{testbed}_*.csv"), key=_rate, reverse=True)
     }
     tables = {name: rows for name, rows in tables.items() if summary(rows)["plans"]}

@@ -60,9 +60,9 @@ class SweepWorker:
             return Outcome(key, failed=self.finished[key] != RunStatus.DONE)
         with self.mark(overrides):
             row = self.runner.row(overrides, key, config, problem)
-        self.finished[key] = row["status"]
         if self.writer is not None:
             self.writer.add([row])
+        self.finished[key] = row["status"]
         return Outcome(key, failed=row["status"] != RunStatus.DONE, row=None if self.writer else row)
 
     def mark(self, overrides: Overrides) -> "Mark":

@@ -57,7 +57,7 @@ def ilp_replan(
             f"ilp_replan: needs iterations >= 1 and budget_s >= 0, got iterations={iterations}, budget_s={budget_s}"
         )
     deadline_s = perf_counter() + time_limit_s
-    before = old if isinstance(old, Plan) else Plan.from_json(text_of(old), source=str(old))
+    before = old if isinstance(old, Plan) else Plan.from_json(text_of(old, "plan"), source=str(old))
     survivors = holdings(problem, before, lost, coordinator)
     for most in _replicas(survivors, replicas):
         family = PipelineFamily(depth=Depth(depth), replicas=most, stages=stages)
