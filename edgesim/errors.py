@@ -56,7 +56,7 @@ class RunError(EdgesimError):
 
 
 def text_of(path: str | Path, what: str) -> str:
-    """Return the text of a file that should be a ``what``. Raises ValueError, naming the line, for bytes that are none."""
+    """Return the text of a file that should be a ``what``. Raises ValueError, naming file and line, for others."""
     raw = Path(path).read_bytes()
     try:
         return raw.decode("utf-8-sig")

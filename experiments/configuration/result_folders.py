@@ -39,7 +39,7 @@ def entries_of(path: Path, what: str, *, written_by: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     with reading(str(path), what, written_by=written_by):
-        entries = json.loads(text_of(path, "list of what was made"))
+        entries = json.loads(text_of(path, what))
         if not isinstance(entries, dict):
             raise TypeError(f"it must hold an object of entries, got a {type(entries).__name__}")
     return entries

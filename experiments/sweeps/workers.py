@@ -92,6 +92,11 @@ def _worker(spec: SweepSpec) -> SweepWorker:
     return SweepWorker(spec)
 
 
+def forget_tables() -> None:
+    """Read the table anew at the next batch: since this process's last sweep it may have been removed."""
+    _worker.cache_clear()
+
+
 def run_batch(spec: SweepSpec, batch: Batch) -> Sequence[Outcome]:
     """All runs of a batch; the process keeps what they share for its next batch."""
     import_from_here_last()  # other machines' workers know nothing of the path of the process that sends them work
