@@ -1,8 +1,9 @@
 """Do ranks that divide blocks compute what one device does, in real processes, and as the simulator's tasks say?"""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -130,11 +131,21 @@ def hosts(ranks: int) -> Cluster:
 
 
 @pytest.fixture(scope="module")
-def testbed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
-    """A testbed of as many ranks as asked for; pytest runs all tests of one before it opens the next."""
-    spec = TestbedSpec(kind="loopback", deadline_s=30, fractions=(0.35,) * request.param)
-    with open_testbed(spec, hosts(request.param)) as testbed:
-        yield testbed
+def open_of() -> Iterator[Callable[[int], Testbed]]:
+    """A testbed of as many ranks as asked for: ranks take seconds to start, so each stays open for all tests."""
+    with ExitStack() as stack:
+
+        @cache
+        def open_one(ranks: int) -> Testbed:
+            spec = TestbedSpec(kind="loopback", deadline_s=30, fractions=(0.35,) * ranks)
+            return stack.enter_context(open_testbed(spec, hosts(ranks)))
+
+        yield open_one
+
+
+@pytest.fixture
+def testbed(request: pytest.FixtureRequest, open_of: Callable[[int], Testbed]) -> Testbed:
+    return open_of(request.param)
 
 
 def execute(
