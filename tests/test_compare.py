@@ -40,7 +40,7 @@ def tables(draw: st.DrawFn) -> DataFrame:
             min_size=1,
         )
     )
-    number = st.none() | st.floats(allow_nan=False)
+    number = st.none() | st.floats(allow_nan=False, allow_infinity=False)
     columns = ["makespan_s", "energy_j"]
     rows = [
         {"method": method, "bandwidth_bit_per_s": rate}
