@@ -64,11 +64,7 @@ class Source:
             self.images, self.labels = _digits(int(model.hyper["resolution"]))
         else:
             self.causal = is_causal(model)
-            self.corpus = _corpus(Path(spec.folder or sysconfig.get_paths()["stdlib"]))
-            if self.corpus.size <= workload.tokens:
-                raise ValueError(
-                    f"text folder {spec.folder}: holds {self.corpus.size} bytes, a sample needs {workload.tokens + 1}"
-                )
+            self.corpus = corpus(spec, workload)
         self.kind = spec.kind
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
@@ -96,7 +92,15 @@ def _hide(ids: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
     return ids.scatter(1, hidden, MASK), labels
 
 
-def _corpus(folder: Path) -> np.ndarray:
+def corpus(spec: DataSpec, workload: Workload) -> np.ndarray:
+    """The text that samples are drawn from. Raises ValueError where there is too little."""
+    text = _read(Path(spec.folder or sysconfig.get_paths()["stdlib"]))
+    if text.size <= workload.tokens:
+        raise ValueError(f"text folder {spec.folder}: holds {text.size} bytes, a sample needs {workload.tokens + 1}")
+    return text
+
+
+def _read(folder: Path) -> np.ndarray:
     """The folder's text in the order of its paths, up to a limit; installed packages are not the folder's own."""
     text = bytearray()
     for parent, folders, names in os.walk(folder):

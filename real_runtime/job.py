@@ -1,7 +1,6 @@
 """What is a rank asked to play, and what does it answer? Plain data that travels as JSON."""
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 from edgesim.model import Model, model_from_dict, model_to_dict
@@ -77,12 +76,3 @@ class Execution:
     rehearsed: Profile | None = None
     disturbed: tuple[float, ...] = ()
     discarded: tuple[float, ...] = ()
-
-
-class Failure(StrEnum):
-    """Why a rank could not go on, as far as it can tell."""
-
-    OUT_OF_MEMORY = "out of memory"
-    DEADLINE = "deadline"  # a peer or the link was too slow, or gone
-    PEER_GONE = "peer gone"  # a connection was closed at its other end
-    OTHER = "other"

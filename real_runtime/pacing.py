@@ -8,6 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 # How late a sender may be and still count as continuous: sleeps overshoot by about 0.1 ms, threads by a few.
 _SLACK_S = 0.003
+_LONG_S = 0.5  # a sleep that others are told of: shorter ones are no sign of anything
 
 
 class Dilation:
@@ -16,13 +17,13 @@ class Dilation:
     After each task it sleeps until ``CPU time / fraction`` has passed; what a task overshoots, the next one in the same
     unbroken run sleeps less. Work of one kind is charged the least CPU time it has taken so far, or what it took when
     it was rehearsed: hosts that share this machine's caches and memory slow each other down, the devices they stand for
-    do not.
+    do not. ``rests`` hears until when a long sleep lasts, on the monotonic clock.
     """
 
-    def __init__(self, fraction: float) -> None:
+    def __init__(self, fraction: float, rests: Callable[[float], object] = lambda until_s: None) -> None:
         if not 0 < fraction <= 1:
             raise ValueError(f"a host's speed must be a fraction of one core in (0, 1], got {fraction:g}")
-        self.fraction = fraction
+        self.fraction, self.rests = fraction, rests
         self.due_s = 0.0
         self.least_s: dict[Hashable, float] = {}
         self.charged_s: dict[Hashable, float] = {}
@@ -47,6 +48,8 @@ class Dilation:
         began_s = self.due_s if start_s - self.due_s < _SLACK_S else start_s
         self.due_s = began_s + target_s
         if (rest_s := self.due_s - time.monotonic()) > 0:
+            if rest_s > _LONG_S:
+                self.rests(self.due_s)
             time.sleep(rest_s)
         end_s = time.monotonic()
         self.due_s = max(self.due_s, end_s - _SLACK_S)

@@ -68,11 +68,15 @@ class Repetition:
 
 
 def profile_layers(
-    model: Model, workload: Workload, repetition: Repetition, dilation: Dilation
+    model: Model,
+    workload: Workload,
+    repetition: Repetition,
+    dilation: Dilation,
+    tell: Callable[[str], object] = lambda what: None,
 ) -> list[dict[str, Any]]:
     """Rows of seconds per layer: forward, backward and update, each as in a stage, one layer after the other.
 
-    A further repeat before the others warms up and is not counted.
+    A further repeat before the others warms up and is not counted. ``tell`` hears what is timed now.
     """
     layers = [build_layers(model, [i], seed=0) for i in range(len(model.layers))]
     flats = [flatten_gradients(layer.parameters()) for layer in layers]
@@ -80,6 +84,7 @@ def profile_layers(
     seconds: dict[tuple[int, str, int], list[float]] = defaultdict(list)
 
     def timed(index: int, op: Op, count: int, work: Callable[[], Any]) -> Any:
+        tell(f"profiling {op} of {model.layers[index].name}")
         result, start_s, end_s = dilation.run(work, (index, op, count))
         seconds[index, op, count].append(end_s - start_s)
         return result

@@ -20,10 +20,19 @@ from torch import Tensor
 from edgesim.schedule import COMPUTE, COMPUTE_STREAM, Op, Stream, Task
 from edgesim.work import Work
 from real_runtime.blocks.alike_layers import AlikeLayers, work_of_row
+from real_runtime.control.board import Board, Slot, State
 from real_runtime.job import Job
 from real_runtime.pacing import Dilation
 from real_runtime.profiler import Statistic
 from real_runtime.transport import Receive, Transport
+
+# What a stream is at while it does a task.
+_STATES = {
+    **dict.fromkeys(COMPUTE, State.COMPUTES),
+    Op.SEND: State.SENDS,
+    Op.RECV: State.RECEIVES,
+    Op.ALL_REDUCE: State.MEETS,
+}
 
 
 class TaskError(Exception):
@@ -78,10 +87,16 @@ class Worker:
         rank: int,
         transport: Transport,
         dilation: Dilation,
+        board: Board,
         make_executor: Callable[[Job, Sequence[Task]], Executor],
     ) -> None:
-        self.rank, self.transport, self.dilation, self.make_executor = rank, transport, dilation, make_executor
-        self.now = "idle"  # what the heartbeat tells
+        self.rank, self.transport, self.dilation, self.board = rank, transport, dilation, board
+        self.make_executor = make_executor
+
+    def tell(self, what: str) -> None:
+        """Say on the board what is computed from now on."""
+        self.board.count()
+        self.board.main.tell(State.COMPUTES, what)
 
     def play(self, job: Job, rehearsed: Iterable[Mapping[str, Any]], report: Callable[[dict[str, Any]], None]) -> None:
         """Play all iterations; report each one's times and loss. Raises TaskError.
@@ -90,6 +105,7 @@ class Worker:
         device has one speed, whatever its neighbours on this machine do meanwhile.
         """
         self.compare_hashes(job.schedule.hash)
+        self.tell("building the model")
         programs = job.schedule.programs
         program = programs[self.rank] if self.rank < len(programs) else ()
         executor = self.make_executor(job, program)
@@ -98,17 +114,23 @@ class Worker:
             self.dilation.charge(work_of_row(row), row["seconds"])
         freeze_garbage()
         for iteration in range(job.iterations):
+            self.tell(f"drawing the samples of iteration {iteration}")
             executor.begin(iteration)
             played = IterationPlayer(self, executor, program)
             gc.collect()
-            self.now = f"waiting for all ranks before iteration {iteration}"
-            self.transport.barrier()
+            self.meet(f"waiting for all ranks before iteration {iteration}", iteration)
             times = played.play()
             report({"iteration": iteration, "times": times, "loss": executor.loss()})
+            self.board.rest(time.monotonic() + job.pause_s)
             time.sleep(job.pause_s)
         if job.results_folder is not None and program:
+            self.tell(f"saving results in {job.results_folder}")
             torch.save(executor.results(), Path(job.results_folder) / f"rank{self.rank}.pt")
-        self.now = "idle"
+
+    def meet(self, what: str, number: int) -> None:
+        """Wait for all ranks, and say so on the board."""
+        self.board.main.tell(State.MEETS, what, message=number, awaits=self.transport.ranks)
+        self.transport.barrier()
 
     def rehearse(self, job: Job, repeats: int, statistic: Statistic) -> list[dict[str, Any]]:
         """Play the program's computations alone, on whatever is in the buffers; rows of seconds for every block.
@@ -117,6 +139,7 @@ class Worker:
         warms up, and counts only where it is alone; a row keeps the statistic of the others.
         """
         program = job.schedule.programs[self.rank]
+        self.tell("building the model")
         executor, alike = self.make_executor(job, program), AlikeLayers(job)
         self.dilation.forget()
         freeze_garbage()
@@ -124,18 +147,18 @@ class Worker:
         for repeat in range(repeats):
             executor.begin(repeat)
             for task in program:
-                self.now = f"rehearsing {task}"
+                self.tell(f"rehearsing {task}")
                 if task.op is Op.RECV:
                     executor.incoming(task).zero_()
                 elif task.op in COMPUTE:
                     work = alike.work(task)
                     _, start_s, end_s = self.dilation.run(partial(executor.compute, task), work)
                     seconds[work].append(end_s - start_s)
-        self.now = "idle"
         return [row for work, values in seconds.items() for row in alike.rows(work, statistic.of(values[1:] or values))]
 
     def compare_hashes(self, own: str) -> None:
         """Raise ValueError unless all ranks hold the same schedule."""
+        self.board.main.tell(State.MEETS, "comparing schedules", awaits=self.transport.ranks)
         hashes = self.transport.gather(own)
         if len(set(hashes)) > 1:
             raise ValueError(
@@ -159,6 +182,8 @@ class IterationPlayer:
         self.streams: dict[Stream, list[Task]] = defaultdict(list)
         for task in program:
             self.streams[task.stream].append(task)
+        self.slots = {stream: worker.board.slot(str(stream)) for stream in (COMPUTE_STREAM, *self.streams)}
+        self.stream_of = {task.name: str(stream) for stream, queue in self.streams.items() for task in queue}
         self.done = {task.name: threading.Event() for task in program}
         self.times: dict[str, Times] = {}
         self.failed: TaskError | None = None
@@ -172,7 +197,7 @@ class IterationPlayer:
     def play(self) -> dict[str, tuple[float, float]]:
         """Play all streams; return (ready, end) of every task. Raises TaskError."""
         threads = [
-            threading.Thread(target=self.run, args=(queue,), name=str(stream), daemon=True)
+            threading.Thread(target=self.run, args=(queue, self.slots[stream]), name=str(stream), daemon=True)
             for stream, queue in self.streams.items()
             if stream != COMPUTE_STREAM
         ]
@@ -181,26 +206,28 @@ class IterationPlayer:
             self.times[task.name] = Times(begin_s, begin_s)
         for thread in threads:
             thread.start()
-        self.run(self.streams[COMPUTE_STREAM])
-        for thread in threads:
-            while thread.is_alive() and self.failed is None:
-                self.worker.now = f"waiting to {thread.name}"
-                thread.join(timeout=0.1)
+        self.run(self.streams[COMPUTE_STREAM], self.slots[COMPUTE_STREAM])
+        for task in (queue[-1] for queue in self.streams.values()):
+            if not (done := self.done[task.name]).is_set():
+                self.slots[COMPUTE_STREAM].tell(State.NEEDS, f"waiting for {task}", needs=self.stream_of[task.name])
+            done.wait()  # all are set as soon as anything fails
         if self.failed is not None:
             raise self.failed
+        for thread in threads:
+            thread.join()
         return {name: (times.ready_s, times.end_s) for name, times in self.times.items()}
 
-    def run(self, queue: list[Task]) -> None:
+    def run(self, queue: list[Task], slot: Slot) -> None:
         """Play one stream's tasks in order; an error ends all streams of this rank."""
         for task in queue:
             try:
                 for need in task.needs:
-                    if task.op in COMPUTE:
-                        self.worker.now = f"{task} waiting for {need}"
+                    if not self.done[need].is_set():
+                        slot.tell(State.NEEDS, f"{task} waiting for {need}", needs=self.stream_of[need])
                     self.done[need].wait()
                 if self.failed is not None:
                     return
-                self.perform(task)
+                self.perform(task, slot)
             except Exception as error:
                 failure = TaskError(task)
                 failure.__cause__ = error
@@ -209,13 +236,16 @@ class IterationPlayer:
                     event.set()
                 return
             self.done[task.name].set()
+            slot.finish()
+        if queue and slot is not self.slots[COMPUTE_STREAM]:
+            slot.tell(State.IDLE, f"done with {queue[-1]}")
 
-    def perform(self, task: Task) -> None:
+    def perform(self, task: Task, slot: Slot) -> None:
         """Do one task and note its times."""
         ready_s = time.monotonic()
+        slot.tell(_STATES.get(task.op, State.COMPUTES), task.name, message=self.tags[task.name], awaits=task.peers)
         match task.op:
             case Op.F | Op.B | Op.UPDATE:
-                self.worker.now = str(task)
                 kind = self.executor.kind(task)
                 _, ready_s, end_s = self.worker.dilation.run(partial(self.executor.compute, task), kind)
                 self.times[task.name] = Times(ready_s, end_s)

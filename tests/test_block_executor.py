@@ -27,12 +27,12 @@ from torch import Tensor
 from edgesim.model import Model
 from edgesim.schedule import COMPUTE, Channel, Op, Schedule, Stream, Task
 from edgesim.workload import Workload
-from real_runtime.__main__ import make_executor
 from real_runtime.blocks.alike_layers import AlikeLayers, work_of_row
 from real_runtime.blocks.executor import BlockExecutor
 from real_runtime.data import DataSpec
 from real_runtime.job import Job
 from real_runtime.models import build_layers
+from real_runtime.rank import make_executor
 from real_runtime.stages.executor import StageExecutor
 from real_runtime.testbeds.network_fit import message_schedule
 

@@ -12,21 +12,21 @@ from edgesim.schedule import Op
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime import pacing
-from real_runtime.__main__ import describe
+from real_runtime.control.evidence import Failure
 from real_runtime.data import IGNORED, MASK, DataSpec, Source, masked_tokens
-from real_runtime.job import Failure, Job
+from real_runtime.failures import describe
+from real_runtime.job import Job
 from real_runtime.models import boundary_shapes, build_layers
 from real_runtime.pacing import Dilation, Pacer
 from real_runtime.stages.module import StageModule, flatten_gradients
 from real_runtime.testbeds import loopback, netns
-from real_runtime.testbeds.coordinator import Coordinator, Health
 from real_runtime.testbeds.merging import merge
 from real_runtime.testbeds.network_fit import fit_network, message_schedule
 from real_runtime.testbeds.opening import choose, core_fractions
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Choice
 from real_runtime.tracing.op_counter import count
-from real_runtime.transport import DeadlineError, PeerGoneError, Transport
+from real_runtime.transport import PeerGoneError, Transport
 from real_runtime.worker import TaskError, check_bytes
 
 BERT = bert(name="small", layers=2, hidden=64, heads=4, columns=128, vocabulary=259, positions=64)
@@ -239,7 +239,6 @@ def test_bytes_of_schedule_and_tensor_must_agree() -> None:
     [
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"), Failure.OUT_OF_MEMORY),
         (MemoryError(), Failure.OUT_OF_MEMORY),
-        (DeadlineError("waited 4 s for rank 1"), Failure.DEADLINE),
         (PeerGoneError("lost the connection while waiting for rank 1"), Failure.PEER_GONE),
         (ValueError("something else"), Failure.OTHER),
     ],
@@ -254,8 +253,6 @@ def test_errors_are_told_apart_and_name_their_task(error: Exception, failure: Fa
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("[../gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 4000ms for recv", DeadlineError),
-        ("wait timeout after 4000ms, keys: /default_pg/0//cpu//0/0", DeadlineError),
         ("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1234", PeerGoneError),
         ("Read error [127.0.0.1]:1234: Connection reset by peer", PeerGoneError),
         ("Tensors must be contiguous", RuntimeError),
@@ -263,56 +260,10 @@ def test_errors_are_told_apart_and_name_their_task(error: Exception, failure: Fa
 )
 def test_errors_of_the_network_library_get_types(text: str, kind: type[Exception]) -> None:
     transport = Transport.__new__(Transport)  # without its connections
-    transport.deadline_s = 4.0
     with pytest.raises(kind) as raised, transport.typed_errors("rank 1"):
         raise RuntimeError(text)
     assert type(raised.value) is kind
     assert kind is RuntimeError or "for rank 1" in str(raised.value)
-
-
-def coordinator(health: dict[int, Health]) -> Coordinator:
-    """Of three ranks that have this health, without their processes."""
-    made = Coordinator.__new__(Coordinator)
-    made.oom_kills = lambda rank: 0
-    made.ranks = [
-        SimpleNamespace(
-            rank=rank,
-            now=f"1F{rank}",
-            health=lambda rank=rank: health.get(rank, Health.RUNNING),
-            is_stopped=lambda rank=rank: health.get(rank) is Health.STOPPED,
-            ending=lambda: "killed by SIGKILL",
-            log=SimpleNamespace(read_text=lambda: ""),
-        )
-        for rank in range(3)
-    ]
-    return made
-
-
-def error_of(failure: Failure) -> dict[str, object]:
-    return {"failure": failure.value, "task": None, "message": "its message", "trace": ""}
-
-
-@pytest.mark.parametrize(
-    ("health", "failures", "cause"),
-    [
-        ({2: Health.ENDED}, {0: Failure.OUT_OF_MEMORY}, "rank 2 was killed by SIGKILL at 1F2"),
-        ({}, {0: Failure.OTHER, 1: Failure.OUT_OF_MEMORY}, "rank 1 ran out of memory at 1F1: its message"),
-        ({2: Health.STOPPED}, {0: Failure.OTHER}, "rank 0 failed at 1F0: its message"),
-        ({2: Health.STOPPED}, {0: Failure.DEADLINE}, "rank 2 was stopped (SIGSTOP) at 1F2 and does not answer"),
-        ({1: Health.SILENT}, {}, "rank 1 has been silent for 10 s at 1F1: hung, or its machine is gone"),
-        (
-            {},
-            {0: Failure.PEER_GONE, 2: Failure.DEADLINE},
-            "rank 2 at 1F2: its message (all ranks are alive: the link between them is down, or far too slow)",
-        ),
-        ({}, {0: Failure.PEER_GONE}, "rank 0 at 1F0: its message"),
-    ],
-)
-def test_of_several_causes_the_likeliest_is_told(
-    health: dict[int, Health], failures: dict[int, Failure], cause: str
-) -> None:
-    errors = {rank: error_of(failure) for rank, failure in failures.items()}
-    assert coordinator(health)._cause(errors) == cause
 
 
 def test_the_default_testbed_falls_back_to_plain_processes_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

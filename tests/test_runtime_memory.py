@@ -15,6 +15,7 @@ from edgesim.schedule import Op, Task
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
+from real_runtime.control.board import Board, shared_memory
 from real_runtime.data import DataSpec
 from real_runtime.job import Job
 from real_runtime.stages.executor import StageExecutor
@@ -108,11 +109,11 @@ def live_between_tasks(plan: Plan, rank: int) -> tuple[int, int]:
 
         executor.compute = watched  # type: ignore[method-assign]
         dilation = SimpleNamespace(run=lambda work, kind: (work(), 0.0, 0.0))
-        worker = SimpleNamespace(transport=transport, dilation=dilation, now="")
+        worker = SimpleNamespace(transport=transport, dilation=dilation, board=Board(shared_memory()))
         player = IterationPlayer(worker, executor, program)  # type: ignore[arg-type]
         for task in program:  # in one thread: nobody waits for anybody, and what is received is there
             if task.op is not Op.RECV:
-                player.perform(task)
+                player.perform(task, player.slots[task.stream])
     return most, transport.spare_bytes
 
 

@@ -4,9 +4,8 @@ Such a folder is like any that ``--config-dir`` names, so that all that follows 
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
 from hashlib import sha256
@@ -19,6 +18,7 @@ from edgesim.cluster import Cluster, Device, Grid
 from edgesim.model import Model
 from edgesim.profile import Profile
 from edgesim.scenario import Scenario
+from edgesim.scratch import scratch_folder
 from edgesim.workload import Workload
 from experiments.api.nouns import to_text
 
@@ -41,14 +41,15 @@ class Files:
     """The folder of one call; it is gone when the call is over."""
 
     def __init__(self) -> None:
-        self.made = Path(tempfile.mkdtemp(prefix="edgesim-"))
+        self._leaving = ExitStack()
+        self.made = self._leaving.enter_context(scratch_folder())
         self.users: list[str] = []  # folders of configuration files in which given files lie
 
     def __enter__(self) -> "Files":
         return self
 
     def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self.made, ignore_errors=True)
+        self._leaving.close()
 
     @property
     def folders(self) -> tuple[str, ...]:

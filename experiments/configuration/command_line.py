@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, wraps
@@ -43,6 +44,7 @@ DECLARES = "declares"  # what a planner's file says for lists of planners; no ru
 Command = Callable[[DictConfig], object]
 # Mistakes that a user can mend.
 USERS = (EdgesimError, ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError)
+TERMINATED = 128 + signal.SIGTERM  # the exit code of a testbed that cleaned up after SIGTERM
 _SAY_WHERE = (EdgesimError, HydraException, OmegaConfBaseException, YAMLError)  # also where a user's code raises them
 
 
@@ -88,6 +90,10 @@ def _run_command(command: Command, about: str | None, experiment: str | None) ->
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except SystemExit as left:
+        if left.code == TERMINATED:
+            print("terminated", file=sys.stderr)
+        raise
     for mistake in mistakes:
         print(f"error: {sentence(mistake)}", file=sys.stderr)
     if mistakes:

@@ -15,9 +15,13 @@ from experiments.configuration.places import import_from_here_last
 
 
 def main() -> int:
-    """Start what the first word names; 2 for a mistake."""
-    with reader_may_leave():
-        return _main()
+    """Start what the first word names; 2 for a mistake, 130 where Ctrl-C came before that had begun."""
+    try:
+        with reader_may_leave():
+            return _main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _main() -> int:

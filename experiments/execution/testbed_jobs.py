@@ -12,6 +12,7 @@ from experiments.configuration.constructors import build
 from experiments.configuration.setup import Prepared, Setup, nominal_cluster, refuse_to_execute
 from real_runtime.data import DataSpec, refuse_other_data
 from real_runtime.job import Execution, Job
+from real_runtime.sources import refuse_unusable
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import disturbance, undisturbed
 from real_runtime.testbeds.testbed import Testbed
@@ -26,7 +27,7 @@ def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int)
     data: DataSpec = build(cfg.data)
     refuse_other_data(setup.model, data)
     refuse_to_execute(setup)
-    return Job(
+    job = Job(
         schedule=schedule,
         model=setup.model,
         workload=setup.workload,
@@ -35,6 +36,8 @@ def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int)
         seed=cfg.seed,
         checkpoint=cfg.checkpoint,
     )
+    refuse_unusable(job)
+    return job
 
 
 def execute(testbed: Testbed, job: Job, rehearsed: Profile | None = None) -> Execution:

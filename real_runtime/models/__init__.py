@@ -48,12 +48,17 @@ def load_libraries() -> None:
 
 def architecture(model: Model) -> Architecture:
     """The file that builds the model. Raises ValueError for an unknown architecture."""
+    refuse_unknown(model)
+    return cast(Architecture, import_module(f"{__name__}.{model.architecture}"))
+
+
+def refuse_unknown(model: Model) -> None:
+    """Raise ValueError for a model of an architecture that has no file here."""
     known = known_architectures()
     if model.architecture not in known:
         raise ValueError(
             f"unknown architecture {model.architecture!r} of model {model.name} (known: {', '.join(sorted(known))})"
         )
-    return cast(Architecture, import_module(f"{__name__}.{model.architecture}"))
 
 
 def is_causal(model: Model) -> bool:

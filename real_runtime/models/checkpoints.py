@@ -8,6 +8,13 @@ from torch import nn
 
 from edgesim.model import Model
 
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
 
 def read_whole(architecture: Any, model: Model, folder: str) -> nn.Module:
     """The whole model in FP32, dropout off, in training mode.
@@ -16,13 +23,7 @@ def read_whole(architecture: Any, model: Model, folder: str) -> nn.Module:
     ValueError for a folder without a checkpoint, for one of another model, and for one that lacks weights. A tied
     checkpoint may fill an untied model, whose head then gets a copy.
     """
-    if not hasattr(architecture, "WHOLE"):
-        raise ValueError(
-            f"{model.name}: the runtime reads no checkpoints of {model.architecture} (build it from a seed)"
-        )
-    if not (Path(folder) / "config.json").is_file():
-        raise ValueError(f"{folder}: holds no checkpoint, config.json is missing (save one there by save_pretrained)")
-    config = _config(architecture, model, folder)
+    config = read_config(architecture, model, folder)
     whole, loading = architecture.WHOLE.from_pretrained(
         folder,
         config=config,
@@ -38,7 +39,16 @@ def read_whole(architecture: Any, model: Model, folder: str) -> nn.Module:
     return whole  # type: ignore[no-any-return]
 
 
-def _config(architecture: Any, model: Model, folder: str) -> Any:
+def read_config(architecture: Any, model: Model, folder: str) -> Any:
+    """The library's configuration of the model in that folder; no weights are read. Raises ValueError as above."""
+    if not hasattr(architecture, "WHOLE"):
+        raise ValueError(
+            f"{model.name}: the runtime reads no checkpoints of {model.architecture} (build it from a seed)"
+        )
+    if not (Path(folder) / "config.json").is_file():
+        raise ValueError(f"{folder}: holds no checkpoint, config.json is missing (save one there by save_pretrained)")
+    if not any((Path(folder) / name).is_file() for name in _WEIGHTS):
+        raise ValueError(f"{folder}: holds no weights, neither of {', '.join(_WEIGHTS)} (save the whole model there)")
     kind = architecture.WHOLE.config_class
     saved = kind.get_config_dict(folder, local_files_only=True)[0].get("model_type")
     if saved != kind.model_type:

@@ -10,11 +10,12 @@ from typing import Any
 from edgesim.cluster import Cluster, Device, Topology
 from edgesim.errors import RunError
 from edgesim.model import BlockKind
-from edgesim.scratch import scratch_folder
 from edgesim.units import show
+from real_runtime.control.coordinator import Coordinator
+from real_runtime.control.evidence import Patience
+from real_runtime.control.interruptions import held_back, terminable
 from real_runtime.profiler import MATRIX_FLOP
 from real_runtime.testbeds import cgroups, loopback, netns
-from real_runtime.testbeds.coordinator import Coordinator
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Choice, Hosts, Testbed, nic_rates
 
@@ -40,7 +41,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
     ranks = len(cluster.devices)
     choice = choose(spec.kind)
     rates = nic_rates(cluster, spec.slow_motion)
-    with ExitStack() as stack:
+    with terminable(), ExitStack() as stack:
         hosts: Hosts = (
             stack.enter_context(netns.hosts(rates)) if choice.kind == "netns" else stack.enter_context(loopback.hosts())
         )
@@ -49,19 +50,20 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
             if spec.cpu_quota or (spec.memory_limit and cgroups.available())
             else None
         )
-        folder = stack.enter_context(scratch_folder())
-        coordinator = Coordinator(
-            [hosts.command(rank, RANK) for rank in range(ranks)],
-            oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
-        )
-        stack.callback(coordinator.close)
+        with held_back():
+            coordinator = Coordinator(
+                [hosts.command(rank, RANK) for rank in range(ranks)],
+                patience=Patience(deadline_s=spec.deadline_s),
+                group_oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
+            )
+            stack.callback(coordinator.close)
         testbed = Testbed(spec, cluster, coordinator, hosts, choice)
-        coordinator.ask(_joins(testbed, rates, str(folder / "store")))
+        coordinator.ask(_joins(testbed, rates))
         _emulate_speed(testbed, groups)
         yield testbed
 
 
-def _joins(testbed: Testbed, rates: Sequence[float], store: str) -> dict[int, dict[str, Any]]:
+def _joins(testbed: Testbed, rates: Sequence[float]) -> dict[int, dict[str, Any]]:
     """[rank] The command that lets it join the others."""
     spec, hosts, ranks = testbed.spec, testbed.hosts, len(testbed.cluster.devices)
     return {
@@ -69,9 +71,7 @@ def _joins(testbed: Testbed, rates: Sequence[float], store: str) -> dict[int, di
             "do": "join",
             "rank": rank,
             "world": ranks,
-            "store": store,
             "interface": hosts.interface,
-            "deadline_s": spec.deadline_s,
             "nic_bytes_per_s": rates[rank] if hosts.paces else None,
             "limited": spec.memory_limit or spec.cpu_quota,
         }

@@ -15,7 +15,8 @@ class TestbedSpec:
             devices sustain: their FLOP/s, and of these what a large matrix product reaches.
         slow_motion: slows computation and links alike, so that fast boards are imitated true to ratio; traces are told
             in the board's own seconds.
-        deadline_s: no wait takes longer.
+        deadline_s: a run ends when nothing has moved for so long: no byte, no computation, no task's end; iterations
+            may be longer. One computation may take ten times that.
         cpu_quota: slow hosts down by cgroup quota instead of dilation (root).
         memory_limit: hold each host to its device's memory (cgroup as root, else by resource limit).
         disturbed_above: a measurement is disturbed if other programs took more than this share of the machine's

@@ -13,10 +13,10 @@ from edgesim.schedule import COMPUTE
 from edgesim.units import mbit_per_s
 from edgesim.work import Work, work_of
 from edgesim.workload import Optimiser, Purpose, Workload
+from real_runtime.control.coordinator import Coordinator
 from real_runtime.data import DataSpec
 from real_runtime.job import Execution, Job
 from real_runtime.profiler import Statistic
-from real_runtime.testbeds.coordinator import Coordinator
 from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
 from real_runtime.testbeds.merging import merge
 from real_runtime.testbeds.network_fit import Pair, Timed, fit_network, message_schedule

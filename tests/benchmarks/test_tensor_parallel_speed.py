@@ -21,10 +21,11 @@ from edgesim.trace import Trace
 from edgesim.units import si
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
+from real_runtime.control.coordinator import Coordinator
+from real_runtime.control.evidence import Patience
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
 from real_runtime.job import Job
 from real_runtime.testbeds import loopback, netns
-from real_runtime.testbeds.coordinator import Coordinator
 from real_runtime.testbeds.opening import RANK
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Choice, Hosts, Testbed
@@ -89,11 +90,11 @@ def layers_s(trace: Trace) -> float:
 @contextmanager
 def our_ranks(hosts: Hosts, folder: Path) -> Iterator[Testbed]:
     """Ranks of the runtime that neither pace messages nor stretch computation."""
-    coordinator = Coordinator([hosts.command(rank, RANK) for rank in range(RANKS)])
+    coordinator = Coordinator([hosts.command(rank, RANK) for rank in range(RANKS)], patience=Patience(deadline_s=60.0))
     with ExitStack() as stack:
         stack.callback(coordinator.close)
-        common = {"do": "join", "world": RANKS, "store": str(folder / "ours"), "interface": hosts.interface}
-        free = {"deadline_s": 60.0, "nic_bytes_per_s": None, "limited": False, "memory_bytes": None}
+        common = {"do": "join", "world": RANKS, "interface": hosts.interface}
+        free = {"nic_bytes_per_s": None, "limited": False, "memory_bytes": None}
         coordinator.ask({rank: common | free | {"rank": rank} for rank in range(RANKS)})
         cluster = homogeneous(RANKS, network=switched(RANKS))
         yield Testbed(TestbedSpec(), cluster, coordinator, hosts, Choice(kind="benchmark", why="no emulated speed"))

@@ -1,0 +1,39 @@
+"""Who can still connect to a rank that has joined? Nobody, where the kernel can drop what arrives at its listeners.
+
+gloo keeps the sockets open at which its peers once arrived, one per process group, and takes whoever comes for a peer.
+A socket filter that passes nothing makes them deaf; connections that are up already have none.
+"""
+
+import ctypes
+import os
+import socket
+import struct
+import sys
+
+_SO_ATTACH_FILTER = 26
+_RETURN, _NOTHING = 0x06, 0  # of classic BPF: pass so many bytes of the packet
+
+
+def close_listeners() -> int:
+    """Make all listening TCP sockets of this process deaf; return how many: 0 where the kernel cannot (no Linux)."""
+    if sys.platform != "linux":
+        return 0
+    return sum(map(_made_deaf, os.listdir("/proc/self/fd")))
+
+
+def _made_deaf(name: str) -> bool:
+    try:
+        if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+            return False
+        socket_ = socket.socket(fileno=int(name))
+    except OSError:  # closed since
+        return False
+    try:
+        if not socket_.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return False
+        instruction = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, _NOTHING))
+        program = struct.pack("HL", 1, ctypes.addressof(instruction))
+        socket_.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        return True
+    finally:
+        socket_.detach()  # it is not ours to close
