@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak check wheel docs bench figures reproduce clean
+.PHONY: help demo test soak faults check wheel docs bench figures reproduce clean
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -29,6 +29,9 @@ test: .venv/made  ## all tests but benchmarks and soaks
 
 soak: .venv/made  ## the tests that take minutes: thousands of random schedules and inputs
 	$(PYTEST) $(PARALLEL) --soak
+
+faults: .venv/made  ## plant 60 faults in runs on both testbeds, and write what came of them to results/faults/ (root)
+	PYTHONPATH=.:tests .venv/bin/python tests/faults/campaign.py
 
 check: .venv/made  ## style, types and import contracts
 	.venv/bin/ruff check

@@ -207,7 +207,7 @@ class IterationPlayer:
         for thread in threads:
             thread.start()
         self.run(self.streams[COMPUTE_STREAM], self.slots[COMPUTE_STREAM])
-        for task in (queue[-1] for queue in self.streams.values()):
+        for task in (queue[-1] for queue in self.streams.values() if queue):
             if not (done := self.done[task.name]).is_set():
                 self.slots[COMPUTE_STREAM].tell(State.NEEDS, f"waiting for {task}", needs=self.stream_of[task.name])
             done.wait()  # all are set as soon as anything fails
