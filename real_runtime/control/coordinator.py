@@ -58,12 +58,17 @@ class Coordinator:
         self.living = self.ranks
         with held_back():
             folder = self.leaving.enter_context(scratch_folder())
-            for rank, command in enumerate(commands):
-                self.ranks.append(RankProcess(rank, command, folder, self._hear))
+            try:
+                for rank, command in enumerate(commands):
+                    self.ranks.append(RankProcess(rank, command, folder, self._hear))
+            except OSError:
+                self.close()
+                raise
 
     def _hear(self, rank: int, message: Message | None) -> None:
         """In a thread of that rank's: keep what it says for whoever asked, or answer what it asks."""
         if message is not None and "store" in message:
+            self.movements[rank].moved_s = self.clock.now_s
             self.meeting_place.hear(rank, message["store"])
         else:
             self.heard.put((rank, message))
@@ -117,6 +122,7 @@ class Coordinator:
         """Start to watch: what happened while nobody asked anything is no evidence."""
         self.asked += 1
         self.errors.clear()
+        self.oom_kills = oom_kills()
         now_s = self.clock.tick()
         for movement, rank in zip(self.movements, self.ranks, strict=True):
             movement.begin(now_s)

@@ -83,6 +83,9 @@ class Port:
 
 
 def end_with_parent() -> None:
-    """Let the kernel kill this process when the one that started it ends, where it can (Linux)."""
+    """Let the kernel kill this process when the thread that started it ends, where it can (Linux).
+
+    So ranks live within the ``with`` of one thread, and no longer.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -43,7 +43,7 @@ TOLD = {
     "exception": rf" failed at ({TASK}|profiling .*|rehearsing .*|time core): 'planted'",
     "out of memory": rf" ran out of memory at ({TASK}|profiling .*|rehearsing .*): the kernel killed it at its limit",
     "out of memory, another's limit": r" (ran out of memory at .*: the kernel killed it|was killed .* ran out of)",
-    "disk full": r" failed at saving results in .*(No space|ENOSPC|file write failed)",
+    "disk full": r" failed at saving results in /.+",
 }
 INSIDE = ("hang", "hold the lock", "sleep with the lock", "exit", "exception")
 MOMENTS = ("opening", "calibration", "rehearsal", "play")
