@@ -12,7 +12,7 @@ from real_runtime.control.evidence import Failure, Memory, Patience, RankEvidenc
 from real_runtime.control.waiting import Broken, Busy, Idle, culprit
 
 _SWAPS_FROM = 50.0  # page faults from a disk per second; a process that computes has none
-_BUSY_SHARE = 0.5  # of a core, of a process that holds Python's lock and computes
+_BUSY_SHARE = 0.05  # of a core: a crowded machine leaves little to a process that computes; one that sleeps uses none
 
 
 def diagnose(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) -> str:
