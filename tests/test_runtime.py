@@ -1,6 +1,7 @@
 """The runtime's parts without processes: data, modules, pacing on a fake clock, merging of times, network fits."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,7 @@ from real_runtime.failures import describe
 from real_runtime.job import Job
 from real_runtime.models import boundary_shapes, build_layers
 from real_runtime.pacing import Dilation, Pacer
+from real_runtime.sources import refuse_unusable
 from real_runtime.stages.module import StageModule, flatten_gradients
 from real_runtime.testbeds import loopback, netns
 from real_runtime.testbeds.merging import merge
@@ -226,6 +228,30 @@ def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
     assert Job.from_dict(sent) == job
     with pytest.raises(ValueError, match="the schedule that arrived has hash"):
         Job.from_dict(sent | {"schedule": sent["schedule"].replace("bytes=64", "bytes=65")})
+
+
+def test_a_folder_without_text_or_weights_is_refused_before_any_rank_starts(tmp_path: Path) -> None:
+    job = Job(
+        schedule=message_schedule([(0, 2)], 64),
+        model=BERT,
+        workload=work(BERT),
+        data=DataSpec(kind="text"),
+        iterations=2,
+        seed=1,
+    )
+    refuse_unusable(job)
+    with pytest.raises(ValueError, match="holds no"):
+        refuse_unusable(replace(job, data=DataSpec(kind="text", folder=str(tmp_path))))
+    (tmp_path / "short.txt").write_text("too short")
+    with pytest.raises(ValueError, match="holds 9 bytes, a sample needs 17"):
+        refuse_unusable(replace(job, data=DataSpec(kind="text", folder=str(tmp_path))))
+    with pytest.raises(ValueError, match=r"holds no checkpoint, config\.json is missing"):
+        refuse_unusable(replace(job, checkpoint=str(tmp_path)))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"holds no weights, neither of model\.safetensors"):
+        refuse_unusable(replace(job, checkpoint=str(tmp_path)))
+    with pytest.raises(ValueError, match="unknown architecture 'elephant'"):
+        refuse_unusable(replace(job, model=replace(BERT, architecture="elephant")))
 
 
 def test_bytes_of_schedule_and_tensor_must_agree() -> None:

@@ -174,7 +174,7 @@ def test_out_of_memory_under_a_cgroup_is_told_from_a_crash() -> None:
 @pytest.mark.root
 @pytest.mark.skipif(not cgroups.available(), reason="control groups need root")
 def test_a_cpu_quota_slows_a_host_instead_of_dilation() -> None:
-    spec = TestbedSpec(kind="loopback", deadline_s=30, fractions=(0.8, 0.2, 0.2), cpu_quota=True)
+    spec = TestbedSpec(kind="loopback", deadline_s=30, fractions=(0.8, 0.2, 0.2), cpu_quota=True, repeat_disturbed=0)
     with open_testbed(spec, three_hosts()) as testbed:
         points = testbed.profile_layers(BERT, workload(BERT), samples=[6], repeats=60)
     whole = {name: sum(p.seconds for p in points if p.device == name) for name in ("a", "b")}
@@ -214,11 +214,10 @@ SCRIPT = """
         pytest.param("loopback", signal.SIGINT, id="loopback, Ctrl-C"),
         pytest.param("loopback", signal.SIGKILL, id="loopback, kill -9"),
         pytest.param("netns", signal.SIGTERM, id="netns, kill", marks=[needs_netns, pytest.mark.netns]),
-        pytest.param("netns", signal.SIGKILL, id="netns, kill -9", marks=[needs_netns, pytest.mark.netns]),
     ],
 )
 def test_nothing_is_left_when_the_coordinator_is_ended(kind: str, sent: signal.Signals) -> None:
-    quota = cgroups.available()
+    quota = kind == "loopback" and sent is signal.SIGKILL and cgroups.available()  # there all libraries are loaded
     script = textwrap.dedent(SCRIPT.format(kind=kind, quota=quota))
     tests = Path(__file__).resolve().parent
     process = subprocess.Popen(
