@@ -12,21 +12,18 @@ from typing import Any
 
 from edgesim.errors import RunError
 from edgesim.scratch import scratch_folder
-from real_runtime.control.board import Doing
-from real_runtime.control.diagnosis import diagnose, is_decisive, is_hung_with_lock
-from real_runtime.control.evidence import Ending, Failure, Memory, OwnError, Patience, RankEvidence
+from real_runtime.control.diagnosis import diagnose, is_decisive
+from real_runtime.control.evidence import Failure, OwnError, Patience
 from real_runtime.control.interruptions import held_back
 from real_runtime.control.meeting_place import MeetingPlace
 from real_runtime.control.rank_process import Message, RankProcess
-from real_runtime.control.vitals import Vitals, oom_kills
-from real_runtime.control.watch import Movement, RunningClock, still_s
+from real_runtime.control.witness import Witness
 
 _LOOK_S = 0.05
 # After the first sign, how long to wait for its cause, and beside a cause for others of the same moment: a killed peer
 # shows within 0.05 s.
 _GRACE_S, _BESIDE_S = 0.3, 0.06
 _ANSWER_S = 0.3  # for ranks to tell of their connections
-_EXIT_S = 0.5  # from the last word of a process to its exit code
 _CLOSE_S = 5.0
 
 
@@ -43,19 +40,13 @@ class Coordinator:
         patience: Patience,
         group_oom_kills: Callable[[int], int] = lambda rank: 0,
     ) -> None:
-        self.patience, self.group_oom_kills = patience, group_oom_kills
+        self.patience = patience
         self.leaving = contextlib.ExitStack()
         self.heard: queue.SimpleQueue[tuple[int, Message | None]] = queue.SimpleQueue()
         self.meeting_place = MeetingPlace(lambda rank, answer: self.ranks[rank].tell(answer))
-        self.clock = RunningClock()
         self.ranks: list[RankProcess] = []
-        self.movements = [Movement() for _ in commands]
-        self.vitals: list[Vitals] = []
-        self.endings: dict[int, Ending] = {}
-        self.errors: dict[int, tuple[float, OwnError]] = {}
-        self.asked = 0
-        self.oom_kills = oom_kills()
         self.living = self.ranks
+        self.asked = 0
         with held_back():
             folder = self.leaving.enter_context(scratch_folder())
             try:
@@ -64,11 +55,12 @@ class Coordinator:
             except OSError:
                 self.close()
                 raise
+        self.witness = Witness(self.ranks, patience, group_oom_kills)
 
     def _hear(self, rank: int, message: Message | None) -> None:
         """In a thread of that rank's: keep what it says for whoever asked, or answer what it asks."""
         if message is not None and "store" in message:
-            self.movements[rank].moved_s = self.clock.now_s
+            self.witness.heard(rank)
             self.meeting_place.hear(rank, message["store"])
         else:
             self.heard.put((rank, message))
@@ -98,7 +90,8 @@ class Coordinator:
 
     def stream(self, commands: Mapping[int, Message]) -> Iterator[tuple[int, Message]]:
         """Give ranks their commands; yield (rank, message) as they come, until all are done. Raises RunError."""
-        self._begin()
+        self.asked += 1
+        self.witness.begin()
         for rank, command in commands.items():
             self.ranks[rank].tell(command | {"number": self.asked})
         waiting, looked_s = set(commands), time.monotonic()
@@ -110,85 +103,41 @@ class Coordinator:
                     if "done" in message:
                         waiting.discard(rank)
                     yield rank, message
-            if self.endings or self.errors:
+            if self.witness.endings or self.witness.errors:
                 raise self._explain()
             if time.monotonic() - looked_s >= _LOOK_S:
                 looked_s = time.monotonic()
-                self._look()
-                if self._is_over():
+                self.witness.look()
+                if self.witness.is_over():
                     raise self._explain()
-
-    def _begin(self) -> None:
-        """Start to watch: what happened while nobody asked anything is no evidence."""
-        self.asked += 1
-        self.errors.clear()
-        self.oom_kills = oom_kills()
-        now_s = self.clock.tick()
-        for movement, rank in zip(self.movements, self.ranks, strict=True):
-            movement.begin(now_s)
-            rank.note_memory_group()
-        self._look()
 
     def _takes(self, rank: int, message: Message | None) -> bool:
         """Note what was heard; whether it is an answer to what was asked last."""
-        self.movements[rank].moved_s = self.clock.now_s
+        self.witness.heard(rank)
         if message is None:
-            self._note_end(rank)
-        elif message.get("number") != self.asked:
+            self.witness.note_end(rank)
             return False
-        elif "error" in message:
+        if message.get("number") != self.asked:
+            return False
+        if "error" in message:
             error = message["error"]
             told = OwnError(failure=Failure(error["failure"]), task=error["task"], message=error["message"])
-            self.errors.setdefault(rank, (time.monotonic(), told))
-        return message is not None and "error" not in message
-
-    def _note_end(self, number: int) -> None:
-        rank = self.ranks[number]
-        code = rank.exit_code(within_s=_EXIT_S)
-        if code is None or number in self.endings:
-            return
-        memory = Memory.NOTHING
-        if self.group_oom_kills(number) or rank.oom_killed_in_group():
-            memory = Memory.AT_ITS_LIMIT
-        elif oom_kills() > self.oom_kills:
-            memory = Memory.SOMEWHERE
-        self.endings[number] = Ending(
-            exit_code=code, at_s=time.monotonic(), memory=memory, last_words=rank.last_words()
-        )
-
-    def _look(self) -> None:
-        """Look at all ranks, from outside and at their boards."""
-        now_s = self.clock.tick()
-        self.vitals = [rank.vitals() for rank in self.ranks]
-        for movement, rank, vital in zip(self.movements, self.ranks, self.vitals, strict=True):
-            movement.look(now_s, rank.board.head(), rank.board.main(), vital)
-
-    def _is_over(self) -> bool:
-        """Whether a rank is held, hung or cut off, nothing has moved for too long, or one computes without an end."""
-        now_s, patience = self.clock.now_s, self.patience
-        still = still_s(self.movements, now_s)
-        for number, movement in enumerate(self.movements):
-            if movement.stopped_s is not None and now_s - movement.stopped_s >= patience.stopped_s:
-                return True
-            cut_s = 0.0 if movement.link_down_s is None else now_s - movement.link_down_s
-            if min(cut_s, still) >= patience.link_down_s:
-                return True
-            if is_hung_with_lock(self._evidence(number, (self.ranks[number].board.main(),)), patience):
-                return True
-        most_s = max(movement.task_cpu_s for movement in self.movements)
-        return still >= patience.deadline_s or most_s >= patience.computations * patience.deadline_s
+            self.witness.errors.setdefault(rank, (time.monotonic(), told))
+            return False
+        return True
 
     def _explain(self) -> RunError:
         """Wait a moment for more evidence, then name the rank, its task and the cause."""
-        begun_s = time.monotonic()
+        begun_s, witness = time.monotonic(), self.witness
         while (waited_s := time.monotonic() - begun_s) < _GRACE_S:
             with contextlib.suppress(queue.Empty):
                 self._takes(*self.heard.get(timeout=_LOOK_S / 5))
-            if waited_s >= _BESIDE_S and (is_decisive(self._all_evidence({})) or not (self.errors or self.endings)):
+            is_sure = is_decisive(witness.evidence({})) or not (witness.errors or witness.endings)
+            if waited_s >= _BESIDE_S and is_sure:
                 break
-        self._look()
-        stuck = {} if self.endings or self.errors else self._stuck()
-        return RunError(diagnose(self._all_evidence(stuck), time.monotonic(), self.patience))
+        witness.look()
+        stuck = {} if witness.endings or witness.errors else self._stuck()
+        return RunError(diagnose(witness.evidence(stuck), time.monotonic(), self.patience))
 
     def _stuck(self) -> dict[int, tuple[int, ...]]:
         """[rank] With whom it has connections on which nothing passes; of ranks that answer."""
@@ -207,28 +156,3 @@ class Coordinator:
             rank: tuple(sorted({home[there] for _, there, stuck in connections if stuck and there in home}))
             for rank, connections in told.items()
         }
-
-    def _all_evidence(self, stuck: Mapping[int, tuple[int, ...]]) -> list[RankEvidence]:
-        return [
-            self._evidence(number, rank.board.doings(), stuck.get(number, ())) for number, rank in enumerate(self.ranks)
-        ]
-
-    def _evidence(self, number: int, doings: tuple[Doing, ...], stuck: tuple[int, ...] = ()) -> RankEvidence:
-        movement, vital = self.movements[number], self.vitals[number]
-        now_s = self.clock.now_s
-        error_at_s, error = self.errors.get(number, (0.0, None))
-        return RankEvidence(
-            rank=number,
-            doings=doings,
-            vitals=vital,
-            ending=self.endings.get(number),
-            error=error,
-            error_at_s=error_at_s,
-            task_cpu_s=movement.task_cpu_s,
-            idle_s=now_s - movement.moved_s,
-            silent_s=now_s - movement.beat_s,
-            silent_cpu_s=vital.cpu_s - movement.cpu_at_beat_s,
-            faults_per_s=movement.faults_per_s,
-            link_down_s=0.0 if movement.link_down_s is None else now_s - movement.link_down_s,
-            stuck_with=stuck,
-        )
