@@ -1,4 +1,4 @@
-"""What is seen of all ranks, again and again? Gathers the evidence by which a run is judged, and says when it is over."""
+"""What is seen of all ranks? Looks at them again and again, gathers the evidence, and says when a run is over."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
