@@ -146,7 +146,7 @@ class BoardReader:
     """The coordinator's side: reads."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self._descriptor, self._made_s = descriptor, time.monotonic()
 
     def head(self) -> Head:
         """The counters."""
@@ -167,7 +167,7 @@ class BoardReader:
 
     def main(self) -> Doing:
         """What the computing thread does."""
-        return self._doing(0) or Doing(stream="compute", task="starting", state=State.STARTS, since_s=time.monotonic())
+        return self._doing(0) or Doing(stream="compute", task="starting", state=State.STARTS, since_s=self._made_s)
 
     def doings(self) -> tuple[Doing, ...]:
         """What all streams do; the computing thread's comes first."""

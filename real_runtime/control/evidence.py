@@ -89,6 +89,8 @@ class Patience:
         silent_s: no other thread of a rank can run, while one uses the processor for all that time, or none does.
             A healthy rank beside two busy cores was seen to miss 0.16 s.
         starting_silent_s: the same while it loads its libraries.
+        starting_s: nothing moves while ranks start, if that is longer than the deadline: a process that a crowded machine
+            does not run yet shows nothing at all.
         computations: how many deadlines of processor time one computation may take.
     """
 
@@ -96,5 +98,6 @@ class Patience:
     stopped_s: float = 0.2
     link_down_s: float = 1.0
     silent_s: float = 1.5
+    starting_s: float = 60.0
     starting_silent_s: float = 20.0
     computations: float = 10.0

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from real_runtime.control.board import Doing
+from real_runtime.control.board import Doing, State
 from real_runtime.control.diagnosis import is_hung_with_lock
 from real_runtime.control.evidence import Ending, Memory, OwnError, Patience, RankEvidence
 from real_runtime.control.rank_process import RankProcess
@@ -74,7 +74,9 @@ class Witness:
             if is_hung_with_lock(self._evidence(number, (self.ranks[number].board.main(),)), patience):
                 return True
         most_s = max(movement.task_cpu_s for movement in self.movements)
-        return still >= patience.deadline_s or most_s >= patience.computations * patience.deadline_s
+        starts = any(rank.board.main().state is State.STARTS for rank in self.ranks)
+        deadline_s = max(patience.deadline_s, patience.starting_s) if starts else patience.deadline_s
+        return still >= deadline_s or most_s >= patience.computations * patience.deadline_s
 
     def evidence(self, stuck: Mapping[int, tuple[int, ...]]) -> list[RankEvidence]:
         """All that is known of all ranks; ``stuck`` says with whom each has connections on which nothing passes."""
