@@ -229,17 +229,21 @@ def test_nothing_is_left_when_the_coordinator_is_ended(kind: str, sent: signal.S
         env=os.environ | {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"},
     )
     assert process.stdout is not None
-    processes = [int(word) for word in process.stdout.readline().split()]
-    assert len(processes) >= 6
-    time.sleep(0.5)
-    process.send_signal(sent)
-    process.wait(60)
-    process.stdout.close()
-    assert_gone(processes)
-    until_s = time.monotonic() + 15
-    while (left := list(Path("/sys/fs/cgroup").glob(f"*/edgesim-{process.pid}-*"))) and time.monotonic() < until_s:
-        time.sleep(0.1)
-    assert not left
+    try:
+        processes = [int(word) for word in process.stdout.readline().split()]
+        assert len(processes) >= 6
+        time.sleep(0.5)
+        process.send_signal(sent)
+        process.wait(60)
+        assert_gone(processes)
+        until_s = time.monotonic() + 15
+        while (left := list(Path("/sys/fs/cgroup").glob(f"*/edgesim-{process.pid}-*"))) and time.monotonic() < until_s:
+            time.sleep(0.1)
+        assert not left
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_bad_input_is_refused_in_one_sentence_before_anything_starts() -> None:
