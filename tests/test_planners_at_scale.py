@@ -1,19 +1,30 @@
 """Does every planner end in time and bounded memory on many devices, with a plan and a valid bound, or a sentence?"""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from math import inf
 from pathlib import Path
+from time import perf_counter
 
 import builders
 import pytest
 from planner_pools import CLUSTERS, cluster_words
 
 from edgesim.cluster import Cluster, Network
+from edgesim.plan import Depth
+from edgesim.planners.cost_models.migration import holdings, moving_s
+from edgesim.planners.cost_models.pipeline_energy import iteration_j
 from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.exact.energy.few_boards import FewBoards
+from edgesim.planners.exact.energy.ilp_energy import ilp_energy
+from edgesim.planners.exact.energy.power_modes import in_all_modes
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline
 from edgesim.planners.exact.pipelines.many_kinds.affordable import searched
 from edgesim.planners.exact.pipelines.many_kinds.merged_kinds import MergedCandidates, merged_kinds
-from edgesim.planners.exact.pipelines.search import PipelineSearch
+from edgesim.planners.exact.pipelines.many_kinds.programme_cost import programme_s
+from edgesim.planners.exact.pipelines.search import PipelineSearch, SearchOptions
+from edgesim.planners.exact.replanning.ilp_replan import ilp_replan
 from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from experiments.configuration.places import CONF
@@ -206,3 +217,86 @@ def test_as_many_merged_kinds_as_there_are_devices_lose_nothing() -> None:
         problem, family, planner="x", candidates=MergedCandidates(problem, family, kinds, at_best=True)
     )
     assert merged.run(time_limit_s=30).bound_s == pytest.approx(exact.run(time_limit_s=30).value_s, rel=1e-6)
+
+
+# --- bounds of merged kinds ---
+
+
+def test_a_merged_kind_is_not_judged_by_the_device_that_is_drafted_first() -> None:
+    """One device computes fast and holds nothing, the other is slow and holds all: as one kind, neither excludes it."""
+    model = builders.chain(2, parameter_bytes=40_000)
+    fast_and_small = builders.device("small", flop_per_s=1e10, memory_bytes=1e3)
+    slow_and_large = builders.device("large", flop_per_s=1e9, memory_bytes=1e7)
+    boards = (fast_and_small, slow_and_large)
+    problem = Problem(
+        model=model,
+        cluster=Cluster(name="two", devices=boards, network=builders.switched(2, bytes_per_s=1e6)),
+        profile=estimate(model, boards, samples=range(1, 3), tokens=1),
+        workload=builders.workload(micro_batches=4, micro_batch_samples=2),
+    )
+    family = PipelineFamily(depth=Depth.ASTEROID, replicas=2)
+    best_s = PipelineSearch(problem, family, planner="exact").run(time_limit_s=30).value_s
+    one_kind = merged_kinds(problem, 1)
+    make_search = partial(PipelineSearch, problem, family, planner="x")
+    at_best = make_search(candidates=MergedCandidates(problem, family, one_kind, at_best=True))
+    bounding = at_best.run(time_limit_s=30, judge=partial(programme_s, at_best.milp))
+    assert 0 < bounding.bound_s <= best_s < inf
+
+
+@pytest.mark.parametrize("depth", [Depth.ASTEROID, Depth.ONE_F_ONE_B, Depth.GPIPE])
+def test_the_programme_alone_costs_what_a_plan_on_a_switch_takes(depth: Depth) -> None:
+    problem = unlike(4)
+    search = PipelineSearch(problem, PipelineFamily(depth=depth, replicas=2), planner="x")
+    pool = search.run(time_limit_s=30, keep=8).pool
+    assert len(pool) >= 8
+    for seconds, choice in pool:
+        assert programme_s(search.milp, choice) == pytest.approx(seconds, rel=1e-9)
+
+
+def test_what_a_hundred_unlike_survivors_do_after_a_loss_has_a_plan_and_a_bound() -> None:
+    problem = unlike(100)
+    old = problem.plan(
+        planner="old",
+        stages=problem.stages(cuts=[0, 2, 4], groups=[[0], [1]], samples=[[4], [4]], depth=Depth.ONE_F_ONE_B),
+    )
+    plan = problem.check(ilp_replan(problem, old=old, lost=[0], iterations=100, time_limit_s=6.0))
+    assert 0 not in plan.ranks
+    assert plan.proof is not None
+    assert plan.proof.solver is not None
+    assert "as if nothing moved" in plan.proof.solver
+    where = holdings(problem, old, [0])
+    assert plan.proof.value == pytest.approx(moving_s(where, plan) + 100 * iteration_s(problem, plan))
+    assert plan.proof.bound is not None
+    assert 0 < plan.proof.bound <= plan.proof.value
+
+
+@pytest.mark.parametrize("idle_devices", [True, False])
+def test_a_hundred_unlike_boards_have_a_thrifty_plan_and_a_bound_of_joules(idle_devices: bool) -> None:
+    problem = unlike(100)
+    plan = problem.check(ilp_energy(problem, idle_devices=idle_devices, time_limit_s=6.0))
+    assert plan.proof is not None
+    assert plan.proof.solver is not None
+    assert "merged kinds of devices" in plan.proof.solver
+    assert plan.proof.value == pytest.approx(iteration_j(problem, plan, idle_devices=idle_devices))
+    assert plan.proof.bound is not None
+    assert 0 < plan.proof.bound <= plan.proof.value
+
+
+@pytest.mark.parametrize("idle_devices", [True, False])
+def test_few_boards_take_no_less_than_the_least_joules_and_their_bound_is_below(idle_devices: bool) -> None:
+    problem = unlike(5)
+    best = ilp_energy(problem, idle_devices=idle_devices, replicas=2, time_limit_s=30)
+    assert best.proof is not None
+    began_s = perf_counter()
+    plan = FewBoards(
+        modes=in_all_modes(problem, {}),
+        options=SearchOptions(replicas=2, time_limit_s=30),
+        iterations=None,
+        idle_devices=idle_devices,
+        began_s=began_s,
+        until_s=began_s + 30,
+    ).plan_within(inf)
+    assert plan.proof is not None
+    assert plan.proof.bound is not None
+    assert 0 < plan.proof.bound <= best.proof.value * (1 + 1e-9)
+    assert plan.proof.value >= best.proof.value * (1 - 1e-6)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TypeVar
 
 from edgesim.errors import PlanError
 
 Item = TypeVar("Item")
+FIRST_PLAN_S = 0.5  # of computing, or a tenth of the limit: how much longer a search goes on that has found nothing
 _deadline_s: ContextVar[float] = ContextVar("deadline_s", default=inf)
 
 
@@ -48,3 +49,20 @@ def timely(items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
         require_time("listing stages")
         yield item
+
+
+class SearchTime:
+    """The time of one search, which begins now: to its limit, and while nothing is found a little more computing."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.deadline_s = perf_counter() + limit_s
+        self.more_s = max(FIRST_PLAN_S, limit_s / 10)
+        self.overtime_s: float | None = None  # of this process, when time was over
+
+    def is_over(self, *, found: bool) -> bool:
+        """Whether to end, by what has been found."""
+        if perf_counter() <= self.deadline_s:
+            return False
+        if self.overtime_s is None:
+            self.overtime_s = process_time()
+        return found or process_time() > self.overtime_s + self.more_s

@@ -14,6 +14,7 @@ from time import perf_counter
 from edgesim.errors import InfeasibleError, PlanError, ProfileError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.block_time import block_latency_s
+from edgesim.planners.cost_models.least_work import LEAST_WORK, least_division_s, least_iteration_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.blocks.ilp_blocks import ilp_blocks
@@ -95,7 +96,7 @@ def simulate_and_choose(
     )
     if not candidates:
         for search, result in searches:
-            raise why_no_pipeline(search.candidates, result)
+            raise why_no_pipeline(search.candidates, result, until_s=began_s + time_limit_s)
         raise InfeasibleError(
             f"no planner has a plan for {problem.model.name} on {problem.cluster.name} "
             "(ilp_blocks says what is missing)"
@@ -162,35 +163,51 @@ def pipelines(
 
 
 def _judged(problem: Problem, plan: Plan, proofs: dict[Depth, Proof], most: int) -> Plan:
-    """With the formula's value, and the bound of its depth where there is one for its numbers of replicas."""
+    """With the formula's value, and the bound of its depth, or a weak one of all its numbers of replicas."""
     value, depth = iteration_s(problem, plan), depth_of(plan)
     within = all(len(stage.ranks) <= most for stage in plan.stages)
     proven = proofs.get(depth) if depth is not None and within else None
+    bound, solver = (proven.bound, proven.solver) if proven else (None, None)
+    if bound is None:
+        bound, solver = bound_or_none(least_iteration_s(problem), value), LEAST_WORK
     proof = Proof(
         method=plan.planner,
         objective=Objective.ITERATION_TIME,
         value=value,
-        bound=None if proven is None or proven.bound is None else bound_or_none(proven.bound, value),
-        solver=None if proven is None else proven.solver,
+        bound=None if bound is None else min(bound, value),
+        solver=solver,
     )
     return replace(plan, proof=proof, predicted_s=value)
 
 
 def divisions(problem: Problem, planners: Iterable[Planner], *, overlap: bool, times: TimeTable) -> Iterator[Candidate]:
-    """The plans of all planners of blocks, by the formula where the planner has no proof of its own."""
+    """The plans of all planners of blocks, by the formula where the planner has no bound of its own."""
     for candidate in proposals(problem, planners, times):
-        yield (
-            candidate if candidate.plan.proof else replace(candidate, plan=_reckoned(problem, candidate.plan, overlap))
-        )
+        plan = candidate.plan
+        yield candidate if _bounded(plan) else replace(candidate, plan=_reckoned(problem, plan, overlap))
+
+
+def _bounded(plan: Plan) -> bool:
+    """Whether a planner of blocks has proven how good its plan is."""
+    proof = plan.proof
+    return proof is not None and proof.objective is Objective.BLOCK_ITERATION_TIME and proof.bound is not None
 
 
 def _reckoned(problem: Problem, plan: Plan, overlap: bool) -> Plan:
-    """With the formula's value, where the profile knows the plan's shares; nobody has a bound for all divisions."""
+    """With the formula's value, where the profile knows the plan's shares, and a weak bound of all divisions."""
     try:
         value = block_latency_s(problem, plan, overlap=overlap)
     except (PlanError, ProfileError):
         return plan
-    proof = Proof(method=plan.planner, objective=Objective.BLOCK_ITERATION_TIME, value=value)
+    stage = plan.stages[0]
+    least_s = least_division_s(problem, units=bool(stage.heads), tokens=bool(stage.tokens), overlap=overlap)
+    proof = Proof(
+        method=plan.planner,
+        objective=Objective.BLOCK_ITERATION_TIME,
+        value=value,
+        bound=bound_or_none(least_s, value),
+        solver=LEAST_WORK,
+    )
     return replace(plan, proof=proof, predicted_s=value)
 
 

@@ -11,17 +11,24 @@ from edgesim.planners.solvers.race import solve
 from edgesim.units import show
 
 _MEGA = 1e6
-_TIME_LIMIT_S = 10.0
+_TIME_LIMIT_S = 10.0  # where nobody says when
 
 
-def shortage(problem: Problem, members: Sequence[int], division: Divisible) -> NothingFitsError:
+def shortage(
+    problem: Problem, members: Sequence[int], division: Divisible, *, time_limit_s: float = _TIME_LIMIT_S
+) -> NothingFitsError:
     """Return the error to raise, which names a device, how much it lacks, and what would be enough.
 
     Rows of memory are made elastic, and the sum of what is added to the devices is minimised, all members working.
     """
     roomy = sorted(members, key=lambda rank: (-budget_bytes(problem, rank), rank))
     members = tuple(sorted(roomy[: division.most_ranks]))  # where some would get nothing: those with most room
-    lacking = lacking_bytes(problem, members, division)
+    lacking = lacking_bytes(problem, members, division, time_limit_s=time_limit_s)
+    if not lacking:
+        return NothingFitsError(
+            f"no division among ranks {tuple(members)} fits; there was no time to find out who lacks how much memory "
+            "(raise time_limit_s to know; add devices, or take a smaller model)"
+        )
     rank = max(lacking, key=lambda r: (lacking[r], -r))
     device, room = problem.cluster.devices[rank], budget_bytes(problem, rank)
     rest = sorted(((lacks, r) for r, lacks in lacking.items() if r != rank and lacks > 0), reverse=True)
@@ -34,10 +41,12 @@ def shortage(problem: Problem, members: Sequence[int], division: Divisible) -> N
     )
 
 
-def lacking_bytes(problem: Problem, members: Sequence[int], division: Divisible) -> dict[int, float]:
+def lacking_bytes(
+    problem: Problem, members: Sequence[int], division: Divisible, *, time_limit_s: float = _TIME_LIMIT_S
+) -> dict[int, float]:
     """Return by rank the bytes to add, so that all members together can hold everything; their sum is the least.
 
-    Rows choose the division, to a few bytes; what each rank lacks for it is exact.
+    Rows choose the division, to a few bytes; what each rank lacks for it is exact. Empty if time was too short.
     """
     n, totals, multiples = len(members), division.totals, division.multiples
     elastic = pulp.LpProblem("shortage", pulp.LpMinimize)
@@ -58,7 +67,9 @@ def lacking_bytes(problem: Problem, members: Sequence[int], division: Divisible)
         for row in memory_rows(problem, totals, ranks=n):
             need = pulp.lpSum(each * multiples[by] / _MEGA * amounts[rank][by] for by, each in row.each_bytes)
             elastic += need + row.base_bytes / _MEGA - added[rank] <= budget_bytes(problem, rank) / _MEGA
-    result = solve(elastic, time_limit_s=_TIME_LIMIT_S, gap=1e-4)
+    result = solve(elastic, time_limit_s=time_limit_s, gap=1e-4)
+    if not result.values:
+        return {}
     lacking: dict[int, float] = {}
     for rank in members:
         share = {by: multiples[by] * round(result.values[variable.name]) for by, variable in amounts[rank].items()}

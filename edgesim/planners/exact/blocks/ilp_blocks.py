@@ -29,6 +29,7 @@ from edgesim.proof import Objective, Proof, bound_or_none
 
 _ALIKE = 5e-6  # relative: by how much a plan of less work may be slower; solvers stop at 1e-6
 _TILES = 64
+EXPLAIN_S = 2.0  # that explaining may take, however late it is
 
 
 def ilp_blocks(
@@ -89,7 +90,7 @@ class _BlockSearch:
             return self._proven(best, bound_s, search)
         if bound_s < inf:
             raise PlanError(f"ilp_blocks found no plan within {self.time_limit_s:g} s (raise time_limit_s)")
-        raise shortage(self.problem, ranks, self.division)
+        raise shortage(self.problem, ranks, self.division, time_limit_s=max(EXPLAIN_S, self._left_s()))
 
     def _best_of(self, candidates: Sequence[Team]) -> tuple[TeamResult | None, float, TeamSearch | None]:
         """Return the best of all teams, a bound that none can beat, and the search that reached it."""

@@ -7,6 +7,7 @@ from edgesim.cluster import Topology
 from edgesim.plan import Plan, Stage
 from edgesim.planners.cost_models.pipeline_energy import above_idle_j, air_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.exact.energy.candidates import PowerCandidates
 from edgesim.planners.exact.energy.power_modes import ModeExpansion
 from edgesim.planners.exact.pipelines.label_setting import Choice
@@ -28,6 +29,24 @@ class Evaluation:
     channel_s: float
 
 
+def evaluation_of(modes: ModeExpansion, costs: StageCosts, plan: Plan, *, idle_devices: bool) -> Evaluation:
+    """Return what a plan of the larger problem's ranks takes, exactly."""
+    seconds, above = iteration_s(modes.expanded, plan, costs), above_idle_j(costs, plan)
+    boards = {modes.board_of[rank]: (modes.expanded.cluster.devices[rank], above.get(rank, 0.0)) for rank in plan.ranks}
+    if idle_devices:
+        boards = {rank: (board, 0.0) for rank, board in enumerate(modes.original.cluster.devices)} | boards
+    by_board_j = {rank: board.power.idle_w * seconds + joules for rank, (board, joules) in boards.items()}
+    radio = modes.expanded.cluster.network.topology is Topology.RADIO
+    return Evaluation(
+        seconds=seconds,
+        joules=sum(by_board_j.values()),
+        by_board_j=by_board_j,
+        above_j=sum(above.values()),
+        idle_w=sum(board.power.idle_w for board, _ in boards.values()),
+        channel_s=air_s(modes.expanded, plan) if radio else 0.0,
+    )
+
+
 class Evaluator:
     """Evaluates choices of a problem's candidates by the closed forms, each once: all are kept in ``evaluated``."""
 
@@ -39,27 +58,9 @@ class Evaluator:
     def evaluate(self, choice: Choice) -> Evaluation:
         """Return what the choice's plan takes, exactly."""
         if choice not in self.evaluated:
-            self.evaluated[choice] = self._evaluate(choice)
+            plan, costs = self.in_all_modes(choice), self.candidates.costs
+            self.evaluated[choice] = evaluation_of(self.modes, costs, plan, idle_devices=self.idle_devices)
         return self.evaluated[choice]
-
-    def _evaluate(self, choice: Choice) -> Evaluation:
-        modes, costs, plan = self.modes, self.candidates.costs, self.in_all_modes(choice)
-        seconds, above = iteration_s(modes.expanded, plan, costs), above_idle_j(costs, plan)
-        boards = {
-            modes.board_of[rank]: (modes.expanded.cluster.devices[rank], above.get(rank, 0.0)) for rank in plan.ranks
-        }
-        if self.idle_devices:
-            boards = {rank: (board, 0.0) for rank, board in enumerate(modes.original.cluster.devices)} | boards
-        by_board_j = {rank: board.power.idle_w * seconds + joules for rank, (board, joules) in boards.items()}
-        radio = modes.expanded.cluster.network.topology is Topology.RADIO
-        return Evaluation(
-            seconds=seconds,
-            joules=sum(by_board_j.values()),
-            by_board_j=by_board_j,
-            above_j=sum(above.values()),
-            idle_w=sum(board.power.idle_w for board, _ in boards.values()),
-            channel_s=air_s(modes.expanded, plan) if radio else 0.0,
-        )
 
     def in_all_modes(self, choice: Choice) -> Plan:
         """Return the choice as a plan of the larger problem's ranks; boards of a type in their order."""

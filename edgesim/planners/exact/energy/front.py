@@ -69,7 +69,8 @@ class EnergyFront:
         return tuple(self._plan(*point) for point in self._non_dominated(known))
 
     def _infeasible(self, limit_s: float, result: EnergyResult) -> InfeasibleError:
-        return why_nothing_fits(self.search, limit_s, result, time_limit_s=self.options.time_limit_s)
+        time_limit_s = self.options.time_limit_s
+        return why_nothing_fits(self.search, limit_s, result, time_limit_s=time_limit_s, until_s=self.deadline_s)
 
     def _next_limit_s(self, front: Sequence[Point]) -> float | None:
         """Return the middle of the widest gap, or just before its end if its first half is empty; or None."""

@@ -32,7 +32,10 @@ class IdleWatts:
             min(w for w, own in zip(idle_w, modes.type_of, strict=True) if own == t) for t in range(len(modes.types))
         ]
         type_of_board = {board: t for t, boards in enumerate(modes.types) for board in boards}
-        least_w = tuple(of_type[type_of_board[board]] for board in sorted(type_of_board))
+        boards = enumerate(modes.original.cluster.devices)  # those of no type never work
+        least_w = tuple(
+            of_type[type_of_board[rank]] if rank in type_of_board else board.power.idle_w for rank, board in boards
+        )
         if not idle_devices:
             return cls(always_w=min(idle_w), added_w=tuple(idle_w), offset_w=-min(idle_w), least_w=least_w)
         added_w = tuple(w - of_type[t] for w, t in zip(idle_w, modes.type_of, strict=True))

@@ -9,11 +9,13 @@ from time import perf_counter
 
 from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
+from edgesim.planners.exact.energy.few_boards import FewBoards
 from edgesim.planners.exact.energy.front import EnergyFront
 from edgesim.planners.exact.energy.power_modes import in_all_modes
-from edgesim.planners.exact.pipelines.branch_and_bound import FIRST_PLAN_S
+from edgesim.planners.exact.pipelines.candidates import TooManyStagesError
+from edgesim.planners.exact.pipelines.many_kinds.affordable import half_way
 from edgesim.planners.exact.pipelines.search import SearchOptions
-from edgesim.planners.planning_time import planning_until
+from edgesim.planners.planning_time import LateError, planning_until
 from edgesim.planners.problem import NO_MODES, Modes, Problem
 
 ANY_PIPELINE = SearchOptions()
@@ -42,10 +44,22 @@ def ilp_energy(
     options = SearchOptions(depth=depth, replicas=replicas, stages=stages, time_limit_s=time_limit_s, gap=gap)
     if latency_s is not None and not latency_s > 0:
         raise PlanError(f"an iteration takes time, got latency_s={latency_s} (leave it out for any time)")
-    with planning_until(perf_counter() + time_limit_s + FIRST_PLAN_S):
-        expansion = in_all_modes(problem, modes)
-        front = EnergyFront(expansion, options, iterations=iterations, idle_devices=idle_devices)
-        return front.plan_within(inf if latency_s is None else latency_s)
+    began_s, limit_s = perf_counter(), inf if latency_s is None else latency_s
+    expansion, until_s = in_all_modes(problem, modes), began_s + time_limit_s
+    try:
+        with planning_until(half_way(until_s)):
+            front = EnergyFront(expansion, options, iterations=iterations, idle_devices=idle_devices)
+    except (LateError, TooManyStagesError):
+        few = FewBoards(
+            modes=expansion,
+            options=options,
+            iterations=iterations,
+            idle_devices=idle_devices,
+            began_s=began_s,
+            until_s=until_s,
+        )
+        return few.plan_within(limit_s)
+    return front.plan_within(limit_s)
 
 
 def energy_front(

@@ -69,6 +69,18 @@ def in_all_modes(problem: Problem, modes: Modes) -> ModeExpansion:
     )
 
 
+def of_types(modes: ModeExpansion, types: Sequence[int]) -> ModeExpansion:
+    """Return the same problem where only boards of these types work; all are there."""
+    kept = [kind for kind, number in enumerate(modes.type_of) if number in types]
+    place = {number: i for i, number in enumerate(types)}
+    return replace(
+        modes,
+        types=tuple(modes.types[number] for number in types),
+        kinds=tuple(modes.kinds[kind] for kind in kept),
+        type_of=tuple(place[modes.type_of[kind]] for kind in kept),
+    )
+
+
 def _others(own: Device, modes: Modes) -> list[Device]:
     others = [mode for mode in modes.get(own.name, ()) if mode != own]
     names = [own.name, *(mode.name for mode in others)]

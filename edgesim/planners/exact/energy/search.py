@@ -136,7 +136,7 @@ class EnergySearch:
     def _best_known(self, limit_s: float) -> EnergyResult:
         """Return the best choice evaluated so far that keeps the limits; without a bound."""
         evaluated = self.evaluator.evaluated.items()
-        fitting = [(each.joules, choice) for choice, each in evaluated if self._fits(each, limit_s)]
+        fitting = [(each.joules, choice) for choice, each in evaluated if self.fits(each, limit_s)]
         joules, choice = min(fitting, default=(inf, ()))
         return EnergyResult(choice=choice, value=joules, bound=-inf, proven=False, solver="")
 
@@ -170,7 +170,7 @@ class EnergySearch:
 
         def seconds(choice: Choice) -> float:
             evaluation = self.evaluate(choice)
-            return value(evaluation) if self._fits(evaluation, limit_s) else inf
+            return value(evaluation) if self.fits(evaluation, limit_s) else inf
 
         known = [(seconds(choice), choice) for choice in self.evaluator.evaluated]
         to_beat_s = min((each for each, _ in known), default=inf)
@@ -202,7 +202,8 @@ class EnergySearch:
         slowest_s = np.max(c.both_s + messages_s, initial=0.0) * self.shape.positions * self.shape.micro_batches
         return float(2 * slowest_s + np.max(c.ending_s, initial=0.0)) or 1.0
 
-    def _fits(self, evaluation: Evaluation, limit_s: float) -> bool:
+    def fits(self, evaluation: Evaluation, limit_s: float) -> bool:
+        """Return whether a plan keeps the limits of an iteration, the channel and batteries."""
         return max(evaluation.seconds, evaluation.channel_s) <= limit_s * (1 + SLACK) and all(
             evaluation.by_board_j.get(rank, 0.0) <= budget_j * (1 + SLACK) for rank, budget_j in self.budget_j.items()
         )

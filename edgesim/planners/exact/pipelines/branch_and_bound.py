@@ -20,13 +20,13 @@ from edgesim.planners.exact.pipelines.milp import StageMilp
 from edgesim.planners.exact.pipelines.milp_in_pulp import in_pulp
 from edgesim.planners.exact.pipelines.stage_table import Stages
 from edgesim.planners.exact.pipelines.windows import Pricing, WarmStart, Window
+from edgesim.planners.planning_time import SearchTime
 
 FIRST = 1.5  # ratio of the ends of the first windows
 BEAM = 10  # labels that go on from each boundary where a first choice is sought
 LABELS = 10_000  # of a window, before it is halved
 MORE = 2  # times as many labels in a half
 MOST_LABELS = 500_000  # then CBC and HiGHS decide
-FIRST_PLAN_S = 20.0  # or a tenth of the limit: how much longer a first choice is sought
 MOST_IN_PULP, PULP_S = 30_000, 2e-4  # stages of an integer programme, and what writing one of them takes
 EXACT = 1e-9  # relative: what the same choice's cost may differ by, counted in another order
 HIGHER = 4.0  # by how much the ceiling rises under which there was nothing
@@ -114,8 +114,7 @@ class BranchAndBound:
     ) -> None:
         """``warm_start`` is that of a search that is much like this one."""
         self.milp, self.limits = milp, limits
-        self.deadline_s = perf_counter() + limits.time_limit_s
-        self.first_s = self.deadline_s + max(FIRST_PLAN_S, limits.time_limit_s / 10)
+        self.time = SearchTime(limits.time_limit_s)
         self.stages = Stages(milp)
         self.pricing = Pricing(self.stages, warm_start, late=self.late)
         self.incumbents = Incumbents(seconds, limits.to_beat_s)
@@ -128,8 +127,8 @@ class BranchAndBound:
         return self.pricing.warm_start
 
     def late(self) -> bool:
-        """Whether the time limit is over; while there is no choice at all, a little later."""
-        return perf_counter() > (self.deadline_s if self.incumbents.pool else self.first_s)
+        """Whether the time limit is over; while there is no choice at all, after a little more computing."""
+        return self.time.is_over(found=bool(self.incumbents.pool))
 
     def _done(self, bound_s: float) -> bool:
         """Whether what costs at least the bound does not matter, or there is no time to look."""
@@ -147,6 +146,8 @@ class BranchAndBound:
         if self.limits.keep > 1 and not self.late():  # the best one first: it says most of the others
             self.incumbents.keep_more(self.limits.keep)
             self._searched(everyone, least_u_s)
+        if not self.incumbents.pool and self.late():
+            self._meet_hastily(everyone, least_u_s)
         pool = self.incumbents.best_first()
         value_s, choice = pool[0] if pool else (np.inf, ())
         return SearchResult(
@@ -173,6 +174,16 @@ class BranchAndBound:
                 if self.incumbents.last_s <= ceiling_s or ceiling_s >= above_all_s or self.late():
                     return bound_s
             ceiling_s *= HIGHER
+
+    def _meet_hastily(self, everyone: Ints, least_u_s: float) -> None:
+        """Meet what a beam finds among all stages, as if nothing were bounded: a plan, however short the time was."""
+        above_all_s = self.stages.above_all_s + self.milp.most_one_time_s
+        window = self._window(everyone, 0.0, least_u_s=least_u_s, most_u_s=np.inf)
+        window = replace(window, warm_start=WarmStart.cold(len(self.stages.shape.devices)))
+        bound, time_only = self.pricing.bounds(window, min(above_all_s, self.incumbents.at_most_s))
+        labels = LabelSetting(bound, most_u_s=np.inf, time_only=time_only)
+        for _, choice in labels.run(most=MOST_LABELS, beam=5 * BEAM, late=lambda: False).choices:
+            self.incumbents.meet(choice)
 
     # --- windows ---
 
@@ -267,7 +278,7 @@ class BranchAndBound:
 
     def _can_be_written(self, stages: int) -> bool:
         """Whether there is time and memory to write an integer programme of so many stages."""
-        return stages <= MOST_IN_PULP and perf_counter() + stages * PULP_S < self.deadline_s
+        return stages <= MOST_IN_PULP and perf_counter() + stages * PULP_S < self.time.deadline_s
 
     def _decided(self, window: Window) -> float:
         """The bound of a window by CBC and HiGHS, which meet its best choices; infinite if it has none."""
@@ -276,7 +287,7 @@ class BranchAndBound:
         bound_s, others_than = window.bound_s, list[Choice]()
         while not self._done(bound_s) and self._can_be_written(len(which)):
             milp = in_pulp(self.milp, which, interval, others_than)
-            result = milp.solve(time_limit_s=self.deadline_s - perf_counter(), gap=self.limits.gap / 10)
+            result = milp.solve(time_limit_s=self.time.deadline_s - perf_counter(), gap=self.limits.gap / 10)
             self.solvers[result.solver] = None
             bound_s = max(bound_s, result.bound_s)
             if not result.choice:

@@ -5,6 +5,8 @@ a stage's position. The objective is ``pipeline_time.py``, all-reduces and updat
 the rows. Their structure, a shortest path that counts devices, is what ``branch_and_bound.py`` solves them by.
 """
 
+from time import perf_counter
+
 from edgesim.plan import Depth, Plan
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
@@ -29,9 +31,10 @@ def ilp_hybrid_pipeline(
 
     Raises InfeasibleError naming a device and what it lacks, or saying that the time was too short.
     """
+    until_s = perf_counter() + time_limit_s
     most = most_replicas(problem, replicas, interchangeable(problem.cluster))
     family = PipelineFamily(depth=depth, replicas=most, stages=stages)
     search, result = searched(problem, family, planner="ilp_hybrid_pipeline", time_limit_s=time_limit_s, gap=gap)
     if not result.choice:
-        raise why_no_pipeline(search.candidates, result)
+        raise why_no_pipeline(search.candidates, result, until_s=until_s)
     return search.plan(result.choice, result)

@@ -1,6 +1,6 @@
 """Which hybrid pipelines are best for a problem, and how far below can any be? A search whose results are plans."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -48,11 +48,19 @@ class PipelineSearch:
         )
         self.milp = StageMilp(self.candidates.columns, shape)
 
-    def run(self, *, time_limit_s: float, gap: float = 1e-6, keep: int = 1, to_beat_s: float = np.inf) -> SearchResult:
-        """Search for the best few; what is not below ``to_beat_s`` is not looked for."""
+    def run(
+        self,
+        *,
+        time_limit_s: float,
+        gap: float = 1e-6,
+        keep: int = 1,
+        to_beat_s: float = np.inf,
+        judge: Callable[[Choice], float] | None = None,
+    ) -> SearchResult:
+        """Search for the best few, by ``judge`` or else by ``seconds``; none that is not below ``to_beat_s``."""
         left_s = time_limit_s - (perf_counter() - self.began_s)
         limits = SearchLimits(time_limit_s=left_s, gap=gap, keep=keep, to_beat_s=to_beat_s)
-        return BranchAndBound(self.milp, limits, seconds=self.seconds).run()
+        return BranchAndBound(self.milp, limits, seconds=judge or self.seconds).run()
 
     def seconds(self, choice: Choice) -> float:
         """Seconds of an iteration of the choice's plan, exactly."""

@@ -14,15 +14,14 @@ from time import perf_counter
 from edgesim.errors import InfeasibleError, PlanError, text_of
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.migration import Holdings, holdings
-from edgesim.planners.exact.pipelines.branch_and_bound import FIRST_PLAN_S
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
+from edgesim.planners.exact.pipelines.many_kinds.affordable import SearchEnd
 from edgesim.planners.exact.pipelines.milp import INF
 from edgesim.planners.exact.pipelines.search import most_replicas
 from edgesim.planners.exact.replanning.candidates import kinds_of_survivors
 from edgesim.planners.exact.replanning.explain import why_not_within
-from edgesim.planners.exact.replanning.search import ReplanSearch
-from edgesim.planners.planning_time import planning_until
+from edgesim.planners.exact.replanning.search import replanned
 from edgesim.planners.problem import Problem
 
 _HARDLY_ANY = 1e-6  # iterations, where only what moves shall count
@@ -47,7 +46,8 @@ def ilp_replan(
     Survivors keep their ranks. ``old`` is the plan that was running, or the file that holds it. With a ``budget_s``,
     migration takes no longer. Stages have at most so many replicas, unless none fits, and a pipeline so many stages.
     ``coordinator`` is a rank that keeps a copy of the whole model, for layers that no other rank holds any more.
-    ``predicted_s`` of the plan is one iteration; its proof is of migration and all iterations together.
+    ``predicted_s`` of the plan is one iteration; its proof is of migration and all iterations together. Where the
+    stages of many unlike survivors are too many to list, the bound is of iterations alone, and the proof says so.
 
     Raises InfeasibleError naming a layer that is gone, a device and what it lacks, or the budget and one that would be
     enough.
@@ -59,21 +59,20 @@ def ilp_replan(
     deadline_s = perf_counter() + time_limit_s
     before = old if isinstance(old, Plan) else Plan.from_json(text_of(old, "plan"), source=str(old))
     survivors = holdings(problem, before, lost, coordinator)
+    budget, end = INF if budget_s is None else budget_s, SearchEnd(until_s=deadline_s, gap=gap)
     for most in _replicas(survivors, replicas):
-        family = PipelineFamily(depth=Depth(depth), replicas=most, stages=stages)
-        with planning_until(deadline_s + FIRST_PLAN_S):
-            search = ReplanSearch(
-                survivors, family, iterations=iterations, budget_s=INF if budget_s is None else budget_s
-            )
-        result = search.run(time_limit_s=deadline_s - search.began_s, gap=gap)
+        family, end = (
+            PipelineFamily(depth=Depth(depth), replicas=most, stages=stages),
+            SearchEnd(until_s=deadline_s, gap=gap),
+        )
+        search, result = replanned(survivors, family, iterations=iterations, budget_s=budget, end=end)
         if result.value_s < INF:
             return search.best_plan(result)
-    if not result.proven or budget_s is None:
-        raise why_no_pipeline(search.candidates, result)
-    cheapest = ReplanSearch(survivors, family, iterations=_HARDLY_ANY, budget_s=INF)
-    result = cheapest.run(time_limit_s=deadline_s - cheapest.began_s, gap=gap)
+    if not result.proven or budget_s is None or not search.knows_migration:
+        raise why_no_pipeline(search.candidates, result, until_s=deadline_s)
+    cheapest, result = replanned(survivors, family, iterations=_HARDLY_ANY, budget_s=INF, end=end)
     if result.value_s == INF:
-        raise why_no_pipeline(search.candidates, result)
+        raise why_no_pipeline(search.candidates, result, until_s=deadline_s)
     raise InfeasibleError(why_not_within(budget_s, survivors, cheapest.draft(result.choice)))
 
 

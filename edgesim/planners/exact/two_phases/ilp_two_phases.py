@@ -91,7 +91,7 @@ def two_phases(
     first_s = options.time_limit_s / (2 if workload.cache and workload.epochs > 1 else 1)
     search, result = searched(problem, family, planner=NAME, time_limit_s=first_s, gap=options.gap)
     if not result.choice:
-        raise why_no_pipeline(search.candidates, result)
+        raise why_no_pipeline(search.candidates, result, until_s=began_s + options.time_limit_s)
     best = without_cache(search, result, workload.epochs * iterations)
     if workload.cache and workload.epochs > 1:
         disks, depth = _disks(problem, disk_bytes), Depth(options.depth)

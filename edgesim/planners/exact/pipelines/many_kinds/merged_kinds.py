@@ -20,13 +20,13 @@ _ALIKE = 1e-9  # ratios nearer to 1 than this part no kind
 Traits = tuple[float, float, float]  # seconds of a sample in all layers, bytes of memory, seconds per byte of the NIC
 
 
-def merged_kinds(problem: Problem, most: int) -> Types:
-    """Merge devices into at most so many kinds; ranks of a kind stand by speed, the fastest first.
+def merged_kinds(problem: Problem, most: int, ranks: Sequence[int] | None = None) -> Types:
+    """Merge devices, or those of these ranks, into at most so many kinds; in a kind the fastest stands first.
 
     The kind whose devices differ most in speed, memory or link is parted in the middle of that, as ratios go.
     """
-    traits = {rank: _traits(problem, rank) for rank in problem.ranks}
-    kinds = [tuple(problem.ranks)]
+    traits = {rank: _traits(problem, rank) for rank in ranks or problem.ranks}
+    kinds = [tuple(traits)]
     while len(kinds) < most:
         widest, trait = max(
             ((kind, t) for kind in kinds for t in range(3)), key=lambda each: _spread(traits, each[0], each[1])
@@ -57,13 +57,31 @@ def _spread(traits: dict[int, Traits], kind: Sequence[int], trait: int) -> float
 class MergedCandidates(Candidates):
     """Candidates of merged kinds, each at its best device, or at its worst one."""
 
-    def __init__(self, problem: Problem, family: PipelineFamily, kinds: Types, *, at_best: bool) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        family: PipelineFamily,
+        kinds: Types,
+        *,
+        at_best: bool,
+        like: "MergedCandidates | None" = None,
+    ) -> None:
         self.at_best = at_best
-        alike = interchangeable(problem.cluster)
-        first = {rank: ranks[0] for ranks in alike for rank in ranks}
+        self.alike: Types = like.alike if like else interchangeable(problem.cluster)
+        first = {rank: ranks[0] for ranks in self.alike for rank in ranks}
         # One of each sort is enough for what does not depend on links.
         self.unlike = [sorted({first[rank] for rank in kind}) for kind in kinds]
-        super().__init__(problem, family, kinds=kinds)
+        super().__init__(problem, family, kinds=kinds, like=like)
+
+    def of(self, problem: Problem) -> "MergedCandidates":
+        """The candidates of another problem for the same family and the same merged kinds."""
+        return MergedCandidates(problem, self.family, self.kinds, at_best=self.at_best)
+
+    def untied(self) -> "MergedCandidates":
+        """The candidates if no layers shared trained weights."""
+        apart = MergedCandidates(self.problem, self.family, self.kinds, at_best=self.at_best, like=self)
+        apart.together = np.ones_like(self.together)
+        return apart
 
     def furthest(self, kind: int, share: int, replicas: int) -> Ints:
         """[range] the furthest position of the largest device, or of the smallest."""
