@@ -15,13 +15,12 @@ is: it stands in the simulated row only.
 import json
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from experiments.analysis.tidy import IDENTITY, with_numbers
+from experiments.analysis.tidy import IDENTITY, telling, with_numbers
 from experiments.commands import command_parser
 from experiments.configuration.command_line import told
 from experiments.configuration.provenance import Tree, command, made, record
@@ -48,6 +47,7 @@ NEEDED = frozenset(
         *(f"measured.{name}" for name in (*OUTCOME, *OPTIONAL, "disturbed", "energy_source")),
     }
 )
+_OF_EACH_RUN = ("key", "overrides", "finished")  # long texts, which no other run has
 # Overrides that these columns usually tell.
 _TOLD = {
     "study",
@@ -70,6 +70,7 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in (*WHICH, *OUTCOME, *PROVENANCE) if name not in runs]
     runs = runs.assign(**dict.fromkeys(missing))
     varied = _varied(runs)
+    runs = runs.drop(columns=[name for name in _OF_EACH_RUN if name in runs])
     outcome = (*OUTCOME, *(name for name in OPTIONAL if name in runs and runs[name].notna().any()))
     simulated = runs.assign(player="simulated", iterations=1)
     rows = [simulated]
@@ -88,22 +89,21 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:
     """Columns for the overrides that differ between runs, unless other columns tell them apart already."""
-    overrides = [dict(_split(word) for word in json.loads(text)) for text in runs["overrides"]]
-    columns = {
-        name: [values.get(name) for values in overrides]
-        for name in sorted({name for values in overrides for name in values})
-    }
-    varied = {name: values for name, values in columns.items() if len(set(values)) > 1}
+    columns: dict[str, list[str | None]] = {}
+    held: dict[str, tuple[str, str]] = {}  # the words of all runs are few, and each is held once
+    for place, text in enumerate(runs["overrides"]):
+        for word in json.loads(text):
+            name, value = held.setdefault(word, _split(word))
+            columns.setdefault(name, [None] * len(runs))[place] = value
+    varied = {name: columns[name] for name in sorted(columns) if len(set(columns[name])) > 1}
     kept = [name for name in varied if name not in _TOLD]
-    groups = runs[list(WHICH)].assign(**varied).groupby([*WHICH, *kept], dropna=False, sort=False)
     asked = [name for name in varied if name in _TOLD and name not in WHICH]
-    more = [name for name in asked if groups[name].nunique(dropna=False).max() > 1]
+    more = telling(runs[list(WHICH)].assign(**varied), asked, same=[*WHICH, *kept])
     return {name: varied[name] for name in sorted([*kept, *more])}
 
 
-@lru_cache(maxsize=10_000)
 def _split(override: str) -> tuple[str, str]:
-    """Key and value; those of all runs are few, and each is held once."""
+    """Key and value."""
     key, _, value = override.partition("=")
     return key, value
 

@@ -191,6 +191,10 @@ def test_runs_stand_side_by_side_in_a_table_and_a_figure(run: es.Result, tmp_pat
         ({"model": "nowhere/config.json"}, "model: no such file: nowhere/config.json"),
         ({"rate": "5 J"}, "network.rate: expected a rate of bytes or bits, above 0, like '20 Mbit/s', got '5 J'"),
         ({"rat": "20 Mbit/s"}, "unknown key 'rat' \\(did you mean 'rate'"),
+        (
+            {"modle": "bert_base"},
+            "unknown key 'modle' \\(did you mean 'modes' or 'model'. known: .*cluster, .*model, .*workload",
+        ),
         ({"seed": "abc"}, "seed: expected a whole number, like 2, got 'abc'"),
         ({"workload": {"tokns": 3}}, "unknown key workload.tokns \\(did you mean 'tokens'"),
         ({"workload": {"tokens": 32.5}}, "workload.tokens: expected a whole number, like 2, got 32.5"),
@@ -261,6 +265,21 @@ def test_a_sweep_is_the_commands_and_makes_no_finished_run_again(tmp_path: Path,
     )
     assert one.path == tmp_path / "sweeps/mine/runs.parquet"
     assert repr(one) == f"1 runs in {one.path}"
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_file_that_is_edited_between_two_calls_is_read_anew(tmp_path: Path, workers: int) -> None:
+    path = tmp_path / "conf" / "mine.yaml"
+    path.parent.mkdir()
+    asked = {"model": "bert_tiny_bytes", "strategy": "data", "workload": path}
+    bytes_sent = []
+    for samples in (8, 16):
+        kept = (ROOT / "conf" / "workload" / "text.yaml").read_text()
+        path.write_text(re.sub(r"batch_samples: \d+", f"batch_samples: {samples}", kept, count=1))
+        assert es.simulate(**asked).setup.workload.batch_samples == samples
+        rows = es.sweep(**asked, seed=[1, 2], results=tmp_path, name="mine", workers=workers).to_pandas()
+        bytes_sent.append(rows["batch_samples"].tolist())
+    assert bytes_sent == [[8, 8], [16, 16]]
 
 
 def test_a_sweep_of_mistakes_does_not_begin(tmp_path: Path) -> None:

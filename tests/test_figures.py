@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -26,6 +27,7 @@ from pandas import DataFrame
 from table_builders import made, seeded
 
 from experiments.analysis.drawn import described
+from experiments.analysis.repeats import mean_of
 from experiments.analysis.tidy import RunStatus, read_table
 from experiments.configuration.places import CODE
 from experiments.configuration.provenance import MADE, Tree, recorded
@@ -35,7 +37,7 @@ from experiments.figures.any_table import default_figure
 from experiments.figures.catalogue import Folders, Request, figure_names, load_figure, requests
 from experiments.figures.detransformer import curves
 from experiments.figures.gantt import gantt_figure
-from experiments.figures.marks import ranged
+from experiments.figures.marks import means, ranged
 from experiments.figures.memory_and_power import binned_max, binned_mean
 from experiments.figures.panels import figure_of, panels
 from experiments.figures.parity import pairs
@@ -312,6 +314,81 @@ def test_repeated_seeds_are_drawn_as_their_mean_with_its_interval_and_said_so() 
     (low, high) = interval.lines[2][0].get_segments()[0][:, 1]
     assert (low, high) == pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3)
     assert "mean, 95 % t interval, n = 3" in ax.get_legend_handles_labels()[1]
+
+
+@repeatable
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1e7, 1e8]), st.sampled_from("ab"), st.floats(0.5, 2.0), st.booleans()), min_size=1
+    )
+)
+def test_means_of_repeats_are_those_of_each_group_alone(entries: list[tuple[float, str, float, bool]]) -> None:
+    rows = table(
+        *(
+            {"bandwidth_bit_per_s": rate, "method": method, "seed": seed, "value": value if known else None}
+            for seed, (rate, method, value, known) in enumerate(entries)
+        )
+    ).assign(low=0.25, high=np.nan)
+    found = means(rows.astype({"value": float}), by="bandwidth_bit_per_s")
+    groups: dict[tuple[float, str], list[float | None]] = {}
+    for rate, method, value, known in entries:
+        groups.setdefault((rate, method), []).append(value if known else None)
+    assert list(zip(found["bandwidth_bit_per_s"], found["method"], strict=True)) == list(groups)
+    for (_, row), values in zip(found.iterrows(), groups.values(), strict=True):
+        assert row["repeats"] == len(values)
+        if None in values or len(values) == 1:  # of these no mean is known
+            assert row["value"] == values[0] or (np.isnan(row["value"]) and values[0] is None)
+            assert row["low"] == 0.25
+        else:
+            mean = mean_of(values)
+            assert row["value"] == pytest.approx(mean.value)
+            assert (row["low"], row["high"]) == pytest.approx(
+                (mean.value - mean.half_width, mean.value + mean.half_width)
+            )
+
+
+def test_more_panels_than_a_figure_can_hold_are_refused_with_a_way_out_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"bandwidth_bit_per_s": rate, "w.depth": depth, "w.width": width}
+        for rate in (1e7, 1e8)
+        for depth in range(70)
+        for width in (1, 2)
+    ]
+    table(*rows).to_csv("mine.csv", index=False)
+    assert main(["mine.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "140 panels, one for each w.depth, w.width, are more than a figure can hold (60)" in said
+    way_out = re.search(r"--only (\S+=\S+)\)", said)[1]
+    assert way_out == "w.depth=0"
+    assert main(["mine.csv", "--only", way_out, "--only", "bandwidth_bit_per_s=10 Mbit/s"]) == 0
+    assert len(described(tmp_path / "mine_iteration_time.png")["panels"]) == 1
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_rows_are_drawn_in_20_seconds_and_400_mb(tmp_path: Path) -> None:
+    rates, seeds = range(1, 101), range(1, 251)
+    one = table({}, {"method": "pipeline"}, {"method": "tensor"}, {"method": "sequence"})
+    rows = one.loc[one.index.repeat(len(rates) * len(seeds))].assign(
+        bandwidth_bit_per_s=np.tile(np.repeat(np.array(rates) * 1e6, len(seeds)), len(one)),
+        seed=np.tile(seeds, len(one) * len(rates)),
+    )
+    rows.assign(makespan_s=1 + np.random.default_rng(0).random(len(rows))).to_parquet(tmp_path / "mine.parquet")
+    script = """
+import resource
+from experiments.figures.__main__ import main
+assert main(["mine.parquet", "--draw", "iteration_time", "--draw", "time_energy"]) == 0
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=500
+    )
+    cpu_s, mib = map(float, done.stdout.splitlines()[-1].split())
+    assert cpu_s < 20
+    assert mib < 400
 
 
 def test_a_single_seed_is_drawn_without_an_interval() -> None:
@@ -670,7 +747,10 @@ def test_the_parity_of_the_rehearsed_runs_says_what_their_summary_says() -> None
         (["broken"], "broken/table.csv has no column 'samples_per_s' .did you mean 'samples_s'"),
         (["lonely"], "drawn with results/absent/table.csv, which is not there"),
         (["broken", "--draw", "throghput"], "unknown figure 'throghput' .did you mean 'throughput'"),
-        (["--draw", "throughput"], "--draw and --out need a table to draw"),
+        (["--draw", "throughput"], "--draw, --only and --out need a table to draw"),
+        (["broken", "--only", "batch_samples"], "--only 'batch_samples' is no COLUMN=VALUE"),
+        (["broken", "--only", "btch_samples=8"], "has no column 'btch_samples' .did you mean 'batch_samples'"),
+        (["broken", "--only", "bandwidth_bit_per_s=2 Mbit/s"], "has no run of bandwidth_bit_per_s 2 Mbit/s .did you"),
         (["misspelt"], "unknown figure 'throughputs' .did you mean 'throughput'"),
     ],
 )

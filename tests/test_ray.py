@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from experiments.sweeps.run_table import RunTable, code_hash
 from experiments.sweeps.workers import SweepSpec
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'edgesim[cluster]')")
+on_ray = import_module("experiments.sweeps.launchers.on_ray")
 
 TINY = ["model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4", "workload.tokens=16"]
 HUNDRED = ["network.rate=" + ",".join(f"{rate} Mbit/s" for rate in range(10, 20)), "seed=range(1,11)"]
@@ -203,6 +205,17 @@ def test_a_cluster_that_starts_with_the_sweep_ends_with_it_also_when_it_is_inter
 def test_a_cluster_that_is_not_there_is_named_in_one_sentence(home: Home) -> None:
     _, err = ended(home.sweep("launcher=on_ray", "launcher.address=127.0.0.1:1", "seed=1,2"), code=2)
     assert "a Ray cluster cannot be reached at 127.0.0.1:1: " in err.splitlines()[-1]
+
+
+def test_a_cluster_that_has_lost_its_last_core_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cores = iter([{"CPU": 2.0}, {}, {}, {"CPU": 1.0}])
+    answers = iter([([], ["a"])] * 4 + [(["a"], [])])
+    monkeypatch.setattr(on_ray.ray, "wait", lambda under_way, timeout: next(answers))
+    monkeypatch.setattr(on_ray.ray, "cluster_resources", lambda: next(cores))
+    assert on_ray._first(["a"]) == "a"
+    assert capsys.readouterr().err.count("waiting: the Ray cluster has no core left") == 1
 
 
 # --- what a worker of another machine looks at first ---

@@ -4,11 +4,12 @@ The interval is Student's: mean ± t(97.5 %, n - 1) · s / √n, with the standa
 such studies it covers the mean over all seeds, if their distribution is about normal. One run has none.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
+import numpy as np
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
@@ -35,8 +36,12 @@ def mean_of(values: Sequence[float]) -> Mean:
     count = len(values)
     if count == 1:
         return Mean(value=values[0], half_width=None, count=1)
-    factor = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
-    return Mean(value=fmean(values), half_width=factor * stdev(values) / math.sqrt(count), count=count)
+    return Mean(value=fmean(values), half_width=float(half_width(stdev(values), count)), count=count)
+
+
+def half_width(deviation: Any, count: Any) -> Any:
+    """Half of the interval around the mean of ``count`` runs with this standard deviation, or of columns."""
+    return stdtrit(count - 1, (1 + CONFIDENCE) / 2) * deviation / np.sqrt(count)
 
 
 def seeds(columns: Iterable[str]) -> list[str]:

@@ -3,14 +3,14 @@
 Any column that is neither a result nor says where one comes from identifies the row: a study may add its own.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
+from pandas.api.types import is_numeric_dtype
 
 from edgesim.units import si
 from experiments.configuration.suggestions import suggestion
@@ -92,6 +92,7 @@ MBIT_PER_S = si("1 Mbit/s") / si("1 bit/s")
 _NUMBERS = METRICS | {"devices", "bandwidth_bit_per_s", "batch_samples", "micro_batch_samples", "layers", "limit_s"}
 
 Value = float | int | str | None
+Groups = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 class RunStatus(StrEnum):
@@ -120,14 +121,29 @@ def _plain(value: object) -> Value:
     return None if pd.isna(value) else value  # type: ignore[return-value]
 
 
-def telling(
-    rows: Iterable[Mapping[str, Value]], among: Collection[str], *, same: Callable[[Mapping[str, Value]], Hashable]
-) -> list[str]:
-    """The columns ``among`` which some tell rows apart that ``same`` takes for one."""
-    groups: dict[Hashable, list[Mapping[str, Value]]] = defaultdict(list)
-    for row in rows:
-        groups[same(row)].append(row)
-    return [column for column in among if any(len({row[column] for row in group}) > 1 for group in groups.values())]
+def telling(table: DataFrame, among: Collection[str], *, same: Collection[str]) -> list[str]:
+    """The columns ``among`` that tell rows apart which are alike in the columns ``same``."""
+    groups = alike(table, same)
+    return [column for column in among if _count(_finer(groups, table[column])) > _count(groups)]
+
+
+def alike(table: DataFrame, columns: Iterable[str]) -> Groups:
+    """A number for each row, from 0: that of all rows which have the same in these columns."""
+    groups: Groups = np.zeros(len(table), dtype=np.int64)
+    for column in columns:
+        groups = _finer(groups, table[column])
+    return groups
+
+
+def _finer(groups: Groups, column: Series) -> Groups:
+    """These groups, divided by what stands in a column; cells without a value are alike."""
+    values, known = pd.factorize(column.mask(column == ""))
+    finer: Groups = np.unique(groups * (len(known) + 1) + values, return_inverse=True)[1]
+    return finer
+
+
+def _count(groups: Groups) -> int:
+    return int(groups.max(initial=-1)) + 1
 
 
 def in_words(column: str, value: Value) -> str:
@@ -147,15 +163,18 @@ def in_words(column: str, value: Value) -> str:
     return f"{column} {value:.12g}"
 
 
-def read_table(path: Path, *, needs: Iterable[str] = ()) -> DataFrame:
-    """A table as it was written, to the last bit. Raises ValueError if there is none, or a needed column is missing."""
+def read_table(path: Path, *, needs: Iterable[str] = (), only: Sequence[str] | None = None) -> DataFrame:
+    """A table as it was written, to the last bit; all columns of it, or ``only`` these of a .parquet.
+
+    Raises ValueError if there is none, or a needed column is missing.
+    """
     if path.suffix not in (".parquet", ".csv"):
         raise ValueError(f"{path} does not end like a table (a table is a .parquet or a .csv)")
     if not path.is_file():
         near = [file.name for file in path.parent.glob("*") if file.suffix in (".parquet", ".csv")]
         raise ValueError(f"no such table: {path}{suggestion(path.name, near) if near else ''}")
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        table = pd.read_parquet(path, columns=only) if path.suffix == ".parquet" else _read_csv(path)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
     require_columns(table, needs, source=str(path))
@@ -176,7 +195,9 @@ def with_numbers(table: DataFrame, *, source: str) -> DataFrame:
     known = [name for name in table.columns if name in _NUMBERS]
     numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in known}
     for name, column in numbers.items():
-        known_there = table[name].notna() & (table[name].astype(str).str.lower() != "nan")
+        known_there = table[name].notna()
+        if not is_numeric_dtype(table[name]):  # a text may say that it is no number
+            known_there &= table[name].astype(str).str.lower() != "nan"
         wrong = known_there & ~np.isfinite(column.to_numpy(dtype=float, na_value=np.nan))
         if wrong.any():
             row = int(wrong.to_numpy().argmax())

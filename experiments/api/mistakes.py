@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 from edgesim.errors import EdgesimError
 from edgesim.front_door import missing
 from experiments.configuration.command_line import USERS, sentence
+from experiments.configuration.suggestions import HELP
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,6 +25,6 @@ def in_sentences(function: Callable[P, T]) -> Callable[P, T]:
         except ModuleNotFoundError as error:
             raise missing(error, f"edgesim.{function.__name__}") from error
         except USERS as error:
-            raise ValueError(sentence(error)) from None
+            raise ValueError(sentence(error).replace(HELP, f"in a shell, edgesim run {HELP}")) from None
 
     return told

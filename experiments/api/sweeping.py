@@ -76,26 +76,30 @@ class SweepTable:
         return ranking_table(ranking(self.to_pandas() if value else table, value=value or usual, top=n))
 
     @in_sentences
-    def plot(self, path: str | Path | None = None, *, figure: str | None = None) -> "Figure":
+    def plot(
+        self, path: str | Path | None = None, *, figure: str | None = None, only: Mapping[str, Any] | None = None
+    ) -> "Figure":
         """Draw the runs.
 
         Args:
             path: Where to write it as well: a .png, .pdf or .svg.
             figure: Which figure, like ``"throughput"`` or ``"time_energy"``; left out, one that suits what varied.
+            only: Columns and values of the runs that are drawn, like ``{"batch_samples": 16}``; left out, all runs.
 
         Returns:
             The figure.
 
         Raises:
-            ValueError: If there is no such figure, or the path ends in anything else.
+            ValueError: If there is no such figure, column or value, too many panels, or the path ends in anything else.
         """
         from experiments.figures.any_table import requests_of
         from experiments.figures.catalogue import Folders
         from experiments.figures.style import written
-        from experiments.tables.sources import Source
+        from experiments.tables.sources import Source, narrowed
 
         whole = Source(name=self.path.parent.name, path=self.path, parts=self._parts())
         folders = Folders(results=self.path.parents[2])
+        whole = narrowed(whole, {column: str(value) for column, value in (only or {}).items()})
         return written(next(requests_of(whole, [figure] if figure else [], folders, Path())).make(), path)
 
     def __len__(self) -> int:

@@ -108,7 +108,8 @@ class Words:
         base = self.composer.base(self.chosen)
         node = OmegaConf.select(base, above, throw_on_missing=False) if above else base
         if not above and last not in list(base) and last not in TOP:
-            raise ValueError(f"unknown key {last!r}{suggestion(last, {*SHORT, *groups(), *TOP})}")
+            known = {*SHORT, *groups(), *TOP}
+            raise ValueError(f"unknown key {last!r}{suggestion(last, known, listed=len(known))}")
         adds = (
             isinstance(node, DictConfig) and last not in list(node) and ("_target_" in node if above else last in TOP)
         )

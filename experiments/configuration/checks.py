@@ -7,7 +7,7 @@ What a constructor takes stands in its signature, what a quantity measures at th
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from math import isfinite
@@ -129,7 +129,7 @@ def _hints(value: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     """What the constructor that a mapping names takes. Raises ValueError for a key that it does not know."""
     target = value.get("_target_")
     check_target(value, path, loads=path not in _UNREAD)
-    known = _signature(target) if isinstance(target, str) and path not in _UNREAD else None
+    known = _signature(load(target)) if isinstance(target, str) and path not in _UNREAD else None
     if known is None:
         return {}
     hints, takes_any, needed = known
@@ -143,9 +143,8 @@ def _hints(value: Mapping[str, Any], path: str) -> Mapping[str, Any]:
 
 
 @lru_cache
-def _signature(target: str) -> tuple[dict[str, Any], bool, list[str]] | None:
+def _signature(function: Callable[..., Any]) -> tuple[dict[str, Any], bool, list[str]] | None:
     """By parameter its type, whether it takes any other, and which it needs; None for what Python cannot say it of."""
-    function = load(target)
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+HELP = "--help lists all"
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The nearest known names, or all of them: `` (did you mean 'data'? known: data, pipeline)``."""
+
+def suggestion(name: str, known: Iterable[str], *, listed: int = 20) -> str:
+    """The nearest known names, or all: `` (did you mean 'data'? known: data, pipeline)``; no more than ``listed``."""
     names = sorted(str(entry) for entry in known)
     near = get_close_matches(name, names, n=3)
-    listed = f"known: {', '.join(names)}" if len(names) <= 20 else "--help lists all"
-    return f" (did you mean {' or '.join(repr(n) for n in near)}? {listed})" if near else f" ({listed})"
+    known_names = f"known: {', '.join(names)}" if len(names) <= listed else HELP
+    return f" (did you mean {' or '.join(repr(n) for n in near)}? {known_names})" if near else f" ({known_names})"

@@ -8,6 +8,7 @@ or draw any sweep, by its name, its folder or its table's file, into the folder 
 
     python -m experiments.figures my_sweep                                   # a figure that suits what varied
     python -m experiments.figures results/sweeps/my_sweep --draw throughput --draw time_energy --out plots
+    python -m experiments.figures my_sweep --only batch_samples=16           # of a sweep that makes too many panels
 
 A study's file in conf/experiment names its figures. A figure is a file with ``draw(rows, ax)``. Of runs that differ in
 their seeds alone figures show the mean and its 95 % t interval.
@@ -15,7 +16,7 @@ their seeds alone figures show the mean and its 95 % t interval.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.commands import command_parser
@@ -27,7 +28,7 @@ from experiments.configuration.suggestions import suggestion
 from experiments.figures.any_table import requests_of
 from experiments.figures.catalogue import HERE, Folders, Request, requests
 from experiments.figures.style import save
-from experiments.tables.sources import located, source
+from experiments.tables.sources import located, narrowed, source
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -46,13 +47,20 @@ def main(words: Sequence[str] | None = None) -> int:
         "--draw", action="append", default=[], metavar="FIGURE", help="a figure by its name, again for more"
     )
     parser.add_argument("--out", type=Path, help="folder for figures of tables (default: where you are)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="of a table the rows with this value, again for more",
+    )
     asked = parser.parse_args(words)
     folders = Folders(results=asked.results, conf=(*asked.config_dir, CONF), figures=(*asked.figures, HERE))
     return told(lambda: _draw(folders, asked))
 
 
 def _draw(folders: Folders, asked: argparse.Namespace) -> int:
-    drawn = wanted(folders, asked.names, draw=asked.draw, out=asked.out)
+    drawn = wanted(folders, asked.names, draw=asked.draw, out=asked.out, only=_only(asked.only))
     for place in {request.stem.parent for request in drawn}:
         refuse_unwritable(place)
     for request in drawn:
@@ -61,7 +69,12 @@ def _draw(folders: Folders, asked: argparse.Namespace) -> int:
 
 
 def wanted(
-    folders: Folders, names: Sequence[str], *, draw: Sequence[str] = (), out: Path | None = None
+    folders: Folders,
+    names: Sequence[str],
+    *,
+    draw: Sequence[str] = (),
+    out: Path | None = None,
+    only: Mapping[str, str] | None = None,
 ) -> list[Request]:
     """The figures of these names, or all that are kept; what no study draws is drawn from its table, into ``out``.
 
@@ -71,23 +84,30 @@ def wanted(
     if not names:
         if not folders.results.is_dir():
             raise ValueError(f"no such results folder: {folders.results}")
-        if draw or out:
-            raise ValueError("--draw and --out need a table to draw (name a sweep, a folder or a file)")
+        if draw or out or only:
+            raise ValueError("--draw, --only and --out need a table to draw (name a sweep, a folder or a file)")
         if not kept:
             raise ValueError(f"{folders.results} holds no table to draw ({_way_out(folders)})")
         return kept
     drawn: list[Request] = []
     for name in names:
         mine = [request for request in kept if request.of == name]
-        if mine and not draw and out is None:
+        if mine and not (draw or out or only):
             drawn += mine
         elif located(name, folders.results) is not None:
-            drawn += requests_of(
-                source(name, folders.results), draw or _of_study(name, folders), folders, out or Path()
-            )
+            runs = narrowed(source(name, folders.results), only or {})
+            drawn += requests_of(runs, draw or _of_study(name, folders), folders, out or Path())
         else:
             raise ValueError(_unknown(name, {request.of for request in kept}, folders))
     return drawn
+
+
+def _only(words: Sequence[str]) -> dict[str, str]:
+    """Columns and values. Raises ValueError for a word that names none."""
+    for word in words:
+        if "=" not in word:
+            raise ValueError(f"--only {word!r} is no COLUMN=VALUE (say --only batch_samples=8)")
+    return {column: value for column, _, value in (word.partition("=") for word in words)}
 
 
 def _of_study(name: str, folders: Folders) -> tuple[str, ...]:

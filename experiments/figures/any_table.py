@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pandas import DataFrame
 
-from experiments.analysis.tidy import records, require_columns, telling
+from experiments.analysis.tidy import require_columns, telling
 from experiments.figures.catalogue import Folders, Request, load_figure
 from experiments.figures.panels import figure_of
 from experiments.tables.sources import INFERENCE, Source
@@ -22,7 +22,7 @@ def default_figure(table: DataFrame, value: str, *, source: str = "the table") -
     """
     same = ("model", "cluster", "method", "player")
     require_columns(table, (*same, "devices"), source=source)
-    over_devices = telling(records(table), ["devices"], same=lambda row: tuple(row[name] for name in same))
+    over_devices = telling(table, ["devices"], same=same)
     if over_devices and table["devices"].nunique() >= _FEW:
         return "scaling_over_devices"
     return "latency" if value == INFERENCE else "iteration_time"

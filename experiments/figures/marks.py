@@ -5,6 +5,7 @@ Rows have a column for the x axis, ``method``, ``player``, ``status``, and ``val
 Rows that differ in their seeds alone are drawn as their mean, with its 95 % t interval in the place of the range.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +17,8 @@ from pandas import DataFrame
 from pandas.api.types import is_numeric_dtype
 
 from experiments.analysis.names import reader_name
-from experiments.analysis.repeats import INTERVAL, how_many, mean_of, seeds
-from experiments.analysis.tidy import MBIT_PER_S, RunStatus, identity, records, telling
+from experiments.analysis.repeats import INTERVAL, half_width, how_many, seeds
+from experiments.analysis.tidy import MBIT_PER_S, RunStatus, alike, identity, telling
 from experiments.figures.style import BLACK, Look, label, looks
 
 RATE = "bandwidth_bit_per_s"
@@ -103,27 +104,21 @@ def means(rows: DataFrame, *, by: str, columns: Sequence[str] = ("value",)) -> D
     """
     if not seeds(rows.columns):
         return rows.assign(repeats=1)
-    return DataFrame(
-        [
-            _mean(mine, columns)
-            for _, mine in rows.groupby([by, "method", "player", "status"], sort=False, dropna=False)
-        ],
-        columns=[*dict.fromkeys((*rows.columns, "low", "high", "repeats", *(f"half.{name}" for name in columns)))],
-    )
-
-
-def _mean(rows: DataFrame, columns: Sequence[str]) -> dict[str, Any]:
-    first = rows.iloc[0].to_dict() | {"repeats": len(rows)}
-    if len(rows) == 1 or rows[list(columns)].isna().any(axis=None):
-        return first
-    each = {name: mean_of(list(rows[name])) for name in columns}
-    value, half_width = each[columns[0]].value, each[columns[0]].half_width or 0.0
-    return (
-        first
-        | {name: mean.value for name, mean in each.items()}
-        | {f"half.{name}": mean.half_width for name, mean in each.items()}
-        | {"low": value - half_width, "high": value + half_width}
-    )
+    groups = alike(rows, (by, "method", "player", "status"))
+    each = {name: rows[name].groupby(groups).agg(["count", "mean", "std"]) for name in columns}
+    first = rows.assign(group=groups).drop_duplicates("group").set_index("group")
+    first = first.assign(repeats=rows.groupby(groups).size())
+    known = pd.DataFrame({name: stats["count"] for name, stats in each.items()}).min(axis="columns")
+    repeated = (first["repeats"] > 1) & known.eq(first["repeats"])
+    reach = pd.DataFrame({f"half.{name}": half_width(stats["std"], stats["count"]) for name, stats in each.items()})
+    middle = pd.DataFrame({name: stats["mean"] for name, stats in each.items()})
+    drawn = {"low": middle[columns[0]] - reach.iloc[:, 0], "high": middle[columns[0]] + reach.iloc[:, 0]}
+    own = {name: first[name].astype(float) if name in first else math.nan for name in drawn}
+    return first.assign(
+        **{name: middle[name].where(repeated, first[name]) for name in columns},
+        **{name: side.where(repeated, own[name]) for name, side in drawn.items()},
+        **{name: side.where(repeated) for name, side in reach.items()},
+    ).reset_index(drop=True)
 
 
 def _intervals(simulated: DataFrame, ax: Axes, *, colour: str = BLACK) -> None:
@@ -216,8 +211,7 @@ def category(rows: DataFrame) -> str:
         if rows[column].nunique(dropna=False) > 1:
             return column
     among = [name for name in identity(rows) if name not in (*_NO_PLACE, *seeds(rows.columns))]
-    same = ("model", "method", "player")
-    apart = telling(records(rows), among, same=lambda row: tuple(row[name] for name in same))
+    apart = telling(rows, among, same=("model", "method", "player"))
     return max(apart, key=lambda name: rows[name].nunique(dropna=False), default=RATE)
 
 

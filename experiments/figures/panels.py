@@ -5,11 +5,11 @@ Seeds make none: figures draw the mean of runs that differ in nothing else, and 
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,10 +17,11 @@ from pandas import DataFrame
 
 from experiments.analysis.names import reader_name
 from experiments.analysis.repeats import seeds
-from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, require_columns, telling
+from experiments.analysis.tidy import RunStatus, Value, alike, identity, in_words, records, require_columns, telling
 from experiments.figures.style import ONE_COLUMN_IN, ORDER, RC, TWO_COLUMNS_IN
 
 _ACROSS = 3  # panels side by side
+_MOST = 60  # panels of a figure
 _PANEL_IN, _LEGEND_IN = 1.6, 0.5  # heights
 _SINGLE_IN = 2.3
 _ENTRY_IN, _LETTER_IN = 0.42, 0.056  # of the legend: the width of an entry without its text, and of a letter
@@ -74,20 +75,27 @@ def figure_of(drawing: Drawing, table: DataFrame, *, source: str = "the table") 
 
 def panels(table: DataFrame, *, shown: Sequence[str] = ()) -> Panels:
     """The table by model, cluster and whatever else tells two runs of a method apart, but not by what is ``shown``."""
-    rows = records(table)
     columns = [name for name in identity(table) if name not in (*_WITHIN, *shown, *seeds(table.columns))]
-    same = ("model", "cluster", "method", "player", *shown)
-    apart = telling(rows, columns, same=lambda row: tuple(row.get(name) for name in same))
+    same = [name for name in ("model", "cluster", "method", "player", *shown) if name in table.columns]
+    apart = telling(table, columns, same=same)
     split = [name for name in columns if name in ("model", "cluster") or name in apart]
-    varying = [name for name in split if len({row[name] for row in rows}) > 1] or split[:2]
-    places: dict[tuple[Value, ...], list[int]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        places[tuple(row[name] for name in _by_model(varying))].append(place)
-    ordered = sorted(places, key=lambda key: [(value is None, isinstance(value, str), value or 0) for value in key])
-    return {
-        ", ".join(_title(*cell) for cell in zip(_by_model(varying), key, strict=True)): table.iloc[places[key]]
-        for key in ordered
-    }
+    varying = _by_model(telling(table, split, same=()) or split[:2])
+    groups = alike(table, varying)
+    keys = [tuple(row.values()) for row in records(table[varying].iloc[np.unique(groups, return_index=True)[1]])]
+    if len(keys) > _MOST:
+        raise ValueError(
+            f"{len(keys)} panels, one for each {', '.join(varying)}, are more than a figure can hold ({_MOST}): "
+            f"draw a part (--only {_an_only(varying, keys)}), or rank all runs (python -m experiments.tables)"
+        )
+    parts = {key: table[groups == place] for place, key in enumerate(keys)}
+    ordered = sorted(parts, key=lambda key: [(value is None, isinstance(value, str), value or 0) for value in key])
+    return {", ".join(_title(*cell) for cell in zip(varying, key, strict=True)): parts[key] for key in ordered}
+
+
+def _an_only(varying: Sequence[str], keys: Sequence[tuple[Value, ...]]) -> str:
+    """The column with the most values, and one of them."""
+    place = max(range(len(varying)), key=lambda each: len({key[each] for key in keys}))
+    return f"{varying[place]}={keys[0][place]}"
 
 
 def _title(column: str, value: Value) -> str:

@@ -19,6 +19,7 @@ _PALE = 0.3
 _SIZE_PT = 3.4
 _REACH = 1.2  # how far a front is drawn beyond its ends: so many times the value there
 _FAR = 3.0  # times the slowest run of a front: beyond that no run is drawn
+_MANY = 2000  # points of a method: as shapes of a PDF they would be slow to show
 _GREYS = (0.8, 0.3)  # of the fronts, from the slowest links to the fastest
 
 
@@ -40,22 +41,23 @@ def draw(rows: DataFrame, ax: Axes) -> None:
         light, dark = _GREYS
         grey = light + (dark - light) * place / max(1, len(rates) - 1)
         _steps(ax, front, colour=str(round(grey, 3)), text=_text(rate, rates))
+    pale = (done["player"] == "simulated") & ~done.index.isin(on_front)
     for method, look in looks(done["method"]).items():
-        for index, row in done[done["method"] == method].iterrows():
-            simulated, published = row["player"] == "simulated", row["player"] == "published"
-            pale = simulated and index not in on_front
+        mine = done[done["method"] == method].assign(pale=pale)
+        for (player, dominated), points in mine.groupby(["player", "pale"], sort=False):
             ax.plot(
-                row["makespan_s"],
-                row["energy_j"],
+                points["makespan_s"],
+                points["energy_j"],
                 marker=look.marker,
                 markersize=_SIZE_PT,
                 linestyle="none",
                 color=look.colour,
-                alpha=_PALE if pale else 1.0,
-                markerfacecolor="white" if published else look.colour,
-                markeredgecolor=BLACK if row["player"] == "measured" else look.colour,
+                alpha=_PALE if dominated else 1.0,
+                markerfacecolor="white" if player == "published" else look.colour,
+                markeredgecolor=BLACK if player == "measured" else look.colour,
                 markeredgewidth=0.8,
                 zorder=2,
+                rasterized=len(points) > _MANY,
             )
         ax.plot(
             [], [], marker=look.marker, markersize=_SIZE_PT, linestyle="none", color=look.colour, label=label(method)

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 from edgesim.whole_files import room_for
 from experiments.analysis.tidy import RunStatus
@@ -24,7 +25,8 @@ class SweepSpec:
     """What all batches of a sweep have in common.
 
     ``shared_files``: whether workers see the table's folder; if not, they hand their rows to the driver. ``made``: the
-    files of one of the sweep's folders, which is gone when the call that made it is over.
+    files of one of the sweep's folders, which is gone when the call that made it is over. ``call`` tells this sweep
+    from another of the same words: between them configuration files may be edited, and the table removed.
     """
 
     sweep: Sweep
@@ -33,6 +35,7 @@ class SweepSpec:
     code: str
     shared_files: bool = True
     made: MadeFolder | None = None
+    call: str = field(default_factory=lambda: uuid4().hex)
 
 
 class Outcome(NamedTuple):
@@ -90,11 +93,6 @@ class Mark:
 @lru_cache(maxsize=1)
 def _worker(spec: SweepSpec) -> SweepWorker:
     return SweepWorker(spec)
-
-
-def forget_tables() -> None:
-    """Read the table anew at the next batch: since this process's last sweep it may have been removed."""
-    _worker.cache_clear()
 
 
 def run_batch(spec: SweepSpec, batch: Batch) -> Sequence[Outcome]:

@@ -24,6 +24,8 @@ _RATE = "bandwidth_bit_per_s"
 _ROWS = ("model", "cluster", _RATE)
 _HEADS = {"player": "origin", _RATE: "bandwidth ({})"}
 _STATUS = tuple(map(str, RunStatus))
+_METHOD = ("method", "strategy", "planner")
+_SAID = ("status", "reason", "profile_origin")
 
 Row = Mapping[str, Value]
 Key = tuple[Value, ...]
@@ -100,16 +102,18 @@ def quantity_of(value: str) -> Quantity:
 
 def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
     """Lay the runs out. Raises ValueError if there are none, if two are the same, or one is neither done nor failed."""
-    quantity, runs = quantity_of(value), records(table)
-    if not runs:
+    quantity = quantity_of(value)
+    if table.empty:
         raise ValueError("the table holds no run (run the study first)")
     repeats = seeds(table.columns)
     further = [column for column in identity(table) if column not in (*_ROWS, "method", "player", *repeats)]
-    apart = telling(runs, further, same=lambda run: (*(run[column] for column in (*_ROWS, "player")), _method(run)))
+    named = table.assign(method=[_method(run) for run in records(table.filter(items=_METHOD))])
+    apart = telling(named, further, same=(*_ROWS, "method", "player"))
     columns = (*_ROWS, *apart, "player")
+    runs = records(named.filter(items=[*dict.fromkeys((*columns, "method", *repeats, value, *_SAID))]))
     cells = _laid_out(runs, columns, repeats)
     keys = sorted(cells, key=lambda key: [(entry is None, isinstance(entry, str), entry or 0) for entry in key])
-    methods = sorted({_method(run) for run in runs}, key=lambda name: (name.casefold(), name))
+    methods = sorted({str(run["method"]) for run in runs}, key=lambda name: (name.casefold(), name))
     ordered = [[cells[key].get(method, []) for method in methods] for key in keys]
     failed = [run for row in ordered for cell in row for run in cell if run["status"] in FAILED]
     reasons = tuple(dict.fromkeys(_reason(run) for run in failed))
@@ -137,14 +141,17 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
 def _laid_out(runs: Sequence[Row], columns: Sequence[str], repeats: Sequence[str]) -> dict[Key, dict[str, list[Row]]]:
     """The runs of each cell: one, or one of each seed."""
     cells: dict[Key, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    seen: set[Key] = set()
     for run in runs:
-        key, method = tuple(run[column] for column in columns), _method(run)
+        key, method = tuple(run[column] for column in columns), str(run["method"])
         said = ", ".join([method, *(in_words(*cell) for cell in zip(columns, key, strict=True))])
         if run["status"] not in _STATUS:
             raise ValueError(f"unknown status {run['status']!r} of {said}{suggestion(str(run['status']), _STATUS)}")
         mine = cells[key][method]
-        if any(all(run[name] == other[name] for name in repeats) for other in mine):
+        same = (*key, method, *(run[name] for name in repeats))
+        if same in seen:
             raise ValueError(f"two runs are the same: {said} (drop one, or add a column that tells them apart)")
+        seen.add(same)
         mine.append(run)
     return cells
 

@@ -1,16 +1,17 @@
 """Which runs of a sweep came out best? A line each, best first; repeated seeds are one, and failed runs are counted."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from pandas import DataFrame
 from rich.table import Table
 from rich.text import Text
 
 from experiments.analysis.names import reader_name
 from experiments.analysis.repeats import INTERVAL, Mean, how_many, mean_of, seeds
-from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
+from experiments.analysis.tidy import RunStatus, Value, alike, identity, in_words, records, telling
 from experiments.tables.latex import escape as latex_escape
 from experiments.tables.latex import latex
 from experiments.tables.markdown import escape as markdown_escape
@@ -54,26 +55,28 @@ def ranking(table: DataFrame, *, value: str, top: int) -> Ranking:
 
     Raises ValueError if the table holds no run, or ``top`` is no number of lines.
     """
-    quantity, rows = quantity_of(value), records(table)
+    quantity = quantity_of(value)
     if top < 1:
         raise ValueError(f"{top} best runs cannot be shown (at least one)")
-    if not rows:
+    if table.empty:
         raise ValueError("the table holds no run (run the sweep first)")
-    measured = any(row["player"] == "measured" for row in rows)
-    rows = [row for row in rows if row["player"] == ("measured" if measured else "simulated")]
-    done = [row for row in rows if row["status"] == RunStatus.DONE and row[value] is not None]
+    measured = bool((table["player"] == "measured").any())
+    rows = table[table["player"] == ("measured" if measured else "simulated")]
+    done = rows[(rows["status"] == RunStatus.DONE) & rows[value].notna()]
     columns = _told_by(done, [name for name in identity(table) if name not in seeds(table.columns)])
-    groups: dict[tuple[Value, ...], list[Row]] = defaultdict(list)
-    for row in done:
-        groups[tuple(row[name] for name in columns)].append(row)
     shown = (value, *(name for name in _BESIDE if name != value and name in table.columns))
-    means = {key: {name: _mean(mine, name) for name in shown} for key, mine in groups.items()}
-    sign = -1 if quantity.best is max else 1
-    order = sorted(means, key=lambda key: sign * _value(means[key][value]))[:top]
-    units = {name: _unit(name, [means[key][name] for key in order]) for name in shown}
-    repeated = [mean.count for key in order if (mean := means[key][value]) is not None and mean.count > 1]
+    groups = alike(done, columns)
+    first = np.unique(groups, return_index=True)[1]
+    middle = done[value].groupby(groups).mean().to_numpy() * (-1 if quantity.best is max else 1)
+    best = np.lexsort((first, middle))[:top]
+    told = done[[*columns, *shown]]
+    members = told.groupby(groups).indices
+    mine = [records(told.iloc[members[group]]) for group in best]
+    means = [{name: _mean(repeats, name) for name in shown} for repeats in mine]
+    units = {name: _unit(name, [each[name] for each in means]) for name in shown}
+    repeated = [mean.count for each in means if (mean := each[value]) is not None and mean.count > 1]
     return Ranking(
-        title=f"the best {len(order)} of {len(groups)}, by {'measured' if measured else 'simulated'} {quantity.title}",
+        title=f"the best {len(mine)} of {len(first)}, by {'measured' if measured else 'simulated'} {quantity.title}",
         heads=(
             *(_HEADS.get(name, _short(name, columns)) for name in columns),
             *(_HEADS[name].format(units[name][0]) for name in shown),
@@ -81,10 +84,10 @@ def ranking(table: DataFrame, *, value: str, top: int) -> Ranking:
         texts=len(columns),
         lines=tuple(
             (
-                *(_word(name, entry) for name, entry in zip(columns, key, strict=True)),
-                *(_written(means[key][name], units[name][1], interval=name == value) for name in shown),
+                *(_word(name, repeats[0][name]) for name in columns),
+                *(_written(each[name], units[name][1], interval=name == value) for name in shown),
             )
-            for key in order
+            for repeats, each in zip(mine, means, strict=True)
         ),
         notes=(f"±: {INTERVAL} of the mean over seeds, {how_many(repeated)}; other columns: means",)
         if repeated
@@ -93,12 +96,12 @@ def ranking(table: DataFrame, *, value: str, top: int) -> Ranking:
     )
 
 
-def _told_by(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
+def _told_by(rows: DataFrame, columns: Sequence[str]) -> list[str]:
     """Columns enough to tell the lines apart; methods where all are alike."""
     first = [name for name in columns if name not in _NEVER]
     told: list[str] = []
     for name in (*sorted(first, key=lambda each: each != "method"), *_NEVER[2:]):
-        if name in columns and telling(rows, [name], same=lambda row: tuple(row[each] for each in told)):
+        if name in columns and telling(rows, [name], same=told):
             told.append(name)
     return told or ["method"]
 
@@ -106,11 +109,6 @@ def _told_by(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
 def _mean(rows: Sequence[Row], name: str) -> Mean | None:
     values = [row[name] for row in rows]
     return mean_of([float(each) for each in values if isinstance(each, int | float)]) if None not in values else None
-
-
-def _value(mean: Mean | None) -> float:
-    assert mean is not None, "runs without the value are not ranked"
-    return mean.value
 
 
 def _unit(name: str, means: Sequence[Mean | None]) -> tuple[str, float]:
@@ -142,13 +140,14 @@ def _short(name: str, columns: Sequence[str]) -> str:
     return (last if alone else name).replace("_", " ")
 
 
-def _failures(rows: Sequence[Row]) -> tuple[str, ...]:
-    reasons = [str(row["reason"] or "no reason is known") for row in rows if row["status"] != RunStatus.DONE]
-    if not reasons:
+def _failures(rows: DataFrame) -> tuple[str, ...]:
+    failed = rows[rows["status"] != RunStatus.DONE]
+    if failed.empty:
         return ()
-    most = max(dict.fromkeys(reasons), key=reasons.count)
-    often = f", most often ({reasons.count(most)})" if len(set(reasons)) > 1 else ""
-    return (f"{len(reasons)} of {len(rows)} runs failed{often}: {most}",)
+    reasons = Counter(str(row["reason"] or "no reason is known") for row in records(failed[["reason"]]))
+    most, times = reasons.most_common(1)[0]
+    often = f", most often ({times})" if len(reasons) > 1 else ""
+    return (f"{len(failed)} of {len(rows)} runs failed{often}: {most}",)
 
 
 def ranking_table(best: Ranking) -> Table:

@@ -1,13 +1,17 @@
 """Which table does a word mean? What was collected under that name, a sweep of that name, a folder, or a file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from pandas import DataFrame
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pandas import DataFrame, Series
 
-from experiments.analysis.tidy import IDENTITY, RESULTS, read_table, with_numbers
+from edgesim.units import si
+from experiments.analysis.tidy import IDENTITY, RESULTS, Value, in_words, read_table, records, with_numbers
 from experiments.collect import NEEDED, PURPOSE, tidy
 from experiments.configuration.studies import table_path
 from experiments.configuration.suggestions import suggestion
@@ -56,7 +60,7 @@ def source(word: str, results: Path = Path("results")) -> Source:
         known |= {each.parent.name for each in results.glob("*/table.csv")}
         raise ValueError(f"no sweep, folder or table {word!r}{suggestion(word, known)}")
     if path.is_file():
-        table = read_table(path)
+        table = read_table(path, only=_columns(path))
         name = path.parent.resolve().name if path.stem in ("table", "runs") else path.stem
         parts = runs_by_value(table) if {*table.columns} >= _RUNS else {TRAINING: table}
         return Source(name=name, path=path, parts=parts)
@@ -66,10 +70,51 @@ def source(word: str, results: Path = Path("results")) -> Source:
         within = [each for each in sorted(path.glob("*")) if each.suffix in (".parquet", ".csv") or each.is_dir()]
         listed = f" (in it: {', '.join(map(str, within))})" if within else ""
         raise ValueError(f"{path} holds no sweep and no table.csv{listed}")
-    runs = RunTable(path).rows(NEEDED)
+    return Source(name=path.resolve().name, path=path, parts=runs_by_value(_finished(path)))
+
+
+def _finished(sweep: Path) -> DataFrame:
+    """The rows of a sweep's folder."""
+    runs = RunTable(sweep).rows(NEEDED)
     if runs.empty:
-        raise ValueError(f"the sweep in {path} has no finished run yet")
-    return Source(name=path.resolve().name, path=path, parts=runs_by_value(with_numbers(runs, source=str(path))))
+        raise ValueError(f"the sweep in {sweep} has no finished run yet")
+    return with_numbers(runs, source=str(sweep))
+
+
+def _columns(path: Path) -> list[str] | None:
+    """What is read of a sweep's own file, which has every value of every configuration; all of any other."""
+    if path.suffix == ".parquet":
+        with suppress(pa.ArrowException, OSError):  # who reads the table says it
+            names = pq.read_schema(path).names
+            return [name for name in names if name in NEEDED] if {*names} >= _RUNS else None
+    return None
+
+
+def narrowed(runs: Source, only: Mapping[str, str]) -> Source:
+    """The runs with these values alone. Raises ValueError, naming what there is, for a column or value of no run."""
+    parts = dict(runs.parts)
+    for column, wanted in only.items():
+        known = dict.fromkeys(name for table in parts.values() for name in table.columns)
+        if column not in known:
+            raise ValueError(f"{runs.path} has no column {column!r}{suggestion(column, known)}")
+        has = {value: _has(table[column], wanted) for value, table in parts.items() if column in table}
+        if not any(rows.any() for rows in has.values()):
+            values = [in_words(column, each) for each in _values(runs.whole[column])]
+            raise ValueError(f"{runs.path} has no run of {column} {wanted}{suggestion(wanted, values)}")
+        parts = {value: parts[value][rows].reset_index(drop=True) for value, rows in has.items() if rows.any()}
+    return replace(runs, parts=parts)
+
+
+def _values(column: Series) -> list[Value]:
+    return [row[str(column.name)] for row in records(column.drop_duplicates().to_frame())]
+
+
+def _has(column: Series, wanted: str) -> Series:
+    """Which cells say this: a text, or a number, of bandwidths with its unit."""
+    try:
+        return column == (si(wanted) / si("1 bit/s") if column.name == "bandwidth_bit_per_s" else float(wanted))
+    except ValueError:
+        return column.astype(str) == wanted
 
 
 def runs_by_value(runs: DataFrame) -> dict[str, DataFrame]:
@@ -79,7 +124,9 @@ def runs_by_value(runs: DataFrame) -> dict[str, DataFrame]:
     # A run that could not be composed has no purpose of its own: it stands with the others.
     answers = (purposes == _INFER) | (purposes.isna() & (len(known) > 0 and bool((known == _INFER).all())))
     parts = {TRAINING: runs[~answers], INFERENCE: runs[answers]}
-    return {value: _with_numbers(tidy(mine.reset_index(drop=True))) for value, mine in parts.items() if len(mine)}
+    del runs  # of many rows each copy is some hundred megabytes
+    values = [value for value, mine in parts.items() if len(mine)]
+    return {value: _with_numbers(tidy(parts.pop(value).reset_index(drop=True))) for value in values}
 
 
 def _with_numbers(table: DataFrame) -> DataFrame:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from experiments.sweeps.workers import Batch, Outcome, SweepSpec, forget_tables, run_batch
+from experiments.sweeps.workers import Batch, Outcome, SweepSpec, run_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,5 @@ class Here:
 
     def launch(self, spec: SweepSpec, batches: Sequence[Batch]) -> Iterator[Sequence[Outcome]]:
         """Each batch in turn."""
-        forget_tables()
         for batch in batches:
             yield run_batch(spec, batch)

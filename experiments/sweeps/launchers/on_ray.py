@@ -26,6 +26,7 @@ from experiments.sweeps.workers import Batch, Outcome, SweepSpec, bury
 _AHEAD = 2  # batches that wait or run, for each core of the cluster
 _HOPELESS = 20  # deaths before any batch came back
 _KNOCK_S = 10
+_SILENT_S = 10  # without a batch, until the cluster is asked whether it has a core
 _TEMPORARY = "/tmp"  # Ray's sockets lie there, whose paths must be short
 
 
@@ -57,7 +58,7 @@ class OnRay:
                 while left and len(under_way) < _AHEAD * max(1, ray.cluster_resources().get("CPU", 1)):
                     batch = left.pop()
                     under_way[task.remote(str(CODE), here, described, pickle.dumps(batch))] = batch
-                (done,), _ = ray.wait(list(under_way))
+                done = _first(list(under_way))
                 batch = under_way.pop(done)
                 try:
                     yield pickle.loads(ray.get(done))
@@ -104,6 +105,19 @@ class OnRay:
                 asked = "start here" if self.address is None else f"be reached at {self.address}"
                 raise RunError(f"a Ray cluster cannot {asked}: {_first_line(error)}") from error
             yield
+
+
+def _first(under_way: Sequence[Any]) -> Any:
+    """The batch that is done first. Says so, each time that the cluster has lost its last core meanwhile."""
+    lost = False
+    while not (done := ray.wait(under_way, timeout=_SILENT_S)[0]):
+        before, lost = lost, not ray.cluster_resources().get("CPU")
+        if lost and not before:
+            print(
+                "waiting: the Ray cluster has no core left (start a machine again; Ctrl-C keeps what is finished)",
+                file=sys.stderr,
+            )
+    return done[0]
 
 
 def _knock(address: str) -> None:
