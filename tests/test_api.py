@@ -193,7 +193,7 @@ def test_runs_stand_side_by_side_in_a_table_and_a_figure(run: es.Result, tmp_pat
         ({"rat": "20 Mbit/s"}, "unknown key 'rat' \\(did you mean 'rate'"),
         (
             {"modle": "bert_base"},
-            "unknown key 'modle' \\(did you mean 'modes' or 'model'. known: .*cluster, .*model, .*workload",
+            "unknown key 'modle' \\(did you mean 'modes' or 'model'. known: .*model, .*workload",
         ),
         ({"seed": "abc"}, "seed: expected a whole number, like 2, got 'abc'"),
         ({"workload": {"tokns": 3}}, "unknown key workload.tokns \\(did you mean 'tokens'"),
