@@ -13,6 +13,7 @@ from edgesim.own_code import is_users_file
 from edgesim.zoo.hugging_face import config_file
 from experiments.configuration.constructors import Config
 from experiments.configuration.planners import Handed, planner_files
+from experiments.configuration.targets import is_ours
 
 T = TypeVar("T")
 _CAPACITY = 256  # of each kind a sweep needs a few at a time; schedules are the largest
@@ -71,7 +72,7 @@ def own_modules(node: Any) -> Iterator[str]:
     """The source files of a user's own functions that a configuration names."""
     for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
         yield from own_modules(value)
-    if isinstance(node, Mapping) and isinstance(target := node.get("_target_"), str):
+    if isinstance(node, Mapping) and isinstance(target := node.get("_target_"), str) and not is_ours(target):
         module = target.rpartition(".")[0]
         try:
             spec = find_spec(module) if module else None

@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from math import isfinite
@@ -35,6 +36,7 @@ from experiments.configuration.value_types import MAPPINGS, NO_HINT, choices, in
 _OF_PLANNERS = frozenset(("handed", "declares"))  # read by experiments.configuration.planners, not by the function
 _UNREAD = ("launcher", "data")  # their constructors load what a simulation does not need: their keys stand in TYPES
 _LINK = re.compile(r"\$\{(?:si:\s*\$\{|oc\.select:\s*)?([\w.\-\[\]]+)(?:,[^{}]*)?\}{1,2}")
+_KEPT = 1000  # branches of configurations that were found right
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -121,8 +123,28 @@ def _mapping(value: dict[str, Any], written: dict[str, Any], path: str, hint: An
     for key, item in value.items():
         below = f"{path}.{key}" if path else str(key)
         if path or key != "hydra":
-            hint = TYPES.get(_place(below), hints.get(str(key)))
-            yield from _checked(item, written.get(key, item), below, hint)
+            as_written, hint = written.get(key, item), TYPES.get(_place(below), hints.get(str(key)))
+            yield from _checked(item, as_written, below, hint) if path else _found(_Branch.of(below, item, as_written))
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """One of the uppermost keys, with all that is beneath it; equal to another if their texts are."""
+
+    path: str
+    text: str
+    value: Any = field(compare=False)
+    written: Any = field(compare=False)
+
+    @staticmethod
+    def of(path: str, value: Any, written: Any) -> "_Branch":
+        return _Branch(path, json.dumps([value, written], default=repr), value, written)
+
+
+@lru_cache(maxsize=_KEPT)
+def _found(branch: _Branch) -> tuple[tuple[str, float | str], ...]:
+    """Check a branch, once: most are the same from run to run of a sweep."""
+    return tuple(_checked(branch.value, branch.written, branch.path, TYPES.get(branch.path)))
 
 
 def _hints(value: Mapping[str, Any], path: str) -> Mapping[str, Any]:

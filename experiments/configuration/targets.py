@@ -13,6 +13,7 @@ from experiments.configuration.value_types import shown
 # to it later. The others change how values arrive, which the functions that are called do not foresee.
 OF_HYDRA = frozenset(("_target_", "_partial_", "_convert_", "_recursive_", "_args_"))
 _OURS = ("_target_", "_partial_")
+_PACKAGES = ("edgesim", "experiments", "real_runtime")
 
 
 def check_target(value: Mapping[str, Any], path: str, *, loads: bool) -> None:
@@ -35,6 +36,11 @@ def check_target(value: Mapping[str, Any], path: str, *, loads: bool) -> None:
             load(target)
         except ValueError as error:
             raise ValueError(f"{path}._target_: {error}") from error
+
+
+def is_ours(name: str) -> bool:
+    """Whether a name lies in a package of this project."""
+    return name.partition(".")[0] in _PACKAGES
 
 
 def check_class(target: str, kinds: Sequence[Any], path: str) -> None:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -172,6 +172,15 @@ class Composer:
             and override.key_or_group.replace(".", "/") not in self.groups
             and not override.key_or_group.startswith("hydra")
         )
+
+
+@lru_cache(maxsize=1)
+def composer_of(sweep: Sweep, call: str) -> Composer:
+    """This process's composer of a sweep: what was composed to check the choices is not composed again to make them.
+
+    ``call`` tells this sweep from another of the same words: between them configuration files may be edited.
+    """
+    return Composer(sweep)
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

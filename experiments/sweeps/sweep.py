@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -21,11 +22,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from experiments.analysis.tidy import RunStatus
-from experiments.configuration.command_line import USERS, check_complete, composed, hydra_choice, sentence
+from experiments.configuration.command_line import USERS, check_complete, hydra_choice, sentence
 from experiments.configuration.constructors import build
 from experiments.configuration.result_folders import refuse_unwritable
 from experiments.progress import ProgressReport
-from experiments.sweeps.grid import Composer, Sweep, parse
+from experiments.sweeps.grid import Sweep, composer_of, parse
 from experiments.sweeps.launchers import Launcher
 from experiments.sweeps.made_folder import MadeFolder
 from experiments.sweeps.run_table import RunTable, code_hash
@@ -111,7 +112,8 @@ def sweep(wanted: Sweep, *, made: Path | None = None) -> SweepEnd:
 
     ``made`` is the one of its folders of configuration files that is gone when the call is over.
     """
-    cfg = checked(wanted)
+    call = uuid4().hex
+    cfg = checked(wanted, call)
     name = str(cfg.sweep.name or (cfg.get("study") or {}).get("name") or wanted.name)
     if cfg.sweep.shrink:
         wanted = wanted.shrunk()
@@ -127,6 +129,7 @@ def sweep(wanted: Sweep, *, made: Path | None = None) -> SweepEnd:
         code=code,
         shared_files=launcher.shared_files,
         made=MadeFolder.of(made) if made and str(made) in wanted.folders else None,
+        call=call,
     )
     failed = _drive(spec, launcher, batches_of(wanted, cfg.sweep.batch), before, table)
     end = SweepEnd(table=table, code=code, failed=failed, before=frozenset(before))
@@ -134,15 +137,15 @@ def sweep(wanted: Sweep, *, made: Path | None = None) -> SweepEnd:
     return end
 
 
-def checked(wanted: Sweep) -> DictConfig:
+def checked(wanted: Sweep, call: str) -> DictConfig:
     """The first run's configuration. Raises for any choice that does not compose: no sweep begins with a typo."""
-    composer = Composer(wanted)
+    composer = composer_of(wanted, call)
     first = tuple(choices[0] for choices in wanted.dimensions)
     for i, choices in enumerate(wanted.dimensions):
         for choice in choices:
             composer(tuple(override for chosen in (*first[:i], choice, *first[i + 1 :]) for override in chosen))
     overrides = [override for choice in first for override in choice]
-    cfg = composed(*wanted.fixed, *overrides, folders=wanted.folders)
+    cfg = composer.base(tuple(overrides))
     check_complete(cfg)
     return cfg
 

@@ -41,7 +41,11 @@ class Varied:
         self.written: Any = OmegaConf.to_container(base, resolve=False)
         links = dict(_links(self.written))
         settled = _Settled(links, list(self.places.values()))
-        self.followed = [place for place in links if not settled(place)]
+        # Links of one text and name lead to the same: the first is followed, the others take what it found.
+        self.followed: dict[tuple[str, Place], list[Place]] = {}
+        for place in (place for place in links if not settled(place)):
+            alike = (links[place], _named(place) if _LINK.fullmatch(links[place]) else place)
+            self.followed.setdefault(alike, []).append(place)
 
     def __call__(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration with these values, resolved; ``cfg`` and ``written`` have them until the next call.
@@ -54,8 +58,11 @@ class Varied:
         plain: dict[str, Any] = pickle.loads(self._once)
         for key, value in values.items():
             _set(plain, self.places[key], value)
-        for place in self.followed:
-            _set(plain, place, self._resolved(place))
+        for first, *others in self.followed.values():
+            found = self._resolved(first)
+            _set(plain, first, found)
+            for place in others:
+                _set(plain, place, copy.deepcopy(found))
         return plain
 
     @cached_property
@@ -101,6 +108,11 @@ def _meet(a: Place, b: Place) -> bool:
 
 def _place(key: str) -> Place:
     return tuple(key.replace("]", "").replace("[", ".").split("."))
+
+
+def _named(place: Place) -> Place:
+    """The last key of a place, without the numbers of a list's entries: what is there measures what it says."""
+    return tuple(name for name in place if not name.isdecimal())[-1:]
 
 
 def _links(written: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from edgesim.whole_files import room_for
 from experiments.analysis.tidy import RunStatus
 from experiments.configuration.places import import_from_here_last
-from experiments.sweeps.grid import Composer, Overrides, Sweep
+from experiments.sweeps.grid import Overrides, Sweep, composer_of
 from experiments.sweeps.made_folder import MadeFolder
 from experiments.sweeps.row_lines import Row
 from experiments.sweeps.rows import Runner
@@ -53,7 +53,7 @@ class SweepWorker:
         self.spec = spec
         self.table = RunTable(Path(spec.folder))
         self.finished = self.table.finished(spec.code) if spec.shared_files else {}
-        self.runner = Runner(Composer(spec.sweep), spec.study, spec.code)
+        self.runner = Runner(composer_of(spec.sweep, spec.call), spec.study, spec.code)
         self.writer = self.table.writer() if spec.shared_files else None
 
     def run(self, overrides: Overrides) -> Outcome:

@@ -4,9 +4,11 @@ Composing forgets which file a value came from. So paths are turned when a file 
 the user stands, short beneath it and in full elsewhere. What a command line gives starts where the user stands anyway.
 """
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +39,24 @@ class TurningSource(FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """The file's content, its paths as seen from where the user stands."""
-        try:
-            result = super().load_config(config_path)
-        except RecursionError as error:
-            raise ValueError(f"{Path(self.path, config_path)} holds itself (an anchor within what it names)") from error
-        folder = _folder_of(Path(self.path, config_path))
-        turn_paths(result.config, package_of(result.header, config_path), lambda path: from_here(folder / path))
-        return result
+        file = Path(self.path, self._normalize_file_name(config_path))
+        content = file.read_bytes() if file.is_file() else b""
+        return copy.deepcopy(_read(self.provider, self.path, config_path, content, _folder_of(file), Path.cwd()))
 
 
-def _folder_of(path: Path) -> Path:
+@lru_cache(maxsize=500)
+def _read(provider: str, path: str, config_path: str, content: bytes, folder: Path, here: Path) -> ConfigResult:
+    """A file as it is read once, for as long as its ``content`` and its place, seen from ``here``, are the same."""
+    try:
+        result = FileConfigSource(provider, path).load_config(config_path)
+    except RecursionError as error:
+        raise ValueError(f"{Path(path, config_path)} holds itself (an anchor within what it names)") from error
+    turn_paths(result.config, package_of(result.header, config_path), lambda path: from_here(folder / path))
+    return result
+
+
+def _folder_of(file: Path) -> Path:
     """Where a configuration file lies; of a link, where the file itself lies."""
-    file = path if path.suffix == ".yaml" else path.with_name(f"{path.name}.yaml")
     return file.resolve().parent if file.is_symlink() else file.parent
 
 
