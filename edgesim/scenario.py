@@ -8,10 +8,12 @@ other events, or on a library's version.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import count, pairwise
 from math import cos, exp, inf, log, log1p, pi, prod, sqrt
 
+from edgesim.courses import Course, Drawn, Recorded
 from edgesim.recording import Change, Recording
 from edgesim.units import LEAST, MOST, is_reckonable
 
@@ -61,11 +63,17 @@ class Walk:
         """The ranks that the walk names."""
         return self.ranks
 
+    def whose(self, rank: int) -> str:
+        """Return whose walk the rank's is: "all", the rank's own by its number, or "" if the walk is not for it."""
+        if self.ranks and rank not in self.ranks:
+            return ""
+        return "all" if self.together else str(rank)
+
     def changes(self, rank: int, seed: int) -> Iterator[Change]:
         """Yield the rank's bandwidth over time, without an end, or nothing if the walk is not for this rank."""
-        if self.ranks and rank not in self.ranks:
+        if not (whose := self.whose(rank)):
             return
-        whose, exponent = "all" if self.together else str(rank), 0
+        exponent = 0
         yield Change(0.0, self.start)
         for i in count(1):
             toss = 1 if _uniform(seed, "walk", whose, i)[0] < 0.5 else -1
@@ -143,9 +151,11 @@ class Jitter:
 Event = Recording | Walk | Slowdown | Jitter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """What happens during one iteration. Events act together: factors of bandwidth and of speed multiply.
+
+    It may be of thousands of events, and thousands of plans are simulated under it; so it is read once.
 
     Attributes:
         seed: of all that is drawn.
@@ -169,39 +179,70 @@ class Scenario:
 
     def check(self, ranks: int) -> None:
         """Raise ValueError if an event names a rank that a cluster of this many ranks does not have."""
+        if all(0 <= rank < ranks for rank in self._named):
+            return
         for event in self.events:
             for rank in event.named:
                 if not 0 <= rank < ranks:
                     raise ValueError(f"scenario: {event}: names rank {rank}, the cluster has ranks 0 to {ranks - 1}")
 
-    @property
+    @cached_property
+    def _named(self) -> frozenset[int]:
+        return frozenset(rank for event in self.events for rank in event.named)
+
+    @cached_property
     def bandwidths(self) -> tuple[Recording | Walk, ...]:
         """The events that change the bandwidth of links."""
         return tuple(event for event in self.events if isinstance(event, Recording | Walk))
 
-    @property
+    @cached_property
+    def courses(self) -> tuple[Course, ...]:
+        """What these events do to bandwidth, as arrays."""
+        return tuple(
+            Recorded(event)
+            if isinstance(event, Recording)
+            else Drawn(event.interval_s, event.whose, partial(event.changes, seed=self.seed))
+            for event in self.bandwidths
+        )
+
+    @cached_property
     def jitter(self) -> Jitter | None:
         """The variation of durations, if there is any."""
         return next((event for event in self.events if isinstance(event, Jitter)), None)
 
     def speeds(self, rank: int) -> tuple[tuple[float, float], ...]:
         """Return (from when, factor of the rank's speed) from 0 s on; ``((0.0, 1.0),)`` where nothing slows it down."""
-        mine = [event for event in self.events if isinstance(event, Slowdown) and event.rank == rank]
-        times = {0.0, *(event.start_s for event in mine), *(event.end_s for event in mine)} - {inf}
-        coming = deque(sorted(range(len(mine)), key=lambda i: mine[i].start_s))
-        steps, holds = [], dict[int, float]()  # what slows the rank down now, by the place of the event
-        for at_s in sorted(times):
-            while coming and mine[coming[0]].start_s <= at_s:
-                i = coming.popleft()
-                holds[i] = mine[i].factor
-            holds = {i: factor for i, factor in holds.items() if at_s < mine[i].end_s}
-            steps.append((at_s, prod(holds[i] for i in sorted(holds))))
-        for at_s, speed in steps:
-            if not is_reckonable(speed):
-                raise ValueError(
-                    f"scenario: slow-downs leave rank {rank} {speed:g} of its speed at {at_s:g} s (drop one)"
-                )
-        return (steps[0], *(then for before, then in pairwise(steps) if then[1] != before[1]))
+        if rank not in self._speeds:
+            self._speeds[rank] = _speeds(rank, self._slowdowns.get(rank, []))
+        return self._speeds[rank]
+
+    @cached_property
+    def _speeds(self) -> dict[int, tuple[tuple[float, float], ...]]:
+        return {}
+
+    @cached_property
+    def _slowdowns(self) -> dict[int, list[Slowdown]]:
+        slowdowns: dict[int, list[Slowdown]] = {}
+        for event in self.events:
+            if isinstance(event, Slowdown):
+                slowdowns.setdefault(event.rank, []).append(event)
+        return slowdowns
+
+
+def _speeds(rank: int, mine: list[Slowdown]) -> tuple[tuple[float, float], ...]:
+    times = {0.0, *(event.start_s for event in mine), *(event.end_s for event in mine)} - {inf}
+    coming = deque(sorted(range(len(mine)), key=lambda i: mine[i].start_s))
+    steps, holds = [], dict[int, float]()  # what slows the rank down now, by the place of the event
+    for at_s in sorted(times):
+        while coming and mine[coming[0]].start_s <= at_s:
+            i = coming.popleft()
+            holds[i] = mine[i].factor
+        holds = {i: factor for i, factor in holds.items() if at_s < mine[i].end_s}
+        steps.append((at_s, prod(holds[i] for i in sorted(holds))))
+    for at_s, speed in steps:
+        if not is_reckonable(speed):
+            raise ValueError(f"scenario: slow-downs leave rank {rank} {speed:g} of its speed at {at_s:g} s (drop one)")
+    return (steps[0], *(then for before, then in pairwise(steps) if then[1] != before[1]))
 
 
 def _uniform(*words: object) -> tuple[float, float]:

@@ -86,10 +86,22 @@ class Recording:
         """The ranks that the recording names."""
         return tuple(column.rank for column in self.columns if column.rank is not None)
 
+    def column(self, rank: int) -> Column | None:
+        """Return the rank's own column, or that of all; None where there is neither."""
+        own = {column.rank: column for column in self.columns}
+        return own.get(rank, own.get(None))
+
+    def whose(self, rank: int) -> str:
+        """Return whose bandwidth the rank's is: "all", the rank's own by its number, or "" where no column is for it.
+
+        Ranks of which it is the same have the same bandwidth.
+        """
+        column = self.column(rank)
+        return "" if column is None else "all" if column.rank is None else str(rank)
+
     def changes(self, rank: int, seed: int) -> Iterator[Change]:
         """Yield the rank's bandwidth over time, or nothing if no column is for it; the seed is not used."""
-        own = {column.rank: column for column in self.columns}
-        if (column := own.get(rank, own.get(None))) is None:
+        if (column := self.column(rank)) is None:
             return
         for lap in count() if self.repeat_s < inf else (0,):
             begin_s = lap * self.repeat_s if lap else 0.0

@@ -1,11 +1,10 @@
-"""How long does what is under way take when rates change? Computations and flows under a scenario, exactly.
+"""How long do bytes take that are on their way when rates change? Flows under a scenario, exactly.
 
-Work and bytes are conserved: what was done until a change counts, the rest goes on at the new rate. A scenario may go
+Bytes are conserved: what has passed until a change counts, the rest goes on at the new rate. A scenario may go
 on for ever; its changes are looked at when a flow starts and while one is on its way.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf, prod
 
 import simpy
@@ -25,35 +24,17 @@ _LOOKED_AT = 1000  # changes to the same value at a time: there may be no end of
 MOST_CHANGES = 10_000_000  # of one rank's bandwidth in an iteration: minutes of playing
 
 
-def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float) -> float:
-    """Return how long work of ``work_s`` at full speed takes from ``start_s`` on, at these :meth:`Scenario.speeds`.
-
-    >>> lasts_s([(0, 1), (4, 0.25), (8, 1)], 0, 10)
-    13.0
-    """
-    passed_s = 0.0
-    for i in range(max(0, bisect_right(speeds, (start_s, inf)) - 1), len(speeds)):
-        speed, until_s = speeds[i][1], speeds[i + 1][0] if i + 1 < len(speeds) else inf
-        left_s = until_s - start_s - passed_s
-        if left_s > 0:
-            if work_s <= left_s * speed:
-                break
-            work_s -= left_s * speed
-            passed_s = until_s - start_s
-    return passed_s + work_s / speed
-
-
 class Bandwidth:
     """What a rank's links allow, change by change: what holds now, and when that ends."""
 
     def __init__(self, scenario: Scenario, rank: int) -> None:
         self.rank = rank
         self._changes = [event.changes(rank, scenario.seed) for event in scenario.bandwidths]
+        self._now = [next(changes, NEVER) for changes in self._changes]
+        # Without a look at how long it stays: for many simulations it need not be known.
         self._next = [next(changes, NEVER) for changes in self._changes]
-        self._now = [NEVER] * len(self._next)
-        self.next_s = 0.0
+        self.next_s = min((change.at_s for change in self._next), default=inf)
         self.steps = 0
-        self.step()
 
     def step(self) -> bool:
         """Go on to the next change, and return whether it changes anything."""

@@ -15,16 +15,16 @@ from edgesim.errors import ScheduleError
 from edgesim.model import Model
 from edgesim.profile import Profile
 from edgesim.scenario import Scenario
-from edgesim.schedule import COMPUTE, Graph, Schedule
-from edgesim.simulator.changes import lasts_s
+from edgesim.schedule import Graph, Schedule
 from edgesim.simulator.clock import after
+from edgesim.simulator.disturbance import Disturbance, by_kind, disturbance_of
 from edgesim.simulator.longest_path import NodeTimes, longest_path
 from edgesim.simulator.network import fabric_of
 from edgesim.simulator.node_costs import NodeCosts, node_costs
+from edgesim.simulator.paces import Pace, lasts_s
 from edgesim.trace import Trace
 
 NOTHING_HAPPENS = Scenario()
-AT_FULL_SPEED = NOTHING_HAPPENS.speeds(0)
 
 
 def simulate(
@@ -49,9 +49,9 @@ def simulate(
     graph = schedule.graph
     simulation = (_DisturbedSimulation if scenario.events else _Simulation)(graph, cluster, scenario)
     costs = node_costs(graph, simulation.fabric, cluster, model, profile, tokens)
-    unhindered = not scenario.events and not cluster.network.burst_bytes
-    times = longest_path(graph, costs) if unhindered else None
-    return _trace(schedule, costs, times or simulation.play(costs), profile.hash)
+    disturbance = disturbance_of(graph, costs, cluster.network, scenario)
+    times = None if cluster.network.burst_bytes else longest_path(graph, costs, disturbance)
+    return _trace(schedule, costs, times or simulation.play(costs, disturbance), profile.hash)
 
 
 def _trace(schedule: Schedule, costs: NodeCosts, times: NodeTimes, profile_hash: str) -> Trace:
@@ -73,19 +73,19 @@ class _Simulation:
     """One simulation. Nodes that wait for nothing more queue up in ``ready``; every event begins them at its end."""
 
     def __init__(self, graph: Graph, cluster: Cluster, scenario: Scenario) -> None:
-        self.graph, self.scenario = graph, scenario
+        self.graph = graph
         self.env = simpy.Environment()
         self.fabric = fabric_of(cluster.network, scenario, self.env, self.flown)
 
-    def play(self, costs: NodeCosts) -> NodeTimes:
+    def play(self, costs: NodeCosts, disturbance: Disturbance) -> NodeTimes:
         """Play all nodes, event by event."""
-        self.load(costs)
+        self.load(costs, disturbance)
         self.begin()
         self.env.run()
         assert not any(self.waits), "a checked schedule cannot stall"
         return NodeTimes(*(np.array(times, dtype=np.float64) for times in (self.start_s, self.sent_s, self.end_s)))
 
-    def load(self, costs: NodeCosts) -> None:
+    def load(self, costs: NodeCosts, disturbance: Disturbance) -> None:
         """Look up what every node waits for, and what it takes."""
         graph = self.graph
         self.waits, self.unlocks, self.sent_unlocks = list(graph.waits), graph.unlocks, graph.sent_unlocks
@@ -150,22 +150,13 @@ class _Simulation:
 class _DisturbedSimulation(_Simulation):
     """A simulation under a scenario. Apart, because planners simulate thousands of plans without one."""
 
-    def load(self, costs: NodeCosts) -> None:
-        """Look up what nodes take: jitter changes how much a computation is, slow-downs how fast it goes."""
-        super().load(costs)
-        scenario, kinds, kind = self.scenario, self.graph.columns.kinds, costs.kind.tolist()
-        if (jitter := scenario.jitter) is not None:
-            names = self.graph.columns.names()
-            firsts = self.graph.member_tasks[self.graph.member_starts[:-1]].tolist()
-            for node, task in enumerate(firsts):
-                if kinds[kind[node]].op in COMPUTE:
-                    self.seconds[node] *= jitter.factor(scenario.seed, scenario.iteration, names[task])
-        computed = [each for each in costs.seconds if kinds[each].op in COMPUTE]
-        speeds = {rank: scenario.speeds(rank) for rank in {kinds[each].rank for each in computed}}
-        of = {each: speeds[kinds[each].rank] for each in computed}
-        slowed = {each: mine for each, mine in of.items() if mine != AT_FULL_SPEED}
-        # Of nodes that may be slowed.
-        self.speeds = {node: slowed[each] for node, each in enumerate(kind) if each in slowed} if slowed else {}
+    def load(self, costs: NodeCosts, disturbance: Disturbance) -> None:
+        """Look up what nodes take, and what happens to them."""
+        super().load(costs, disturbance)
+        if disturbance.factors is not None:
+            self.seconds = (np.array(self.seconds) * disturbance.factors).tolist()
+        paces = enumerate(by_kind(disturbance.speeds, costs).tolist())
+        self.speeds: dict[int, Pace] = {node: pace for node, pace in paces if pace is not None}
 
     def computed(self, node: int) -> None:
         """At full speed it would have ended now; what a slow-down has left goes on."""

@@ -20,21 +20,13 @@ class Route(NamedTuple):
     all: Hops
 
 
-class Fabric(ABC):
-    """The network of one simulation; it calls ``flown`` with a flow's name when its last byte has left.
+class Routes:
+    """The ways over a network, each found once, over resources that have numbers."""
 
-    Each flow uses resources (a NIC direction, a link, the air) for so many seconds per byte, and a little of the way
-    back for its acknowledgements. A ring collective is one flow over all its hops: it moves at the pace of its slowest.
-    """
-
-    def __init__(self, env: simpy.Environment, network: Network, flown: Callable[[int], None]) -> None:
-        self.env, self.network, self.flown = env, network, flown
+    def __init__(self, network: Network) -> None:
+        self.network = network
         self.numbers: dict[Resource, int] = {}
         self.routes: dict[Pairs, Route] = {}
-
-    @abstractmethod
-    def send(self, route: Route, nbytes: float, name: int) -> bool:
-        """Move bytes along a route; False if they have left at once, and nothing will be called."""
 
     def route(self, pairs: Pairs) -> Route:
         """Find the resources that a flow over these (source, destination) pairs uses, with seconds per byte of each."""
@@ -60,13 +52,29 @@ class Fabric(ABC):
             self._add_resource()
         return number
 
-    def _add_resource(self) -> None:  # noqa: B027 (not all kinds of networks keep anything of it)
+    def _add_resource(self) -> None:
         """Another resource has a number now."""
+
+
+class Fabric(Routes, ABC):
+    """The network of one simulation; it calls ``flown`` with a flow's name when its last byte has left.
+
+    Each flow uses resources (a NIC direction, a link, the air) for so many seconds per byte, and a little of the way
+    back for its acknowledgements. A ring collective is one flow over all its hops: it moves at the pace of its slowest.
+    """
+
+    def __init__(self, env: simpy.Environment, network: Network, flown: Callable[[int], None]) -> None:
+        super().__init__(network)
+        self.env, self.flown = env, flown
+
+    @abstractmethod
+    def send(self, route: Route, nbytes: float, name: int) -> bool:
+        """Move bytes along a route; False if they have left at once, and nothing will be called."""
 
 
 def _summed(hops: Iterable[tuple[int, float]]) -> Hops:
     """The same seconds per byte, but one hop for each resource."""
     total: dict[int, float] = {}
     for resource, seconds_per_byte in hops:
-        total[resource] = total.get(resource, 0.0) + seconds_per_byte
+        total[resource] = total[resource] + seconds_per_byte if resource in total else seconds_per_byte
     return tuple(total.items())

@@ -1,10 +1,12 @@
 """How long does a schedule take if no two flows ever meet? As long as its longest path; that none meet is verified.
 
-Most pipelines and rings on switched networks are such schedules. Then no rate ever changes, every node takes what it
-takes alone, and one pass over the graph finds all times. Where two flows would have used one limited resource at the
-same time, the times are wrong and the simulation must be played.
+Most pipelines and rings on switched networks are such schedules. Then every node takes what it takes alone, at the
+speeds that its device or its links have meanwhile, and one pass over the graph finds all times. Where two flows would
+have used one limited resource at the same time, or one met an outage, the times are wrong and the simulation must be
+played.
 """
 
+from math import inf, nan
 from struct import pack
 from typing import NamedTuple
 
@@ -12,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.schedule import Graph, Recurrence
+from edgesim.simulator.disturbance import UNDISTURBED, Disturbance, by_kind
 from edgesim.simulator.node_costs import NodeCosts
+from edgesim.simulator.paces import Pace, lasts_s
+from edgesim.simulator.rates import UnknownRateError
 
 _TOUCH = 1 - 1e-12  # of the time: a flow that ends as another begins does not meet it, whatever rounding says
+_BEYOND = 1.25  # times as far as all seemed to last: where rates were looked at, and bytes may still be on their way
 
 
 class NodeTimes(NamedTuple):
@@ -25,29 +31,71 @@ class NodeTimes(NamedTuple):
     end_s: NDArray[np.float64]
 
 
-def longest_path(graph: Graph, costs: NodeCosts) -> NodeTimes | None:
-    """Return when everything happens; None where two flows meet on a limited resource."""
+def longest_path(graph: Graph, costs: NodeCosts, disturbance: Disturbance = UNDISTURBED) -> NodeTimes | None:
+    """Return when everything happens; None where it must be played: two flows meet, or a rate is 0 or not known."""
     recurrence = graph.recurrence
-    at_s = _moments(recurrence, costs)
+    try:
+        at_s = _disturbed_moments(recurrence, costs, disturbance)
+    except UnknownRateError:
+        return None
     first, second = recurrence.starts
     times = NodeTimes(np.maximum(at_s[first], at_s[second]), at_s[recurrence.sent], at_s[recurrence.ended])
     return None if _any_meet(costs, times) else times
 
 
-def _moments(recurrence: Recurrence, costs: NodeCosts) -> NDArray[np.float64]:
+def _disturbed_moments(recurrence: Recurrence, costs: NodeCosts, disturbance: Disturbance) -> NDArray[np.float64]:
+    """[moment] When it is, as far as rates are known; and they are looked at until they are for all of it."""
+    work = costs.alone_s
+    if not np.isfinite(work).all():
+        raise UnknownRateError  # of bytes, in an outage
+    if disturbance.factors is not None:
+        work *= disturbance.factors
+    at_s = _moments(recurrence, costs, work, disturbance.speeds)
+    rates, known_s = disturbance.rates, 0.0
+    while rates is not None and known_s < (last_s := float(at_s.max())):
+        if last_s == inf:
+            raise UnknownRateError
+        known_s = _BEYOND * last_s
+        if paces := rates.paces(costs, known_s):
+            at_s = _moments(recurrence, costs, _in_bytes(work, costs, paces), {**disturbance.speeds, **paces})
+    return at_s
+
+
+def _in_bytes(work: NDArray[np.float64], costs: NodeCosts, paces: dict[int, Pace]) -> NDArray[np.float64]:
+    """[node] Its work: bytes where the pace is of bytes."""
+    table = np.full(costs.kind.max() + 1, nan)
+    for kind in paces:
+        table[kind] = costs.wires[kind].nbytes
+    nbytes = table[costs.kind]
+    return np.where(np.isnan(nbytes), work, nbytes)
+
+
+def _moments(
+    recurrence: Recurrence, costs: NodeCosts, work: NDArray[np.float64], paces: dict[int, Pace]
+) -> NDArray[np.float64]:
     """[moment] When it is."""
-    takes_s = np.concatenate([costs.alone_s, costs.latency_s, [0.0]])[recurrence.takes]
+    takes = np.concatenate([work, costs.latency_s, [0.0]])[recurrence.takes].tolist()
     at_s = [0.0]
     add = at_s.append
-    for first, second, seconds in zip(*recurrence.waits, takes_s.tolist(), strict=True):
-        one_s, other_s = at_s[first], at_s[second]
-        add((one_s if one_s > other_s else other_s) + seconds)
+    if not paces:
+        for first, second, seconds in zip(*recurrence.waits, takes, strict=True):
+            one_s, other_s = at_s[first], at_s[second]
+            add((one_s if one_s > other_s else other_s) + seconds)
+    else:
+        step_paces = np.full(len(takes), None, dtype=object)
+        step_paces[recurrence.begun] = by_kind(paces, costs)
+        for first, second, seconds, pace in zip(*recurrence.waits, takes, step_paces.tolist(), strict=True):
+            one_s, other_s = at_s[first], at_s[second]
+            start_s = one_s if one_s > other_s else other_s
+            add(start_s + (seconds if pace is None else lasts_s(pace, start_s, seconds)))
     return np.frombuffer(pack(f"{len(at_s)}d", *at_s))  # four times as fast as numpy reads a list
 
 
 def _any_meet(costs: NodeCosts, times: NodeTimes) -> bool:
     """Whether two flows are on one limited resource at the same time."""
     hops = {kind: wire.route.all for kind, wire in costs.wires.items() if wire.route.data and wire.nbytes > 0}
+    if not hops:
+        return False
     # [kind] where its resources begin in a list of those of all kinds, and how many there are.
     begin, many = np.zeros((2, max(hops, default=-1) + 2), dtype=np.int64)
     resources: list[int] = []

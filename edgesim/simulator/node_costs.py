@@ -1,6 +1,7 @@
 """What does every node of a schedule take on this cluster? Seconds of computations, and ways of bytes, kind by kind."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -50,13 +51,14 @@ class NodeCosts:
 
     @property
     def alone_s(self) -> NDArray[np.float64]:
-        """[node] What it takes to compute or to send where it shares nothing."""
+        """[node] What it takes to compute or to send where it shares nothing; infinitely long where a link is out."""
         alone_s = np.zeros(self.kind.max(initial=-1) + 1)
         for kind, seconds in self.seconds.items():
             alone_s[kind] = seconds
         for kind, wire in self.wires.items():
-            if wire.route.data:
-                alone_s[kind] = wire.nbytes / (1 / max(seconds for _, seconds in wire.route.all))
+            if wire.route.data and wire.nbytes > 0:
+                slowest = max(seconds for _, seconds in wire.route.all)
+                alone_s[kind] = wire.nbytes / (1 / slowest) if slowest < inf else inf
         return alone_s[self.kind]
 
 

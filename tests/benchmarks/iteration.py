@@ -37,7 +37,7 @@ class Iteration:
     cluster: Cluster
     profile: Profile
     schedule: Schedule
-    events: tuple[Event, ...] = ()
+    scenario: Scenario
 
     def write(self) -> Schedule:
         """Write the schedule and check it."""
@@ -54,9 +54,8 @@ class Iteration:
         return measure(trace, cluster=self.cluster, model=self.model, workload=workload(micro_batches=MICRO_BATCHES))
 
     def _played(self, schedule: Schedule) -> Trace:
-        scenario = Scenario(events=self.events)
         return simulate(
-            schedule, cluster=self.cluster, model=self.model, profile=self.profile, tokens=1, scenario=scenario
+            schedule, cluster=self.cluster, model=self.model, profile=self.profile, tokens=1, scenario=self.scenario
         )
 
 
@@ -67,7 +66,8 @@ def iteration(*events: Event, bytes_per_s: float = NO_LIMIT) -> Iteration:
     profile = constant_profile(model, cluster, forward_s=SECONDS[Op.F], backward_s=SECONDS[Op.B])
     plan, asked = pipeline_plan(model, micro_batches=MICRO_BATCHES), workload(micro_batches=MICRO_BATCHES)
     schedule = pipeline(plan, model, asked)
-    return Iteration(model=model, cluster=cluster, profile=profile, schedule=schedule, events=events)
+    scenario = Scenario(events=events)
+    return Iteration(model=model, cluster=cluster, profile=profile, schedule=schedule, scenario=scenario)
 
 
 def bare_loop() -> float:

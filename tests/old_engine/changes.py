@@ -4,6 +4,7 @@ Work and bytes are conserved: what was done until a change counts, the rest goes
 on for ever; its changes are looked at when a flow starts and while one is on its way.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import inf, prod
@@ -19,6 +20,24 @@ from edgesim.scenario import Scenario
 NEVER = Change(inf, 1.0)  # and before the first change
 # What stands for a rate of 0: so few bytes that no sum of doubles changes, in any time that a link is out.
 _OUTAGE_BYTES_PER_S = 1e-30
+
+
+def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float) -> float:
+    """Return how long work of ``work_s`` at full speed takes from ``start_s`` on, at these :meth:`Scenario.speeds`.
+
+    >>> lasts_s([(0, 1), (4, 0.25), (8, 1)], 0, 10)
+    13.0
+    """
+    passed_s = 0.0
+    for i in range(max(0, bisect_right(speeds, (start_s, inf)) - 1), len(speeds)):
+        speed, until_s = speeds[i][1], speeds[i + 1][0] if i + 1 < len(speeds) else inf
+        left_s = until_s - start_s - passed_s
+        if left_s > 0:
+            if work_s <= left_s * speed:
+                break
+            work_s -= left_s * speed
+            passed_s = until_s - start_s
+    return passed_s + work_s / speed
 
 
 class Course:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import NamedTuple
 
 import simpy
-from old_engine.changes import ChangingFabric
+from old_engine.changes import ChangingFabric, lasts_s
 from old_engine.clock import after
 from old_engine.network import Fabric, Route
 
@@ -19,7 +19,6 @@ from edgesim.profile import Profile
 from edgesim.ring import ring_steps
 from edgesim.scenario import Scenario
 from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Op, Schedule, Task
-from edgesim.simulator.changes import lasts_s
 from edgesim.trace import Trace
 from edgesim.work import work_of
 
