@@ -13,8 +13,7 @@ from hashlib import sha256
 from itertools import count, pairwise
 from math import cos, exp, inf, log, log1p, pi, prod, sqrt
 
-from edgesim.courses import Course, Drawn, Recorded
-from edgesim.recording import Change, Recording
+from edgesim.recording import Change, Course, Drawn, Recorded, Recording
 from edgesim.units import LEAST, MOST, is_reckonable
 
 

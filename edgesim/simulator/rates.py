@@ -11,8 +11,7 @@ from typing import cast
 import numpy as np
 
 from edgesim.cluster import Network
-from edgesim.courses import Course, Floats, TooManyChangesError
-from edgesim.recording import Unit
+from edgesim.recording import Course, Floats, TooManyChangesError, Unit
 from edgesim.scenario import Scenario
 from edgesim.simulator.fabric import Route, Routes
 from edgesim.simulator.fair_shares import Hops

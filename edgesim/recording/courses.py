@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.recording import Change, Recording, Unit
+from edgesim.recording.recording import Change, Recording, Unit
 
 Floats = NDArray[np.float64]
 MOST_CHANGES = 1_000_000  # of an event, as an array
