@@ -59,10 +59,11 @@ class Iteration:
         )
 
 
-def iteration(*events: Event, bytes_per_s: float = NO_LIMIT) -> Iteration:
+def iteration(*events: Event, bytes_per_s: float = NO_LIMIT, burst_bytes: float = 0.0) -> Iteration:
     """On links of this rate, with what happens in it."""
     model = chain(STAGES)
-    cluster = homogeneous(STAGES, network=switched(STAGES, bytes_per_s=bytes_per_s, latency_s=LATENCY_S))
+    network = switched(STAGES, bytes_per_s=bytes_per_s, latency_s=LATENCY_S, burst_bytes=burst_bytes)
+    cluster = homogeneous(STAGES, network=network)
     profile = constant_profile(model, cluster, forward_s=SECONDS[Op.F], backward_s=SECONDS[Op.B])
     plan, asked = pipeline_plan(model, micro_batches=MICRO_BATCHES), workload(micro_batches=MICRO_BATCHES)
     schedule = pipeline(plan, model, asked)

@@ -25,13 +25,11 @@ from kept import keep
 from pytest_benchmark.fixture import BenchmarkFixture
 from timing import second_call_s
 
-from edgesim.scenario import Slowdown
-
 ROUNDS = 31
 MOST_S_PER_TASK = 3e-6  # to write a schedule and to check it
 MOST_OF_THE_LOOP = 1 / 3  # to play where no two messages meet
 LINKS = {NO_LIMIT: "without limit", LIMIT: "1 MB/s, no two messages meet", SLOW: "0.05 MB/s, messages meet"}
-LOOP, PLAY, EVENTS, SIMGRID = "bare SimPy loop", "simulate", "simulate under a scenario", "SimGrid (C++)"
+LOOP, PLAY, EVENTS, SIMGRID = "bare SimPy loop", "simulate", "simulate event by event", "SimGrid (C++)"
 WRITE, METRICS = "write and check", "plan to metrics"
 Contender = tuple[str, float]
 
@@ -46,10 +44,9 @@ def contenders(simgrid: Path | None) -> dict[Contender, Callable[[], float]]:
     if simgrid is not None:
         other = in_simgrid(simgrid, LIMIT)
         timed[SIMGRID, LIMIT] = lambda: other.play(2)[1][1]
-    later = Slowdown(rank=0, start_s=1e6, end_s=2e6, factor=0.5, source="benchmark")
-    disturbed = iteration(later, bytes_per_s=LIMIT)
-    timed[EVENTS, LIMIT] = lambda: second_call_s(disturbed.play)
-    timed[WRITE, NO_LIMIT] = lambda: second_call_s(disturbed.write)
+    bursting = iteration(bytes_per_s=LIMIT, burst_bytes=1.0)  # token buckets are for events alone
+    timed[EVENTS, LIMIT] = lambda: second_call_s(bursting.play)
+    timed[WRITE, NO_LIMIT] = lambda: second_call_s(bursting.write)
     return timed
 
 
