@@ -348,7 +348,7 @@ def test_the_demonstration_prints_one_table_and_draws_both_players(
     assert command(demo, *TINY, "calibration.samples=[1,2,4]", experiment="demo") == 0
     out = capfd.readouterr().out
     assert "fake testbed of 3 hosts" in out
-    assert "watts are assumed" in out.replace("\n", " ")
+    assert "watts that are assumed" in out.replace("\n", " ")
     folder = tmp_path / "demo"
     assert (folder / "table.md").read_text().count("\n") == 5
     assert {"gantt.pdf", "gantt.png", "trace.perfetto.json"} <= {path.name for path in folder.iterdir()}

@@ -371,7 +371,7 @@ def test_a_run_that_is_interrupted_leaves_what_was_there_and_goes_on_where_it_en
 
 def odd(name: str, *overrides: str) -> Attempt:
     """An attempt with a planner of odd_planners.py."""
-    words = ("strategy=pipeline", "planner=asteroid", f"planner._target_=odd_planners.{name}", *overrides)
+    words = ("strategy=pipeline", "planner=pac", f"planner._target_=odd_planners.{name}", *overrides)
     competitor = Competitor(name=name, plans=Plans.PIPELINES, kind=Kind.BASELINE, overrides=words)
     return Attempt(case=TINY, competitor=competitor)
 

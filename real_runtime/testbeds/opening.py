@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from edgesim.cluster import Cluster, Device, Topology
@@ -53,7 +54,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
         with held_back():
             coordinator = Coordinator(
                 [hosts.command(rank, RANK) for rank in range(ranks)],
-                patience=Patience(deadline_s=spec.deadline_s),
+                patience=_patience(spec),
                 group_oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
             )
             stack.callback(coordinator.close)
@@ -61,6 +62,12 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
         coordinator.ask(_joins(testbed, rates))
         _emulate_speed(testbed, groups)
         yield testbed
+
+
+def _patience(spec: TestbedSpec) -> Patience:
+    """How long ranks may be silent: a quota keeps their threads from running, which looks like a lock that is held."""
+    patience = Patience(deadline_s=spec.deadline_s)
+    return replace(patience, silent_s=max(patience.silent_s, spec.deadline_s)) if spec.cpu_quota else patience
 
 
 def _joins(testbed: Testbed, rates: Sequence[float]) -> dict[int, dict[str, Any]]:
