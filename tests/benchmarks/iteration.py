@@ -7,6 +7,7 @@ slow ones 20 ms, and a stage's activations and gradients meet at its NIC.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from unittest.mock import patch
 
 import simpy
 from builders import chain, constant_profile, homogeneous, pipeline_plan, switched, workload
@@ -48,6 +49,11 @@ class Iteration:
         """Simulate it, with its trace."""
         return self._played(self.schedule)
 
+    def play_events(self) -> Trace:
+        """Simulate it event by event, as if no pass over its graph could say the same."""
+        with patch("edgesim.simulator.engine.longest_path", return_value=None):
+            return self.play()
+
     def measure(self) -> object:
         """From plan to metrics."""
         trace = self._played(self.write())
@@ -59,10 +65,10 @@ class Iteration:
         )
 
 
-def iteration(*events: Event, bytes_per_s: float = NO_LIMIT, burst_bytes: float = 0.0) -> Iteration:
+def iteration(*events: Event, bytes_per_s: float = NO_LIMIT) -> Iteration:
     """On links of this rate, with what happens in it."""
     model = chain(STAGES)
-    network = switched(STAGES, bytes_per_s=bytes_per_s, latency_s=LATENCY_S, burst_bytes=burst_bytes)
+    network = switched(STAGES, bytes_per_s=bytes_per_s, latency_s=LATENCY_S)
     cluster = homogeneous(STAGES, network=network)
     profile = constant_profile(model, cluster, forward_s=SECONDS[Op.F], backward_s=SECONDS[Op.B])
     plan, asked = pipeline_plan(model, micro_batches=MICRO_BATCHES), workload(micro_batches=MICRO_BATCHES)
