@@ -1,6 +1,7 @@
 """Is the right rank blamed, at the right task, for the right cause? On tables of evidence, without any process."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,8 @@ from real_runtime.control.board import Doing, State
 from real_runtime.control.diagnosis import diagnose, is_hung_with_lock
 from real_runtime.control.evidence import Ending, Failure, Memory, OwnError, Patience, RankEvidence
 from real_runtime.control.vitals import Vitals
+from real_runtime.testbeds.opening import patience_of
+from real_runtime.testbeds.spec import TestbedSpec
 
 NOW_S = 100.0
 PATIENCE = Patience(deadline_s=8.0)
@@ -163,3 +166,13 @@ def test_libraries_may_load_without_a_sign_of_life_for_longer() -> None:
     signs = {"silent_s": 5.0, "silent_cpu_s": 5.0}
     assert not is_hung_with_lock(rank(0, doing("starting", State.STARTS), **signs), PATIENCE)
     assert is_hung_with_lock(rank(0, **signs), PATIENCE)
+
+
+def test_under_a_quota_a_rank_may_be_silent_as_long_as_nothing_may_move() -> None:
+    """Seen beside other load: 23 s at a fifth of a core."""
+    throttled = rank(0, silent_s=23.0, silent_cpu_s=4.6, vitals=Vitals(state="R"))
+    assert is_hung_with_lock(throttled, patience_of(TestbedSpec(deadline_s=30)))
+    assert not is_hung_with_lock(throttled, patience_of(TestbedSpec(deadline_s=30, cpu_quota=True)))
+    assert is_hung_with_lock(
+        replace(throttled, silent_s=200.0, silent_cpu_s=40.0), patience_of(TestbedSpec(deadline_s=30, cpu_quota=True))
+    )

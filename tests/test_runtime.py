@@ -215,8 +215,8 @@ def test_a_network_fit_finds_rate_latency_burst_and_acknowledgements() -> None:
     assert network.acknowledgement == pytest.approx(0.02)
 
 
-def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
-    job = Job(
+def job_of_a_message() -> Job:
+    return Job(
         schedule=message_schedule([(0, 2)], 64),
         model=BERT,
         workload=work(BERT),
@@ -224,6 +224,10 @@ def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
         iterations=2,
         seed=1,
     )
+
+
+def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
+    job = job_of_a_message()
     sent = job.to_dict()
     assert Job.from_dict(sent) == job
     with pytest.raises(ValueError, match="the schedule that arrived has hash"):
@@ -231,14 +235,7 @@ def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
 
 
 def test_a_folder_without_text_or_weights_is_refused_before_any_rank_starts(tmp_path: Path) -> None:
-    job = Job(
-        schedule=message_schedule([(0, 2)], 64),
-        model=BERT,
-        workload=work(BERT),
-        data=DataSpec(kind="text"),
-        iterations=2,
-        seed=1,
-    )
+    job = job_of_a_message()
     refuse_unusable(job)
     with pytest.raises(ValueError, match="holds no"):
         refuse_unusable(replace(job, data=DataSpec(kind="text", folder=str(tmp_path))))

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from edgesim.schedule import Graph, Recurrence
 from edgesim.simulator.disturbance import UNDISTURBED, Disturbance, by_kind
 from edgesim.simulator.node_costs import NodeCosts
-from edgesim.simulator.paces import Pace, lasts_s
+from edgesim.simulator.paces import TOUCH, Pace, lasts_s
 from edgesim.simulator.rates import UnknownRateError
 
-_TOUCH = 1 - 1e-12  # of the time: a flow that ends as another begins does not meet it, whatever rounding says
 _BEYOND = 1.25  # times as far as all seemed to last: where rates were looked at, and bytes may still be on their way
 
 
@@ -110,7 +109,7 @@ def _any_meet(costs: NodeCosts, times: NodeTimes) -> bool:
     used = np.array(resources, dtype=_small(len(resources)))[begin[costs.kind[user]] + place]
     order = np.argsort(used, kind="stable")  # and so by start within each resource
     used, user = used[order], user[order]
-    overlap = times.start_s[user[1:]] < times.sent_s[user[:-1]] * _TOUCH
+    overlap = times.start_s[user[1:]] < times.sent_s[user[:-1]] * TOUCH
     return bool(np.any(overlap & (used[1:] == used[:-1])))
 
 

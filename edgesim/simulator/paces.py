@@ -6,7 +6,8 @@ from math import inf
 
 Pace = Sequence[tuple[float, float]]
 
-_TOUCH = 1 - 1e-12  # of what fits until a step: what ends there has met it, whatever rounding says
+TOUCH = 1 - 1e-12
+"""Of a time: what ends as something else begins has touched it and not met it, whatever rounding says."""
 
 
 def lasts_s(pace: Pace, start_s: float, work: float) -> float:
@@ -20,7 +21,7 @@ def lasts_s(pace: Pace, start_s: float, work: float) -> float:
     for following_step in range(step + 1, len(pace)):
         until_s, following = pace[following_step]
         fits = (until_s - at_s) * speed
-        if work < fits * _TOUCH:
+        if work < fits * TOUCH:
             break
         work, at_s, speed = work - fits, until_s, following
         if not speed:

@@ -54,7 +54,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
         with held_back():
             coordinator = Coordinator(
                 [hosts.command(rank, RANK) for rank in range(ranks)],
-                patience=_patience(spec),
+                patience=patience_of(spec),
                 group_oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
             )
             stack.callback(coordinator.close)
@@ -64,7 +64,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
         yield testbed
 
 
-def _patience(spec: TestbedSpec) -> Patience:
+def patience_of(spec: TestbedSpec) -> Patience:
     """How long ranks may be silent: a quota keeps their threads from running, which looks like a lock that is held."""
     patience = Patience(deadline_s=spec.deadline_s)
     return replace(patience, silent_s=max(patience.silent_s, spec.deadline_s)) if spec.cpu_quota else patience
