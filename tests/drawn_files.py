@@ -59,7 +59,7 @@ def kinds_of_files() -> Mapping[str, KindOfFile]:
     trace = small.setup.simulate(small.schedule)
     return {
         "plan": KindOfFile(
-            text=small.plan.to_json(), read=lambda path: Plan.from_json(text_of(path), source=str(path))
+            text=small.plan.to_json(), read=lambda path: Plan.from_json(text_of(path, "plan"), source=str(path))
         ),
         "profile": KindOfFile(text=json.dumps(profile | {"points": profile["points"][:3]}), read=Profile.load),
         "network": KindOfFile(text=json.dumps(network), read=load_network),
@@ -68,13 +68,13 @@ def kinds_of_files() -> Mapping[str, KindOfFile]:
         ),
         "schedule": KindOfFile(
             text=small.schedule.to_text(),
-            read=lambda path: Schedule.from_text(text_of(path), source=str(path)),
+            read=lambda path: Schedule.from_text(text_of(path, "schedule"), source=str(path)),
             wrong=torn_texts,
             name="schedule.txt",
         ),
         "trace": KindOfFile(
             text=trace.to_lines(),
-            read=lambda path: Trace.from_lines(text_of(path), small.schedule, source=str(path)),
+            read=lambda path: Trace.from_lines(text_of(path, "trace"), small.schedule, source=str(path)),
             wrong=lines_of_json,
             name="simulated.jsonl",
         ),

@@ -45,9 +45,12 @@ def on_nodes(test: Callable[..., None]) -> Callable[..., None]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes of a core each."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     folder = tempfile.mkdtemp(prefix="edgesim-nodes-", dir="/tmp")  # paths of sockets must be short
+    Path(folder, "ray").mkdir()  # where Ray notes the head's address, and makes no folder for it
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    patch.setenv("RAY_TMPDIR", folder)
     head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder, "object_store_memory": 80 * 2**20}
     cluster = cluster_utils.Cluster(initialize_head=False)
     try:
@@ -56,6 +59,7 @@ def cluster() -> Iterator[Any]:
         yield cluster
     finally:
         cluster.shutdown()
+        patch.undo()
         shutil.rmtree(folder, ignore_errors=True)
 
 

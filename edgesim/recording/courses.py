@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgesim.recording.recording import Change, Recording, Unit
 
 Floats = NDArray[np.float64]
+"""Seconds, or values at them."""
 MOST_CHANGES = 1_000_000  # of an event, as an array
 
 
