@@ -594,6 +594,11 @@ def test_the_tables_that_people_have_say_the_same(text: str) -> None:
     assert recording.columns[0].values == about(TWO_STEPS[1])
 
 
+def test_a_recording_of_rates_says_whose_rates_it_replaces() -> None:
+    told = recording_from_text("time_s,rate Mbit/s,factor @1,rate Mbit/s @2\n0,54,0.5,6\n", source="x.csv")
+    assert str(told) == "bandwidth by x.csv (rates of all ranks, rank 2, in the place of the network's)"
+
+
 def test_what_was_assumed_of_a_file_without_names_is_said_with_the_recording() -> None:
     assert "no line of names: read as time_s and rate Mbit/s" in str(recording_from_text("0 1\n1 2\n", source="x.log"))
     told = recording_from_text("0 1\n500 2\n", source="x.log", columns=["time_ms", "factor"])

@@ -79,7 +79,9 @@ class Recording:
             )
 
     def __str__(self) -> str:
-        return f"bandwidth by {self.source}"
+        absolute = [_whose(column.rank) for column in self.columns if column.unit is Unit.RATE]
+        instead = f" (rates of {', '.join(absolute)}, in the place of the network's)" if absolute else ""
+        return f"bandwidth by {self.source}{instead}"
 
     @property
     def named(self) -> tuple[int, ...]:
