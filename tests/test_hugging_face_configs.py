@@ -114,6 +114,8 @@ def test_a_file_chooses_the_model_by_itself() -> None:
     file = CONFIGS / "qwen3-0.6b.json"
     assert build(composed(f"model.from={file}").model) == read("qwen3-0.6b")
     assert build(composed("model=hugging_face", f"model.from={file}").model) == read("qwen3-0.6b")
+    untied = build(composed(f"model.from={file}", "model.tied=false").model)  # as messages about tied weights advise
+    assert untied.parameter_bytes == read("qwen3-0.6b").parameter_bytes + 4 * 151_936 * 1024
 
 
 def test_a_folder_of_a_checkpoint_is_read_and_gives_its_name(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def _run_command(command: Command, about: str | None, experiment: str | None) ->
         print(as_typed(about or ""))
     if experiment and not any(word.lstrip("+~").startswith("experiment=") for word in sys.argv[1:]):
         sys.argv.insert(1, f"experiment={experiment}")
-    sys.argv[1:1] = _implied(sys.argv[1:])
+    sys.argv[1:] = _meant(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     mistakes: list[Exception] = []
 
@@ -149,7 +149,7 @@ def _composed(overrides: Sequence[str], folders: Sequence[str], *, hydra_too: bo
     GlobalHydra.instance().clear()
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in folders)}]"]
     refuse_words(overrides, folders)
-    chosen = [*(paths if folders else ()), *_implied(overrides), *overrides]
+    chosen = [*(paths if folders else ()), *_meant(overrides)]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         cfg = compose("config", overrides=chosen, return_hydra_config=hydra_too)
     return _complete(cfg, folders)
@@ -171,10 +171,17 @@ def _refuse_no_name(choice: Override, key: str, written: str) -> None:
         raise ValueError(f"{key}: expected the name of a file, got {written}{suggestion(written, names)}")
 
 
-def _implied(overrides: Sequence[str]) -> list[str]:
-    """The choice that ``model.from=PATH`` makes by itself: conf/model/hugging_face.yaml, unless another is made."""
-    from_file = any(word.startswith("model.from=") for word in overrides)
-    return ["model=hugging_face"] if from_file and not any(word.startswith("model=") for word in overrides) else []
+def _meant(words: Sequence[str]) -> list[str]:
+    """The words, and what ``model.from=PATH`` means by itself.
+
+    It chooses conf/model/hugging_face.yaml, unless another file is chosen; and since which arguments that model has
+    its configuration says, and not this file, each is an override that may be new.
+    """
+    if not any(word.startswith("model.from=") for word in words):
+        return list(words)
+    chosen = any(word.startswith("model=") for word in words)
+    new = [re.sub(r"^(?=model\.(?!from=|name=|_target_=)\w+=)", "++", word) for word in words]
+    return new if chosen else ["model=hugging_face", *new]
 
 
 def _complete(cfg: DictConfig, folders: Iterable[str | Path]) -> DictConfig:
