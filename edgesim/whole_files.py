@@ -1,11 +1,14 @@
 """How do results reach the disk? Whole or not at all, and only where there is a place for them."""
 
 import errno
+import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from edgesim.scratch import scratch_folder
 
@@ -38,6 +41,19 @@ def write_text(path: Path, text: str) -> None:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def json_text(data: Any) -> str:
+    """The data as JSON that every reader takes: what is infinite or no number is null."""
+    return json.dumps(_nulled(data), indent=2, allow_nan=False) + "\n"
+
+
+def _nulled(data: Any) -> Any:
+    if isinstance(data, float) and not isfinite(data):
+        return None
+    if isinstance(data, Mapping):
+        return {name: _nulled(value) for name, value in data.items()}
+    return [_nulled(each) for each in data] if isinstance(data, list | tuple) else data
 
 
 @contextmanager

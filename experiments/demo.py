@@ -8,7 +8,6 @@ simulator finds), plays all in both players, prints one table and writes results
 trace.perfetto.json, and a folder per plan.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +30,7 @@ from experiments.commands import as_typed
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
-from experiments.configuration.result_folders import versions, whole_folder
+from experiments.configuration.result_folders import json_text, versions, whole_folder
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
 from experiments.execution.testbed_jobs import execute, make_job
 from experiments.figures.gantt import gantt_figure
@@ -137,7 +136,7 @@ def write(
     """Everything, whole or not at all."""
     with whole_folder(target) as folder:
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-        (folder / "versions.json").write_text(json.dumps(versions() | {"seed": cfg.seed}, indent=2) + "\n")
+        (folder / "versions.json").write_text(json_text(versions() | {"seed": cfg.seed}))
         (folder / "table.md").write_text(comparison_markdown(table))
         setup.profile.save(folder / "profile.json")
         save_network(folder / "network.json", setup.cluster.network)
@@ -150,7 +149,7 @@ def write(
             (place / "measured.jsonl").write_text(contest.typical.to_lines())
             metrics = {trace.player: setup.measure(trace).to_dict() for trace in (contest.simulated, contest.typical)}
             disturbed = {"disturbed": contest.execution.disturbed} if contest.execution.disturbed else {}
-            (place / "metrics.json").write_text(json.dumps(metrics | disturbed, indent=2) + "\n")
+            (place / "metrics.json").write_text(json_text(metrics | disturbed))
         save_perfetto(
             folder / "trace.perfetto.json", [named(t, c.name) for c in contests for t in (c.simulated, c.typical)]
         )

@@ -7,7 +7,6 @@ Galaxy's, by environment and model, simulated beside measured; None where either
 measured, minus 1, over all runs that both players made; tau is Kendall's, of their order.
 """
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from experiments.analysis.tidy import RESULTS, Value, in_words, read_table, reco
 from experiments.commands import command_parser
 from experiments.configuration.command_line import told
 from experiments.configuration.provenance import command, made, record
-from experiments.configuration.result_folders import refuse_unwritable, write_text
+from experiments.configuration.result_folders import json_text, refuse_unwritable, write_text
 from experiments.configuration.studies import table_path
 
 SIMULATED, MEASURED = "galaxy_latency", ("galaxy_measured", "galaxy_measured_500mbit")
@@ -114,7 +113,7 @@ def _summarise(results: Path) -> int:
     refuse_unwritable(results)
     numbers = summary(read(results))
     path = results / "galaxy" / "summary.json"
-    write_text(path, json.dumps(numbers, indent=2) + "\n")
+    write_text(path, json_text(numbers))
     record(path.parent, [path.name], made(command("experiments.galaxy")))
     print(
         f"{path}: {len(numbers['overlap_gain_simulated'])} environments, {numbers['validation']['runs']} runs validated"

@@ -8,7 +8,6 @@ plans; the first iteration of each plan warms up and is not counted. Writes to r
 (a row per plan and kind of task), parity_<testbed>.pdf and .png, and summary.json.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import date
@@ -30,7 +29,7 @@ from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.provenance import command, made, record
-from experiments.configuration.result_folders import entries_of, write_text
+from experiments.configuration.result_folders import entries_of, json_text, write_text
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
 from experiments.configuration.suggestions import suggestion
 from experiments.execution.testbed_jobs import execute, make_job
@@ -154,7 +153,7 @@ def strategy_named(name: str) -> Strategy:
 def merge_summary(path: Path, name: str, figures: Mapping[str, Any]) -> None:
     """Replace one testbed's entry, keep the others."""
     old = entries_of(path, "summary of validations", written_by="experiments.validate")
-    write_text(path, json.dumps(dict(sorted((old | {name: figures}).items())), indent=2) + "\n")
+    write_text(path, json_text(dict(sorted((old | {name: figures}).items()))))
 
 
 def main() -> None:

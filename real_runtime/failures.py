@@ -6,8 +6,9 @@ import traceback
 from typing import Any
 
 from real_runtime.control.evidence import Failure
+from real_runtime.finiteness import NotFiniteError
+from real_runtime.iteration import TaskError
 from real_runtime.transport import PeerGoneError
-from real_runtime.worker import TaskError
 
 
 def limit_memory(extra_bytes: int) -> None:
@@ -33,7 +34,8 @@ def failure_of(error: BaseException) -> Failure:
     """The kind of failure that an error is."""
     if is_out_of_memory(error):
         return Failure.OUT_OF_MEMORY
-    return Failure.PEER_GONE if isinstance(error, PeerGoneError) else Failure.OTHER
+    kinds = ((PeerGoneError, Failure.PEER_GONE), (NotFiniteError, Failure.NOT_FINITE))
+    return next((failure for kind, failure in kinds if isinstance(error, kind)), Failure.OTHER)
 
 
 def describe(error: BaseException) -> dict[str, Any]:

@@ -63,6 +63,10 @@ STOPPED = {"vitals": Vitals(state="T")}
         ([{}, {}, killed(1, last_words="Oh!")], "rank 2 ended itself with code 1 at 1F2 (it last wrote: Oh!)"),
         ([error(Failure.OTHER), error(Failure.OUT_OF_MEMORY), {}], "rank 1 ran out of memory at 1F0: its message"),
         ([error(Failure.OTHER, "0B3"), {}, STOPPED], "rank 0 failed at 0B3: its message"),
+        (
+            [{}, error(Failure.NOT_FINITE, "0B3"), error(Failure.PEER_GONE)],
+            "rank 1 put out numbers that are not finite at 0B3: its message",
+        ),
         ([error(Failure.PEER_GONE), {}, STOPPED], "rank 2 was stopped (SIGSTOP) at 1F2 and does not answer"),
         ([{}, {"link_down_s": 2.0}, {}], "rank 1's link is down since 2 s, at 1F1"),
         ([error(Failure.PEER_GONE), {}, {}], "rank 0 lost a connection at 1F0: its message"),

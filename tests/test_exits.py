@@ -1,6 +1,8 @@
 """Does every command say by its exit code whether its work was done, and leave nothing half-written?"""
 
 import errno
+import json
+import math
 import os
 import resource
 import sys
@@ -12,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from experiments import calibrate, collect, compare, demo, fit_device, galaxy, reproduce, run, validate
 from experiments.configuration.command_line import run_command
-from experiments.configuration.result_folders import whole_folder, write_text
+from experiments.configuration.result_folders import json_text, whole_folder, write_text
 from experiments.figures.__main__ import main as figures
 from experiments.planner_bench.__main__ import main as planner_bench
 from experiments.planner_regret.__main__ import planner_regret
@@ -194,3 +196,10 @@ def test_what_was_there_before_a_full_disk_stays(tmp_path: Path, monkeypatch: py
         (folder / "file").write_text("new")
     assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "file").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_json_of_results_can_be_read_by_whoever_reads_json() -> None:
+    """Python writes Infinity and NaN, which no other reader takes."""
+    text = json_text({"endless": [math.inf, -math.inf], "none": math.nan, "numbers": (1, 2.5)})
+    told = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert told == {"endless": [None, None], "none": None, "numbers": [1, 2.5]}

@@ -16,6 +16,7 @@ from real_runtime import pacing
 from real_runtime.control.evidence import Failure
 from real_runtime.data import IGNORED, MASK, DataSpec, Source, masked_tokens
 from real_runtime.failures import describe
+from real_runtime.iteration import TaskError, check_bytes
 from real_runtime.job import Job
 from real_runtime.models import boundary_shapes, build_layers
 from real_runtime.pacing import Dilation, Pacer
@@ -29,7 +30,6 @@ from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Choice
 from real_runtime.tracing.op_counter import count
 from real_runtime.transport import PeerGoneError, Transport
-from real_runtime.worker import TaskError, check_bytes
 
 BERT = bert(name="small", layers=2, hidden=64, heads=4, columns=128, vocabulary=259, positions=64)
 MOBILENET = from_table(table="mobilenet_v2")

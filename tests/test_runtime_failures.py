@@ -130,6 +130,21 @@ def test_what_goes_wrong_within_a_computation_is_told_with_its_rank_and_its_task
     assert_gone(processes)
 
 
+def test_weights_that_explode_end_the_run_with_the_first_task_whose_numbers_are_none() -> None:
+    """The first step leaves weights of 10^35; the next loss would be none, and is told where it began."""
+    job = endless_job()
+    job = replace(job, workload=replace(job.workload, learning_rate=3e38))
+    with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as testbed:
+        processes = pids(testbed)
+        with pytest.raises(RunError) as error:
+            testbed.execute(job)
+    assert re.match(
+        r"rank \d put out numbers that are not finite at \dF\d@\d: in iteration 1, \d+ of \d+ numbers are infinite",
+        str(error.value),
+    )
+    assert_gone(processes)
+
+
 def test_iterations_of_many_deadlines_run_undisturbed_and_a_stopped_coordinator_goes_on() -> None:
     """Computations that are stretched beyond the deadline, and messages that take longer."""
     spec = TestbedSpec(kind="loopback", deadline_s=1.0, fractions=(0.005, 0.005, 0.005))

@@ -17,10 +17,10 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime.control.board import Board, shared_memory
 from real_runtime.data import DataSpec
+from real_runtime.iteration import IterationPlayer
 from real_runtime.job import Job
 from real_runtime.stages.executor import StageExecutor
 from real_runtime.transport import Transport
-from real_runtime.worker import IterationPlayer
 
 BERT = bert(name="small", layers=4, hidden=64, heads=4, columns=128, vocabulary=259, positions=64)
 WORK = Workload(purpose="train", batch_samples=24, micro_batch_samples=4, tokens=16, optimiser="sgd", learning_rate=0.1)
@@ -109,8 +109,8 @@ def live_between_tasks(plan: Plan, rank: int) -> tuple[int, int]:
 
         executor.compute = watched  # type: ignore[method-assign]
         dilation = SimpleNamespace(run=lambda work, kind: (work(), 0.0, 0.0))
-        worker = SimpleNamespace(transport=transport, dilation=dilation, board=Board(shared_memory()))
-        player = IterationPlayer(worker, executor, program)  # type: ignore[arg-type]
+        host = SimpleNamespace(transport=transport, dilation=dilation, board=Board(shared_memory()))
+        player = IterationPlayer(host, executor, program, 0)  # type: ignore[arg-type]
         for task in program:  # in one thread: nobody waits for anybody, and what is received is there
             if task.op is not Op.RECV:
                 player.perform(task, player.slots[task.stream])

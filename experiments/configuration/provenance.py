@@ -14,7 +14,6 @@ earlier    entries of what made the rows that this command left as they were
 What lies in results/ is no code: a study that writes there while it runs does not make the tree dirty.
 """
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.configuration.places import CODE, REPOSITORY
-from experiments.configuration.result_folders import entries_of, versions, write_text
+from experiments.configuration.result_folders import entries_of, json_text, versions, write_text
 
 MADE = "made.json"
 
@@ -66,7 +65,7 @@ def record(folder: Path, names: Iterable[str], entry: Mapping[str, Any], *, in_p
     """
     before = recorded(folder)
     entries = {name: dict(entry) | (_earlier(before[name]) if in_part and name in before else {}) for name in names}
-    write_text(folder / MADE, json.dumps(dict(sorted((before | entries).items())), indent=2) + "\n")
+    write_text(folder / MADE, json_text(dict(sorted((before | entries).items()))))
 
 
 def _earlier(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.errors import reading, text_of
-from edgesim.whole_files import refuse_unwritable, whole_folder, write_text
+from edgesim.whole_files import json_text, refuse_unwritable, whole_folder, write_text
 from experiments.configuration.places import REPOSITORY
 
-__all__ = ["entries_of", "refuse_unwritable", "versions", "whole_folder", "write_text"]
+__all__ = ["entries_of", "json_text", "refuse_unwritable", "versions", "whole_folder", "write_text"]
 
 PACKAGES = ("edgesim", "torch", "numpy", "simpy", "hydra-core", "matplotlib")
 

@@ -1,6 +1,5 @@
 """How is a run kept? As a folder, whole or not at all: configuration, plan, schedule, traces, series and figures."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from omegaconf import OmegaConf
 from edgesim.perfetto import save_perfetto
 from experiments.analysis.series import series
 from experiments.configuration.network_file import save_network
-from experiments.configuration.result_folders import versions, whole_folder
+from experiments.configuration.result_folders import json_text, versions, whole_folder
 from experiments.execution.play import Played
 
 
@@ -23,7 +22,7 @@ def save_run(run: Played, target: Path) -> None:
             _write(folder / f"{trace.player}.jsonl", trace.lines())
         save_perfetto(folder / "trace.perfetto.json", run.last_traces)
         (folder / "metrics.json").write_text(_metrics(run))
-        (folder / "versions.json").write_text(_json(versions() | {"seed": run.config["seed"]}))
+        (folder / "versions.json").write_text(json_text(versions() | {"seed": run.config["seed"]}))
         save_network(folder / "network.json", run.cluster.network)
         series(run.last_traces, run.setup).to_csv(folder / "series.csv", index=False)
 
@@ -35,7 +34,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 
 def _metrics(run: Played) -> str:
-    return _json(
+    return json_text(
         {
             "seed": run.config["seed"],
             "schedule": run.schedule.hash,
@@ -45,7 +44,3 @@ def _metrics(run: Played) -> str:
             "iterations": [each.to_dict() for each in run.metrics],
         }
     )
-
-
-def _json(data: object) -> str:
-    return json.dumps(data, indent=2) + "\n"

@@ -18,7 +18,6 @@ end, all or none; a command that was interrupted or killed goes on where it ende
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -33,7 +32,7 @@ from experiments.collect import to_csv
 from experiments.commands import as_typed, command_parser
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import MADE, command, made, record
-from experiments.configuration.result_folders import refuse_unwritable, whole_folder
+from experiments.configuration.result_folders import json_text, refuse_unwritable, whole_folder
 from experiments.configuration.studies import table_path
 from experiments.planner_bench import report
 from experiments.planner_bench.attempt import Attempt, AttemptStatus, Row
@@ -160,7 +159,7 @@ def _write(target: Path, whole: pd.DataFrame, asked: argparse.Namespace) -> None
                 shutil.copy(path, folder)
         (folder / "table.csv").write_text(to_csv(whole))
         (folder / "summary.md").write_text(report.page(standings(whole), by_group(whole)))
-        (folder / "summary.json").write_text(json.dumps(summary(whole, measured_regret=measured), indent=2) + "\n")
+        (folder / "summary.json").write_text(json_text(summary(whole, measured_regret=measured)))
         how = {"seed": asked.seed, "workers": asked.workers, "limit_s": asked.time_limit}
         by = command("experiments.planner_bench", _selecting(asked))
         names = ["table.csv", "summary.md", "summary.json"]

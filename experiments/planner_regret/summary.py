@@ -3,7 +3,6 @@
 A regret below the spread, by which two runs of the same plan are apart, says nothing.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from experiments.analysis.tidy import read_table
-from experiments.configuration.result_folders import entries_of, write_text
+from experiments.configuration.result_folders import entries_of, json_text, write_text
 from experiments.planner_regret.contenders import CHOICE
 from experiments.planner_regret.rows import NEEDS, SKIPPED, by_planner
 
@@ -55,7 +54,7 @@ def measured_regret(measured: DataFrame) -> dict[str, Any]:
 def merge(path: Path, numbers: dict[str, Any]) -> None:
     """Put the study's numbers into the bench's summary; all other entries stay."""
     old = entries_of(path, "summary of a bench", written_by="experiments.planner_bench")
-    write_text(path, json.dumps(old | {ENTRY: numbers}, indent=2) + "\n")
+    write_text(path, json_text(old | {ENTRY: numbers}))
 
 
 def _number(value: Any) -> float | None:

@@ -5,7 +5,7 @@ knows a strategy.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -80,6 +80,14 @@ class BlockExecutor:
         computation = self.computations[block_of(task)]
         with torch.set_grad_enabled(self.state.training):
             (computation.forward if task.op is Op.F else computation.backward)(task)
+
+    def made(self, task: Task) -> Iterable[Tensor]:
+        """What a block puts out, the gradients of what it has read, or its weights."""
+        if task.op is Op.UPDATE:
+            assert self.weights is not None
+            return self.weights.of(block_of(task))[part_of(task)]
+        made, self.state.made = self.state.made, ()
+        return made
 
     def outgoing(self, task: Task) -> Tensor:
         """The tensor that a SEND carries."""

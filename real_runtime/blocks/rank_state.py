@@ -74,14 +74,19 @@ class RankState:
         self.logits: dict[tuple[int, int], Tensor] = {}  # by micro-batch and first token
         self.chosen: list[Tensor] = []
         self.loss = 0.0
+        self.made: tuple[Tensor, ...] = ()  # by the last computation
 
     def run(self, task: Task, work: Callable[..., Any], *inputs: Tensor | None) -> tuple[Tensor, ...]:
         """Compute forward, so that :meth:`back` can go back from the outputs to the inputs."""
-        return self.segments.run(_key_of(task), work, *inputs)
+        outputs = self.segments.run(_key_of(task), work, *inputs)
+        self.made = outputs
+        return outputs
 
     def back(self, task: Task, *gradients: Tensor | None) -> list[Tensor | None]:
         """Go back through what :meth:`run` has computed; return the gradients of its inputs."""
-        return self.segments.back(_key_of(task), *gradients)
+        entered = self.segments.back(_key_of(task), *gradients)
+        self.made = tuple(gradient for gradient in entered if gradient is not None)
+        return entered
 
     def put_out(self, task: Task, block: str, partial: Tensor) -> None:
         """Keep what an attention or MLP puts out: a partial sum, of a tile or of all tokens."""

@@ -21,6 +21,7 @@ def diagnose(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) ->
         _ended,
         _out_of_memory,
         _failed,
+        _not_finite,
         _stopped,
         _hung_with_lock,
         _link_down,
@@ -72,6 +73,10 @@ def _out_of_memory(ranks: Sequence[RankEvidence], now_s: float, patience: Patien
 
 def _failed(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) -> str | None:
     return _own_error(ranks, Failure.OTHER, "failed")
+
+
+def _not_finite(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) -> str | None:
+    return _own_error(ranks, Failure.NOT_FINITE, "put out numbers that are not finite")
 
 
 def _own_error(ranks: Sequence[RankEvidence], failure: Failure, happened: str) -> str | None:

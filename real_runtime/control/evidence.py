@@ -12,6 +12,7 @@ class Failure(StrEnum):
 
     OUT_OF_MEMORY = "out of memory"
     PEER_GONE = "peer gone"  # a connection was closed at its other end
+    NOT_FINITE = "not finite"  # a computation put out infinite numbers, or such as are none
     OTHER = "other"
 
 

@@ -1,6 +1,6 @@
 """Which tensors does a rank need for its part of a job? Its module, its samples, the boundary tensors in between."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -83,6 +83,16 @@ class StageExecutor:
                     self.leaving[m] = gradient
             case Op.UPDATE:
                 self.stage.update()
+
+    def made(self, task: Task) -> Iterable[Tensor]:
+        """An output or loss, the gradient of what was read, or the weights, which show what their gradients were."""
+        assert self.stage is not None
+        m = task.micro_batch
+        if m is None:
+            return self.stage.module.parameters()
+        if task.op is Op.F:
+            return (self.stage.output(m),)
+        return (self.leaving[m],) if m in self.leaving else ()
 
     def outgoing(self, task: Task) -> Tensor:
         """The tensor that a SEND carries."""
