@@ -32,7 +32,8 @@ from edgesim.profile.point import Point, Portion
 from edgesim.recording import Column, Recording, Unit
 from edgesim.scenario import Event, Jitter, Scenario, Slowdown, Walk
 from edgesim.schedule import Op, Task
-from edgesim.simulator import changes, simulate
+from edgesim.simulator import simulate
+from edgesim.simulator.network import bandwidth
 from edgesim.trace import Trace
 from edgesim.units import Dimension, quantity
 
@@ -326,7 +327,7 @@ def test_a_walk_over_all_magnitudes_never_leaves_them() -> None:
 )
 def test_bandwidth_that_changes_without_end_is_refused(network, event: Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last message takes 10^12 s, and the rate changes every few seconds."""
-    monkeypatch.setattr(changes, "MOST_CHANGES", 100)
+    monkeypatch.setattr(bandwidth, "MOST_CHANGES", 100)
     cluster = homogeneous(2, network=network(2, bytes_per_s=100))
     with pytest.raises(
         ValueError, match=r"bandwidth of rank [01] changes more than 100 times until .* s, and bytes are"

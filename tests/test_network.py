@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.cluster import Network
-from edgesim.scenario import Scenario
-from edgesim.simulator.fair_shares import max_min_rates
-from edgesim.simulator.network import fabric_of
+from edgesim.simulator.network.fabric import Routes
+from edgesim.simulator.network.fair_shares import max_min_rates
+from edgesim.simulator.network.topology import fabric_of
 
 repeatable = settings(deadline=None, derandomize=True, database=None)
 
@@ -69,14 +69,15 @@ class Meter:
 
     def __init__(self, network: Network) -> None:
         self.env, self.left_s = simpy.Environment(), dict[int, float]()
-        self.fabric = fabric_of(network, Scenario(), self.env, self.leave)
+        self.routes = Routes(network)
+        self.fabric = fabric_of(self.routes, self.env, self.leave)
 
     def leave(self, name: int) -> None:
         self.left_s[name] = self.env.now
 
     def send_at(self, at_s: float, name: int, way: tuple[int, int], nbytes: float) -> None:
         def start(_: simpy.Event) -> None:
-            if not self.fabric.send(self.fabric.route((way,)), nbytes, name):
+            if not self.fabric.send(self.routes.route((way,)), nbytes, name):
                 self.leave(name)
 
         self.env.timeout(at_s).callbacks.append(start)
@@ -132,9 +133,11 @@ def test_a_bucket_fills_while_only_acknowledgements_pass() -> None:
 
 
 def test_an_unlimited_fabric_never_calls_back() -> None:
-    fabric = fabric_of(switched(2), Scenario(), simpy.Environment(), lambda _: pytest.fail("nothing was on its way"))
-    assert fabric.route(((0, 1),))[1:] == ((), ())
-    assert fabric.send(fabric.route(((0, 1),)), 1e9, 0) is False
+    routes = Routes(switched(2))
+    fabric = fabric_of(routes, simpy.Environment(), lambda _: pytest.fail("nothing was on its way"))
+    route = routes.route(((0, 1),))
+    assert route[1:] == ((), ())
+    assert fabric.send(route, 1e9, 0) is False
 
 
 flows = st.lists(

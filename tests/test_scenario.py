@@ -191,6 +191,17 @@ def test_acknowledgements_slow_down_with_their_way_back() -> None:
     assert play(network, *programs, events=(recorded((0, 1), (3, 0.5)),)).makespan_s == about(3 + 160 / 40)
 
 
+def test_bytes_that_no_link_holds_up_have_left_at_once_while_the_rate_of_their_acknowledgements_changes() -> None:
+    """Only the way back has a limit; it changes before the bytes have arrived, after a latency of 1 s."""
+    free, slow_back = (
+        {"transmit_bytes_per_s": [inf, 100.0], "receive_bytes_per_s": [100.0, inf]},
+        recorded((0, 0.5), (0.05, 1)),
+    )
+    network = Network.switched(**free, latency_s=1, goodput=1, origin="assumed", source="test", acknowledgement=0.25)
+    trace = play(network, [send(0, 1, 1000)], [receive(1, 0, 1000)], events=(slow_back,))
+    assert (tuple(trace.start_s), tuple(trace.end_s)) == ((0.0, 1.0), (0.0, 1.0))
+
+
 # --- token buckets ----------------------------------------------------------------------------------------------------
 
 

@@ -18,11 +18,14 @@ from edgesim.scenario import Scenario
 from edgesim.schedule import Graph, Schedule
 from edgesim.simulator.clock import after
 from edgesim.simulator.disturbance import Disturbance, by_kind, disturbance_of
+from edgesim.simulator.kind_costs import KindCosts, kept_costs
 from edgesim.simulator.longest_path import NodeTimes, longest_path
-from edgesim.simulator.network import fabric_of
+from edgesim.simulator.network.changes import ChangingRoutes
+from edgesim.simulator.network.fabric import Routes
+from edgesim.simulator.network.topology import fabric_of
 from edgesim.simulator.node_costs import NodeCosts, node_costs
 from edgesim.simulator.paces import Pace, lasts_s
-from edgesim.trace import Trace
+from edgesim.trace import Times, Trace
 
 NOTHING_HAPPENS = Scenario()
 
@@ -46,12 +49,18 @@ def simulate(
             f"schedule is for {schedule.ranks} ranks, cluster {cluster.name} has {len(cluster.devices)}"
         )
     scenario.check(len(cluster.devices))
-    graph = schedule.graph
-    simulation = (_DisturbedSimulation if scenario.events else _Simulation)(graph, cluster, scenario)
-    costs = node_costs(graph, simulation.fabric, cluster, model, profile, tokens)
-    disturbance = disturbance_of(graph, costs, cluster.network, scenario)
-    times = None if cluster.network.burst_bytes else longest_path(graph, costs, disturbance)
-    return _trace(schedule, costs, times or simulation.play(costs, disturbance), profile.hash)
+    graph, network = schedule.graph, cluster.network
+    if scenario.bandwidths:
+        known = KindCosts(cluster, model, profile, tokens, ChangingRoutes(network, scenario))
+    else:
+        known = kept_costs(cluster, model, profile, tokens)
+    costs = node_costs(graph, known)
+    disturbance = disturbance_of(graph, costs, network, scenario)
+    times = None if network.burst_bytes else longest_path(graph, costs, disturbance)
+    if times is None:
+        simulation = (_DisturbedSimulation if scenario.events else _Simulation)(graph, known.routes)
+        times = simulation.play(costs, disturbance)
+    return _trace(schedule, costs, times, profile.hash)
 
 
 def _trace(schedule: Schedule, costs: NodeCosts, times: NodeTimes, profile_hash: str) -> Trace:
@@ -62,8 +71,8 @@ def _trace(schedule: Schedule, costs: NodeCosts, times: NodeTimes, profile_hash:
     start_s[graph.receives] += costs.latency_s[graph.task_nodes[graph.receives]]
     return Trace(
         schedule=schedule,
-        start_s=tuple(start_s.tolist()),
-        end_s=tuple(end_s.tolist()),
+        start_s=Times(start_s),
+        end_s=Times(end_s),
         player="simulated",
         profile_hash=profile_hash,
     )
@@ -72,10 +81,10 @@ def _trace(schedule: Schedule, costs: NodeCosts, times: NodeTimes, profile_hash:
 class _Simulation:
     """One simulation. Nodes that wait for nothing more queue up in ``ready``; every event begins them at its end."""
 
-    def __init__(self, graph: Graph, cluster: Cluster, scenario: Scenario) -> None:
+    def __init__(self, graph: Graph, routes: Routes) -> None:
         self.graph = graph
         self.env = simpy.Environment()
-        self.fabric = fabric_of(cluster.network, scenario, self.env, self.flown)
+        self.fabric = fabric_of(routes, self.env, self.flown)
 
     def play(self, costs: NodeCosts, disturbance: Disturbance) -> NodeTimes:
         """Play all nodes, event by event."""

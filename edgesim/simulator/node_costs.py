@@ -1,33 +1,16 @@
 """What does every node of a schedule take on this cluster? Seconds of computations, and ways of bytes, kind by kind."""
 
 from dataclasses import dataclass
-from math import inf
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.cluster import Cluster
-from edgesim.errors import ScheduleError
-from edgesim.model import Model
-from edgesim.profile import Profile
-from edgesim.ring import ring_steps
-from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Graph, Op
-from edgesim.schedule.kind import Kind
-from edgesim.simulator.fabric import Fabric, Route
-from edgesim.units import MOST
-from edgesim.work import work_of
+from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Graph
+from edgesim.simulator.kind_costs import KindCosts, Wire, refuse_beyond
 
 
-class Wire(NamedTuple):
-    """How a node's bytes travel: along a route, then for a latency, after which all have arrived."""
-
-    route: Route
-    nbytes: float
-    latency_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class NodeCosts:
     """The costs of a schedule's nodes, found once for all nodes of a kind.
 
@@ -41,79 +24,38 @@ class NodeCosts:
     seconds: dict[int, float]
     wires: dict[int, Wire]
 
-    @property
+    @cached_property
     def latency_s(self) -> NDArray[np.float64]:
         """[node] How much later than they were sent its bytes arrive; 0 where there are none."""
-        latency_s = np.zeros(self.kind.max(initial=-1) + 1)
-        for kind, wire in self.wires.items():
-            latency_s[kind] = wire.latency_s
-        return latency_s[self.kind]
+        return self._by_kind({kind: wire.latency_s for kind, wire in self.wires.items()})
 
-    @property
+    @cached_property
     def alone_s(self) -> NDArray[np.float64]:
         """[node] What it takes to compute or to send where it shares nothing; infinitely long where a link is out."""
-        alone_s = np.zeros(self.kind.max(initial=-1) + 1)
-        for kind, seconds in self.seconds.items():
-            alone_s[kind] = seconds
-        for kind, wire in self.wires.items():
-            if wire.route.data and wire.nbytes > 0:
-                slowest = max(seconds for _, seconds in wire.route.all)
-                alone_s[kind] = wire.nbytes / (1 / slowest) if slowest < inf else inf
-        return alone_s[self.kind]
+        return self._by_kind(self.seconds | {kind: wire.alone_s for kind, wire in self.wires.items()})
+
+    def _by_kind(self, seconds: dict[int, float]) -> NDArray[np.float64]:
+        """[node] The seconds of its kind."""
+        table = np.zeros(self.kind.max(initial=-1) + 1)
+        table[list(seconds)] = list(seconds.values())
+        return table[self.kind]
 
 
-def node_costs(
-    graph: Graph, fabric: Fabric, cluster: Cluster, model: Model, profile: Profile, tokens: int
-) -> NodeCosts:
+def node_costs(graph: Graph, costs: KindCosts) -> NodeCosts:
     """Return what the nodes take. Raises ProfileError for a computation that the profile does not know.
 
     Raises ScheduleError for bytes, seconds or latencies that are too many to be added up.
     """
     seconds: dict[int, float] = {}
     wires: dict[int, Wire] = {}
+    kinds = graph.columns.kinds
     for number in np.flatnonzero(np.bincount(graph.kind)).tolist():
-        each = graph.columns.kinds[number]
-        _refuse_beyond(each.nbytes, "bytes", each)
+        each = kinds[number]
+        refuse_beyond(each.nbytes, "bytes", each)
         if each.op in MESSAGE or each.op in COLLECTIVE:
-            wires[number] = _wire(each, fabric)
-            _refuse_beyond(wires[number].latency_s, "seconds of latency", each)
+            wires[number] = costs.wire(each)
         elif each.op in COMPUTE:
-            seconds[number] = _computed_s(each, cluster, model, profile, tokens)
-            _refuse_beyond(seconds[number], "seconds", each)
+            seconds[number] = costs.seconds(each)
         else:
-            seconds[number] = each.nbytes / cluster.devices[each.rank].disk_bytes_per_s
+            seconds[number] = each.nbytes / costs.cluster.devices[each.rank].disk_bytes_per_s
     return NodeCosts(kind=graph.kind, seconds=seconds, wires=wires)
-
-
-def _refuse_beyond(amount: float, what: str, kind: Kind) -> None:
-    if not amount <= MOST:
-        raise ScheduleError(f"{''.join(kind.name_around)} takes more than {MOST:g} {what}, which no clock can count")
-
-
-def _computed_s(kind: Kind, cluster: Cluster, model: Model, profile: Profile, tokens: int) -> float:
-    device = cluster.devices[kind.rank].name
-    if kind.block:
-        work = work_of(kind, model, tokens)
-        return profile.block_s(device=device, block=work.block, op=work.op, portion=work.portion)
-    samples = 0 if kind.op is Op.UPDATE else kind.samples[1] - kind.samples[0]
-    layers = model.layers[slice(*kind.layers)]
-    return profile.layers_s(device=device, layers=layers, op=kind.op, samples=samples, tokens=tokens)
-
-
-def _wire(kind: Kind, fabric: Fabric) -> Wire:
-    """The way of a message, or of a ring collective.
-
-    Ring all-reduce of S bytes on n ranks: 2(n-1) steps of S/n; all-gather and reduce-scatter: n-1 steps
-    (Patarasuk & Yuan, JPDC 2009).
-    """
-    latencies_s = fabric.network.latency_s
-    if kind.op is Op.SEND:
-        source, destination = kind.rank, kind.peers[0]
-        latency_s = latencies_s[source][destination]
-        return Wire(fabric.route(((source, destination),)), kind.nbytes, latency_s)
-    if len(kind.peers) == 1:
-        return Wire(fabric.route(()), 0.0, 0.0)  # who is alone passes nothing on
-    ring = tuple(zip(kind.peers, (*kind.peers[1:], kind.peers[0]), strict=True))
-    steps = ring_steps(len(ring), all_reduce=kind.op is Op.ALL_REDUCE)
-    latency_s = steps * max(latencies_s[a][b] for a, b in ring)
-    return Wire(fabric.route(ring), steps * kind.nbytes / len(ring), latency_s)

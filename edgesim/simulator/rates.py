@@ -13,8 +13,8 @@ import numpy as np
 from edgesim.cluster import Network
 from edgesim.recording import Course, Floats, TooManyChangesError, Unit
 from edgesim.scenario import Scenario
-from edgesim.simulator.fabric import Route, Routes
-from edgesim.simulator.fair_shares import Hops
+from edgesim.simulator.network.fabric import Route, Routes
+from edgesim.simulator.network.fair_shares import Hops
 from edgesim.simulator.node_costs import NodeCosts
 from edgesim.simulator.paces import Pace
 from edgesim.units import LEAST, MOST
@@ -42,8 +42,10 @@ class Rates:
         if not any(self._changes(course, len(at_s)) for course, at_s in courses):
             return {}
         routes = _RoutesOverTime(self.network, courses)
-        paces = {kind: routes.pace(wire.route.pairs) for kind, wire in costs.wires.items()}
-        return {kind: pace for kind, pace in paces.items() if len(pace) > 1 and costs.wires[kind].nbytes > 0}
+        # Bytes that no link holds up have left at once, whatever their acknowledgements meet.
+        held_up = {kind: wire.route for kind, wire in costs.wires.items() if wire.route.data and wire.nbytes > 0}
+        paces = {kind: routes.pace(route.pairs) for kind, route in held_up.items()}
+        return {kind: pace for kind, pace in paces.items() if len(pace) > 1}
 
     def _changes(self, course: Course, count: int) -> bool:
         """Whether any of these values is another than the first, on any rank."""

@@ -5,11 +5,10 @@ from math import inf
 
 import simpy
 
-from edgesim.cluster import Network
 from edgesim.simulator.clock import after, at_the_end_of_this_instant
-from edgesim.simulator.fabric import Fabric, Route
-from edgesim.simulator.fair_shares import FairShares, Flow
-from edgesim.simulator.token_buckets import TokenBuckets
+from edgesim.simulator.network.fabric import Fabric, Route
+from edgesim.simulator.network.fair_shares import FairShares, Flow
+from edgesim.simulator.network.token_buckets import TokenBuckets
 
 
 class Transfer(Flow):
@@ -26,17 +25,12 @@ class Transfer(Flow):
 class SharedLinks(Fabric):
     """NICs or links that flows share, each with a token bucket if the network has them."""
 
-    def __init__(self, env: simpy.Environment, network: Network, flown: Callable[[int], None]) -> None:
-        super().__init__(env, network, flown)
+    def __init__(self, env: simpy.Environment, burst_bytes: float, flown: Callable[[int], None]) -> None:
+        super().__init__(env, flown)
         self.shares: FairShares[Transfer] = FairShares()
-        self.buckets = TokenBuckets(network.burst_bytes) if network.burst_bytes else None
+        self.buckets = TokenBuckets(burst_bytes) if burst_bytes else None
         self._asking: list[Transfer] = []  # for credit of token buckets
         self._settling = False
-
-    def _add_resource(self) -> None:
-        self.shares.add_resource()
-        if self.buckets is not None:
-            self.buckets.add_resource()
 
     def send(self, route: Route, nbytes: float, name: int) -> bool:
         if not route.data or nbytes <= 0:

@@ -8,6 +8,7 @@ few rates are found anew where few flows change: first of those that begin and o
 then of those that this leaves without one.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
@@ -32,17 +33,13 @@ F = TypeVar("F", bound=Flow)
 
 
 class FairShares(Generic[F]):
-    """Who uses which resource, and at which rate. Resources are numbered from 0; a flow's hops may change."""
+    """Who uses which resource, and at which rate. Resources are numbers; a flow's hops may change."""
 
     def __init__(self) -> None:
-        self.users: list[dict[F, float]] = []  # [resource] flows, with the seconds that each of their bytes takes
+        # [resource] flows, with the seconds that each of their bytes takes
+        self.users: defaultdict[int, dict[F, float]] = defaultdict(dict)
         self._begun: dict[F, None] = {}
         self._freed: dict[int, None] = {}
-
-    def add_resource(self) -> int:
-        """Number a new resource."""
-        self.users.append({})
-        return len(self.users) - 1
 
     def begin(self, flow: F) -> bool:
         """Let a flow use its resources, and return whether it has all of them for itself, with its rate then."""
@@ -113,7 +110,7 @@ class FairShares(Generic[F]):
 class _Filling(Generic[F]):
     """New rates of some flows, beside others that keep theirs: all rise together until their resources are full."""
 
-    def __init__(self, users: list[dict[F, float]], anew: Mapping[F, None]) -> None:
+    def __init__(self, users: Mapping[int, dict[F, float]], anew: Mapping[F, None]) -> None:
         self.users = users
         self.rising: dict[int, dict[F, float]] = {}  # [resource] flows that rise still
         for flow in anew:
@@ -200,7 +197,7 @@ def max_min_rates(routes: Mapping[N, Collection[tuple[Hashable, float]]]) -> dic
     for name, route in routes.items():
         for resource, _ in route:
             if resource not in numbers:
-                numbers[resource] = shares.add_resource()
+                numbers[resource] = len(numbers)
         flows[name] = Flow(tuple((numbers[resource], seconds_per_byte) for resource, seconds_per_byte in route))
         shares.begin(flows[name])
     shares.settle()

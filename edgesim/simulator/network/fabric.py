@@ -7,7 +7,7 @@ from typing import NamedTuple
 import simpy
 
 from edgesim.cluster import Network, Resource
-from edgesim.simulator.fair_shares import Hops
+from edgesim.simulator.network.fair_shares import Hops
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -34,6 +34,10 @@ class Routes:
             route = self.routes[pairs] = self._find_route(pairs)
         return route
 
+    def clear(self) -> None:
+        """Find all ways anew; resources keep their numbers."""
+        self.routes.clear()
+
     def _find_route(self, pairs: Pairs) -> Route:
         data = _summed(hop for pair in pairs for hop in self._hops(*pair))
         if not (share := self.network.acknowledgement):
@@ -49,22 +53,17 @@ class Routes:
     def _number(self, resource: Resource) -> int:
         if (number := self.numbers.get(resource)) is None:
             number = self.numbers[resource] = len(self.numbers)
-            self._add_resource()
         return number
 
-    def _add_resource(self) -> None:
-        """Another resource has a number now."""
 
-
-class Fabric(Routes, ABC):
+class Fabric(ABC):
     """The network of one simulation; it calls ``flown`` with a flow's name when its last byte has left.
 
     Each flow uses resources (a NIC direction, a link, the air) for so many seconds per byte, and a little of the way
     back for its acknowledgements. A ring collective is one flow over all its hops: it moves at the pace of its slowest.
     """
 
-    def __init__(self, env: simpy.Environment, network: Network, flown: Callable[[int], None]) -> None:
-        super().__init__(network)
+    def __init__(self, env: simpy.Environment, flown: Callable[[int], None]) -> None:
         self.env, self.flown = env, flown
 
     @abstractmethod

@@ -11,9 +11,8 @@ from math import inf
 
 import simpy
 
-from edgesim.cluster import Network
 from edgesim.simulator.clock import after
-from edgesim.simulator.fabric import Fabric, Route
+from edgesim.simulator.network.fabric import Fabric, Route
 
 _ROUNDING = 1e-15
 _RECKONINGS = 256  # by adding and taking away; then the air's load is summed up anew, and the clock set back
@@ -23,8 +22,8 @@ _FAR = 1e-4  # so much less load, or so few bytes beside the clock's, would drow
 class Air(Fabric):
     """One channel, on which a byte of every flow takes some air time of its own."""
 
-    def __init__(self, env: simpy.Environment, network: Network, flown: Callable[[int], None]) -> None:
-        super().__init__(env, network, flown)
+    def __init__(self, env: simpy.Environment, flown: Callable[[int], None]) -> None:
+        super().__init__(env, flown)
         self.flows: list[tuple[float, int, float]] = []  # (clock at its end, name, seconds per byte), a heap
         self.clock_bytes = 0.0
         self.since_s = 0.0

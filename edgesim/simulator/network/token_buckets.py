@@ -1,8 +1,9 @@
 """How many bytes does an idle, shaped link let through at once? A token bucket for every resource that has one."""
 
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from edgesim.simulator.fair_shares import Hops, max_min_rates
+from edgesim.simulator.network.fair_shares import Hops, max_min_rates
 from edgesim.units import LEAST
 
 _WHOLE = 1 - 1e-12
@@ -13,15 +14,9 @@ class TokenBuckets:
 
     def __init__(self, burst_bytes: float) -> None:
         self.burst_bytes = burst_bytes
-        self.credit_bytes: list[float] = []
-        self.idle_since_s: list[float] = []
-        self.senders: list[int] = []  # flows whose bytes, not just acknowledgements, use a resource
-
-    def add_resource(self) -> None:
-        """Number a new resource, whose bucket is full."""
-        self.credit_bytes.append(self.burst_bytes)
-        self.idle_since_s.append(0.0)
-        self.senders.append(0)
+        self.credit_bytes: defaultdict[int, float] = defaultdict(lambda: burst_bytes)  # all are full in the beginning
+        self.idle_since_s: defaultdict[int, float] = defaultdict(float)
+        self.senders: defaultdict[int, int] = defaultdict(int)  # whose bytes, not just acknowledgements, use a resource
 
     def begin(self, data: Hops) -> None:
         """Let a flow send through its resources."""

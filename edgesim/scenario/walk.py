@@ -1,0 +1,80 @@
+"""How does bandwidth wander that nobody recorded? Up or down by a ratio, as a coin says."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from math import inf, sqrt
+
+from edgesim.recording import Change
+from edgesim.scenario.chance import uniform
+from edgesim.units import LEAST, MOST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Bandwidth that wanders: each ``interval_s`` a coin multiplies its factor by ``ratio``, or divides it.
+
+    A step that would leave [low, high] goes the other way. Factors are of the network's rate.
+
+    Attributes:
+        together: one walk for all (a channel that fades for everyone), or one for each rank (see :class:`Recording` for
+            what a rank's bandwidth is).
+        ranks: those concerned; none named: all.
+    """
+
+    interval_s: float
+    ratio: float
+    low: float
+    high: float
+    start: float
+    together: bool
+    source: str
+    ranks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranks", tuple(self.ranks))
+        if not 0 < self.interval_s < inf:
+            raise ValueError(f"walk: interval_s must be positive and finite, got {self.interval_s}")
+        if not LEAST <= self.low <= self.start <= self.high <= MOST:
+            raise ValueError(
+                f"walk: needs 0 < low <= start <= high, got low {self.low}, start {self.start}, high {self.high} "
+                f"(from {LEAST:g} to {MOST:g})"
+            )
+        if not 1 <= self.ratio <= sqrt(self.high / self.low):
+            raise ValueError(
+                f"walk: ratio must be at least 1, and two steps must fit between low {self.low} and high {self.high}, "
+                f"got {self.ratio}"
+            )
+
+    def __str__(self) -> str:
+        ranks = f" of ranks {', '.join(map(str, self.ranks))}" if self.ranks else ""
+        return f"bandwidth{ranks} walks between {self.low:g} and {self.high:g} of its rate"
+
+    @property
+    def named(self) -> tuple[int, ...]:
+        """The ranks that the walk names."""
+        return self.ranks
+
+    def whose(self, rank: int) -> str:
+        """Return whose walk the rank's is: "all", the rank's own by its number, or "" if the walk is not for it."""
+        if self.ranks and rank not in self.ranks:
+            return ""
+        return "all" if self.together else str(rank)
+
+    def changes(self, rank: int, seed: int) -> Iterator[Change]:
+        """Yield the rank's bandwidth over time, without an end, or nothing if the walk is not for this rank."""
+        if not (whose := self.whose(rank)):
+            return
+        exponent = 0
+        yield Change(0.0, self.start)
+        for i in count(1):
+            toss = 1 if uniform(seed, "walk", whose, i)[0] < 0.5 else -1
+            # 0 only where rounding puts both neighbours just outside.
+            exponent = next(to for to in (exponent + toss, exponent - toss, exponent) if self._inside(to))
+            yield Change(i * self.interval_s, self._factor(exponent))
+
+    def _factor(self, exponent: int) -> float:
+        return self.start * self.ratio**exponent
+
+    def _inside(self, exponent: int) -> bool:
+        return self.low <= self._factor(exponent) <= self.high

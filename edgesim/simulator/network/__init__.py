@@ -1,0 +1,1 @@
+"""When have bytes arrived that share a network with others?"""
