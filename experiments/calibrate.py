@@ -70,7 +70,7 @@ def calibrate(testbed: Testbed, setup: Setup, settings: DictConfig, progress: Pr
     timings, messages = told(testbed.disturbed_timings, "timings"), told(testbed.disturbed_messages, "messages")
     for said in filter(None, (timings, messages)):
         progress.console.print(f"[yellow]warning: {said}: calibrate again beside less load[/yellow]", soft_wrap=True)
-    source = sourced(f"{testbed.name}, {settings.repeats} repeats", timings)
+    source = sourced(f"{testbed.name}, layers within {settings.repeats} whole passes", timings)
     return Profile(model=setup.model.name, origin=Origin.MEASURED, source=source, points=merged(points)), network
 
 

@@ -2,22 +2,17 @@
 
 import statistics
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from edgesim.model import Model
 from edgesim.schedule import Op
 from edgesim.workload import Workload
-from real_runtime.models import architecture, build_layers
-from real_runtime.pacing import Dilation
-from real_runtime.stages.module import flatten_gradients, make_optimiser
+from real_runtime.chain import Chain
 
 _MATRIX = 1024  # large enough that a multiplication runs from cache at full speed
 MATRIX_FLOP = 2.0 * _MATRIX**3
@@ -60,88 +55,72 @@ _STATISTICS: dict[Statistic, Callable[[Sequence[float]], float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """Each layer is computed ``repeats`` times for each number of samples; the statistic of these is its row."""
+    """Passes over all layers are computed ``repeats`` times for each number of samples."""
 
     samples: Sequence[int]
     repeats: int
     statistic: Statistic
 
+    def of_parts(self, repeats: Sequence[Sequence[float]]) -> list[float]:
+        """[layer] its seconds, from [repeat][layer] seconds: their sum is the statistic of whole passes.
+
+        That is what a run charges, which times a stage and not its layers: the least of a sum is more than the sum of
+        the least.
+
+        >>> Repetition(samples=(), repeats=2, statistic=Statistic.LEAST).of_parts([[1.0, 3.0], [2.0, 2.0]])
+        [1.3333333333333333, 2.6666666666666665]
+        """
+        whole = self.statistic.of([sum(layers) for layers in repeats])
+        parts = [self.statistic.of(layer) for layer in zip(*repeats, strict=True)]
+        return [part * whole / sum(parts) for part in parts]
+
 
 def profile_layers(
-    model: Model,
-    workload: Workload,
-    repetition: Repetition,
-    dilation: Dilation,
-    tell: Callable[[str], object] = lambda what: None,
+    chain: Chain, repetition: Repetition, tell: Callable[[str], object] = lambda what: None
 ) -> list[dict[str, Any]]:
-    """Rows of seconds per layer: forward, backward and update, each as in a stage, one layer after the other.
+    """Rows of seconds per layer: forward, and where it is trained backward and update, timed while whole passes run.
 
-    A further repeat before the others warms up and is not counted. ``tell`` hears what is timed now.
+    A further pass before the others warms up and is not counted. ``tell`` hears what is timed now.
     """
-    layers = [build_layers(model, [i], seed=0) for i in range(len(model.layers))]
-    flats = [flatten_gradients(layer.parameters()) for layer in layers]
-    optimisers = [make_optimiser(layer.parameters(), workload) for layer in layers]
-    seconds: dict[tuple[int, str, int], list[float]] = defaultdict(list)
-
-    def timed(index: int, op: Op, count: int, work: Callable[[], Any]) -> Any:
-        tell(f"profiling {op} of {model.layers[index].name}")
-        result, start_s, end_s = dilation.run(work, (index, op, count))
-        seconds[index, op, count].append(end_s - start_s)
-        return result
-
-    def update(index: int) -> None:
-        optimisers[index].step()
-        flats[index].zero_()
-
-    dilation.forget()
-    # All repeats of one count together, as a run repeats one count.
+    model, workload = chain.model, chain.workload
+    rows: list[dict[str, Any]] = []
+    updates, calls = list[list[float]](), list[float]()
     for count in repetition.samples:
+        inputs = chain.samples(count)
+        passes: dict[Op, list[list[float]]] = {Op.F: [], Op.B: []} if workload.trains else {Op.F: []}
         for _ in range(repetition.repeats + 1):
-            entered, outputs = _forward(model, workload, layers, count, timed)
-            gradient: Tensor | None = None
-            for i in reversed(range(len(layers))):
-                timed(i, Op.B, count, partial(outputs[i].backward, gradient))
-                gradient = entered[i].grad
-            for i in range(len(layers)):
-                timed(i, Op.UPDATE, 0, partial(update, i))
+            tell(f"profiling {' and '.join(passes)} of {count} samples")
+            if not workload.trains:
+                passes[Op.F].append(chain.inference(inputs))
+                continue
+            for op, seconds in zip(passes, chain.training(inputs), strict=True):
+                passes[op].append(seconds)
+            tell(f"profiling {Op.UPDATE}")
+            layers, call_s = chain.update()
+            updates.append(layers)
+            calls.append(call_s)
+        for op, repeats in passes.items():
+            rows += _rows(model, workload, op, count, repetition.of_parts(repeats[1:]))
+    if workload.trains:
+        rows += _rows(model, workload, Op.UPDATE, 0, _updates_s(repetition, updates[1:], calls[1:]))
+    return rows
+
+
+def _updates_s(repetition: Repetition, steps: Sequence[Sequence[float]], calls: Sequence[float]) -> list[float]:
+    """[layer] seconds of its part of one step over all layers, in which the call is paid for once and not by each."""
+    shared_s = repetition.statistic.of(calls) * (1 - 1 / len(steps[0]))
+    return [max(0.0, seconds - shared_s) for seconds in repetition.of_parts(steps)]
+
+
+def _rows(model: Model, workload: Workload, op: Op, count: int, seconds: Sequence[float]) -> list[dict[str, Any]]:
     return [
         {
-            "block": model.layers[i].name,
+            "block": layer.name,
             "op": op,
             "samples": count,
             "tokens": workload.tokens,
             "share": 1.0,
-            "seconds": repetition.statistic.of(values[1:]),
+            "seconds": layer_s,
         }
-        for (i, op, count), values in seconds.items()
+        for layer, layer_s in zip(model.layers, seconds, strict=True)
     ]
-
-
-class _Timed(Protocol):
-    def __call__(self, index: int, op: Op, count: int, work: Callable[[], Any]) -> Any: ...
-
-
-def _forward(
-    model: Model, workload: Workload, layers: Sequence[torch.nn.Module], count: int, timed: _Timed
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Inputs and outputs of all layers; each layer starts a graph of its own, the last ends in the loss."""
-    arch = architecture(model)
-    first = arch.sample(model.hyper, workload.tokens)
-    tensor = first.repeat(count, *[1] * (first.dim() - 1))
-    entered, outputs = [], []
-    for i, layer in enumerate(layers):
-        leaf = tensor.detach()
-        if leaf.is_floating_point() and i > 0:
-            leaf.requires_grad_()
-
-        def work(i: int = i, leaf: Tensor = leaf, layer: torch.nn.Module = layer) -> Tensor:
-            output: Tensor = layer(leaf)
-            if i + 1 < len(layers):
-                return output
-            target = torch.zeros(output.shape[:-1], dtype=torch.long)
-            return arch.loss(model.hyper, workload.tokens, output, target) / count
-
-        tensor = timed(i, Op.F, count, work)
-        entered.append(leaf)
-        outputs.append(tensor)
-    return entered, outputs

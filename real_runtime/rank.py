@@ -9,6 +9,7 @@ from edgesim.model import model_from_dict
 from edgesim.schedule import Task
 from edgesim.workload import Workload
 from real_runtime.blocks.executor import BlockExecutor
+from real_runtime.chain import Chain, HostClock
 from real_runtime.control.board import State
 from real_runtime.control.port import Port
 from real_runtime.failures import describe, limit_memory
@@ -36,6 +37,7 @@ class Rank:
     def __init__(self, port: Port) -> None:
         self.port, self.main = port, port.board.main
         self.worker: Worker | None = None
+        self.chain: Chain | None = None  # what was timed last: a calibration asks for one number of samples at a time
 
     def serve(self) -> None:
         """Take one command after the other, each with its number."""
@@ -87,6 +89,7 @@ class Rank:
     def play(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self.worker is not None
         number = {"number": command["number"]}
+        self.chain = None
         self.worker.play(
             Job.from_dict(command["job"]), command["rehearsed"], lambda report: self.port.say(report | number)
         )
@@ -94,14 +97,16 @@ class Rank:
 
     def rehearse(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self.worker is not None
-        job = Job.from_dict(command["job"])
+        job, self.chain = Job.from_dict(command["job"]), None
         return {"rows": self.worker.rehearse(job, command["repeats"], Statistic(command["statistic"]))}
 
     def profile(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self.worker is not None
-        freeze_garbage()
         model, workload = model_from_dict(command["model"]), Workload(**command["workload"])
+        if self.chain is None or (self.chain.model, self.chain.workload) != (model, workload):
+            self.chain = Chain(model, workload, HostClock(self.worker.dilation.fraction))
+        freeze_garbage()
         repetition = Repetition(
             samples=command["samples"], repeats=command["repeats"], statistic=Statistic(command["statistic"])
         )
-        return {"rows": profile_layers(model, workload, repetition, self.worker.dilation, self.worker.tell)}
+        return {"rows": profile_layers(self.chain, repetition, self.worker.tell)}

@@ -14,6 +14,7 @@ from edgesim.simulator import simulate
 from edgesim.trace import Trace
 from edgesim.workload import Workload
 from real_runtime.job import Execution, Job
+from real_runtime.testbeds.repeating import Retries
 from real_runtime.testbeds.spec import TestbedSpec
 
 NOISE = 0.03
@@ -30,6 +31,7 @@ class FakeTestbed:
         self.fractions = tuple(0.5 / (1 + rank) for rank in range(len(cluster.devices)))
         self.random = np.random.default_rng(0)
         self.spec = TestbedSpec()
+        self.retries = Retries(self.spec.repeat_disturbed)
         self.disturbed_timings: list[float] = []
         self.disturbed_messages: list[float] = []
         self.description = f"fake testbed of {len(cluster.devices)} hosts"

@@ -32,7 +32,7 @@ from experiments.sweeps.rows import facts
 from real_runtime.job import Execution, Job
 from real_runtime.testbeds.foreign_load import Sample, foreign_share, load_is_known, watching
 from real_runtime.testbeds.opening import open_testbed
-from real_runtime.testbeds.repeating import disturbance, least_disturbed, undisturbed
+from real_runtime.testbeds.repeating import Retries, disturbance, least_disturbed, undisturbed
 from real_runtime.testbeds.spec import TestbedSpec
 
 TINY = ("model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4")
@@ -98,9 +98,9 @@ def played(*iterations: tuple[float, float]) -> Execution:
 def test_disturbed_iterations_are_played_again_and_the_less_disturbed_are_kept() -> None:
     plays = iter(
         [
-            played((9.0, 0.5), (1.0, 0.0), (2.0, 0.3), (3.0, 0.2)),
-            played((9.0, 0.5), (1.1, 0.0), (3.5, 0.4)),
-            played((9.0, 0.0), (2.5, 0.1)),
+            played((9.0, 0.5), (1.0, 0.0), (2.0, 0.3), (3.0, 0.25)),
+            played((9.0, 0.5), (1.1, 0.1), (3.5, 0.4)),
+            played((9.0, 0.0), (1.2, 0.0), (2.5, 0.1)),
         ]
     )
     asked: list[Job] = []
@@ -109,30 +109,40 @@ def test_disturbed_iterations_are_played_again_and_the_less_disturbed_are_kept()
         asked.append(job)
         return next(plays)
 
-    kept = undisturbed(player, job(4), repeats=2)
-    assert [each.iterations for each in asked] == [4, 3, 2]  # each has an iteration that warms up
+    kept = undisturbed(player, job(4), Retries(2))
+    assert [each.iterations for each in asked] == [4, 3, 3]  # each has an iteration that warms up
     assert [each.results_folder for each in asked] == ["kept", None, None]
-    assert [trace.makespan_s for trace in kept.traces] == [1.0, 1.1, 2.5]
+    assert [trace.makespan_s for trace in kept.traces] == [1.0, 1.2, 2.5]
     assert kept.disturbed == (0.0, 0.0, 0.1)
     assert kept.losses == (1.0, 2.0, 3.0)
-    assert kept.discarded == (0.3, 0.4, 0.2)
+    assert kept.discarded == (0.3, 0.4, 0.1, 0.25)
     said = disturbance(kept)
-    assert "played again beside other load (up to 40 % of the processors): 3 iterations" in said
+    assert "played again beside other load (up to 40 % of the processors): 4 iterations" in said
     assert "1 of 3 iterations disturbed by other load (up to 10 % of the processors)" in said
 
 
 def test_what_nobody_disturbed_is_played_once_and_nothing_is_said() -> None:
     plays = iter([played((9.0, 0.5), (1.0, 0.0))])
-    kept = undisturbed(lambda _: next(plays), job(2), repeats=5)
+    kept = undisturbed(lambda _: next(plays), job(2), Retries(5))
     assert [trace.makespan_s for trace in kept.traces] == [1.0]
     assert disturbance(kept) == ""
 
 
 def test_a_timing_is_taken_again_until_one_is_undisturbed_and_else_the_best_is_kept() -> None:
     first = iter([("a", 0.3), ("b", 0.0), ("c", 0.0)])
-    assert least_disturbed(lambda: next(first), repeats=5) == ("b", 0.0)
-    second = iter([("a", 0.3), ("b", 0.2), ("c", 0.4)])
-    assert least_disturbed(lambda: next(second), repeats=2) == ("b", 0.2)
+    assert least_disturbed(lambda: next(first), Retries(5)) == ("b", 0.0)
+    second = iter([("a", 0.5), ("b", 0.2), ("c", 0.3)])
+    assert least_disturbed(lambda: next(second), Retries(2)) == ("b", 0.2)
+
+
+def test_a_load_that_lasts_is_looked_at_twice_and_then_nothing_is_measured_again_until_it_is_gone() -> None:
+    tries = iter([("a", 0.3), ("b", 0.2), ("c", 0.4), ("d", 0.0), ("e", 0.3), ("f", 0.0)])
+    retries = Retries(5)
+    kept = [least_disturbed(lambda: next(tries), retries) for _ in range(4)]
+    assert kept == [("b", 0.2), ("c", 0.4), ("d", 0.0), ("f", 0.0)]
+    beside_load = iter([played((9.0, 0.5), (1.0, 0.4), (2.0, 0.3)), played((9.0, 0.5), (1.1, 0.3), (2.1, 0.35))])
+    assert undisturbed(lambda _: next(beside_load), job(3), retries).disturbed == (0.3, 0.3)
+    assert retries.lasting
 
 
 # --- what results say ---
@@ -285,7 +295,7 @@ def test_a_program_that_starts_and_ends_meanwhile_counts() -> None:
 def test_an_execution_beside_planted_load_is_marked() -> None:
     spec = TestbedSpec(kind="loopback", deadline_s=60, disturbed_above=0.2 / (os.cpu_count() or 1))  # of one core
     with open_testbed(spec, three_hosts()) as testbed, spinning(1):
-        execution = undisturbed(testbed.execute, replace(job(2), results_folder=None), repeats=1)
+        execution = undisturbed(testbed.execute, replace(job(2), results_folder=None), Retries(1))
     assert min(execution.disturbed) > spec.disturbed_above
     assert len(execution.discarded) == 1
     assert "1 of 1 iterations disturbed by other load" in disturbance(execution)

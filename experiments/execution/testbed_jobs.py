@@ -42,7 +42,7 @@ def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int)
 
 def execute(testbed: Testbed, job: Job, rehearsed: Profile | None = None) -> Execution:
     """The iterations that count; those that other load disturbed are played again."""
-    return undisturbed(partial(testbed.execute, rehearsed=rehearsed), job, repeats=testbed.spec.repeat_disturbed)
+    return undisturbed(partial(testbed.execute, rehearsed=rehearsed), job, testbed.retries)
 
 
 def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], object]) -> Execution:

@@ -43,7 +43,8 @@ class StageExecutor:
 
     def reduced(self, task: Task) -> Tensor:
         """What an all-reduce adds up, in place: the stage's gradients."""
-        assert self.stage is not None
+        if self.stage is None:
+            return torch.zeros(task.nbytes, dtype=torch.uint8).view(torch.float32)  # a measurement of the network
         return self.stage.flat_gradients
 
     def results(self) -> dict[str, Tensor]:

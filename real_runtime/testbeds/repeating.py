@@ -1,4 +1,4 @@
-"""When is something measured again? When other load disturbed it; of both tries the less disturbed one is kept."""
+"""When is something measured again? When other load disturbed it and does not last; the less disturbed try is kept."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,29 +10,56 @@ from real_runtime.testbeds.foreign_load import told, up_to
 T = TypeVar("T")
 
 
-def undisturbed(play: Callable[[Job], Execution], job: Job, *, repeats: int) -> Execution:
+# A load whose second look takes so much of the first one's share is there to stay.
+_LASTING = 0.5
+
+
+class Retries:
+    """How often what other load disturbed is measured again: up to ``most`` times, but not while that load lasts.
+
+    It lasts where a further try was about as disturbed as the one before it, until something is measured undisturbed.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.lasting = most, False
+
+    def saw(self, first: float, again: float | None = None) -> None:
+        """Learn of a share that was disturbed, and of that of the next try if there was one."""
+        if not first or again == 0:
+            self.lasting = False
+        elif again is not None and again >= _LASTING * first:
+            self.lasting = True
+
+
+def undisturbed(play: Callable[[Job], Execution], job: Job, retries: Retries) -> Execution:
     """The iterations of a job that count: the first one warms up.
 
-    Those that were disturbed are played again, up to ``repeats`` times. They keep their loss, since other load changes
-    when things happen, not what; and the weights after the last iteration are those of the first playing.
+    Those that were disturbed are played again as far as that is worth its time. They keep their loss, since other load
+    changes when things happen, not what; and the weights after the last iteration are those of the first playing.
     """
     kept = _counted(play(job))
-    for _ in range(repeats):
+    retries.saw(min(kept.disturbed, default=0.0))
+    for _ in range(retries.most):
         places = [place for place, share in enumerate(kept.disturbed) if share]
-        if not places:
+        if not places or retries.lasting:
             break
+        before = min(kept.disturbed[place] for place in places)
         again = _counted(play(replace(job, iterations=len(places) + 1, results_folder=None)))
         kept = _with(kept, places, again)
+        retries.saw(before, min(again.disturbed, default=0.0))
     return kept
 
 
-def least_disturbed(measure: Callable[[], tuple[T, float]], *, repeats: int) -> tuple[T, float]:
-    """What was measured and the share of it that was disturbed, after up to ``repeats`` further tries."""
-    best = measure()
-    for _ in range(repeats):
-        if not best[1]:
+def least_disturbed(measure: Callable[[], tuple[T, float]], retries: Retries) -> tuple[T, float]:
+    """What was measured and the share of it that was disturbed, the best of all tries that are worth their time."""
+    best = last = measure()
+    retries.saw(best[1])
+    for _ in range(retries.most):
+        if not best[1] or retries.lasting:
             break
-        best = min(best, measure(), key=lambda measured: measured[1])
+        before, last = last[1], measure()
+        best = min(best, last, key=lambda measured: measured[1])
+        retries.saw(before, last[1])
     return best
 
 

@@ -20,7 +20,7 @@ from real_runtime.profiler import Statistic
 from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
 from real_runtime.testbeds.merging import merge
 from real_runtime.testbeds.network_fit import Pair, Timed, fit_network, message_schedule
-from real_runtime.testbeds.repeating import least_disturbed, undisturbed
+from real_runtime.testbeds.repeating import Retries, least_disturbed, undisturbed
 from real_runtime.testbeds.spec import TestbedSpec
 
 # Messages that time a link: one for latency, three for the line, as seconds of the nominal rate.
@@ -62,6 +62,7 @@ class Testbed:
     ) -> None:
         self.spec, self.cluster, self.coordinator, self.hosts = spec, cluster, coordinator, hosts
         self.choice = choice
+        self.retries = Retries(spec.repeat_disturbed)
         self.fractions: tuple[float, ...] = ()  # [rank] of one core of this machine, once the hosts are up
         # [measurement] How far other load disturbed what was timed so far of layers and links; 0 where it did not.
         self.disturbed_timings: list[float] = []
@@ -179,7 +180,7 @@ class Testbed:
                 end_s = time.monotonic()
             return answer["rows"], self._disturbed(watch, begin_s, end_s) if watch else 0.0
 
-        rows, share = least_disturbed(measure, repeats=self.spec.repeat_disturbed)
+        rows, share = least_disturbed(measure, self.retries)
         disturbed.append(share)
         return rows
 
@@ -218,7 +219,7 @@ class Testbed:
             seed=0,
             pause_s=_PROBE_PAUSE_S,
         )
-        found = undisturbed(self.execute, job, repeats=self.spec.repeat_disturbed)
+        found = undisturbed(self.execute, job, self.retries)
         self.disturbed_messages += found.disturbed
         seconds = sorted(trace.makespan_s for trace in found.traces)
         return (seconds[(len(seconds) - 1) // 2] + seconds[len(seconds) // 2]) / 2
