@@ -1,14 +1,15 @@
 """How many bytes does a rank hold, second by second? The terms of memory.py as steps over its spans.
 
 A footprint begins and ends with what is held through the whole iteration (Memory.resting_bytes). A micro-batch's stash
-lives from its F to its B, the transient of inference during its F, the ring's part during its all-reduce. The spans
-stand in the order of the rank's program, which is the order in which its compute stream plays them.
+lives from its F to its B, or bucket by bucket to theirs; the transient of inference during its F, the ring's
+part during its all-reduce, beside what is left of a stash where gradients are added up in buckets. The spans stand in
+the order of the rank's program, which is the order in which its compute stream plays them.
 
 Where tasks are of blocks, so are stashes and transients: of a block, from the first of its tasks to the last.
 """
 
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -55,16 +56,30 @@ class Footprints:
         changes, happens = np.zeros((len(spans), 2)), np.zeros((len(spans), 2), dtype=bool)  # at a span's start and end
         forward, backward, ring = spans.does(Op.F), spans.does(Op.B), spans.does(Op.ALL_REDUCE)
         for layers in dict.fromkeys(kind.layers for kind in spans.kinds if kind.op is Op.F):
-            mine = spans.each(lambda kind, own=layers: kind.layers == own, bool)  # type: ignore[misc]
+            mine = spans.each(partial(_is_of, layers), bool)
             load = _load(spans, layers, mine & forward, mine & backward, context_bytes)
             held, stash_bytes = self.held(load), self.held(load).stash_bytes / load.in_flight
+            freed, added = self._freed_bytes(spans, load, stash_bytes), spans.each(partial(_ring_bytes, held), float)
             rest, context_bytes = rest + held.resting_bytes, 0.0
             changes[mine & forward] = stash_bytes + held.transient_bytes, -held.transient_bytes
-            changes[mine & backward] = 0, -stash_bytes
-            changes[mine & ring] = held.ring_bytes, -held.ring_bytes
+            changes[mine & backward, 1] = -freed[mine & backward]
+            changes[mine & ring] = np.stack([added, -added], axis=1)[mine & ring]
             happens[mine & (forward | ring), 0] = True
             happens[mine & (backward | ring | (forward & (held.transient_bytes != 0))), 1] = True
-        return _steps(rest, spans.intervals[happens], changes[happens])
+        order = np.argsort(spans.intervals[happens], kind="stable")  # buckets are added up beside computations
+        return _steps(rest, spans.intervals[happens][order], changes[happens][order])
+
+    def _freed_bytes(self, spans: RankSpans, load: RankLoad, stash_bytes: float) -> Floats:
+        """[span] What a backward of these layers lets go of: the stash, or of a bucket its layers' part of it."""
+        needs = block_bytes(self.model, load.layers, samples=load.samples, workload=self.workload)
+        of = {layer.name: i for i, layer in enumerate(self.model.layers)}
+
+        def freed(kind: Kind) -> float:
+            if kind.layers == load.layers:
+                return stash_bytes
+            return sum(need for name, need in needs if of[name.partition("/")[0]] in range(*kind.layers))
+
+        return spans.each(freed, float)
 
     @cached_property
     def _whole(self) -> dict[str, str]:
@@ -107,6 +122,16 @@ class Footprints:
         return _steps(self.held(load).resting_bytes, at_s[order], np.stack([nbytes, -nbytes], axis=1).ravel()[order])
 
 
+def _is_of(layers: tuple[int, int], kind: Kind) -> bool:
+    """Whether it is of these layers, or of some of them."""
+    return layers[0] <= kind.layers[0] and kind.layers[1] <= layers[1]
+
+
+def _ring_bytes(held: Memory, kind: Kind) -> float:
+    """What an all-reduce of the load holds meanwhile; of a bucket the spare part of its own gradients."""
+    return held.ring_bytes if kind.bucket is None else ring_bytes(kind.nbytes, replicas=len(kind.peers))
+
+
 def _steps(rest: float, at_s: Floats, changes: Floats) -> Steps:
     """From changes of bytes at seconds to what is held from there on."""
     return np.concatenate([at_s[:1], at_s]), np.cumsum(np.concatenate([[rest][: len(at_s)], changes]))
@@ -121,11 +146,12 @@ def _load(
 ) -> RankLoad:
     """What a rank is given of these layers, by its computations of them."""
     start, stop = spans.said(np.flatnonzero(forward)[:1])[0].samples
-    rings = [len(kind.peers) for kind in spans.kinds if kind.op is Op.ALL_REDUCE and kind.layers == layers]
+    rings = [len(kind.peers) for kind in spans.kinds if kind.op is Op.ALL_REDUCE and _is_of(layers, kind)]
+    over = backward & spans.each(lambda kind: kind.layers[0] == layers[0], bool)  # of buckets the last one
     return RankLoad(
         layers=layers,
         samples=stop - start,
-        in_flight=int(np.cumsum(forward.astype(np.int64) - backward).max()),
+        in_flight=int(np.cumsum(forward.astype(np.int64) - over).max()),
         micro_batches=len(set(spans.micro_batch[forward].tolist())),
         replicas=max(rings, default=1),
         context_bytes=context_bytes,

@@ -130,6 +130,7 @@ class Kind(NamedTuple):
     payload: Payload | None = None
     peers: tuple[int, ...] = ()
     nbytes: int = 0
+    bucket: int | None = None
 
     @property
     def name_around(self) -> tuple[str, str]:
@@ -137,6 +138,7 @@ class Kind(NamedTuple):
         before = f"{self.stage}{self.op}{'' if self.payload is None else f'_{self.payload}'}"
         part = f".{self.block}" if self.block else ""
         part += "" if self.tile is None else f"#{self.tile}"
+        part += "" if self.bucket is None else f":{self.bucket}"
         arrow = {Op.SEND: ">", Op.RECV: "<"}.get(self.op)
         return before, f"{part}@{self.rank}" + (f"{arrow}{self.peers[0]}" if arrow else "")
 

@@ -36,7 +36,7 @@ class KindNumbers(NamedTuple):
 
 def numbers_of(table: KindTable) -> KindNumbers:
     """Number what kinds say, in one pass over their fields."""
-    op, rank, stage, layers, block, tile, samples, _, _, payload, peers, nbytes = table.fields
+    op, rank, stage, layers, block, tile, samples, _, _, payload, peers, nbytes, bucket = table.fields
     role = op.each(_ROLE.__getitem__)
     sends, message, meets = role == SENDS, (role == SENDS) | (role == RECEIVES), role == MEETS
     places = {place: i for i, place in enumerate(dict.fromkeys([*rank.values, *(p[0] for p in peers.values if p)]))}
@@ -51,7 +51,7 @@ def numbers_of(table: KindTable) -> KindNumbers:
     return KindNumbers(
         rank=rank.each(int),
         role=role,
-        name=dense(combined(_column(stage), _column(op), *part, here, peer)[0]),
+        name=dense(combined(_column(stage), _column(op), *part, _column(bucket), here, peer)[0]),
         stream=dense(combined(here, _queues(table), peer)[0]),
         meeting=np.where(role == ALONE, 0, dense(combined(*ends, *part, _column(layers))[0])),
         size=np.where(role == ALONE, 0, nbytes.numbers * len(samples.values) + np.where(message, samples.numbers, 0)),

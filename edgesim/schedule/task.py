@@ -19,6 +19,7 @@ class Task:
         tokens: half-open range of the sequence; (0, 0) where it is all of it.
         units: half-open range of the block's heads or columns; (0, 0) where it is all of them.
         peers: SEND: the receiver. RECV: the sender. Collective: all members in ring order.
+        bucket: where gradients are added up in parts, which part of the stage's layers it is, from the last one on.
         nbytes: bytes of the message; of a collective, bytes of the whole tensor; 0 for computation.
         needs: names of tasks of this rank that must be done before.
     """
@@ -36,6 +37,7 @@ class Task:
     payload: Payload | None = None
     peers: tuple[int, ...] = ()
     nbytes: int = 0
+    bucket: int | None = None
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ class Task:
             self.payload,
             self.peers,
             self.nbytes,
+            self.bucket,
         )
 
     @property

@@ -11,7 +11,8 @@ from edgesim.schedule.task import Task
 
 _NAME = re.compile(
     r"(?P<stage>\d+)(?P<op>" + "|".join(sorted(Op, key=len, reverse=True)) + r")(?:_(?P<payload>[a-z]+))?"
-    r"(?P<micro_batch>\d+)?(?:\.(?P<block>[\w./-]+))?(?:#(?P<tile>\d+))?@(?P<rank>\d+)(?:[<>](?P<peer>\d+))?"
+    r"(?P<micro_batch>\d+)?(?:\.(?P<block>[\w./-]+))?(?:#(?P<tile>\d+))?(?::(?P<bucket>\d+))?"
+    r"@(?P<rank>\d+)(?:[<>](?P<peer>\d+))?"
 )
 
 
@@ -77,6 +78,7 @@ def _task(name: str, *fields: str) -> Task:
         payload=Payload(parts["payload"]) if parts["payload"] else None,
         peers=_ring(parts["peer"] or value.get("peers", "")),
         nbytes=int(value.get("bytes", 0)),
+        bucket=_int(parts["bucket"]),
         needs=tuple(value["needs"].split(",")) if "needs" in value else (),
     )
 

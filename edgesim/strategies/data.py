@@ -8,8 +8,11 @@ from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Workload
 
 
-def data(plan: Plan, model: Model, workload: Workload) -> Schedule:
-    """Return the schedule of a one-stage plan; micro-batches accumulate gradients. Raises PlanError for more stages."""
+def data(plan: Plan, model: Model, workload: Workload, *, bucket_bytes: float | None = None) -> Schedule:
+    """Return the schedule of a one-stage plan; micro-batches accumulate gradients, which are added up once.
+
+    ``bucket_bytes`` as in :func:`hybrid_pipeline`. Raises PlanError for more stages.
+    """
     if len(plan.stages) != 1:
         raise PlanError(f"data: the plan has {len(plan.stages)} stages; use hybrid_pipeline")
-    return hybrid_pipeline(plan, model, workload)
+    return hybrid_pipeline(plan, model, workload, bucket_bytes=bucket_bytes)

@@ -1,8 +1,9 @@
 """Hybrid pipeline: stages of several ranks with uneven samples (Asteroid, arXiv 2408.08015; PAC, arXiv 2408.10746).
 
 Between two stages every sender sends every receiver the samples that both hold (redistribution by overlapping ranges).
-Replicas of a stage add their gradients by one all-reduce; losses are divided by the samples of the whole batch, so that
-the sum is weighted by samples. Receives need nothing: they are posted ahead.
+Replicas of a stage add their gradients by one all-reduce, or in buckets beside the last micro-batch's backward pass;
+losses are divided by the samples of the whole batch, so that the sum is weighted by samples. Receives need nothing:
+they are posted ahead.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from edgesim.errors import PlanError
 from edgesim.model import Model
 from edgesim.plan import Plan, Stage
 from edgesim.schedule import NONE, Kind, Op, Payload, Peers, Schedule
+from edgesim.strategies.gradient_buckets import Layers, gradient_buckets
 from edgesim.strategies.orders import one_forward_one_backward
 from edgesim.strategies.task_templates import TaskTemplates, Template, Uses
 from edgesim.workload import Workload
@@ -19,8 +21,11 @@ from edgesim.workload import Workload
 Span = tuple[int, int]
 
 
-def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
+def hybrid_pipeline(plan: Plan, model: Model, workload: Workload, *, bucket_bytes: float | None = None) -> Schedule:
     """Return the checked schedule of one iteration of training or inference for any plan of stages.
+
+    With ``bucket_bytes``, replicas add their gradients up in :func:`gradient_buckets`; None adds all of them at once,
+    behind the backward pass, which is what planners and their formulas count.
 
     Raises PlanError where ranks divide blocks or tokens are to be generated, and ScheduleError.
     """
@@ -32,7 +37,7 @@ def hybrid_pipeline(plan: Plan, model: Model, workload: Workload) -> Schedule:
         raise PlanError("a pipeline generates no tokens (take tensor, sequence or hybrid_model, or new_tokens=0)")
     if plan.stages[-1].layers[1] != len(model.layers):
         raise PlanError(f"plan covers {plan.stages[-1].layers[1]} layers, {model.name} has {len(model.layers)}")
-    schedule = _written(plan, model, workload)
+    schedule = _written(plan, model, workload, bucket_bytes)
     schedule.check()
     return schedule
 
@@ -91,12 +96,34 @@ class _StageWriter:
         self.messages(Op.SEND, Payload.GRADIENT, self.before, rank, needs=(done,))
         return self.templates.end(), done
 
+    def end_in_buckets(
+        self, rank: int, samples: Span, forward: int, buckets: Sequence[tuple[Layers, int]]
+    ) -> list[tuple[Template, int]]:
+        """Compute the last micro-batch's backward bucket by bucket, add up each one's gradients meanwhile, and step."""
+        m = self.templates.micro_batches - 1
+        needs = [forward, *self.messages(Op.RECV, Payload.GRADIENT, self.after, rank)]
+        written, added = [], []
+        for number, (layers, nbytes) in enumerate(buckets):
+            done = self.templates.write(Kind(Op.B, rank, self.s, layers, samples=samples, bucket=number), needs)
+            if number == len(buckets) - 1:
+                self.messages(Op.SEND, Payload.GRADIENT, self.before, rank, needs=(done,))
+            written.append((self.templates.end(), m))
+            ring = Kind(Op.ALL_REDUCE, rank, self.s, layers, peers=self.ring, nbytes=nbytes, bucket=number)
+            added.append(self.templates.write(ring, (done,)))
+            written.append((self.templates.end(), NONE))
+            needs = [done]
+        return [*written, (self.step(rank, added), NONE)]
+
     def update(self, rank: int, backward: int, trainable_bytes: int) -> Template:
         """Add the replicas' gradients up after the last micro-batch, and take a step."""
         if len(self.ring) > 1 and trainable_bytes:
             ring = Kind(Op.ALL_REDUCE, rank, self.s, self.layers, peers=self.ring, nbytes=trainable_bytes)
             backward = self.templates.write(ring, (backward,))
-        self.templates.write(Kind(Op.UPDATE, rank, self.s, self.layers), (backward,))
+        return self.step(rank, (backward,))
+
+    def step(self, rank: int, needs: Sequence[int]) -> Template:
+        """Take the optimiser's step."""
+        self.templates.write(Kind(Op.UPDATE, rank, self.s, self.layers), needs)
         return self.templates.end()
 
     def messages(
@@ -106,7 +133,7 @@ class _StageWriter:
         return [self.templates.write(kind, needs) for kind in kinds]
 
 
-def _written(plan: Plan, model: Model, workload: Workload) -> Schedule:
+def _written(plan: Plan, model: Model, workload: Workload, bucket_bytes: float | None) -> Schedule:
     templates = TaskTemplates(plan.micro_batches)
     uses: dict[int, Uses] = {}
     between = [_Boundary(*stages, model, workload.tokens) for stages in pairwise(plan.stages)]
@@ -114,6 +141,7 @@ def _written(plan: Plan, model: Model, workload: Workload) -> Schedule:
         writer = _StageWriter(templates, s, stage, before, after)
         order = list(one_forward_one_backward(micro_batches=plan.micro_batches, in_flight=stage.in_flight))
         trainable_bytes = sum(layer.trainable_bytes for layer in model.layers[slice(*stage.layers)])
+        buckets = [] if bucket_bytes is None else gradient_buckets(model, stage.layers, bucket_bytes)
         for rank, samples in zip(stage.ranks, stage.sample_ranges, strict=True):
             forward, computed = writer.forward(rank, samples)
             if not workload.trains:
@@ -121,5 +149,9 @@ def _written(plan: Plan, model: Model, workload: Workload) -> Schedule:
                 continue
             backward, done = writer.backward(rank, samples, computed)
             passes = [(forward if op is Op.F else backward, m) for op, m in order]
-            uses[rank] = [*passes, (writer.update(rank, done, trainable_bytes), NONE)]
+            if len(stage.ranks) > 1 and len(buckets) > 1:
+                passes.pop()  # the last micro-batch's backward
+                uses[rank] = [*passes, *writer.end_in_buckets(rank, samples, computed, buckets)]
+            else:
+                uses[rank] = [*passes, (writer.update(rank, done, trainable_bytes), NONE)]
     return templates.schedule([uses.get(rank, ()) for rank in range(max(uses) + 1)])

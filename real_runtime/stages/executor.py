@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from edgesim.schedule import COMPUTE, Op, Payload, Task
+from edgesim.schedule import Op, Payload, Task
 from real_runtime.data import Source
 from real_runtime.job import Job
 from real_runtime.models import boundary_shapes
@@ -17,13 +17,16 @@ class StageExecutor:
 
     def __init__(self, job: Job, program: Sequence[Task]) -> None:
         self.job = job
-        held = {task.layers: task for task in program if task.op in COMPUTE}
+        held = {task.layers for task in program if task.op is Op.F}
         if len(held) > 1:
             raise ValueError(f"a rank plays one stage, the schedule gives it {sorted(held)}")
         self.stage: StageModule | None = None
         if held:
             (self.layers,) = held
-            self.stage = StageModule(job.model, job.workload, self.layers, seed=job.seed, checkpoint=job.checkpoint)
+            stops = {task.layers[0] for task in program if task.op is Op.B} - {self.layers[0]}
+            self.stage = StageModule(
+                job.model, job.workload, self.layers, seed=job.seed, checkpoint=job.checkpoint, stops=stops
+            )
             self.source = Source(job.data, job.model, job.workload, job.seed)
             self.shapes = boundary_shapes(job.model, job.workload.tokens)
             self.samples = next(task.samples for task in program if task.op is Op.F)
@@ -42,10 +45,10 @@ class StageExecutor:
         return 0.0 if self.stage is None else self.stage.loss
 
     def reduced(self, task: Task) -> Tensor:
-        """What an all-reduce adds up, in place: the stage's gradients."""
+        """What an all-reduce adds up, in place: gradients of the stage's layers, or of a bucket of them."""
         if self.stage is None:
             return torch.zeros(task.nbytes, dtype=torch.uint8).view(torch.float32)  # a measurement of the network
-        return self.stage.flat_gradients
+        return self.stage.gradients(task.layers)
 
     def results(self) -> dict[str, Tensor]:
         """The stage's parameters as ``<layer>.<name in the layer>``; after inference, the last stage's logits."""
@@ -79,7 +82,7 @@ class StageExecutor:
                 self.stage.forward(m, entered, self.targets[self.rows(m)] if self.stage.last else None)
             case Op.B:
                 assert m is not None
-                gradient = self.stage.backward(m, self.gradients.pop(m, None))
+                gradient = self.stage.backward(m, task.layers, self.gradients.pop(m, None))
                 if gradient is not None:
                     self.leaving[m] = gradient
             case Op.UPDATE:

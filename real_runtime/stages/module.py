@@ -1,7 +1,8 @@
 """What does one rank compute? The layers of its stage, their gradients in one flat buffer, and the optimiser."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +15,44 @@ _MOMENTUM = 0.9
 
 
 @dataclass(slots=True)
-class Stash:
-    """What a micro-batch leaves between its forward and its backward."""
+class Piece:
+    """What layers from ``first`` on leave between their forward and their backward."""
 
+    first: int
     entered: Tensor
     output: Tensor  # the loss, on the last stage
 
 
+@dataclass(slots=True)
+class Stash:
+    """What a micro-batch leaves: pieces that have not gone back, and the gradient that enters the last of them."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    gradient: Tensor | None = None
+
+
 class StageModule:
-    """Consecutive layers on this rank; samples are dimension 0 of every tensor."""
+    """Consecutive layers on this rank; samples are dimension 0 of every tensor.
+
+    The backward pass can stop before each of the layers in ``stops``: their graphs are not joined.
+    """
 
     def __init__(
-        self, model: Model, workload: Workload, layers: tuple[int, int], *, seed: int, checkpoint: str | None = None
+        self,
+        model: Model,
+        workload: Workload,
+        layers: tuple[int, int],
+        *,
+        seed: int,
+        checkpoint: str | None = None,
+        stops: Collection[int] = (),
     ) -> None:
-        self.model, self.workload = model, workload
+        self.model, self.workload, self.layers = model, workload, layers
         self.first, self.last = layers[0] == 0, layers[1] == len(model.layers)
         self.arch = architecture(model)
         self.module = build_layers(model, range(*layers), seed=seed, checkpoint=checkpoint)
+        bounds = pairwise((layers[0], *sorted(stops), layers[1]))
+        self.joined = {first: self.module[first - layers[0] : stop - layers[0]] for first, stop in bounds}
         self.training = workload.trains
         self.outputs: dict[int, Tensor] = {}  # of inference, by micro-batch
         if self.training:
@@ -45,33 +67,53 @@ class StageModule:
             with torch.no_grad():
                 self.outputs[micro_batch] = self.module(entered)
             return
-        if not self.first:  # what the first stage reads is data
-            entered.requires_grad_()
-        output = self.module(entered)
+        stash = self.stash[micro_batch] = Stash()
+        for first, piece in self.joined.items():
+            if first > 0:  # what the first stage reads is data
+                entered.requires_grad_()
+            output = piece(entered)
+            stash.pieces.append(Piece(first, entered, output))
+            entered = output.detach()
         if self.last:
             assert target is not None, "the last stage needs targets"
-            output = (
-                self.arch.loss(self.model.hyper, self.workload.tokens, output, target) / self.workload.batch_samples
-            )
-            self.loss += float(output.detach())
-        self.stash[micro_batch] = Stash(entered, output)
+            loss = self.arch.loss(self.model.hyper, self.workload.tokens, output, target) / self.workload.batch_samples
+            stash.pieces[-1].output = loss
+            self.loss += float(loss.detach())
 
     def output(self, micro_batch: int) -> Tensor:
         """The boundary tensor to send on."""
         if not self.training:
             return self.outputs[micro_batch]
-        return self.stash[micro_batch].output.detach()
+        return self.stash[micro_batch].pieces[-1].output.detach()
 
-    def backward(self, micro_batch: int, gradient: Tensor | None) -> Tensor | None:
-        """Add parameter gradients to the flat buffer; return the input's gradient where the input has one."""
-        stash = self.stash.pop(micro_batch)
-        stash.output.backward(gradient)
-        return stash.entered.grad
+    def backward(self, micro_batch: int, layers: tuple[int, int], gradient: Tensor | None) -> Tensor | None:
+        """Add these layers' gradients to the flat buffer; return that of the stage's input, when all have gone back.
+
+        Layers are the last ones that have not gone back; ``gradient`` is what the next stage sent, if any.
+        """
+        stash = self.stash[micro_batch]
+        if gradient is not None:
+            stash.gradient = gradient
+        while stash.pieces and stash.pieces[-1].first >= layers[0]:
+            piece = stash.pieces.pop()
+            piece.output.backward(stash.gradient)
+            stash.gradient = piece.entered.grad
+        return None if stash.pieces else self.stash.pop(micro_batch).gradient
+
+    def gradients(self, layers: tuple[int, int]) -> Tensor:
+        """The part of the flat buffer that holds the gradients of these layers."""
+        first = self.layers[0]
+        start, stop = (_trained_numbers(self.module[: layer - first]) for layer in layers)
+        return self.flat_gradients[start:stop]
 
     def update(self) -> None:
         """One optimiser step; gradients are zeroed for the next iteration."""
         self.optimiser.step()
         self.flat_gradients.zero_()
+
+
+def _trained_numbers(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def flatten_gradients(weights: Iterable[nn.Parameter]) -> Tensor:

@@ -116,6 +116,7 @@ class WrittenTasks:
             "payload": of_all(lambda said: said.payload),
             "peers": Field([*peers, Peers(self.ranks)] if n > 1 else peers, peer + 1),
             "nbytes": by(lambda said: said.nbytes, place),
+            "bucket": Field([None], np.zeros_like(op)),
         }
         return KindTable(fields[name] for name in Kind._fields)
 
