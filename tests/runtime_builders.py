@@ -50,6 +50,7 @@ class Case:
     groups: tuple[tuple[int, ...], ...]
     samples: tuple[tuple[int, ...], ...]
     depth: Depth
+    bucket_bytes: float | None = None
 
     def plan(self, model: Model) -> Plan:
         cuts = [round(cut * len(model.layers)) for cut in self.cuts]
@@ -73,6 +74,8 @@ CASES = [
     Case("hybrid, two then one", (0, 0.4, 1), ((0, 2), (1,)), ((4, 2), (6,)), Depth.ASTEROID),
     Case("hybrid, one then two", (0, 0.6, 1), ((1,), (2, 0)), ((6,), (1, 5)), Depth.ONE_F_ONE_B),
     Case("hybrid, two then one, GPipe", (0, 0.6, 1), ((2, 1), (0,)), ((2, 4), (6,)), Depth.GPIPE),
+    Case("data, in buckets", (0, 1), ((0, 1, 2),), ((3, 2, 1),), Depth.ONE_F_ONE_B, 30e3),
+    Case("hybrid, in buckets", (0, 0.4, 1), ((0,), (1, 2)), ((6,), (4, 2)), Depth.ONE_F_ONE_B, 1),
 ]
 
 

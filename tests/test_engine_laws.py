@@ -90,7 +90,7 @@ def event_for(event: Event, to: Sequence[int]) -> Event:
 
 
 @few
-@given(cases(), events(), st.data())
+@given(cases(buckets=True), events(), st.data())
 def test_numbers_of_ranks_mean_nothing(case: Case, drawn: tuple[Event, ...], data: st.DataObject) -> None:
     """Jitter is drawn for names of tasks, and walks for ranks unless all walk together."""
     drawn = tuple(replace(e, together=True) if isinstance(e, Walk) else e for e in drawn if not isinstance(e, Jitter))
@@ -190,7 +190,7 @@ def slower_event(event: Event, factor: float) -> Event:
 
 
 @few
-@given(cases(), events(), longer)
+@given(cases(buckets=True), events(), longer)
 def test_where_all_takes_longer_everything_is_later(case: Case, drawn: tuple[Event, ...], factor: float) -> None:
     drawn = playable(drawn, case)
     before = play(case, drawn=drawn)
@@ -226,7 +226,7 @@ def recorded(event: Event) -> Event:
 
 
 @few
-@given(cases(), events(), disk_bytes)
+@given(cases(buckets=True), events(), disk_bytes)
 def test_what_begins_later_ends_later(case: Case, drawn: tuple[Event, ...], nbytes: int) -> None:
     """All ranks read from their disks first; what happens to links and devices is as much later. Buckets stay full."""
     drawn = playable(drawn, case)
@@ -244,7 +244,7 @@ def test_what_begins_later_ends_later(case: Case, drawn: tuple[Event, ...], nbyt
 
 
 @few
-@given(cases(), events(), st.floats(0, 1))
+@given(cases(buckets=True), events(), st.floats(0, 1))
 def test_two_parts_of_a_message_take_what_it_takes(case: Case, drawn: tuple[Event, ...], part: float) -> None:
     """Latencies overlap, so that parts cost none. Where messages begin together at one bucket, each part asks anew."""
     drawn = playable(drawn, case)
@@ -288,7 +288,7 @@ def happens_twice(event: Event, ranks: int) -> tuple[Event, ...]:
 
 
 @few
-@given(cases(), events())
+@given(cases(buckets=True), events())
 def test_a_second_job_on_other_ranks_changes_nothing(case: Case, drawn: tuple[Event, ...]) -> None:
     """The same job twice on twice as many devices; what happens, happens to both, but jitter, drawn by tasks' names."""
     drawn = tuple(replace(e, together=True) if isinstance(e, Walk) else e for e in drawn if not isinstance(e, Jitter))
@@ -322,17 +322,17 @@ def gives_rates(event: Event) -> bool:
 # --- thousands --------------------------------------------------------------------------------------------------------
 
 LAWS = {
-    test_numbers_of_ranks_mean_nothing: (cases(), events(), st.data()),
+    test_numbers_of_ranks_mean_nothing: (cases(buckets=True), events(), st.data()),
     test_numbers_of_ranks_mean_nothing_to_messages_that_begin_together: (
         crowds,
         any_network,
         st.just(()) | events(),
         st.permutations(range(RANKS)),
     ),
-    test_where_all_takes_longer_everything_is_later: (cases(), events(), longer),
-    test_what_begins_later_ends_later: (cases(), events(), disk_bytes),
-    test_two_parts_of_a_message_take_what_it_takes: (cases(), events(), st.floats(0, 1)),
-    test_a_second_job_on_other_ranks_changes_nothing: (cases(), events()),
+    test_where_all_takes_longer_everything_is_later: (cases(buckets=True), events(), longer),
+    test_what_begins_later_ends_later: (cases(buckets=True), events(), disk_bytes),
+    test_two_parts_of_a_message_take_what_it_takes: (cases(buckets=True), events(), st.floats(0, 1)),
+    test_a_second_job_on_other_ranks_changes_nothing: (cases(buckets=True), events()),
 }
 
 

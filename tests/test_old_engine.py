@@ -43,7 +43,7 @@ class Piece:
 @st.composite
 def pipelines(draw: st.DrawFn) -> Piece:
     """Data parallel, pipeline and hybrid plans; some keep activations at their disks."""
-    case = draw(cases())
+    case = draw(cases(buckets=True))
     nbytes = draw(st.sampled_from([None, 0, 20_000]))
     schedule = case.schedule if nbytes is None else with_disks(case.schedule, nbytes)
     return Piece(schedule=schedule, cluster=case.cluster, model=case.model, profile=case.profile, tokens=1)

@@ -40,10 +40,11 @@ class Case:
     cluster: Cluster
     profile: Profile
     workload: Workload
+    bucket_bytes: float | None = None
 
     @cached_property
     def schedule(self) -> Schedule:
-        return hybrid_pipeline(self.plan, self.model, self.workload)
+        return hybrid_pipeline(self.plan, self.model, self.workload, bucket_bytes=self.bucket_bytes)
 
     def play(self) -> Trace:
         return simulate(self.schedule, cluster=self.cluster, model=self.model, profile=self.profile, tokens=1)
@@ -109,8 +110,10 @@ def depths(draw: st.DrawFn, stages: int, micro_batches: int) -> list[int]:
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, kinds: Sequence[str] = ("switched", "radio", "pairs"), stages: int = 4) -> Case:
-    """Data parallel, pipeline and hybrid plans, with ranks in any order and some idle."""
+def cases(
+    draw: st.DrawFn, *, kinds: Sequence[str] = ("switched", "radio", "pairs"), stages: int = 4, buckets: bool = False
+) -> Case:
+    """Data parallel, pipeline and hybrid plans, with ranks in any order and some idle; with gradients in buckets."""
     samples, micro_batches = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     cuts = [draw(shares(samples, 3)) for _ in range(draw(st.integers(1, stages)))]
     layers = [draw(st.integers(1, 2)) for _ in cuts]
@@ -163,7 +166,8 @@ def cases(draw: st.DrawFn, *, kinds: Sequence[str] = ("switched", "radio", "pair
         micro_batches=micro_batches, micro_batch_samples=samples, optimiser=draw(st.sampled_from(Optimiser))
     )
     plan = plan_of(model, planned, micro_batches=micro_batches)
-    return Case(model=model, plan=plan, cluster=cluster, profile=profile, workload=asked)
+    filled = draw(st.sampled_from([None, 1, 3000])) if buckets else None
+    return Case(model=model, plan=plan, cluster=cluster, profile=profile, workload=asked, bucket_bytes=filled)
 
 
 private_links = cases(kinds=("pairs",))  # nothing is shared: every ordered pair carries one channel only

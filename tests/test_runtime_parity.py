@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from runtime_builders import (
 
 from edgesim import Model, Plan, Workload, estimate
 from edgesim.simulator import simulate
+from edgesim.strategies.gradient_buckets import gradient_buckets
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from real_runtime.data import Source
 from real_runtime.job import Job
@@ -35,7 +37,9 @@ from real_runtime.testbeds.testbed import Testbed
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(300)]
 
 
-def trained_on_one_device(model: Model, plan: Plan, work: Workload) -> tuple[dict[str, torch.Tensor], list[float]]:
+def trained_on_one_device(
+    model: Model, plan: Plan, work: Workload, bucket_bytes: float | None
+) -> tuple[dict[str, torch.Tensor], list[float]]:
     """Parameters and losses of one process that computes each stage's samples in the plan's pieces: batch norm.
 
     ReLU6 makes the vision model chaotic: parameters off by one part in 10^7, as sums in another order leave them, flip
@@ -73,8 +77,11 @@ def trained_on_one_device(model: Model, plan: Plan, work: Workload) -> tuple[dic
             )
             loss.backward()
             losses[-1] += float(loss.detach())
-        for held in replicas:
-            add_in_ring_order([flats[key] for key in dict.fromkeys(map(id, held))])
+        for held, stage in zip(replicas, plan.stages, strict=True):
+            alike = [flats[key] for key in dict.fromkeys(map(id, held))]
+            for layers, _ in gradient_buckets(model, stage.layers, inf if bucket_bytes is None else bucket_bytes):
+                part = slice(*(numbers_of(whole[stage.layers[0] : layer]) for layer in layers))
+                add_in_ring_order([flat[part] for flat in alike])
         for optimiser in optimisers:
             optimiser.step()
         for flat in flats.values():
@@ -84,6 +91,10 @@ def trained_on_one_device(model: Model, plan: Plan, work: Workload) -> tuple[dic
         "it must have moved"
     )
     return learnt, losses
+
+
+def numbers_of(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def add_in_ring_order(flats: list[torch.Tensor]) -> None:
@@ -110,7 +121,7 @@ def test_both_players_play_the_same_tasks_and_learn_what_one_device_would(
     case: Case, model: Model, testbed: Testbed, tmp_path: Path
 ) -> None:
     plan, work = case.plan(model), workload(model)
-    schedule = hybrid_pipeline(plan, model, work)
+    schedule = hybrid_pipeline(plan, model, work, bucket_bytes=case.bucket_bytes)
     profile = estimate(model, testbed.cluster.devices, samples=range(1, SAMPLES + 1), tokens=work.tokens)
     simulated = simulate(schedule, cluster=testbed.cluster, model=model, profile=profile, tokens=work.tokens)
     job = Job(
@@ -127,7 +138,7 @@ def test_both_players_play_the_same_tasks_and_learn_what_one_device_would(
     for measured in execution.traces:
         assert measured.order() == simulated.order()
         assert [span.task.nbytes for span in measured] == [span.task.nbytes for span in simulated]
-    expected, losses = trained_on_one_device(model, plan, work)
+    expected, losses = trained_on_one_device(model, plan, work, case.bucket_bytes)
     assert execution.losses == pytest.approx(losses, rel=TOLERANCE)
     learnt: set[str] = set()
     for file in sorted(tmp_path.glob("rank*.pt")):
