@@ -2,10 +2,12 @@
 
 import errno
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,28 @@ def write_text(path: Path, text: str) -> None:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Add whole lines to a file, which are on the disk when this returns; a line that does not fit is not begun.
+
+    Raises ValueError where the disk takes no more; what it has taken stays.
+    """
+    with room_for(path), path.open("ab", buffering=0) as file:
+        for line in lines:
+            append(file, line.encode())
+        os.fsync(file.fileno())
+
+
+def append(file: FileIO, line: bytes) -> None:
+    """Add a line to an open file, or nothing: what was cut off is removed."""
+    whole = file.tell()
+    try:
+        while line:
+            line = line[file.write(line) :]
+    except OSError:
+        os.ftruncate(file.fileno(), whole)
+        raise
 
 
 def json_text(data: Any) -> str:

@@ -37,7 +37,7 @@ from experiments.figures.gantt import gantt_figure
 from experiments.figures.style import save
 from experiments.tables.comparison import ComparisonRow, comparison_markdown, comparison_table
 from experiments.validate import strategy_named
-from real_runtime.job import Execution
+from real_runtime.execution import Execution
 from real_runtime.testbeds.foreign_load import told
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import disturbance

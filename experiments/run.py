@@ -10,7 +10,8 @@
 
 A single run writes results/runs/<overrides>/: config.yaml, plan.json, network.json, schedule.txt, simulated.jsonl,
 measured.jsonl (the last iteration), trace.perfetto.json (open it at ui.perfetto.dev), series.csv (memory and power over
-time), metrics.json, versions.json.
+time), metrics.json, versions.json; of a real run also iterations.jsonl (a line for each) and traces.jsonl (all times of
+each). While it lasts they grow in unfinished-<when>/ there, which stays where a run was killed.
 """
 
 import json
@@ -30,12 +31,15 @@ from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import run_command
 from experiments.configuration.setup import Prepared, prepare, read_setup
 from experiments.execution.folders import save_run
-from experiments.execution.play import Listener, play
+from experiments.execution.listener import Listener
+from experiments.execution.play import plain, play
+from experiments.execution.unfinished import UnfinishedRun
 from experiments.sweeps.search import best_of_search
 from experiments.sweeps.sweep import hydra_sweeps, sweep_command
 from experiments.tables.answer import show_answer
 from experiments.tables.metrics import metrics_table
 from experiments.tables.plan import plan_table
+from real_runtime.execution import Iteration
 
 _LONGEST_NAME = 120
 
@@ -58,13 +62,27 @@ class Screen(Listener):
         return nullcontext()
 
 
+class KeepingScreen(Screen):
+    """Keeps the iterations of a real run as they come, too."""
+
+    def __init__(self, console: Console, unfinished: UnfinishedRun) -> None:
+        super().__init__(console)
+        self.unfinished = unfinished
+
+    def measured(self, iteration: Iteration) -> None:
+        """Write it down; say where before the first one."""
+        if not self.unfinished.folder.exists():
+            self.tell(f"iterations are kept as they come: {self.unfinished.folder}")
+        self.unfinished.add(iteration)
+
+
 def run(cfg: DictConfig) -> float:
     """Plan, simulate, execute, write, and say what came out; the seconds per iteration are what a search minimises."""
     console, cache = Console(), Cache()
     screen = Screen(console)
     prepared = planned(cfg, cache, screen)
-    played = play(cfg, prepared, screen)
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task, cfg.config_dirs)
+    played = play(cfg, prepared, KeepingScreen(console, UnfinishedRun(target, plain(cfg), prepared)))
     save_run(played, target)
     console.print(plan_table(played.promised))
     console.print(metrics_table(played.metrics, played.disturbed))

@@ -36,7 +36,8 @@ from experiments.execution.testbed_jobs import execute, make_job
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
 from experiments.tables.fidelity import fidelity_table
-from real_runtime.job import Execution, Job
+from real_runtime.execution import Execution
+from real_runtime.job import Job
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import disturbance
 from real_runtime.testbeds.testbed import Testbed

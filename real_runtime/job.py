@@ -1,12 +1,10 @@
-"""What is a rank asked to play, and what does it answer? Plain data that travels as JSON."""
+"""What is a rank asked to play? Plain data that travels as JSON."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgesim.model import Model, model_from_dict, model_to_dict
-from edgesim.profile import Profile
 from edgesim.schedule import Schedule
-from edgesim.trace import Trace
 from edgesim.workload import Workload
 from real_runtime.data import DataSpec
 
@@ -59,20 +57,3 @@ class Job:
             results_folder=data["results_folder"],
             checkpoint=data["checkpoint"],
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """What a job gave: a measured trace and a loss per iteration; where it was rehearsed, also its seconds.
-
-    Attributes:
-        disturbed: [iteration] the share of this machine's processors that other programs took meanwhile, 0 where it is
-            too little to count; empty where nothing is known of other programs.
-        discarded: the same of iterations that were disturbed, played again and not kept.
-    """
-
-    traces: tuple[Trace, ...]
-    losses: tuple[float, ...]
-    rehearsed: Profile | None = None
-    disturbed: tuple[float, ...] = ()
-    discarded: tuple[float, ...] = ()

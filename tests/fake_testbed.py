@@ -13,7 +13,8 @@ from edgesim.profile import Point, Profile, estimate
 from edgesim.simulator import simulate
 from edgesim.trace import Trace
 from edgesim.workload import Workload
-from real_runtime.job import Execution, Job
+from real_runtime.execution import Execution, Heard, Iteration, unheard
+from real_runtime.job import Job
 from real_runtime.testbeds.repeating import Retries
 from real_runtime.testbeds.spec import TestbedSpec
 
@@ -25,6 +26,7 @@ class FakeTestbed:
 
     name = "fake"
     disturbed = 0.0  # the share of everything measured that other load disturbs
+    breaks_after: int | None = None  # so many iterations
 
     def __init__(self, cluster: Cluster, *, ranks: int = 99) -> None:
         self.cluster, self.ranks = cluster, ranks
@@ -36,7 +38,7 @@ class FakeTestbed:
         self.disturbed_messages: list[float] = []
         self.description = f"fake testbed of {len(cluster.devices)} hosts"
 
-    def execute(self, job: Job, rehearsed: Profile | None = None) -> Execution:
+    def execute(self, job: Job, rehearsed: Profile | None = None, *, heard: Heard = unheard) -> Execution:
         """Each iteration a little slower or faster than simulated."""
         if job.schedule.ranks > self.ranks:
             raise RunError(f"rank {self.ranks}: cannot be reached")
@@ -45,9 +47,19 @@ class FakeTestbed:
         exact = simulate(
             job.schedule, cluster=self.cluster, model=job.model, profile=profile, tokens=job.workload.tokens
         )
+        played = []
+        for number in range(job.iterations):
+            if number == self.breaks_after:
+                raise RunError(f"rank 0 was killed by SIGKILL at iteration {number}")
+            played.append(
+                Iteration(
+                    number=number, trace=self._disturbed(exact), loss=1.0 / (1 + number), disturbed=self.disturbed
+                )
+            )
+            heard(played[-1])
         return Execution(
-            traces=tuple(self._disturbed(exact) for _ in range(job.iterations)),
-            losses=(1.0,) * job.iterations,
+            traces=tuple(each.trace for each in played),
+            losses=tuple(each.loss for each in played),
             rehearsed=rehearsed,
             disturbed=(self.disturbed,) * job.iterations,
         )

@@ -27,7 +27,8 @@ from edgesim.trace import Trace
 from edgesim.zoo.architectures import BUILDERS
 from real_runtime.blocks.shards import cut
 from real_runtime.data import DataSpec, Source
-from real_runtime.job import Execution, Job
+from real_runtime.execution import Execution
+from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec

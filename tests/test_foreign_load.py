@@ -29,7 +29,8 @@ from experiments.execution.play import play
 from experiments.planner_regret.report import setting_table
 from experiments.planner_regret.rows import table
 from experiments.sweeps.rows import facts
-from real_runtime.job import Execution, Job
+from real_runtime.execution import Execution, Heard, Iteration
+from real_runtime.job import Job
 from real_runtime.testbeds.foreign_load import Sample, foreign_share, load_is_known, watching
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import Retries, disturbance, least_disturbed, undisturbed
@@ -104,18 +105,28 @@ def test_disturbed_iterations_are_played_again_and_the_less_disturbed_are_kept()
         ]
     )
     asked: list[Job] = []
+    told: list[Iteration] = []
 
-    def player(job: Job) -> Execution:
+    def player(job: Job, *, heard: Heard) -> Execution:
         asked.append(job)
-        return next(plays)
+        execution = next(plays)
+        each = zip(execution.traces, execution.losses, execution.disturbed, strict=True)
+        for number, (trace, loss, share) in enumerate(each):
+            heard(Iteration(number=number, trace=trace, loss=loss, disturbed=share))
+        return execution
 
-    kept = undisturbed(player, job(4), Retries(2))
+    kept = undisturbed(player, job(4), Retries(2), heard=told.append)
     assert [each.iterations for each in asked] == [4, 3, 3]  # each has an iteration that warms up
     assert [each.results_folder for each in asked] == ["kept", None, None]
     assert [trace.makespan_s for trace in kept.traces] == [1.0, 1.2, 2.5]
     assert kept.disturbed == (0.0, 0.0, 0.1)
     assert kept.losses == (1.0, 2.0, 3.0)
     assert kept.discarded == (0.3, 0.4, 0.1, 0.25)
+    assert [(each.number, each.again) for each in told] == [
+        *((number, False) for number in range(4)),
+        *((number, True) for number in (2, 3, 2, 3)),
+    ]
+    assert [each.loss for each in told] == [0.0, 1.0, 2.0, 3.0, 2.0, 3.0, 2.0, 3.0]
     said = disturbance(kept)
     assert "played again beside other load (up to 40 % of the processors): 4 iterations" in said
     assert "1 of 3 iterations disturbed by other load (up to 10 % of the processors)" in said
@@ -123,7 +134,7 @@ def test_disturbed_iterations_are_played_again_and_the_less_disturbed_are_kept()
 
 def test_what_nobody_disturbed_is_played_once_and_nothing_is_said() -> None:
     plays = iter([played((9.0, 0.5), (1.0, 0.0))])
-    kept = undisturbed(lambda _: next(plays), job(2), Retries(5))
+    kept = undisturbed(lambda _, heard: next(plays), job(2), Retries(5))
     assert [trace.makespan_s for trace in kept.traces] == [1.0]
     assert disturbance(kept) == ""
 
@@ -141,7 +152,7 @@ def test_a_load_that_lasts_is_looked_at_twice_and_then_nothing_is_measured_again
     kept = [least_disturbed(lambda: next(tries), retries) for _ in range(4)]
     assert kept == [("b", 0.2), ("c", 0.4), ("d", 0.0), ("f", 0.0)]
     beside_load = iter([played((9.0, 0.5), (1.0, 0.4), (2.0, 0.3)), played((9.0, 0.5), (1.1, 0.3), (2.1, 0.35))])
-    assert undisturbed(lambda _: next(beside_load), job(3), retries).disturbed == (0.3, 0.3)
+    assert undisturbed(lambda _, heard: next(beside_load), job(3), retries).disturbed == (0.3, 0.3)
     assert retries.lasting
 
 

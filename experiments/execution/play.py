@@ -1,7 +1,6 @@
 """What comes of a prepared run? Its traces, simulated and where asked measured, and what they mean."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,20 +20,8 @@ from experiments.analysis.promised import SideBySide, side_by_side
 from experiments.configuration.constructors import Config
 from experiments.configuration.setup import Prepared, Setup
 from experiments.execution.deferred import executed
-
-
-class Listener:
-    """Hears how far a run is; this one lets it go by in silence."""
-
-    def tell(self, said: object) -> None:
-        """Hear what is known now."""
-
-    def waiting(self, what: str) -> AbstractContextManager[object]:
-        """Hear what may take a while, for as long as it does."""
-        return nullcontext()
-
-
-SILENCE = Listener()
+from experiments.execution.listener import SILENCE, Listener
+from real_runtime.execution import Iteration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +89,15 @@ class Played:
         """The last trace of each player, the simulated one first."""
         return tuple({trace.player: trace for trace in self.traces}.values())
 
+    @property
+    def iterations(self) -> tuple[Iteration, ...]:
+        """What was measured, iteration by iteration; the first one that counts is 1."""
+        measured, shares = self.traces[1:], self.disturbed or (None,) * len(self.losses)
+        return tuple(
+            Iteration(number=number, trace=trace, loss=loss, disturbed=share)
+            for number, (trace, loss, share) in enumerate(zip(measured, self.losses, shares, strict=True), start=1)
+        )
+
     @cached_property
     def promised(self) -> SideBySide:
         """What was said of the plan before it was played, beside what came of it."""
@@ -115,13 +111,13 @@ def play(cfg: Config, prepared: Prepared, listener: Listener = SILENCE) -> Playe
     if cfg["execute"]:
         whole = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
         with listener.waiting("opening the testbed, executing"):
-            execution = executed(whole, prepared, listener.tell)
+            execution = executed(whole, prepared, listener)
         if execution.rehearsed is not None:
             setup = replace(setup, profile=execution.rehearsed)
             listener.tell(setup.profile)
     traces = (setup.simulate(prepared.schedule), *(execution.traces if execution else ()))
     return Played(
-        config=_plain(cfg),
+        config=plain(cfg),
         prepared=prepared,
         setup=setup,
         traces=traces,
@@ -131,7 +127,8 @@ def play(cfg: Config, prepared: Prepared, listener: Listener = SILENCE) -> Playe
     )
 
 
-def _plain(cfg: Config) -> Mapping[str, Any]:
+def plain(cfg: Config) -> Mapping[str, Any]:
+    """A configuration as plain values."""
     if not OmegaConf.is_config(cfg):
         return cfg
     plain = OmegaConf.to_container(cfg, resolve=True)

@@ -1,6 +1,5 @@
 """What is executed? A schedule on the configured data; the first iteration warms up and is not counted."""
 
-from collections.abc import Callable
 from functools import partial
 
 from omegaconf import DictConfig
@@ -10,8 +9,10 @@ from edgesim.schedule import Schedule
 from edgesim.units import BYTES_PER_FLOAT32
 from experiments.configuration.constructors import build
 from experiments.configuration.setup import Prepared, Setup, nominal_cluster, refuse_to_execute
+from experiments.execution.listener import Listener
 from real_runtime.data import DataSpec, refuse_other_data
-from real_runtime.job import Execution, Job
+from real_runtime.execution import Execution, Heard, unheard
+from real_runtime.job import Job
 from real_runtime.sources import refuse_unusable
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import disturbance, undisturbed
@@ -40,23 +41,24 @@ def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int)
     return job
 
 
-def execute(testbed: Testbed, job: Job, rehearsed: Profile | None = None) -> Execution:
-    """The iterations that count; those that other load disturbed are played again."""
-    return undisturbed(partial(testbed.execute, rehearsed=rehearsed), job, testbed.retries)
+def execute(testbed: Testbed, job: Job, rehearsed: Profile | None = None, *, heard: Heard = unheard) -> Execution:
+    """The iterations that count; those that other load disturbed are played again. ``heard`` hears of all."""
+    play = partial(testbed.execute, rehearsed=rehearsed)
+    return undisturbed(play, job, testbed.retries, heard=heard)
 
 
-def execute_once(cfg: DictConfig, prepared: Prepared, tell: Callable[[str], object]) -> Execution:
-    """The iterations of one run that count, on a testbed that opens for it; ``tell`` hears which."""
+def execute_once(cfg: DictConfig, prepared: Prepared, listener: Listener) -> Execution:
+    """The iterations of one run that count, on a testbed that opens for it; who listens hears which, and of each."""
     job = make_job(cfg, prepared.setup, prepared.schedule, cfg.iterations)
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
-        tell(testbed.description)
+        listener.tell(testbed.description)
         if job.workload.weight_bytes != BYTES_PER_FLOAT32:
-            tell(
+            listener.tell(
                 f"weights are held and computed in FP32 here, 4 bytes each; workload.weight_bytes="
                 f"{job.workload.weight_bytes} is what plans and the simulation count"
             )
         rehearsed = testbed.rehearse(job, repeats=cfg.rehearsals) if cfg.rehearsals else None
-        execution = execute(testbed, job, rehearsed)
+        execution = execute(testbed, job, rehearsed, heard=listener.measured)
         if said := disturbance(execution):
-            tell(said)
+            listener.tell(said)
         return execution

@@ -21,7 +21,7 @@ from experiments.configuration.command_line import sentence
 from experiments.configuration.setup import Setup
 from experiments.execution.testbed_jobs import execute, make_job
 from experiments.planner_regret.contenders import Contender
-from real_runtime.job import Execution
+from real_runtime.execution import Execution
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Testbed

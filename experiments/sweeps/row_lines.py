@@ -10,12 +10,11 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edgesim.whole_files import room_for
+from edgesim.whole_files import append, room_for
 from experiments.sweeps.row_parts import save, table_of
 
 Row = dict[str, Any]
@@ -40,20 +39,10 @@ class RowWriter:
 
     def _append(self, lines: Iterable[bytes]) -> None:
         with locked(self.path), self.path.open("ab", buffering=0) as file:
-            whole = file.tell()
-            try:
-                for line in lines:
-                    _write_whole(file, line)
-                    whole, self.count = file.tell(), self.count + 1
-                os.fsync(file.fileno())
-            except OSError:
-                os.ftruncate(file.fileno(), whole)  # a row that was cut off would be told of at each reading
-                raise
-
-
-def _write_whole(file: FileIO, line: bytes) -> None:
-    while line:
-        line = line[file.write(line) :]
+            for line in lines:
+                append(file, line)  # or nothing: a row that was cut off would be told of at each reading
+                self.count += 1
+            os.fsync(file.fileno())
 
 
 def pack(lines: Path) -> None:

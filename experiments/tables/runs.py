@@ -12,6 +12,7 @@ from pandas import DataFrame
 
 from edgesim.schedule import Schedule
 from experiments.analysis.fidelity import kind
+from experiments.execution.unfinished import UNFINISHED
 
 VERSIONS = "versions"  # the part that tells what made the others
 VALUE = "value"
@@ -33,6 +34,8 @@ def _read(folder: Path, name: str, parse: Callable[[str], object]) -> DataFrame:
     if not path.is_file():
         tables = ", ".join(str(entry) for entry in sorted(folder.glob("*")) if entry.suffix in (".parquet", ".csv"))
         way_out = f"a table in it: {tables}" if tables else "python -m experiments.run writes runs"
+        if unfinished := sorted(folder.glob(f"{UNFINISHED}*")):
+            way_out = f"it did not end; its iterations are in {unfinished[-1]}"
         raise ValueError(f"{folder} is no run: it has no {name} ({way_out})")
     try:
         values = dict(_flat(parse(path.read_text())))

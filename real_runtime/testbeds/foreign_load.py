@@ -77,18 +77,20 @@ class LoadWatch:
         self.samples: list[Sample] = []
         # What each program had used when it was last seen, for those that end; None for what is no other program.
         self._used_s: dict[int, float | None] = {}
+        self._sampling = threading.Lock()
 
     def sample(self) -> None:
         """Ask the clocks of all processes; one that was not there before has all its seconds from now on."""
-        at_s = time.monotonic()
-        for pid in map(int, filter(str.isdecimal, os.listdir(_PROC))):
-            if pid not in self._used_s:
-                self._used_s[pid] = None if pid in self.own or _is_kernel_thread(pid) else 0.0
-            if self._used_s[pid] is not None:
-                with suppress(OSError):  # it has ended since
-                    self._used_s[pid] = time.clock_gettime(_cpu_clock(pid))
-        used_s = sum(seconds for seconds in self._used_s.values() if seconds is not None)
-        self.samples.append(Sample(at_s=at_s, foreign_s=used_s + _stolen_s()))
+        with self._sampling:  # one that samples all the time, and whoever asks for the share until now
+            at_s = time.monotonic()
+            for pid in map(int, filter(str.isdecimal, os.listdir(_PROC))):
+                if pid not in self._used_s:
+                    self._used_s[pid] = None if pid in self.own or _is_kernel_thread(pid) else 0.0
+                if self._used_s[pid] is not None:
+                    with suppress(OSError):  # it has ended since
+                        self._used_s[pid] = time.clock_gettime(_cpu_clock(pid))
+            used_s = sum(seconds for seconds in self._used_s.values() if seconds is not None)
+            self.samples.append(Sample(at_s=at_s, foreign_s=used_s + _stolen_s()))
 
     def share(self, start_s: float, end_s: float) -> float:
         """The share of the processors that other programs took meanwhile. Raises ValueError outside of the watch."""

@@ -1,10 +1,36 @@
 """How do all ranks' times become one trace? A message needs both of its ends to say when it really started."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 from edgesim.schedule import MESSAGE, Channel, Schedule
 from edgesim.trace import Trace
 
+Times = dict[str, tuple[float, float]]  # by task: when it was ready, and when it ended, on the machine's clock
 
-def merge(schedule: Schedule, times: dict[str, tuple[float, float]], slow_motion: float = 1.0) -> Trace:
+
+@dataclass(slots=True, kw_only=True)
+class Reports:
+    """What ranks have said of one iteration so far."""
+
+    times: Times = field(default_factory=dict)
+    loss: float = 0.0
+    ranks: int = 0  # that have played it
+
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take in what one rank says."""
+        self.times |= {name: (ready_s, end_s) for name, (ready_s, end_s) in message["times"].items()}
+        self.loss += message["loss"]
+        self.ranks += 1
+
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """When its first task was ready, and its last one ended, on the machine's clock."""
+        return min(ready_s for ready_s, _ in self.times.values()), max(end_s for _, end_s in self.times.values())
+
+
+def merge(schedule: Schedule, times: Mapping[str, tuple[float, float]], slow_motion: float = 1.0) -> Trace:
     """One trace from all ranks' times, zero at its first start.
 
     A message starts when both ends are ready and its connection is free, and ends when the receiver has it all. A

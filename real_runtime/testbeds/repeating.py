@@ -1,10 +1,11 @@
 """When is something measured again? When other load disturbed it and does not last; the less disturbed try is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from real_runtime.job import Execution, Job
+from real_runtime.execution import Execution, Heard, Iteration, unheard
+from real_runtime.job import Job
 from real_runtime.testbeds.foreign_load import told, up_to
 
 T = TypeVar("T")
@@ -31,23 +32,41 @@ class Retries:
             self.lasting = True
 
 
-def undisturbed(play: Callable[[Job], Execution], job: Job, retries: Retries) -> Execution:
+class Plays(Protocol):
+    """What plays a job; whoever hears, hears of each iteration as it ends."""
+
+    def __call__(self, job: Job, *, heard: Heard) -> Execution: ...
+
+
+def undisturbed(play: Plays, job: Job, retries: Retries, *, heard: Heard = unheard) -> Execution:
     """The iterations of a job that count: the first one warms up.
 
     Those that were disturbed are played again as far as that is worth its time. They keep their loss, since other load
     changes when things happen, not what; and the weights after the last iteration are those of the first playing.
     """
-    kept = _counted(play(job))
+    kept = _counted(play(job, heard=heard))
     retries.saw(min(kept.disturbed, default=0.0))
     for _ in range(retries.most):
         places = [place for place, share in enumerate(kept.disturbed) if share]
         if not places or retries.lasting:
             break
         before = min(kept.disturbed[place] for place in places)
-        again = _counted(play(replace(job, iterations=len(places) + 1, results_folder=None)))
+        shorter = replace(job, iterations=len(places) + 1, results_folder=None)
+        again = _counted(play(shorter, heard=_as_repeats(heard, places, kept.losses)))
         kept = _with(kept, places, again)
         retries.saw(before, min(again.disturbed, default=0.0))
     return kept
+
+
+def _as_repeats(heard: Heard, places: Sequence[int], losses: Sequence[float]) -> Heard:
+    """Tells of iterations that are played again as what they are; the one that warms up is none of them."""
+
+    def told(played: Iteration) -> None:
+        if played.number:
+            place = places[played.number - 1]
+            heard(replace(played, number=place + 1, loss=losses[place], again=True))
+
+    return told
 
 
 def least_disturbed(measure: Callable[[], tuple[T, float]], retries: Retries) -> tuple[T, float]:

@@ -15,10 +15,11 @@ from edgesim.work import Work, work_of
 from edgesim.workload import Optimiser, Purpose, Workload
 from real_runtime.control.coordinator import Coordinator
 from real_runtime.data import DataSpec
-from real_runtime.job import Execution, Job
+from real_runtime.execution import Execution, Heard, Iteration, unheard
+from real_runtime.job import Job
 from real_runtime.profiler import Statistic
 from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
-from real_runtime.testbeds.merging import merge
+from real_runtime.testbeds.merging import Reports, merge
 from real_runtime.testbeds.network_fit import Pair, Timed, fit_network, message_schedule
 from real_runtime.testbeds.repeating import Retries, least_disturbed, undisturbed
 from real_runtime.testbeds.spec import TestbedSpec
@@ -85,32 +86,45 @@ class Testbed:
         blind = "" if load_is_known() else "; other load is not watched: the kernel does not tell of it"
         return f"{self.name} ({self.choice.why}): {hosts}{slow}{blind}"
 
-    def execute(self, job: Job, rehearsed: Profile | None = None) -> Execution:
+    def execute(self, job: Job, rehearsed: Profile | None = None, *, heard: Heard = unheard) -> Execution:
         """Play a job on the hosts; computations that were ``rehearsed`` take as long as they did then.
 
-        Raises RunError naming rank, task and cause, ValueError for a job of other ranks.
+        ``heard`` hears of each iteration when all ranks have played it. Raises RunError naming rank, task and cause,
+        ValueError for a job of other ranks.
         """
         if job.schedule.ranks > len(self.cluster.devices):
             raise ValueError(
                 f"the schedule is for {job.schedule.ranks} ranks, the testbed has {len(self.cluster.devices)}"
             )
         job.schedule.check()
-        times: list[dict[str, tuple[float, float]]] = [{} for _ in range(job.iterations)]
-        losses = [0.0] * job.iterations
+        reports = [Reports() for _ in range(job.iterations)]
+        played: list[Iteration] = []
         command = {"do": "play", "job": job.to_dict()}
         commands = {rank: command | {"rehearsed": self._known(rank, rehearsed)} for rank in self._all(command)}
         with watching(self.coordinator.pids) as watch:
             for _, message in self.coordinator.stream(commands):
                 if "iteration" in message:
-                    own = {name: (ready, end) for name, (ready, end) in message["times"].items()}
-                    times[message["iteration"]] |= own
-                    losses[message["iteration"]] += message["loss"]
-        spans = [(min(ready for ready, _ in t.values()), max(end for _, end in t.values())) for t in times]
+                    report = reports[message["iteration"]]
+                    report.hear(message)
+                    if report.ranks == len(commands):
+                        played.append(self._iteration(message["iteration"], report, job, watch))
+                        heard(played[-1])
         return Execution(
-            traces=tuple(merge(job.schedule, t, self.spec.slow_motion) for t in times),
-            losses=tuple(losses),
+            traces=tuple(iteration.trace for iteration in played),
+            losses=tuple(iteration.loss for iteration in played),
             rehearsed=rehearsed,
-            disturbed=tuple(self._disturbed(watch, *span) for span in spans) if watch else (),
+            disturbed=tuple(each.disturbed for each in played if each.disturbed is not None),
+        )
+
+    def _iteration(self, number: int, report: Reports, job: Job, watch: LoadWatch | None) -> Iteration:
+        """What became of an iteration that all ranks have played just now."""
+        if watch is not None:
+            watch.sample()
+        return Iteration(
+            number=number,
+            trace=merge(job.schedule, report.times, self.spec.slow_motion),
+            loss=report.loss,
+            disturbed=self._disturbed(watch, *report.span_s) if watch else None,
         )
 
     def _disturbed(self, watch: LoadWatch, start_s: float, end_s: float) -> float:
