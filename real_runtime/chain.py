@@ -1,7 +1,7 @@
 """How long does each layer take while a whole pass runs? The layers in one chain, timed at their boundaries.
 
-A run computes stages: layers one right after the other, in one graph. A layer that is timed alone pays for a call of its
-own and for what it finds cold, and all alone together take up to a tenth longer than the stage that they form.
+A run computes stages: layers one right after the other, in one graph. A layer that is timed alone pays for a call of
+its own and for what it finds cold, and all alone together take up to a tenth longer than the stage that they form.
 """
 
 import time

@@ -6,8 +6,8 @@ import traceback
 from typing import Any
 
 from real_runtime.control.evidence import Failure
-from real_runtime.finiteness import NotFiniteError
-from real_runtime.iteration import TaskError
+from real_runtime.playing.finiteness import NotFiniteError
+from real_runtime.playing.iteration import TaskError
 from real_runtime.transport import PeerGoneError
 
 

@@ -13,11 +13,11 @@ from real_runtime.chain import Chain, HostClock
 from real_runtime.control.board import State
 from real_runtime.control.port import Port
 from real_runtime.failures import describe, limit_memory
-from real_runtime.iteration import Executor
 from real_runtime.job import Job
 from real_runtime.models import load_libraries
 from real_runtime.pacing import Dilation
 from real_runtime.pipe_store import PipeStore
+from real_runtime.playing.iteration import Executor
 from real_runtime.profiler import Repetition, Statistic, machine_flop_per_s, profile_layers
 from real_runtime.stages.executor import StageExecutor
 from real_runtime.transport import Membership, Transport

@@ -14,9 +14,9 @@ from edgesim.schedule import COMPUTE, Op, Task
 from edgesim.work import Work
 from real_runtime.blocks.alike_layers import AlikeLayers, work_of_row
 from real_runtime.control.board import Board, State
-from real_runtime.iteration import Executor, IterationPlayer
 from real_runtime.job import Job
 from real_runtime.pacing import Dilation
+from real_runtime.playing.iteration import Executor, IterationPlayer
 from real_runtime.profiler import Statistic
 from real_runtime.transport import Transport
 

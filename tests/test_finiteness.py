@@ -17,9 +17,9 @@ from real_runtime.blocks.executor import BlockExecutor
 from real_runtime.control.board import Board, shared_memory
 from real_runtime.control.evidence import Failure
 from real_runtime.failures import describe
-from real_runtime.finiteness import NotFiniteError, refuse_not_finite
-from real_runtime.iteration import Executor, IterationPlayer, TaskError
 from real_runtime.job import Job
+from real_runtime.playing.finiteness import NotFiniteError, refuse_not_finite
+from real_runtime.playing.iteration import Executor, IterationPlayer, TaskError
 from real_runtime.stages.executor import StageExecutor
 
 TOO_LARGE = 3e38  # a learning rate whose first step leaves weights that are numbers, and of no use

@@ -16,10 +16,10 @@ from real_runtime import pacing
 from real_runtime.control.evidence import Failure
 from real_runtime.data import IGNORED, MASK, DataSpec, Source, masked_tokens
 from real_runtime.failures import describe
-from real_runtime.iteration import TaskError, check_bytes
 from real_runtime.job import Job
 from real_runtime.models import boundary_shapes, build_layers
 from real_runtime.pacing import Dilation, Pacer
+from real_runtime.playing.iteration import TaskError, check_bytes
 from real_runtime.sources import refuse_unusable
 from real_runtime.stages.module import StageModule, flatten_gradients
 from real_runtime.testbeds import loopback, netns

@@ -17,8 +17,8 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime.control.board import Board, shared_memory
 from real_runtime.data import DataSpec
-from real_runtime.iteration import IterationPlayer
 from real_runtime.job import Job
+from real_runtime.playing.iteration import IterationPlayer
 from real_runtime.stages.executor import StageExecutor
 from real_runtime.transport import Transport
 

@@ -21,8 +21,8 @@ class TestbedSpec:
         memory_limit: hold each host to its device's memory (cgroup as root, else by resource limit).
         disturbed_above: a measurement is disturbed if other programs took more than this share of the machine's
             processors meanwhile (foreign_load.py).
-        repeat_disturbed: how often what was disturbed is measured again, unless other load lasts; if in vain, it is kept
-            and marked.
+        repeat_disturbed: how often what was disturbed is measured again, unless other load lasts; if in vain, it is
+            kept and marked.
     """
 
     __test__ = False  # not a test class, whatever its name says

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from edgesim.schedule import COMPUTE, COMPUTE_STREAM, Op, Stream, Task
 from real_runtime.control.board import Board, Slot, State
-from real_runtime.finiteness import refuse_not_finite
 from real_runtime.pacing import Dilation
+from real_runtime.playing.finiteness import refuse_not_finite
 from real_runtime.transport import Receive, Transport
 
 # What a stream is at while it does a task.
