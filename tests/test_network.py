@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from edgesim.cluster import Network
 from edgesim.simulator.network.fabric import Routes
-from edgesim.simulator.network.fair_shares import max_min_rates
+from edgesim.simulator.network.fair_shares import Changed, FairShares, max_min_rates
+from edgesim.simulator.network.flow import Flow
 from edgesim.simulator.network.topology import fabric_of
 
 repeatable = settings(deadline=None, derandomize=True, database=None)
@@ -49,12 +50,7 @@ def test_no_flows_have_no_rates() -> None:
 resources = st.dictionaries(st.integers(0, 4), st.floats(1e-9, 1e-3), min_size=1, max_size=4)
 
 
-@repeatable
-@given(st.dictionaries(st.integers(0, 9), resources, min_size=1, max_size=8))
-def test_no_resource_is_overfull_and_every_flow_has_a_full_one_on_which_it_is_fastest(
-    routes: dict[int, dict[int, float]],
-) -> None:
-    rates = max_min_rates({flow: tuple(route.items()) for flow, route in routes.items()})
+def assert_fair(routes: dict[int, dict[int, float]], rates: dict[int, float]) -> None:
     load = {r: sum(rates[f] * route.get(r, 0) for f, route in routes.items()) for r in range(5)}
     assert all(used <= 1 + 1e-9 for used in load.values())
     for flow, route in routes.items():
@@ -62,6 +58,44 @@ def test_no_resource_is_overfull_and_every_flow_has_a_full_one_on_which_it_is_fa
             load[r] >= 1 - 1e-9 and all(rates[flow] >= rates[o] * (1 - 1e-9) for o, way in routes.items() if r in way)
             for r in route
         )
+
+
+@repeatable
+@given(st.dictionaries(st.integers(0, 9), resources, min_size=1, max_size=8))
+def test_no_resource_is_overfull_and_every_flow_has_a_full_one_on_which_it_is_fastest(
+    routes: dict[int, dict[int, float]],
+) -> None:
+    assert_fair(routes, max_min_rates({flow: tuple(route.items()) for flow, route in routes.items()}))
+
+
+@repeatable
+@given(st.lists(resources, min_size=1, max_size=6), st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=20))
+def test_rates_stay_fair_while_flows_come_and_go_and_change_is_told_with_what_it_was(
+    ways: list[dict[int, float]], turns: list[tuple[int, bool]]
+) -> None:
+    """Each turn a flow begins that was away, or ends; rates that are not known at once are settled then or later."""
+    shares, flows, told = FairShares[Flow](), dict[int, Flow](), dict[Flow, float]()
+
+    def hear(changed: Changed[Flow]) -> None:
+        for flow, before in changed:
+            assert told.get(flow, 0.0) == before != flow.rate
+            told[flow] = flow.rate
+
+    for number, soon in turns:
+        if number in flows:
+            hear(shares.gain(shares.end(flows.pop(number))))
+        else:
+            flow = flows[number] = Flow(tuple(ways[number % len(ways)].items()))
+            if shares.begin(flow):
+                told[flow] = flow.rate
+            else:
+                hear(shares.share(flow))
+        if soon and shares.unsettled:
+            hear(shares.settle())
+        if not shares.unsettled:
+            rates = {number: flow.rate for number, flow in flows.items()}
+            assert_fair({number: ways[number % len(ways)] for number in flows}, rates)
+            assert all(told[flow] == flow.rate for flow in flows.values())
 
 
 class Meter:

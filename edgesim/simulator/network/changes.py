@@ -14,7 +14,7 @@ from edgesim.scenario import Scenario
 from edgesim.simulator.clock import after
 from edgesim.simulator.network.bandwidth import OUTAGE_S_PER_BYTE, Bandwidth
 from edgesim.simulator.network.fabric import Pairs, Route, Routes
-from edgesim.simulator.network.fair_shares import Hops
+from edgesim.simulator.network.flow import Hops
 from edgesim.simulator.network.links import SharedLinks, Transfer
 
 
@@ -65,11 +65,12 @@ class ChangingLinks(SharedLinks):
             self._catch_up(rank)
         return super().send(self.routes.route(route.pairs), nbytes, name)
 
-    def _begin(self, transfer: Transfer) -> bool:
+    def _begin(self, transfer: Transfer) -> None:
         for rank in _ranks(transfer.route):
             self.flying[rank][transfer] = None
             self._wait(rank)
-        return _is_out(transfer.hops) or super()._begin(transfer)
+        if not _is_out(transfer.hops):
+            super()._begin(transfer)
 
     def _end(self, transfer: Transfer) -> None:
         for rank in _ranks(transfer.route):
@@ -126,8 +127,7 @@ class ChangingLinks(SharedLinks):
             if is_out:
                 return
             transfer.since_s = self.env.now
-            if not super()._begin(transfer):
-                self._settle_soon()
+            super()._begin(transfer)
         else:
             self.shares.change(transfer, route.all)
             self._settle_soon()
@@ -136,8 +136,7 @@ class ChangingLinks(SharedLinks):
         moved_bytes = transfer.rate * (self.env.now - transfer.since_s)
         transfer.remaining_bytes = max(0.0, transfer.remaining_bytes - moved_bytes)
         transfer.due_s = inf
-        if self.shares.end(transfer):
-            self._settle_soon()
+        self._leave(transfer)
 
 
 def _ranks(route: Route) -> set[int]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import simpy
 
 from edgesim.cluster import Network, Resource
-from edgesim.simulator.network.fair_shares import Hops
+from edgesim.simulator.network.flow import Hops
 
 Pairs = tuple[tuple[int, int], ...]
 

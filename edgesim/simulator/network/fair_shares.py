@@ -1,35 +1,22 @@
 """Which rates are max-min fair, while flows come and go? No flow can gain but at the cost of a slower one.
 
-Each flow uses resources for so many seconds per byte. The rates of all rise together until a resource is full; its
-flows keep their rate, the others rise on (Bertsekas & Gallager, Data Networks, 1992, 6.5.2).
-
-Rates are max-min fair if, and only if, every flow has a *bottleneck*: a full resource on which nobody is faster. So
-few rates are found anew where few flows change: first of those that begin and of those whose bottleneck lost a flow,
-then of those that this leaves without one.
+Each flow uses resources for so many seconds per byte. Rates are max-min fair if, and only if, every flow has a
+*bottleneck*: a full resource on which nobody is faster. So few rates are found anew where few flows change: of those
+that begin and of those whose bottleneck has changed, then of those that this leaves without one. Who shares with one
+other at most, as most do, has its rate at once.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping
-from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
-Hops = tuple[tuple[int, float], ...]  # (resource, seconds per byte)
+from edgesim.simulator.network.filling import Filling
+from edgesim.simulator.network.flow import F, Flow, Hops
 
-_ROUNDING = 4e-16  # of a resource, per flow: so far may a sum be off
-_SAME_RATE = 1 + 1e-12
+Changed = list[tuple[F, float]]
+"""Flows with new rates, and the rates that they had."""
+
 _ROUNDS = 6  # of looking for flows without a bottleneck; then all that share anything with them get new rates
-
-
-class Flow:
-    """What shares resources: its hops, its rate in bytes per second, and the resource that limits it."""
-
-    __slots__ = ("bottleneck", "hops", "rate")
-
-    def __init__(self, hops: Hops) -> None:
-        self.hops, self.rate, self.bottleneck = hops, 0.0, -1
-
-
-F = TypeVar("F", bound=Flow)
 
 
 class FairShares(Generic[F]):
@@ -39,10 +26,15 @@ class FairShares(Generic[F]):
         # [resource] flows, with the seconds that each of their bytes takes
         self.users: defaultdict[int, dict[F, float]] = defaultdict(dict)
         self._begun: dict[F, None] = {}
-        self._freed: dict[int, None] = {}
+        self._touched: dict[int, None] = {}  # resources whose flows have changed
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there are rates to be found by :meth:`settle`."""
+        return bool(self._begun or self._touched)
 
     def begin(self, flow: F) -> bool:
-        """Let a flow use its resources, and return whether it has all of them for itself, with its rate then."""
+        """Let a flow use its resources; return whether it has all of them for itself, with its rate then."""
         alone, slowest = True, 0.0
         for resource, seconds_per_byte in flow.hops:
             users = self.users[resource]
@@ -50,48 +42,112 @@ class FairShares(Generic[F]):
             users[flow] = seconds_per_byte
             if seconds_per_byte > slowest:
                 slowest, flow.bottleneck = seconds_per_byte, resource
-        if alone:
-            flow.rate = 1 / slowest
-        else:
-            flow.rate = 0.0
-            self._begun[flow] = None
+        flow.rate = 1 / slowest if alone else 0.0
         return alone
 
-    def end(self, flow: F) -> bool:
-        """Let a flow leave its resources, and return whether others may be faster now."""
-        freed = False
+    def share(self, flow: F) -> Changed[F]:
+        """Return whose rates change because a flow has begun beside others, as far as that is known at once."""
+        if (changed := self._at_once(flow)) is not None:
+            return changed
+        self._begun[flow] = None
+        for resource, _ in flow.hops:
+            if len(self.users[resource]) > 1:
+                self._touched[resource] = None
+        return []
+
+    def end(self, flow: F) -> list[int]:
+        """Let a flow leave its resources; return those that others use still."""
+        freed = []
         for resource, _ in flow.hops:
             users = self.users[resource]
             del users[flow]
             if users:
-                self._freed[resource] = None
-                freed = True
+                freed.append(resource)
         self._begun.pop(flow, None)
         return freed
 
+    def gain(self, freed: Iterable[int]) -> Changed[F]:
+        """Return whose rates change because a flow has left these resources, as far as that is known at once."""
+        changed: Changed[F] = []
+        for resource in freed:
+            for other in self.users[resource]:
+                if other.bottleneck == resource:  # whom something else limits does not gain by it
+                    if (found := self._at_once(other)) is None:
+                        self._touched[resource] = None
+                        break
+                    changed += found
+        return changed
+
     def change(self, flow: F, hops: Hops) -> None:
-        """Give a flow other seconds per byte of the resources that it uses, and the rate 0 until :meth:`settle`."""
+        """Give a flow other seconds per byte of the resources that it uses; its rate stays until :meth:`settle`."""
         flow.hops = hops
         for resource, seconds_per_byte in hops:
             self.users[resource][flow] = seconds_per_byte
-            self._freed[resource] = None
+            self._touched[resource] = None
         self._begun[flow] = None
 
-    def settle(self) -> list[tuple[F, float]]:
+    def _at_once(self, flow: F) -> Changed[F] | None:
+        """Set the rates of a flow that shares with one other at most, and that with nobody else; None of all others."""
+        other: F | None = None
+        for resource, _ in flow.hops:
+            users = self.users[resource]
+            if len(users) > 1:
+                if len(users) > 2:
+                    return None
+                first, second = users
+                partner = second if first is flow else first
+                if other is not None and other is not partner:
+                    return None
+                other = partner
+        if other is None:
+            seconds_per_byte, resource = max([(seconds, resource) for resource, seconds in flow.hops])
+            return _set(flow, 1 / seconds_per_byte, resource)
+        for resource, _ in other.hops:
+            users = self.users[resource]
+            if len(users) > 2 or (len(users) == 2 and flow not in users):
+                return None
+        return self._of_two(flow, other)
+
+    def _of_two(self, one: F, other: F) -> Changed[F]:
+        """Set the rates of two flows that share with each other only."""
+        together, one_alone, other_alone = (0.0, -1), (0.0, -1), (0.0, -1)  # the most seconds per byte, and of what
+        for resource, seconds in one.hops:
+            users = self.users[resource]
+            if other in users:
+                together = max(together, (seconds + users[other], resource))
+            else:
+                one_alone = max(one_alone, (seconds, resource))
+        for resource, seconds in other.hops:
+            if one not in self.users[resource]:
+                other_alone = max(other_alone, (seconds, resource))
+        if together[0] >= one_alone[0] and together[0] >= other_alone[0]:
+            rate = 1 / together[0]
+            return _set(one, rate, together[1]) + _set(other, rate, together[1])
+        if one_alone < other_alone:
+            one, other, one_alone = other, one, other_alone
+        rate = 1 / one_alone[0]
+        changed = _set(one, rate, one_alone[1])
+        left = []  # for the other: the rate at which a resource is full, and which; not less, whatever rounding says
+        for resource, seconds in other.hops:
+            used = self.users[resource].get(one, 0.0)
+            left.append((max(rate, (1 - rate * used) / seconds), resource))
+        return changed + _set(other, *min(left))
+
+    def settle(self) -> Changed[F]:
         """Find the rates of all flows anew that what has changed concerns, and return those with their old rates."""
         anew = self._begun
-        for resource in self._freed:
+        for resource in self._touched:
             for flow in self.users[resource]:
                 if flow.bottleneck == resource:
                     anew[flow] = None
-        self._begun, self._freed = {}, {}
+        self._begun, self._touched = {}, {}
         for _ in range(_ROUNDS):
-            filling = _Filling(self.users, anew)
+            filling = Filling(self.users, anew)
             if not (stranded := filling.stranded()):
                 break
             anew.update(dict.fromkeys(stranded))
         else:
-            filling = _Filling(self.users, self._component(anew))
+            filling = Filling(self.users, self._component(anew))
         return filling.apply()
 
     def _component(self, seeds: Iterable[F]) -> dict[F, None]:
@@ -107,77 +163,9 @@ class FairShares(Generic[F]):
         return reached
 
 
-class _Filling(Generic[F]):
-    """New rates of some flows, beside others that keep theirs: all rise together until their resources are full."""
-
-    def __init__(self, users: Mapping[int, dict[F, float]], anew: Mapping[F, None]) -> None:
-        self.users = users
-        self.rising: dict[int, dict[F, float]] = {}  # [resource] flows that rise still
-        for flow in anew:
-            for resource, seconds_per_byte in flow.hops:
-                self.rising.setdefault(resource, {})[flow] = seconds_per_byte
-        self.spare: dict[int, float] = {}  # [resource] its share that nobody uses
-        self.kept: dict[int, list[F]] = {}  # [resource] flows on it that keep their rate, where there are any
-        for resource, mine in self.rising.items():
-            spare, everyone = 1.0, users[resource]
-            if len(mine) < len(everyone):
-                self.kept[resource] = kept = [flow for flow in everyone if flow not in mine]
-                spare -= sum(flow.rate * everyone[flow] for flow in kept)
-            self.spare[resource] = spare
-        self.shares: dict[F, tuple[float, int]] = {}  # [flow] its rate and its bottleneck
-        self.limits: dict[int, float] = {}  # [resource] the rate of the flows whose bottleneck it is
-        self._fill()
-
-    def _fill(self) -> None:
-        rising, spare = self.rising, self.spare
-        level = {resource: self._level(resource) for resource in rising}
-        queue = [(rate, resource) for resource, rate in level.items()]
-        heapify(queue)
-        while queue:
-            rate, full = heappop(queue)
-            if not rising[full] or rate != level[full]:
-                continue  # all its flows are limited elsewhere, or their number has changed since
-            self.limits[full] = rate
-            touched: dict[int, None] = {}
-            for flow in rising[full]:
-                self.shares[flow] = rate, full
-                for resource, seconds_per_byte in flow.hops:
-                    if resource != full:
-                        del rising[resource][flow]
-                        spare[resource] -= rate * seconds_per_byte
-                        touched[resource] = None
-            spare[full], rising[full] = 0.0, {}
-            for resource in touched:
-                if rising[resource]:
-                    level[resource] = max(rate, self._level(resource))  # rates only rise, whatever rounding says
-                    heappush(queue, (level[resource], resource))
-
-    def _level(self, resource: int) -> float:
-        """The rate at which a resource is full if nothing else limits its flows."""
-        return max(0.0, self.spare[resource]) / sum(self.rising[resource].values())
-
-    def stranded(self) -> list[F]:
-        """Flows that kept their rate and are now without a bottleneck, or deny one to another."""
-        stranded = []
-        for resource, kept in self.kept.items():
-            users = self.users[resource]
-            fastest = max(self.shares[flow][0] for flow in users if flow in self.shares)
-            has_room = self.spare[resource] > _ROUNDING * (len(users) + 4)
-            limit = self.limits.get(resource)
-            for flow in kept:
-                slowed = limit is not None and flow.rate > limit * _SAME_RATE
-                if slowed or (flow.bottleneck == resource and (has_room or fastest > flow.rate * _SAME_RATE)):
-                    stranded.append(flow)
-        return stranded
-
-    def apply(self) -> list[tuple[F, float]]:
-        """Set the rates, and return the flows whose rate has changed with the one that they had."""
-        changed = []
-        for flow, (rate, bottleneck) in self.shares.items():
-            if rate != flow.rate:
-                changed.append((flow, flow.rate))
-            flow.rate, flow.bottleneck = rate, bottleneck
-        return changed
+def _set(flow: F, rate: float, bottleneck: int) -> Changed[F]:
+    before, flow.rate, flow.bottleneck = flow.rate, rate, bottleneck
+    return [(flow, before)] if rate != before else []
 
 
 N = TypeVar("N", bound=Hashable)
@@ -195,10 +183,8 @@ def max_min_rates(routes: Mapping[N, Collection[tuple[Hashable, float]]]) -> dic
     shares, numbers = FairShares[Flow](), dict[Hashable, int]()
     flows: dict[N, Flow] = {}
     for name, route in routes.items():
-        for resource, _ in route:
-            if resource not in numbers:
-                numbers[resource] = len(numbers)
-        flows[name] = Flow(tuple((numbers[resource], seconds_per_byte) for resource, seconds_per_byte in route))
-        shares.begin(flows[name])
+        flows[name] = Flow(tuple((numbers.setdefault(resource, len(numbers)), seconds) for resource, seconds in route))
+        if not shares.begin(flows[name]):
+            shares.share(flows[name])
     shares.settle()
     return {name: flow.rate for name, flow in flows.items()}

@@ -7,7 +7,8 @@ import simpy
 
 from edgesim.simulator.clock import after, at_the_end_of_this_instant
 from edgesim.simulator.network.fabric import Fabric, Route
-from edgesim.simulator.network.fair_shares import FairShares, Flow
+from edgesim.simulator.network.fair_shares import Changed, FairShares
+from edgesim.simulator.network.flow import Flow
 from edgesim.simulator.network.token_buckets import TokenBuckets
 
 
@@ -39,16 +40,32 @@ class SharedLinks(Fabric):
         if self.buckets is not None:
             self._asking.append(transfer)
             self._settle_soon()
-        elif not self._begin(transfer):
-            self._settle_soon()
+        else:
+            self._begin(transfer)
         return True
 
-    def _begin(self, transfer: Transfer) -> bool:
-        """Let bytes flow, and return whether they share nothing; else their rate is to be settled."""
-        alone = self.shares.begin(transfer)
-        if alone:
+    def _begin(self, transfer: Transfer) -> None:
+        """Let bytes flow, as soon as their rate is settled."""
+        if self.shares.begin(transfer):
             self._time(transfer)
-        return alone
+        else:
+            self._apply(self.shares.share(transfer))
+
+    def _leave(self, transfer: Transfer) -> None:
+        """Let others have what it used."""
+        if freed := self.shares.end(transfer):
+            self._apply(self.shares.gain(freed))
+
+    def _apply(self, changed: Changed[Transfer]) -> None:
+        """Count what has flowed at the old rates, and look when transfers end at the new ones."""
+        now_s = self.env.now
+        for transfer, rate in changed:
+            moved_bytes = rate * (now_s - transfer.since_s)
+            transfer.remaining_bytes = max(0.0, transfer.remaining_bytes - moved_bytes)
+            transfer.since_s = now_s
+            self._time(transfer)
+        if self.shares.unsettled:
+            self._settle_soon()
 
     def _time(self, transfer: Transfer) -> None:
         """Find when it ends at its present rate; a timer that comes too early looks again."""
@@ -72,27 +89,21 @@ class SharedLinks(Fabric):
 
     def _end(self, transfer: Transfer) -> None:
         transfer.timer_s = -inf
-        if self.shares.end(transfer):
-            self._settle_soon()
+        self._leave(transfer)
         if self.buckets is not None:
             self.buckets.end(transfer.route.data, self.env.now)
         self.flown(transfer.name)
 
     def _settle_soon(self) -> None:
-        """Rates are found once for all that begins and ends at this instant."""
+        """Rates are found once for all that begins and ends at this instant, where they are not known at once."""
         if not self._settling:
             self._settling = True
             at_the_end_of_this_instant(self.env, self._settle)
 
     def _settle(self) -> None:
-        self._settling = False
         at_once = self._with_credit()
-        now_s = self.env.now
-        for transfer, rate in self.shares.settle():
-            moved_bytes = rate * (now_s - transfer.since_s)
-            transfer.remaining_bytes = max(0.0, transfer.remaining_bytes - moved_bytes)
-            transfer.since_s = now_s
-            self._time(transfer)
+        self._settling = False
+        self._apply(self.shares.settle())
         for transfer in at_once:
             self.flown(transfer.name)
 

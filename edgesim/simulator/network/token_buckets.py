@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from edgesim.simulator.network.fair_shares import Hops, max_min_rates
+from edgesim.simulator.network.fair_shares import max_min_rates
+from edgesim.simulator.network.flow import Hops
 from edgesim.units import LEAST
 
 _WHOLE = 1 - 1e-12
