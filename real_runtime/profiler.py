@@ -62,7 +62,7 @@ class Repetition:
     statistic: Statistic
 
     def of_parts(self, repeats: Sequence[Sequence[float]]) -> list[float]:
-        """[layer] its seconds, from [repeat][layer] seconds: their sum is the statistic of whole passes.
+        """Each layer's seconds, from those of every repeat: their sum is the statistic of whole passes.
 
         That is what a run charges, which times a stage and not its layers: the least of a sum is more than the sum of
         the least.

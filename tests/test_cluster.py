@@ -103,6 +103,13 @@ def test_acknowledgements_are_fewer_than_what_they_acknowledge(acknowledgement: 
         replace(switched(2), acknowledgement=acknowledgement)
 
 
+@pytest.mark.parametrize("name", ["hand_over_s", "step_s"])
+@pytest.mark.parametrize("seconds", [-1e-3, nan, inf])
+def test_hosts_need_no_less_than_nothing_and_not_for_ever(name: str, seconds: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be finite and >= 0"):
+        replace(switched(2), **{name: seconds})
+
+
 def test_a_radio_has_no_acknowledgements_apart_from_its_goodput() -> None:
     with pytest.raises(ValueError, match="goodput already holds"):
         replace(radio(2), acknowledgement=0.02)

@@ -229,6 +229,8 @@ UNEVEN = {
         origin="assumed",
         source="test",
         acknowledgement=0.02,
+        hand_over_s=0.0003,
+        step_s=0.0004,
     ),
     "air": builders.radio(3, bytes_per_s=1e6, latency_s=1e-5),
     "pairs": Network.pairs(

@@ -208,6 +208,8 @@ def test_nics_that_differ_are_counted_at_both_ends() -> None:
         latency_s=0.001,
         goodput=1.0,
         acknowledgement=0.02,
+        hand_over_s=0.0003,
+        step_s=0.0004,
         origin="assumed",
         source="test",
     )

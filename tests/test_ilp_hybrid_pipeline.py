@@ -81,6 +81,8 @@ def network(rng: random.Random, ranks: int, topology: str) -> Network:
         latency_s=0.001,
         goodput=1.0,
         acknowledgement=0.02,
+        hand_over_s=0.0003,
+        step_s=0.0004,
         origin="assumed",
         source="test",
     )

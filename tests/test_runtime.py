@@ -1,6 +1,7 @@
 """The runtime's parts without processes: data, modules, pacing on a fake clock, merging of times, network fits."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,15 @@ from real_runtime.sources import refuse_unusable
 from real_runtime.stages.module import StageModule, flatten_gradients
 from real_runtime.testbeds import loopback, netns
 from real_runtime.testbeds.merging import merge
-from real_runtime.testbeds.network_fit import fit_network, message_schedule
+from real_runtime.testbeds.network_fit import (
+    Relayed,
+    Rings,
+    circuit,
+    fit_network,
+    message_schedule,
+    relay_schedule,
+    relayed,
+)
 from real_runtime.testbeds.opening import choose, core_fractions
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Choice
@@ -203,16 +212,43 @@ def test_slow_motion_is_told_in_the_boards_own_seconds() -> None:
     assert merge(schedule, {send: (3.0, 7.0), receive: (3.0, 7.0)}, slow_motion=4.0).makespan_s == pytest.approx(1.0)
 
 
-def test_a_network_fit_finds_rate_latency_burst_and_acknowledgements() -> None:
-    rate, latency_s, burst = 1e6, 0.002, 10_000
-    sizes = (100, 50_000, 100_000, 200_000)
-    timed = [(size, latency_s + max(0, size - burst) / rate) for size in sizes]
-    both_ways = (400_000, latency_s + (400_000 - burst) / rate * 1.02)
-    network = fit_network({(0, 1): timed, (1, 0): timed}, {(0, 1): both_ways}, 2, source="made up")
+def test_a_network_fit_finds_rate_latency_burst_steps_hand_overs_and_acknowledgements() -> None:
+    rate, latency_s, burst, step_s = 1e6, 0.002, 10_000, 0.001
+    timed = [(size, latency_s + max(0, size - burst) / rate) for size in (100, 50_000, 100_000, 200_000)]
+    links = {pair: [*timed, *timed] for pair in circuit(3)}
+    # Four steps of a ring of three pass on four thirds of its bytes.
+    large = (300_000, 4 * step_s + (400_000 - burst) / rate * 1.02)
+    rings = Rings(small=(12, 4 * step_s), large=large)
+    network = fit_network(Relayed(messages=links, between_s=(0.0, 0.003, 9.0)), rings, 3, source="made up")
     assert network.goodput_bytes_per_s(0, 1) == pytest.approx(rate)
     assert network.latency_s[0][1] == pytest.approx(latency_s)
     assert network.burst_bytes == pytest.approx(burst)
+    assert network.hand_over_s == 0.003
+    assert network.step_s == pytest.approx(step_s)
     assert network.acknowledgement == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4, 7])
+def test_a_relay_takes_every_link_with_a_large_and_a_small_message_by_turns(ranks: int) -> None:
+    schedule = relay_schedule(ranks, 900, 8)
+    schedule.check()
+    legs = sorted((task for task in schedule if task.op is Op.SEND), key=lambda task: task.micro_batch or 0)
+    assert [leg.nbytes for leg in legs[: len(legs) // 2]] == [900, 8] * (len(legs) // 4)
+    everyone = {(a, b, size) for a in range(ranks) for b in range(ranks) for size in (900, 8) if a != b}
+    assert {(leg.rank, leg.peers[0], leg.nbytes) for leg in legs} == everyone
+    assert len(legs) == len(everyone)
+    assert all(before.peers[0] == after.rank for before, after in pairwise(legs))
+
+
+def test_a_relays_trace_tells_what_each_message_took_and_what_lay_between() -> None:
+    schedule = relay_schedule(2, 900, 8)
+    times: dict[str, tuple[float, float]] = {}
+    for leg in range(4):  # of a second each, half a second apart
+        send, receive = (task.name for task in schedule if task.micro_batch == leg)
+        times |= dict.fromkeys((send, receive), (1.5 * leg, 1.5 * leg + 1))
+    found = relayed([merge(schedule, times)])
+    assert found.messages == {(0, 1): [(900, 1.0), (8, 1.0)], (1, 0): [(8, 1.0), (900, 1.0)]}
+    assert found.between_s == [0.5, 0.5, 0.5]
 
 
 def job_of_a_message() -> Job:

@@ -159,6 +159,34 @@ def test_a_sender_is_free_when_its_bytes_have_left_and_the_receiver_has_them_a_l
     assert spans["1F0@1"] == about((1.25, 2.25))
 
 
+@pytest.mark.parametrize("burst_bytes", [0.0, 1e-9], ids=["longest path", "events"])
+def test_hosts_hand_a_message_over_before_it_is_sent_and_when_it_has_arrived(burst_bytes: float) -> None:
+    network = replace(switched(2, bytes_per_s=100, latency_s=0.25), hand_over_s=0.125, burst_bytes=burst_bytes)
+    trace = play_programs(
+        homogeneous(2, network=network),
+        [compute(Op.F, 0), send(0, 1, 100, needs=["0F0@0"])],
+        [receive(1, 0, 100), compute(Op.F, 1, needs=["1RECV_activation0@1<0"])],
+    )
+    spans = {span.task.name: (span.start_s, span.end_s) for span in trace}
+    assert spans["0F0@0"] == about((0, 1))
+    assert spans["0SEND_activation0@0>1"] == about((1.125, 2.125))
+    assert spans["1RECV_activation0@1<0"] == about((1.375, 2.375))
+    assert spans["1F0@1"] == about((2.5, 3.5))
+
+
+def test_a_ring_is_handed_over_once_and_its_steps_take_what_hosts_need_for_one() -> None:
+    n, size, rate = 4, 1000, 100
+    network = replace(switched(n, bytes_per_s=rate, latency_s=9.0), hand_over_s=0.125, step_s=0.5)
+    programs = [[compute(Op.F, rank)] for rank in range(n)]
+    for program, ring in zip(programs, collective(Op.ALL_REDUCE, range(n), size), strict=True):
+        program += [replace(ring, needs=(program[0].name,)), compute(Op.UPDATE, ring.rank, needs=[ring.name])]
+    trace = play_programs(homogeneous(n, network=network), *programs)
+    spans = {span.task.op: (span.start_s, span.end_s) for span in trace}
+    ring_s = 6 * (size / n / rate + 0.5)
+    assert spans[Op.ALL_REDUCE] == about((1.125, 1.125 + ring_s))
+    assert spans[Op.UPDATE][0] == about(1.25 + ring_s)
+
+
 @pytest.mark.parametrize(("send_ready_s", "receive_ready_s"), [(1, 3), (3, 1), (2, 2)])
 def test_a_message_starts_when_its_send_is_ready_and_its_receive_is_posted(
     send_ready_s: int, receive_ready_s: int

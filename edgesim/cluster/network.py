@@ -1,6 +1,6 @@
 """What joins the devices? Who shares which links, their rates and latencies, and what a byte occupies on its way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf, isfinite
@@ -51,6 +51,10 @@ class Network:
         burst_bytes: what an idle, shaped link lets through at once (token bucket); 0 on a real wire.
         acknowledgement: bytes that flow back per byte sent (TCP's acknowledgements: 66 for every 2 x 1448, 0.023); they
             take from traffic the other way, where directions are apart. A radio's goodput already holds them.
+        hand_over_s: what a host's threads need to hand a message or collective over, once before it is sent and once
+            when it has arrived; 0: nobody measured it.
+        step_s: what each step of a ring collective needs beside its bytes, of hosts that are at it already; None:
+            nobody measured it, it is the latency of the slowest hop.
         origin: what kind of numbers these are.
         source: where they come from.
 
@@ -65,6 +69,8 @@ class Network:
     source: str
     burst_bytes: float = 0.0
     acknowledgement: float = 0.0
+    hand_over_s: float = 0.0
+    step_s: float | None = None
     ranks: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +89,10 @@ class Network:
                     )
         if not all(isfinite(s) and s >= 0 for row in self.latency_s for s in row):
             raise ValueError(f"network: latencies must be finite and >= 0, got {self.latency_s}")
+        for name in ("hand_over_s", "step_s"):
+            seconds = getattr(self, name) or 0.0
+            if not (isfinite(seconds) and seconds >= 0):
+                raise ValueError(f"network: {name} must be finite and >= 0, got {seconds}")
         if not LEAST <= self.goodput <= 1:
             raise ValueError(f"network: goodput must lie in (0, 1], got {self.goodput} (at least {LEAST:g})")
         if self.burst_bytes and not is_reckonable(self.burst_bytes):
@@ -112,6 +122,8 @@ class Network:
         source: str,
         burst_bytes: float = 0.0,
         acknowledgement: float = 0.0,
+        hand_over_s: float = 0.0,
+        step_s: float | None = None,
     ) -> "Network":
         """Join full-duplex NICs by a switch; a NIC receives as fast as it transmits unless told otherwise."""
         up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
@@ -124,6 +136,8 @@ class Network:
             source=source,
             burst_bytes=burst_bytes,
             acknowledgement=acknowledgement,
+            hand_over_s=hand_over_s,
+            step_s=step_s,
         )
 
     @classmethod
@@ -177,6 +191,14 @@ class Network:
             link = Resource(ResourceKind.LINK, (source, destination))
             shared = Resource(ResourceKind.AIR) if self.topology is Topology.RADIO else link
             yield shared, 1 / (self.bytes_per_s[source][destination] * self.goodput)
+
+    def message_delay_s(self, source: int, destination: int) -> float:
+        """Return the seconds that a message needs beside its bytes, until what waits for it begins."""
+        return self.latency_s[source][destination] + 2 * self.hand_over_s
+
+    def step_delay_s(self, ring: Iterable[tuple[int, int]]) -> float:
+        """Return the seconds that each step of a collective over these hops needs beside its bytes."""
+        return max((self.latency_s[a][b] for a, b in ring), default=0.0) if self.step_s is None else self.step_s
 
     @property
     def slowest_bytes_per_s(self) -> float:

@@ -60,15 +60,22 @@ def simulate(
     if times is None:
         simulation = (_DisturbedSimulation if scenario.events else _Simulation)(graph, known.routes)
         times = simulation.play(costs, disturbance)
-    return _trace(schedule, costs, times, profile.hash)
+    return _trace(schedule, costs, times, network.hand_over_s, profile.hash)
 
 
-def _trace(schedule: Schedule, costs: NodeCosts, times: NodeTimes, profile_hash: str) -> Trace:
+def _trace(schedule: Schedule, costs: NodeCosts, times: NodeTimes, handed_s: float, profile_hash: str) -> Trace:
     """Turn times of nodes into spans of tasks; of a message, the two ends have times of their own."""
     graph = schedule.graph
     start_s, end_s = times.start_s[graph.task_nodes], times.end_s[graph.task_nodes]
     end_s[graph.sends] = times.sent_s[graph.task_nodes[graph.sends]]
     start_s[graph.receives] += costs.latency_s[graph.task_nodes[graph.receives]]
+    if handed_s:
+        # A span is between the two hand-overs, as it is where it is measured.
+        handed = np.where(costs.latency_s > 0, handed_s, 0.0)[graph.task_nodes]
+        start_s += handed
+        end_s -= handed
+        end_s[graph.sends] += 2 * handed_s
+        start_s[graph.receives] -= 2 * handed_s
     return Trace(
         schedule=schedule,
         start_s=Times(start_s),

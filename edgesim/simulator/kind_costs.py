@@ -19,8 +19,9 @@ _MOST_CLUSTERS = 8
 
 
 class Wire(NamedTuple):
-    """How a node's bytes travel: along a route, then for a latency, after which all have arrived.
+    """How a node's bytes travel: along a route, then for a latency, after which what waits for them begins.
 
+    Hosts hand them over before they are sent, and when they have arrived: the latency holds both.
     ``alone_s`` is what they take on a route that they share with none; infinitely long where a link is out.
     """
 
@@ -84,16 +85,15 @@ class KindCosts:
 
         (Patarasuk & Yuan, JPDC 2009.)
         """
-        latencies_s = self.routes.network.latency_s
+        network = self.routes.network
         if kind.op is Op.SEND:
-            source, destination = kind.rank, kind.peers[0]
-            latency_s = latencies_s[source][destination]
-            return Wire.of(self.routes.route(((source, destination),)), kind.nbytes, latency_s)
+            pair = kind.rank, kind.peers[0]
+            return Wire.of(self.routes.route((pair,)), kind.nbytes, network.message_delay_s(*pair))
         if len(kind.peers) == 1:
             return Wire.of(self.routes.route(()), 0.0, 0.0)  # who is alone passes nothing on
         ring = tuple(zip(kind.peers, (*kind.peers[1:], kind.peers[0]), strict=True))
         steps = ring_steps(len(ring), all_reduce=kind.op is Op.ALL_REDUCE)
-        latency_s = steps * max(latencies_s[a][b] for a, b in ring)
+        latency_s = steps * network.step_delay_s(ring) + 2 * network.hand_over_s
         return Wire.of(self.routes.route(ring), steps * kind.nbytes / len(ring), latency_s)
 
     def is_of(self, cluster: Cluster, model: Model, profile: Profile, tokens: int) -> bool:

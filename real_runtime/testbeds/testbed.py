@@ -3,13 +3,15 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import permutations
+from statistics import median
 from typing import Any, Protocol
 
 from edgesim.cluster import Cluster, Network, Origin
 from edgesim.model import Model, model_to_dict
 from edgesim.profile import Point, Profile
-from edgesim.schedule import COMPUTE
+from edgesim.ring import ring_steps
+from edgesim.schedule import COMPUTE, Schedule
+from edgesim.trace import Trace
 from edgesim.units import mbit_per_s
 from edgesim.work import Work, work_of
 from edgesim.workload import Optimiser, Purpose, Workload
@@ -20,14 +22,14 @@ from real_runtime.job import Job
 from real_runtime.profiler import Statistic
 from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
 from real_runtime.testbeds.merging import Reports, merge
-from real_runtime.testbeds.network_fit import Pair, Timed, fit_network, message_schedule
+from real_runtime.testbeds.network_fit import Rings, fit_network, relay_schedule, relayed, ring_schedule
 from real_runtime.testbeds.repeating import Retries, least_disturbed, undisturbed
 from real_runtime.testbeds.spec import TestbedSpec
 
-# Messages that time a link: one for latency, three for the line, as seconds of the nominal rate.
-_PROBE_BYTES, _PROBE_S, _PROBE_REPEATS, _PROBE_PAUSE_S = 1024, (0.06, 0.12, 0.24), 3, 0.03
-# Of messages both ways at once; long, since what they show is a few per cent.
-_BOTH_WAYS_S = 0.6
+# Messages that time links, and all-reduces of all ranks: small ones for latency, large ones for the line, as seconds of
+# the nominal rate; the large ring is long, since what it shows is a few per cent.
+_SMALL_BYTES, _PROBE_S, _RING_S = 8, (0.05, 0.2), 0.6
+_PROBE_REPEATS, _SMALL_RINGS, _PROBE_PAUSE_S = 3, 20, 0.03
 
 
 class Hosts(Protocol):
@@ -208,35 +210,38 @@ class Testbed:
         return dict.fromkeys(range(len(self.cluster.devices)), command)
 
     def measure_network(self) -> Network:
-        """Rates, latencies, burst and acknowledgements of the hosts' NICs, from messages between all pairs."""
-        ranks = len(self.cluster.devices)
-        rates = nic_rates(self.cluster, self.spec.slow_motion)
-        messages: dict[Pair, list[Timed]] = {}
-        both_ways: dict[Pair, Timed] = {}
-        for i, j in permutations(range(ranks), 2):
-            line = min(rates[i], rates[j])
-            sizes = (_PROBE_BYTES, *(round(line * seconds) for seconds in _PROBE_S))
-            messages[i, j] = [(size, self._probe_s([(i, j)], size)) for size in sizes]
-            if i < j:
-                size = round(line * _BOTH_WAYS_S)
-                both_ways[i, j] = (size, self._probe_s([(i, j), (j, i)], size))
-        source = sourced(f"messages between all pairs on {self.name}", told(self.disturbed_messages, "messages"))
-        return fit_network(messages, both_ways, ranks, source=source)
+        """Rates and latencies of the hosts' NICs, and what hosts need for a message or a step of a ring."""
+        ranks, line = len(self.cluster.devices), min(nic_rates(self.cluster, self.spec.slow_motion))
+        relays = [
+            trace
+            for seconds in _PROBE_S
+            for trace in self._probes(relay_schedule(ranks, round(line * seconds), _SMALL_BYTES), _PROBE_REPEATS)
+        ]
+        # A ring's members hold numbers of four bytes each, and each passes on the n-th part of them.
+        whole, least = ranks * round(line * _RING_S / ring_steps(ranks) / 4) * 4, ranks * 4
+        rings = Rings(
+            small=(least, self._ring_s(least, _SMALL_RINGS)), large=(whole, self._ring_s(whole, _PROBE_REPEATS))
+        )
+        source = sourced(f"messages and rings of all hosts on {self.name}", told(self.disturbed_messages, "messages"))
+        return fit_network(relayed(relays), rings, ranks, source=source)
 
-    def _probe_s(self, pairs: Sequence[Pair], nbytes: int) -> float:
+    def _ring_s(self, nbytes: int, repeats: int) -> float:
+        rings = self._probes(ring_schedule(len(self.cluster.devices), nbytes), repeats)
+        return median(trace.makespan_s for trace in rings)
+
+    def _probes(self, schedule: Schedule, repeats: int) -> tuple[Trace, ...]:
         job = Job(
-            schedule=message_schedule(pairs, nbytes),
+            schedule=schedule,
             model=_NO_MODEL,
             workload=_NO_WORK,
             data=DataSpec(kind="text"),
-            iterations=_PROBE_REPEATS + 1,
+            iterations=repeats + 1,
             seed=0,
             pause_s=_PROBE_PAUSE_S,
         )
         found = undisturbed(self.execute, job, self.retries)
         self.disturbed_messages += found.disturbed
-        seconds = sorted(trace.makespan_s for trace in found.traces)
-        return (seconds[(len(seconds) - 1) // 2] + seconds[len(seconds) // 2]) / 2
+        return found.traces
 
 
 def nic_rates(cluster: Cluster, slow_motion: float = 1.0) -> list[float]:

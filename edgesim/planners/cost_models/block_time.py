@@ -29,24 +29,30 @@ from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.cost_models.phases import Computation, Phase, RingRounds
 from edgesim.planners.problem import Problem
 from edgesim.profile import UPDATE, Portion
+from edgesim.ring import ring_steps
 
 Row = tuple[float, int]  # seconds, and how many steps of the ring come on top
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ring:
-    """How long the steps of a ring of ranks take; ``on_air``, all tiles of a step travel one after the other."""
+    """How long the steps of a ring of ranks take; ``on_air``, all tiles of a step travel one after the other.
+
+    Beside its bytes a step needs ``message_s`` where it is a message, and ``reduce_s`` in an all-reduce, which is
+    handed over once.
+    """
 
     ranks: int
     seconds_per_byte: float
-    latency_s: float
+    message_s: float
+    reduce_s: float
     on_air: bool
 
     def step_s(self, exchange: RingRounds, *, largest: float, tokens: int) -> float:
         """Return the seconds of a step, where the largest tile has ``largest`` of all ``tokens``."""
         tile = tokens / self.ranks if self.on_air else largest
         nbytes = exchange.fixed_bytes + exchange.shared_bytes / self.ranks + exchange.token_bytes * tile
-        return self.latency_s + nbytes * self.seconds_per_byte
+        return (self.reduce_s if exchange.rounds == 2 else self.message_s) + nbytes * self.seconds_per_byte
 
 
 def ring(network: Network, ranks: Sequence[int]) -> Ring:
@@ -61,7 +67,8 @@ def ring(network: Network, ranks: Sequence[int]) -> Ring:
     return Ring(
         ranks=len(ranks),
         seconds_per_byte=max(load.values(), default=0.0),
-        latency_s=max((network.latency_s[a][b] for a, b in hops), default=0.0),
+        message_s=max((network.message_delay_s(a, b) for a, b in hops), default=0.0),
+        reduce_s=network.step_delay_s(hops) + 2 * network.hand_over_s / max(1, ring_steps(len(ranks))),
         on_air=network.topology is Topology.RADIO,
     )
 

@@ -99,8 +99,8 @@ def ring_s(network: Network, ranks: Sequence[int], nbytes: float) -> float:
         return 0.0
     ring = tuple(zip(ranks, (*ranks[1:], ranks[0]), strict=True))
     loads = link_loads(network, ((pair, 1.0) for pair in ring))
-    latency_s = max(network.latency_s[a][b] for a, b in ring)
-    return all_reduce_s(nbytes, n, max(loads.values(), default=0.0), latency_s)
+    slowest_s = max(loads.values(), default=0.0)
+    return all_reduce_s(nbytes, n, slowest_s, network.step_delay_s(ring)) + 2 * network.hand_over_s
 
 
 def message_times(problem: Problem, before: Stage, after: Stage) -> MessageTimes:
@@ -109,11 +109,11 @@ def message_times(problem: Problem, before: Stage, after: Stage) -> MessageTimes
     network, trains = problem.cluster.network, problem.workload.trains
     shared = [(rank, peer, b - a) for rank, peer, (a, b) in before.overlaps(after)]
     there = link_loads(network, (((a, b), sent.output_bytes(n, tokens)) for a, b, n in shared))
-    forward_s = max(there.values(), default=0.0) + max(network.latency_s[a][b] for a, b, _ in shared)
+    forward_s = max(there.values(), default=0.0) + max(network.message_delay_s(a, b) for a, b, _ in shared)
     if not trains or not sent.returns_gradient:
         return MessageTimes(forward_s=forward_s, backward_s=0.0, forward_loads=there, backward_loads={})
     back = link_loads(network, (((b, a), sent.gradient_bytes(n, tokens)) for a, b, n in shared))
-    backward_s = max(back.values(), default=0.0) + max(network.latency_s[b][a] for a, b, _ in shared)
+    backward_s = max(back.values(), default=0.0) + max(network.message_delay_s(b, a) for a, b, _ in shared)
     return MessageTimes(forward_s=forward_s, backward_s=backward_s, forward_loads=there, backward_loads=back)
 
 

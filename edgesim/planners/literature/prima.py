@@ -71,7 +71,7 @@ def _shortest(costs: StageCosts) -> Chain:
     def followed(here_s: float, start: int, stop: int, rank: int, peer: int) -> Chain:
         """Return this stage, and the best chain after it that begins on the peer."""
         rest = best(stop, peer)
-        message_s = costs.message_s(stop, rank, peer) + problem.cluster.network.latency_s[rank][peer]
+        message_s = costs.message_s(stop, rank, peer) + problem.cluster.network.message_delay_s(rank, peer)
         return here_s + message_s + rest[0], (start, *rest[1]), (rank, *rest[2])
 
     return min((best(0, rank) for rank in ranks), key=_preferred)

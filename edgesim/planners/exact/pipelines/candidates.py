@@ -233,7 +233,8 @@ class Candidates:
     def ring_s(self, group: Group) -> Floats:
         """[range] seconds of the all-reduce at its best."""
         nbytes, n, (per_byte, latency_s) = self.trained_bytes, sum(n for _, n in group), self.links.ring(group)
-        rings: Floats = (nbytes > 0) * all_reduce_s(nbytes.astype(float), n, per_byte, latency_s)
+        handed_s = 2 * self.links.hand_over_s * (n > 1)
+        rings: Floats = (nbytes > 0) * (all_reduce_s(nbytes.astype(float), n, per_byte, latency_s) + handed_s)
         return rings
 
     def shares(self, g: int, split: int) -> list[tuple[int, int]]:
