@@ -1,9 +1,6 @@
 """What do the ranks learn from? Small real data, drawn alike by every rank: bytes of text, or scikit-learn's digits."""
 
-import os
-import sysconfig
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,9 +10,9 @@ from edgesim.model import Model
 from edgesim.workload import Workload
 from real_runtime.models import is_causal
 from real_runtime.models.language import IGNORED, masked_tokens
+from real_runtime.text_folder import text_of_folder
 
 PAD, MASK, SEPARATOR, BYTE_VOCABULARY = 256, 257, 258, 259
-_CORPUS_BYTES = 4_000_000
 _DIGITS_MAXIMUM = 16.0
 # What a model of this hyper-parameter reads: token ids, or images.
 _READS = {"vocabulary": "text", "resolution": "digits"}
@@ -94,25 +91,10 @@ def _hide(ids: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
 
 def corpus(spec: DataSpec, workload: Workload) -> np.ndarray:
     """The text that samples are drawn from. Raises ValueError where there is too little."""
-    text = _read(Path(spec.folder or sysconfig.get_paths()["stdlib"]))
+    text = np.frombuffer(text_of_folder(spec.folder), dtype=np.uint8)
     if text.size <= workload.tokens:
         raise ValueError(f"text folder {spec.folder}: holds {text.size} bytes, a sample needs {workload.tokens + 1}")
     return text
-
-
-def _read(folder: Path) -> np.ndarray:
-    """The folder's text in the order of its paths, up to a limit; installed packages are not the folder's own."""
-    text = bytearray()
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != "site-packages")
-        for name in sorted(names):
-            if name.endswith((".py", ".txt", ".md")):
-                text += (Path(parent) / name).read_bytes()
-        if len(text) >= _CORPUS_BYTES:
-            break
-    if not text:
-        raise ValueError(f"text folder {folder}: holds no *.py, *.txt or *.md files")
-    return np.frombuffer(bytes(text[:_CORPUS_BYTES]), dtype=np.uint8)
 
 
 def _digits(resolution: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.configuration.command_line import composed
-from experiments.sweeps.grid import Composer, flat, key, parse
+from experiments.sweeps.grid import Composer, flat, parse
+from experiments.sweeps.run_key import key
 
 TINY = ("model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from experiments.configuration.places import CODE
-from experiments.sweeps.grid import Composer, Sweep, key
+from experiments.sweeps.grid import Composer, Sweep
+from experiments.sweeps.run_key import key
 
 FIELDS = json.loads((CODE / "tests" / "configs" / "bert-base.json").read_text())
 
@@ -28,9 +29,26 @@ def configuration(folder: Path, change: str) -> str:
     return f"model.from={file}"
 
 
+def checkpoint(folder: Path, change: str) -> str:
+    (folder / "weights").mkdir(exist_ok=True)
+    (folder / "weights" / "config.json").write_text("{}")
+    (folder / "weights" / "model.safetensors").write_text("weights" + change)
+    (folder / "weights" / "README.md").write_text(f"in {folder}")
+    return f"checkpoint={folder / 'weights'}"
+
+
+def text(folder: Path, change: str) -> str:
+    (folder / "text" / "more").mkdir(parents=True, exist_ok=True)
+    (folder / "text" / "more" / "page.md").write_text("some text" + change)
+    (folder / "text" / "picture.png").write_text(f"in {folder}")
+    return f"data.folder={folder / 'text'}"
+
+
 GIVEN: dict[str, tuple[Callable[[Path, str], str], tuple[str, ...]]] = {
     "profile": (profile, ("profile=measured",)),
     "configuration": (configuration, ("model=hugging_face",)),
+    "checkpoint": (checkpoint, ("execute=true",)),
+    "text": (text, ("execute=true",)),
 }
 
 
@@ -43,6 +61,19 @@ def test_a_file_that_moved_is_the_same_and_one_that_changed_is_another(tmp_path:
     assert key_of(*words, write(tmp_path / "b", "")) == first
     assert key_of(*words, write(tmp_path / "a", "\n")) != first
     assert key_of(*words, write(tmp_path / "a", "")) == first
+
+
+def test_weights_and_text_matter_only_to_a_run_that_is_executed(tmp_path: Path) -> None:
+    words = (checkpoint(tmp_path, ""), text(tmp_path, ""))
+    assert key_of(*words) == key_of()
+    assert len({key_of("execute=true"), *(key_of("execute=true", word) for word in words)}) == 3
+
+
+def test_a_folder_of_weights_or_text_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        key_of("execute=true", f"checkpoint={tmp_path / 'nowhere'}")
+    with pytest.raises(ValueError, match=r"nowhere: holds no \*\.py"):
+        key_of("execute=true", f"data.folder={tmp_path / 'nowhere'}")
 
 
 def test_a_configuration_under_another_name_is_another_model(tmp_path: Path) -> None:

@@ -24,18 +24,13 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from edgesim.zoo.hugging_face.reading import config_file, name_of
-from experiments.configuration.cache import files_of, own_modules
 from experiments.configuration.checks import check_plain
 from experiments.configuration.command_line import check_complete, composed
 from experiments.configuration.places import CONF
+from experiments.sweeps.run_key import BESIDE
 from experiments.sweeps.varied import Varied, is_plain, may_vary
 
 Overrides = tuple[str, ...]
-# What says where and how a run is made or shown, not what it is.
-_BESIDE = ("results", "config_dirs", "study", "sweep", "launcher", "search", "calibration", "fit", "validation", "demo")
-# What matters only to a run that is also executed.
-_REAL = ("testbed", "data", "iterations", "rehearsals", "checkpoint")
 _LONGEST_NAME = 80
 
 
@@ -59,7 +54,7 @@ class Sweep:
         >>> Sweep(("seed=1",), ((("strategy=data",), ("strategy=pipeline",)), (("network.rate=1 GB/s",),))).name
         'strategy,network.rate-c0ea5aa9'
         """
-        told = [word for word in self.fixed if re.match(r"[+~]*([\w-]*)", word)[1] not in _BESIDE]  # type: ignore[index]
+        told = [word for word in self.fixed if re.match(r"[+~]*([\w-]*)", word)[1] not in BESIDE]  # type: ignore[index]
         varied = ",".join(word.partition("=")[0].lstrip("+") for choices in self.dimensions for word in choices[0])
         exact = json.dumps([sorted(told), sorted(self.dimensions), sorted(self.folders)])
         plain = re.sub(r"[^\w.,-]+", "_", varied)[:_LONGEST_NAME] or "one_run"
@@ -201,27 +196,6 @@ def _checked(resolve: Callable[[], Any], cfg: DictConfig, written: Any) -> dict[
     values = {str(key): value for key, value in plain.items()}
     check_plain(values, written)
     return values
-
-
-def key(config: Mapping[str, Any]) -> str:
-    """What identifies a run: a hash of all that its result depends on, files by their content, not by their place."""
-    left_out = _BESIDE if config["execute"] else _BESIDE + _REAL
-    matters = {name: value for name, value in config.items() if name not in left_out}
-    named = [file for files in files_of(config).values() for file in files]
-    contents = {file: sha256(Path(file).read_bytes()).hexdigest() for file in (*named, *own_modules(matters))}
-    if given := config["model"].get("from"):  # which also names the model
-        contents[given] = f"{contents.pop(file := config_file(given))} {name_of(file)}"
-    placeless = _without_places(matters, contents)
-    return sha256(json.dumps([placeless, sorted(contents.values())], default=str).encode()).hexdigest()[:32]
-
-
-def _without_places(node: Any, contents: Mapping[str, str]) -> Any:
-    """The values with each file's content in the place of its path; mappings in the order of their keys."""
-    if isinstance(node, Mapping):
-        return {name: _without_places(node[name], contents) for name in sorted(node, key=str)}
-    if isinstance(node, list):
-        return [_without_places(item, contents) for item in node]
-    return contents.get(node, node) if isinstance(node, str) else node
 
 
 def flat(config: Mapping[str, Any], prefix: str = "config") -> Iterator[tuple[str, str | None]]:

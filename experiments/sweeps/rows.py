@@ -19,8 +19,9 @@ from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.result_folders import versions
 from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
 from experiments.execution.play import Played, play
-from experiments.sweeps.grid import Composer, Overrides, flat, key
+from experiments.sweeps.grid import Composer, Overrides, flat
 from experiments.sweeps.row_lines import Row
+from experiments.sweeps.run_key import key
 
 # Figures that are one number per run; the largest or the sum of those that are one per rank.
 FIGURES = (
