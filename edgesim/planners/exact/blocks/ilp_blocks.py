@@ -17,9 +17,12 @@ from edgesim.model import BlockKind, SplitBy
 from edgesim.plan import Plan
 from edgesim.planners.block_division import Ranks, chosen_ranks, divided_plan, splits
 from edgesim.planners.cost_models.block_time import BlockCosts, block_latency_s
+from edgesim.planners.cost_models.least_work import LEAST_WORK, least_division_s
 from edgesim.planners.cost_models.phase_counts import phases
 from edgesim.planners.exact.blocks.explain import shortage
 from edgesim.planners.exact.blocks.feasibility import Feasibility
+from edgesim.planners.exact.blocks.first_division import first_divisions
+from edgesim.planners.exact.blocks.grid import divisible
 from edgesim.planners.exact.blocks.memory_rows import Amounts, Divisible
 from edgesim.planners.exact.blocks.search import TeamResult, TeamSearch
 from edgesim.planners.exact.blocks.tables import PhaseSeconds, Tables, Team, exchanges_alone_s
@@ -28,7 +31,6 @@ from edgesim.planners.problem import Problem
 from edgesim.proof import Objective, Proof, bound_or_none
 
 _ALIKE = 5e-6  # relative: by how much a plan of less work may be slower; solvers stop at 1e-6
-_TILES = 64
 EXPLAIN_S = 2.0  # that explaining may take, however late it is
 
 
@@ -48,9 +50,9 @@ def ilp_blocks(
 
     ``overlap`` and ``exchange`` are the strategy's; only rings are counted. ``leave_out`` lets ranks stay out, else
     each has at least one of everything. Columns are given in multiples of ``column_unit``; None: the smallest that
-    leaves at most 64 multiples. At the time limit the plan is the best so far, and its proof says what gap is left.
-    Raises PlanError; ProfileError for shares that the profile does not know; InfeasibleError naming who lacks how much
-    memory.
+    leaves at most 64 multiples. At the time limit the plan is the best so far, or of shares by speed where no programme
+    has one; its proof says what gap is left. Raises PlanError; ProfileError for shares that the profile does not know;
+    InfeasibleError naming who lacks how much memory.
     """
     if not units and not tokens:
         raise PlanError("ilp_blocks is told to divide neither units nor tokens (take a strategy that divides blocks)")
@@ -60,7 +62,7 @@ def ilp_blocks(
             "planner proportional_blocks)"
         )
     members = chosen_ranks(problem, ranks)
-    division = _divisible(problem, units=units, tokens=tokens, column_unit=column_unit)
+    division = divisible(problem, units=units, tokens=tokens, column_unit=column_unit)
     search = _BlockSearch(problem, division, overlap=overlap and units and tokens, time_limit_s=time_limit_s)
     return search.plan(members, leave_out=leave_out)
 
@@ -89,7 +91,7 @@ class _BlockSearch:
         if best is not None and search is not None:
             return self._proven(best, bound_s, search)
         if bound_s < inf:
-            raise PlanError(f"ilp_blocks found no plan within {self.time_limit_s:g} s (raise time_limit_s)")
+            return self._first(ranks, bound_s, leave_out=leave_out)
         raise shortage(self.problem, ranks, self.division, time_limit_s=max(EXPLAIN_S, self._left_s()))
 
     def _best_of(self, candidates: Sequence[Team]) -> tuple[TeamResult | None, float, TeamSearch | None]:
@@ -158,6 +160,32 @@ class _BlockSearch:
         )
         return replace(plan, proof=proof, predicted_s=value_s)
 
+    def _first(self, ranks: Sequence[int], bound_s: float, *, leave_out: bool) -> Plan:
+        """Return the best plan that is there without a programme. Raises PlanError where none of them fits."""
+        plans = [
+            self._divided(shares) for shares in first_divisions(self.problem, self.division, ranks, leave_out=leave_out)
+        ]
+        if not plans:
+            raise PlanError(
+                f"ilp_blocks found no plan within {self.time_limit_s:g} s, and shares by speed do not fit "
+                "(raise time_limit_s)"
+            )
+        seconds = [block_latency_s(self.problem, plan, overlap=self.overlap) for plan in plans]
+        value_s = min(seconds)
+        plan = plans[seconds.index(value_s)]
+        units, tokens = (by in self.division.totals for by in (SplitBy.HEADS, SplitBy.TOKENS))
+        least_s = least_division_s(self.problem, units=units, tokens=tokens, overlap=self.overlap)
+        proof = Proof(
+            method=f"shares by speed, as no programme was solved within {self.time_limit_s:g} s",
+            objective=Objective.BLOCK_ITERATION_TIME,
+            details=self._grid(),
+            value=value_s,
+            bound=bound_or_none(max(bound_s, least_s), value_s),
+            seconds=perf_counter() - self.began_s,
+            solver=None if bound_s > least_s else LEAST_WORK,
+        )
+        return replace(plan, proof=proof, predicted_s=value_s)
+
     def _grid(self) -> str:
         unit = self.division.multiples.get(SplitBy.COLUMNS, 1)
         return f"columns in tiles of {unit}" if unit > 1 else ""
@@ -174,25 +202,3 @@ class _BlockSearch:
             columns=shares(SplitBy.COLUMNS),
             tokens=shares(SplitBy.TOKENS),
         )
-
-
-def _divisible(problem: Problem, *, units: bool, tokens: bool, column_unit: int | None) -> Divisible:
-    """Return what is divided. Raises PlanError for a ``column_unit`` that does not divide the columns."""
-    heads, columns = (splits(problem, kind) for kind in (BlockKind.ATTENTION, BlockKind.MLP))
-    totals: Amounts = {SplitBy.HEADS: heads, SplitBy.COLUMNS: columns} if units else {}
-    totals |= {SplitBy.TOKENS: problem.workload.tokens} if tokens else {}
-    multiples: Amounts = dict.fromkeys(totals, 1)
-    if units:
-        multiples[SplitBy.COLUMNS] = _column_unit(columns, column_unit)
-    return Divisible(totals=totals, multiples=multiples)
-
-
-def _column_unit(columns: int, wanted: int | None) -> int:
-    """Return of how many columns every share is a multiple. Raises PlanError for a number that is no divisor."""
-    if wanted is None:
-        fits = [unit for unit in range(1, columns + 1) if columns % unit == 0 and columns // unit <= _TILES]
-        # Columns without a useful divisor stay as they are: the windows keep the programme small.
-        return fits[0] if 2 * (columns // fits[0]) >= min(columns, _TILES) else 1
-    if wanted < 1 or columns % wanted:
-        raise PlanError(f"column_unit={wanted} does not divide the {columns} columns (take a divisor)")
-    return wanted
