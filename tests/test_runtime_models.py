@@ -1,6 +1,7 @@
 """Are the runtime's layers the very models of Hugging Face? One after the other, from a seed or from a checkpoint."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,18 @@ import pytest
 import torch
 import transformers
 from hugging_face import reference
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from edgesim.model import Model
 from edgesim.workload import Optimiser, Purpose, Workload
 from edgesim.zoo.architectures import BUILDERS, rebuilt
 from real_runtime.data import DataSpec, Source
+from real_runtime.job import Job
 from real_runtime.models import architecture, boundary_shapes, build_layers, is_causal
 from real_runtime.models.language import IGNORED
+from real_runtime.sources import refuse_unusable
+from real_runtime.testbeds.network_fit import message_schedule
 
 SIZES: Mapping[str, Any] = {"layers": 2, "hidden": 20, "heads": 5, "columns": 37, "vocabulary": 41, "positions": 24}
 MORE: Mapping[str, Mapping[str, Any]] = {"llama": {"hidden": 24, "heads": 6, "groups": 3, "head_size": 6}}
@@ -235,3 +240,70 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     transformers.BertModel.from_pretrained(tmp_path / "whole", add_pooling_layer=False).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"lacks cls\.predictions\..* \(save the whole BertForMaskedLM\)"):
         build_layers(tiny("bert"), range(4), seed=0, checkpoint=str(tmp_path))
+
+
+def cut_short(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def of_another_shape(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    named = load_file(weights)
+    save_file(named | {"transformer.wpe.weight": torch.zeros(3, 3)}, weights, {"format": "pt"})
+
+
+def without_a_part(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"transformer.wpe.weight": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def no_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_text("no pickle")
+
+
+def torn_configuration(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (cut_short, r"its weights cannot be read: .* not fully covered \(save the whole model there anew\)"),
+        (of_another_shape, r"transformer\.wpe\.weight is \(3, 3\), in tiny-gpt2 it is \(24, 20\)"),
+        (without_a_part, r"its weights cannot be read: .*model-00001-of-00002\.safetensors"),
+        (no_pickle, r"its weights cannot be read: Weights only load failed"),
+        (torn_configuration, r"its config\.json cannot be read: "),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_damaged_checkpoint_is_refused_in_a_sentence_before_any_rank_starts(
+    damage: Callable[[Path], None], told: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny("gpt2", vocabulary=259)
+    work = Workload(
+        purpose=Purpose.INFER,
+        batch_samples=1,
+        micro_batch_samples=1,
+        tokens=16,
+        optimiser=Optimiser.SGD,
+        learning_rate=0.0,
+    )
+    job = Job(
+        schedule=message_schedule([(0, 1)], 64),
+        model=model,
+        workload=work,
+        data=DataSpec(kind="text"),
+        iterations=1,
+        seed=0,
+        checkpoint=str(tmp_path),
+    )
+    saved(model, tmp_path)
+    capfd.readouterr()
+    refuse_unusable(job)
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=f"^{tmp_path}: {told}"):
+        refuse_unusable(job)
+    assert capfd.readouterr() == ("", "")
