@@ -1,24 +1,31 @@
-"""One rank as a process: ``python -m real_runtime BOARD`` reads commands as JSON lines and answers alike.
+"""The fork server of ranks as a process: ``python -m real_runtime CHANNEL`` loads what ranks need, and forks them.
 
-It tells who it is before it loads PyTorch, which takes seconds: so it is watched from its beginning.
+CHANNEL is the descriptor of a socket whose other end the coordinator holds (control/fork_client.py). A rank reads
+commands as JSON lines and answers alike.
 """
 
-import os
+import socket
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
-from real_runtime.control.board import Board
-from real_runtime.control.port import Port, end_with_parent
+from real_runtime.control.fork_server import Given, serve
+from real_runtime.control.forked import end_with_parent, settle
 
 
-def main() -> None:
-    """Keep stdout for replies: whatever libraries print goes to stderr."""
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    end_with_parent()
-    port = Port(replies, Board(int(sys.argv[1])))
+def live(given: Given) -> None:
+    """What a forked process does: it is a rank until its coordinator ends."""
+    port = settle(given)
     port.open()
     import_module("real_runtime.rank").Rank(port).serve()
+
+
+def main(live: Callable[[Given], None] = live) -> None:
+    """Load, then fork."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    end_with_parent()
+    import_module("real_runtime.rank").load()
+    live(serve(channel))
 
 
 if __name__ == "__main__":

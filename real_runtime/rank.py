@@ -1,5 +1,6 @@
 """What does a rank do when it is told to? Joins the others, times its core and its layers, rehearses, plays."""
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,17 @@ from real_runtime.transport import Membership, Transport
 from real_runtime.worker import Worker, freeze_garbage
 
 _ROUNDS = 20
+
+
+def load() -> None:
+    """Load all that any job needs, in one thread: ranks are forked from the process that has it.
+
+    So no job's time or memory holds it. What is there now need not be searched for garbage by any rank.
+    """
+    torch.set_num_threads(1)
+    load_libraries()
+    gc.collect()
+    gc.freeze()
 
 
 def make_executor(job: Job, program: Sequence[Task]) -> Executor:
@@ -60,16 +72,11 @@ class Rank:
                 self.port.say({"error": {"task": self.main.task} | describe(error), **number})
 
     def join(self, command: dict[str, Any]) -> dict[str, Any]:
-        torch.set_num_threads(1)
         self.port.interface = command["interface"]
         member = Membership(rank=command["rank"], ranks=command["world"], interface=command["interface"])
         self.main.tell(State.MEETS, "joining", awaits=tuple(range(member.ranks)))
         transport = Transport(member, PipeStore(self.port), nic_bytes_per_s=command["nic_bytes_per_s"])
         self.worker = Worker(member.rank, transport, self.dilation(1.0), self.port.board, make_executor)
-        # Start-up and libraries come first: a memory limit is on what the model adds, and a quota would stretch them.
-        if command["limited"]:
-            self.main.tell(State.STARTS, "loading libraries")
-            load_libraries()
         return {}
 
     def time_core(self, command: dict[str, Any]) -> dict[str, Any]:

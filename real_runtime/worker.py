@@ -110,7 +110,6 @@ class Worker:
 
 def freeze_garbage() -> None:
     """Collect garbage now, and not again: a collection during a task would be measured as part of it."""
-    gc.unfreeze()  # what the last job left
     gc.collect()
     gc.freeze()  # what the libraries hold need not be searched again
     gc.disable()

@@ -1,6 +1,6 @@
 """A rank in which a fault can be planted: at SIGUSR1, its next computation does what EDGESIM_FAULT names.
 
-Started in place of ``python -m real_runtime``; all else is the runtime's own.
+The fork server of such ranks is started in place of ``python -m real_runtime``; all else is the runtime's own.
 """
 
 import ctypes
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from real_runtime import pacing
-from real_runtime.__main__ import main
+from real_runtime.__main__ import live, main
+from real_runtime.control.fork_server import Given
 
 RANK = (sys.executable, "-P", str(Path(__file__)))
 
@@ -80,7 +81,12 @@ class Planted(pacing.Dilation):
         return super().run(work if not Planted.struck else FAULTS[os.environ["EDGESIM_FAULT"]], kind)
 
 
-if __name__ == "__main__":
+def live_in_danger(given: Given) -> None:
+    """As any rank does."""
     signal.signal(signal.SIGUSR1, lambda *_: setattr(Planted, "struck", True))
+    live(given)
+
+
+if __name__ == "__main__":
     pacing.Dilation = Planted  # type: ignore[misc]
-    main()
+    main(live_in_danger)

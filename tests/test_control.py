@@ -21,7 +21,6 @@ from real_runtime.control.connections import connections, link_is_down
 from real_runtime.control.interruptions import held_back, terminable
 from real_runtime.control.listeners import close_listeners
 from real_runtime.control.meeting_place import MeetingPlace
-from real_runtime.control.rank_process import RankProcess
 from real_runtime.control.vitals import Vitals, vitals
 from real_runtime.control.watch import Movement, RunningClock, still_s
 
@@ -203,19 +202,6 @@ def test_ranks_meet_where_a_question_is_answered_when_somebody_sets_its_key() ->
     place.hear(0, asked(id=7, ask="delete", keys=["address"]))
     place.hear(0, asked(id=8, ask="check", keys=["address"]))
     assert [value for _, value in answers[4:]] == [7, False, "aa", "aa", 2, True, False]
-
-
-def test_telling_a_process_that_never_reads_blocks_nobody(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    process = RankProcess(0, command, tmp_path, lambda rank, message: None)
-    begun_s = time.monotonic()
-    for _ in range(10):
-        process.tell({"do": "x" * 1_000_000})  # a pipe holds 64 KB
-    assert time.monotonic() - begun_s < 1.0
-    process.kill()
-    process.leave(time.monotonic() + 5)
-    assert process.exit_code() == -signal.SIGKILL
-    assert time.monotonic() - begun_s < 5.0
 
 
 LEAVES = """

@@ -48,7 +48,7 @@ STOPPED = {"vitals": Vitals(state="T")}
     ("ranks", "cause"),
     [
         ([{}, error(Failure.PEER_GONE), killed(-9)], "rank 2 was killed by SIGKILL at 1F2"),
-        ([{}, {}, killed(137)], "rank 2 was killed by SIGKILL at 1F2"),  # by way of a wrapper
+        ([{}, {}, killed(-9, cause="Oh!")], "rank 2 was killed by SIGKILL at 1F2: Oh!"),
         ([error(Failure.OTHER), {}, killed(-9)], "rank 2 was killed by SIGKILL at 1F2"),
         (
             [{}, killed(-9, memory=Memory.AT_ITS_LIMIT), {}],

@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,16 +61,10 @@ def message_after(testbed: Testbed, fault: Callable[[], object], *, within_s: fl
 
 
 def pid_of(testbed: Testbed, rank: int) -> int:
-    pid = testbed.coordinator.ranks[rank].pid
-    assert pid is not None
-    return pid
+    return testbed.coordinator.pids[rank]
 
 
-def pids(testbed: Testbed) -> list[int]:
-    return [pid for rank in testbed.coordinator.ranks for pid in (rank.pid, rank.process.pid) if pid is not None]
-
-
-def assert_gone(processes: list[int]) -> None:
+def assert_gone(processes: Sequence[int]) -> None:
     until_s = time.monotonic() + 10
     while any(alive(pid) for pid in processes) and time.monotonic() < until_s:
         time.sleep(0.05)
@@ -81,7 +75,7 @@ def assert_gone(processes: list[int]) -> None:
 @pytest.mark.parametrize("kind", ["loopback", pytest.param("netns", marks=[needs_netns, pytest.mark.netns])])
 def test_a_killed_rank_ends_the_run_with_its_name_its_task_and_its_signal(kind: str) -> None:
     with open_testbed(TestbedSpec(kind=kind), three_hosts()) as testbed:
-        processes = [*pids(testbed), *([testbed.hosts.holder] if kind == "netns" else [])]
+        processes = [*testbed.coordinator.pids, *([testbed.hosts.holder] if kind == "netns" else [])]
         message = message_after(testbed, lambda: os.kill(pid_of(testbed, 1), signal.SIGKILL))
     assert re.match(rf"rank 1 was killed by SIGKILL at {DOING}", message)
     assert_gone(processes)
@@ -89,7 +83,7 @@ def test_a_killed_rank_ends_the_run_with_its_name_its_task_and_its_signal(kind: 
 
 def test_a_rank_that_is_stopped_before_it_reads_a_long_command_is_named_and_blocks_nobody() -> None:
     with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as testbed:
-        processes = pids(testbed)
+        processes = testbed.coordinator.pids
         os.kill(pid_of(testbed, 2), signal.SIGSTOP)
         long = replace(endless_job(), results_folder="x" * 200_000)  # a pipe holds 64 KB
         begun_s = time.monotonic()
@@ -103,7 +97,7 @@ def test_a_rank_that_is_stopped_before_it_reads_a_long_command_is_named_and_bloc
 @pytest.mark.netns
 def test_a_cut_link_ends_the_run_with_the_rank_whose_link_it_is() -> None:
     with open_testbed(TestbedSpec(kind="netns"), three_hosts()) as testbed:
-        processes = [*pids(testbed), testbed.hosts.holder]
+        processes = [*testbed.coordinator.pids, testbed.hosts.holder]
         message = message_after(testbed, lambda: testbed.hosts.cut(1))
     assert re.match(rf"rank 1's link is down since \d+ s, at {DOING}", message)
     assert_gone(processes)
@@ -124,7 +118,7 @@ def test_what_goes_wrong_within_a_computation_is_told_with_its_rank_and_its_task
     monkeypatch.setenv("EDGESIM_FAULT", fault)
     monkeypatch.setattr(opening, "RANK", faulty_rank.RANK)
     with open_testbed(TestbedSpec(kind="loopback", deadline_s=DEADLINE_S), three_hosts()) as testbed:
-        processes = pids(testbed)
+        processes = testbed.coordinator.pids
         message = message_after(testbed, lambda: os.kill(pid_of(testbed, 1), signal.SIGUSR1), within_s=15 * DEADLINE_S)
     assert re.match(told, message)
     assert_gone(processes)
@@ -180,7 +174,7 @@ def test_out_of_memory_is_named_as_such_without_root(monkeypatch: pytest.MonkeyP
 def test_out_of_memory_under_a_cgroup_is_told_from_a_crash() -> None:
     spec = TestbedSpec(kind="loopback", deadline_s=DEADLINE_S, memory_limit=True)
     with open_testbed(spec, small_memory(60e6)()) as testbed:
-        processes = pids(testbed)
+        processes = testbed.coordinator.pids
         with pytest.raises(RunError, match=r"rank \d ran out of memory at .*: the kernel killed it"):
             testbed.execute(big_job())
     assert_gone(processes)
@@ -213,12 +207,14 @@ def big_job() -> Job:
 
 
 SCRIPT = """
-    from real_runtime.testbeds.opening import open_testbed
+    from real_runtime.control.fork_client import fork_server
+    from real_runtime.testbeds.opening import RANK, open_testbed
     from real_runtime.testbeds.spec import TestbedSpec
     from runtime_builders import three_hosts
-    from test_runtime_failures import endless_job, pids
+    from test_runtime_failures import endless_job
     with open_testbed(TestbedSpec(kind="{kind}", deadline_s=60, cpu_quota={quota}), three_hosts()) as testbed:
-        print(*pids(testbed), getattr(testbed.hosts, "holder", ""), flush=True)
+        server = fork_server(RANK).pid
+        print(server, *testbed.coordinator.pids, getattr(testbed.hosts, "holder", ""), flush=True)
         testbed.execute(endless_job())
 """
 
@@ -246,7 +242,7 @@ def test_nothing_is_left_when_the_coordinator_is_ended(kind: str, sent: signal.S
     assert process.stdout is not None
     try:
         processes = [int(word) for word in process.stdout.readline().split()]
-        assert len(processes) >= 6
+        assert len(processes) >= 4
         time.sleep(0.5)
         process.send_signal(sent)
         process.wait(60)

@@ -14,6 +14,7 @@ from edgesim.errors import RunError
 from edgesim.scratch import scratch_folder
 from real_runtime.control.diagnosis import diagnose, is_decisive
 from real_runtime.control.evidence import Failure, OwnError, Patience
+from real_runtime.control.fork_client import ForkServer
 from real_runtime.control.interruptions import held_back
 from real_runtime.control.meeting_place import MeetingPlace
 from real_runtime.control.rank_process import Message, RankProcess
@@ -28,14 +29,16 @@ _CLOSE_S = 5.0
 
 
 class Coordinator:
-    """All rank processes of one testbed.
+    """All rank processes of one testbed, which a fork server makes.
 
-    ``group_oom_kills`` says how often the kernel killed for memory in the group that a testbed made for a rank.
+    ``namespaces`` are the files of those that each rank enters. ``group_oom_kills`` says how often the kernel killed
+    for memory in the group that a testbed made for a rank.
     """
 
     def __init__(
         self,
-        commands: Sequence[Sequence[str]],
+        server: ForkServer,
+        namespaces: Sequence[Sequence[str]],
         *,
         patience: Patience,
         group_oom_kills: Callable[[int], int] = lambda rank: 0,
@@ -50,9 +53,9 @@ class Coordinator:
         with held_back():
             folder = self.leaving.enter_context(scratch_folder())
             try:
-                for rank, command in enumerate(commands):
-                    self.ranks.append(RankProcess(rank, command, folder, self._hear))
-            except OSError:
+                for rank, files in enumerate(namespaces):
+                    self.ranks.append(RankProcess(rank, server, files, folder, self._hear))
+            except (OSError, RunError):
                 self.close()
                 raise
         self.witness = Witness(self.ranks, patience, group_oom_kills)
@@ -67,8 +70,8 @@ class Coordinator:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """[rank] The processes of ranks that have told theirs."""
-        return tuple(rank.pid for rank in self.ranks if rank.pid is not None)
+        """[rank] The processes."""
+        return tuple(rank.pid for rank in self.ranks)
 
     def close(self) -> None:
         """End all ranks at once and remove what they wrote."""

@@ -48,6 +48,7 @@ def _ended(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) -> s
         return None
     _, rank, ending = min(ended, key=lambda each: (each[0], each[1].rank))
     said = f" (it last wrote: {ending.last_words})" if ending.last_words else ""
+    said = f": {ending.cause}" if ending.cause else said
     at = rank.main.task
     if (name := signal_of(ending.exit_code)) is None:
         return f"rank {rank.rank} ended itself with code {ending.exit_code} at {at}{said}"
@@ -62,9 +63,8 @@ def _ended(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) -> s
 
 
 def signal_of(exit_code: int) -> str | None:
-    """The signal that ended a process; a wrapper that enters namespaces repeats it, or adds 128 to it."""
-    number = -exit_code if exit_code < 0 else exit_code - 128
-    return signal.Signals(number).name if number in set(signal.Signals) else None
+    """The signal that ended a process; None if it ended itself."""
+    return signal.Signals(-exit_code).name if exit_code < 0 else None
 
 
 def _out_of_memory(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) -> str | None:

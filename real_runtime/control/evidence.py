@@ -41,6 +41,7 @@ class Ending:
     at_s: float
     memory: Memory = Memory.NOTHING
     last_words: str = ""  # the last line that it wrote to its log
+    cause: str = ""  # where its end was not its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

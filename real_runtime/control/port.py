@@ -6,12 +6,10 @@ kernel ends it.
 """
 
 import contextlib
-import ctypes
 import itertools
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -22,7 +20,6 @@ from real_runtime.control.connections import connections, link_is_down, moved_by
 
 _HEARTBEAT_S = 0.05
 _BEATS_PER_COUNT = 4  # asking the kernel for the bytes of all connections takes longer than a beat
-_PR_SET_PDEATHSIG = 1
 
 
 class Port:
@@ -37,11 +34,9 @@ class Port:
         self._answers: dict[int, queue.SimpleQueue[Any]] = {}
 
     def open(self) -> None:
-        """Tell who we are, listen, and let the heart beat."""
+        """Listen, and let the heart beat."""
         for work in (self._listen, self._beat):
             threading.Thread(target=work, daemon=True).start()
-        in_proc = os.path.exists("/proc/self")
-        self.say({"pid": int(os.readlink("/proc/self")) if in_proc else os.getpid()})  # as the coordinator sees it
 
     def say(self, message: dict[str, Any]) -> None:
         """Send a message to the coordinator."""
@@ -80,12 +75,3 @@ class Port:
                     self.board.exchanged(moved_bytes(), link_down=link_is_down(self.interface))
             beats += 1
             time.sleep(_HEARTBEAT_S)
-
-
-def end_with_parent() -> None:
-    """Let the kernel kill this process when the thread that started it ends, where it can (Linux).
-
-    So ranks live within the ``with`` of one thread, and no longer.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

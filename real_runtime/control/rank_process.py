@@ -5,50 +5,60 @@ import json
 import os
 import queue
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgesim.errors import RunError
 from real_runtime.control.board import BoardReader, shared_memory
-from real_runtime.control.vitals import UNKNOWN, Vitals, group_oom_kills, memory_group, vitals
+from real_runtime.control.fork_client import ForkServer
+from real_runtime.control.fork_server import Given
+from real_runtime.control.vitals import Vitals, group_oom_kills, memory_group, vitals
 
 Message = dict[str, Any]
-
-
-def _environment() -> dict[str, str]:
-    """Our environment, with this very package on the path: a rank may start in another folder."""
-    here = str(Path(__file__).resolve().parents[2])
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))}
+_LOOK_S = 0.005
 
 
 class RankProcess:
-    """One rank's process. ``hear`` is called in a thread, with each of its messages, and with None when it ends."""
+    """One rank's process. ``hear`` is called in a thread, with each of its messages, and with None when it ends.
+
+    ``namespaces`` are the files of those that it enters (forked.py).
+    """
 
     def __init__(
-        self, rank: int, command: Sequence[str], folder: Path, hear: Callable[[int, Message | None], object]
+        self,
+        rank: int,
+        server: ForkServer,
+        namespaces: Sequence[str],
+        folder: Path,
+        hear: Callable[[int, Message | None], object],
     ) -> None:
-        self.rank, self._hear = rank, hear
+        """Start it. Raises RunError, OSError if it does not."""
+        self.rank, self._server, self._hear = rank, server, hear
         self.log = folder / f"rank{rank}.log"
         self._memory = shared_memory()
         self.board = BoardReader(self._memory)
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [*command, str(self._memory)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-                pass_fds=(self._memory,),
-                env=_environment(),
-            )
-        self.pid: int | None = None
+        self._code: int | None = None
+        self.cause = ""  # of its end, where that was not its own
         self._group: Path | None = None
         self._group_kills = 0
+        commands, replies = os.pipe(), os.pipe()  # of each, the end where one reads, and the end where one writes
+        self._commands, self._replies = os.fdopen(commands[1], "w"), os.fdopen(replies[0])
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        given = Given(commands=commands[0], replies=replies[1], log=log, board=self._memory, folder=here)
+        try:
+            self.pid = server.fork(given)
+        except BaseException:
+            self._give_back()
+            raise
+        finally:
+            for descriptor in (commands[0], replies[1], log, here):
+                os.close(descriptor)
         self.to_write: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self.tell({"environment": dict(os.environ), "namespaces": list(namespaces)})
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._write)]
         for thread in self._threads:
             thread.start()
@@ -59,23 +69,17 @@ class RankProcess:
         return self.board.main().task
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
         with contextlib.suppress(ValueError):  # closed while we read
-            for line in self.process.stdout:
-                message = json.loads(line)
-                if "pid" in message:
-                    self.pid = message["pid"]
-                else:
-                    self._hear(self.rank, message)
+            for line in self._replies:
+                self._hear(self.rank, json.loads(line))
         self._hear(self.rank, None)
 
     def _write(self) -> None:
         """A pipe holds 64 KB: what is told to a rank that does not read waits here, not in the coordinator."""
-        assert self.process.stdin is not None
         while (message := self.to_write.get()) is not None:
             try:
-                self.process.stdin.write(json.dumps(message) + "\n")
-                self.process.stdin.flush()
+                self._commands.write(json.dumps(message) + "\n")
+                self._commands.flush()
             except (BrokenPipeError, ValueError):
                 return  # it has ended; its exit code tells why
 
@@ -85,11 +89,11 @@ class RankProcess:
 
     def vitals(self) -> Vitals:
         """How its process is, from outside."""
-        return UNKNOWN if self.pid is None else vitals(self.pid)
+        return vitals(self.pid)
 
     def note_memory_group(self) -> None:
         """Remember the control group that it is in: of one that has ended, nobody could tell."""
-        if self.pid is not None and (group := memory_group(self.pid)) is not None and group != self._group:
+        if (group := memory_group(self.pid)) is not None and group != self._group:
             self._group, self._group_kills = group, group_oom_kills(group)
 
     def oom_killed_in_group(self) -> bool:
@@ -98,9 +102,16 @@ class RankProcess:
 
     def exit_code(self, *, within_s: float = 0.0) -> int | None:
         """How its process ended; None if it has not."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.process.wait(within_s) if within_s else self.process.poll()
-        return None
+        until_s = time.monotonic() + within_s
+        while self._code is None:
+            try:
+                self._code = self._server.exit_code(self.pid)
+            except RunError as error:  # the kernel kills ranks with their fork server
+                self._code, self.cause = -signal.SIGKILL, str(error)
+            if self._code is not None or time.monotonic() >= until_s:
+                break
+            time.sleep(_LOOK_S)
+        return self._code
 
     def last_words(self) -> str:
         """The last line that it wrote to its log."""
@@ -110,21 +121,21 @@ class RankProcess:
         return ""
 
     def kill(self) -> None:
-        """Send the process, whatever state it is in, and its wrapper a signal that nothing withstands."""
-        for pid in {self.pid, self.process.pid}:
-            if pid is not None and self.process.poll() is None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+        """Send the process, whatever state it is in, a signal that nothing withstands."""
+        if self.exit_code() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def leave(self, until_s: float) -> None:
         """Wait for the end of a killed process, and give back what it cost."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(max(0.01, until_s - time.monotonic()))
+        self.exit_code(within_s=max(0.01, until_s - time.monotonic()))
         self.to_write.put(None)
         for thread in self._threads:
             thread.join(max(0.01, until_s - time.monotonic()))
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for pipe in (self._commands, self._replies):
             with contextlib.suppress(OSError, ValueError):
                 pipe.close()
         os.close(self._memory)

@@ -58,7 +58,7 @@ class Witness:
         elif oom_kills() > self._oom_kills:
             memory = Memory.SOMEWHERE
         self.endings[number] = Ending(
-            exit_code=code, at_s=time.monotonic(), memory=memory, last_words=rank.last_words()
+            exit_code=code, at_s=time.monotonic(), memory=memory, last_words=rank.last_words(), cause=rank.cause
         )
 
     def is_over(self) -> bool:

@@ -1,7 +1,7 @@
 """How are hosts emulated everywhere? As plain processes on the loopback interface; ranks pace their own messages."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ class LoopbackHosts:
     interface: str = "lo0" if sys.platform == "darwin" else "lo"
     paces: bool = True
 
-    def command(self, rank: int, argv: Sequence[str]) -> list[str]:
-        """The process as it is."""
-        return list(argv)
+    def namespaces(self, rank: int) -> tuple[str, ...]:
+        """None: all are on this machine's own network."""
+        return ()
 
 
 @contextmanager

@@ -34,9 +34,10 @@ class NetnsHosts:
     interface: str = "eth0"
     paces: bool = False
 
-    def command(self, rank: int, argv: Sequence[str]) -> list[str]:
-        """Enter the holder's namespaces, then the host's."""
-        return [*self.enter(), "ip", "netns", "exec", f"h{rank}", *argv]
+    def namespaces(self, rank: int) -> tuple[str, ...]:
+        """The host's network; without root, only who is of the holder's user namespace may enter it."""
+        holders = f"/proc/{self.holder}"
+        return (*([f"{holders}/ns/user"] if os.geteuid() else []), f"{holders}/root/run/netns/h{rank}")
 
     def enter(self) -> list[str]:
         """A prefix that runs a command beside the bridge."""
@@ -47,6 +48,12 @@ class NetnsHosts:
             *(["--user", "--preserve-credentials"] if os.geteuid() else []),
             *_UNSHARE,
         ]
+
+    def on_host(self, rank: int) -> list[str]:
+        """A prefix that runs a command in the namespaces of a host's rank."""
+        options = ("--user", "--net") if os.geteuid() else ("--net",)
+        files = (f"{option}={path}" for option, path in zip(options, self.namespaces(rank), strict=True))
+        return ["nsenter", *files, *(["--preserve-credentials"] if os.geteuid() else [])]
 
     def cut(self, rank: int) -> None:
         """Unplug a host's cable."""
@@ -124,7 +131,7 @@ def problem() -> str | None:
             return f"the command {tool!r} is missing (util-linux and iproute2 have it)"
     try:
         with hosts([1e6]) as made:
-            subprocess.run(made.command(0, ["true"]), check=True, capture_output=True, timeout=_READY_S)
+            subprocess.run([*made.on_host(0), "true"], check=True, capture_output=True, timeout=_READY_S)
     except (RunError, subprocess.SubprocessError, OSError) as error:
         return str(error)
     return None

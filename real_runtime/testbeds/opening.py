@@ -14,6 +14,7 @@ from edgesim.model import BlockKind
 from edgesim.units import show
 from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.evidence import Patience
+from real_runtime.control.fork_client import fork_server
 from real_runtime.control.interruptions import held_back, terminable
 from real_runtime.profiler import MATRIX_FLOP
 from real_runtime.testbeds import cgroups, loopback, netns
@@ -23,7 +24,7 @@ from real_runtime.testbeds.testbed import Choice, Hosts, Testbed, nic_rates
 # Share of the machine's cores that hosts may ask for together: the rest carries the network and the system.
 _CORES_SHARE = 0.8
 
-# A rank's process. With -P a folder called real_runtime where the user stands is not taken for ours.
+# The process from which ranks are forked. With -P a folder called real_runtime where the user stands is not ours.
 RANK = (sys.executable, "-P", "-m", "real_runtime")
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
     choice = choose(spec.kind)
     rates = nic_rates(cluster, spec.slow_motion)
     with terminable(), ExitStack() as stack:
+        server = fork_server(RANK)  # loads while the hosts are made
         hosts: Hosts = (
             stack.enter_context(netns.hosts(rates)) if choice.kind == "netns" else stack.enter_context(loopback.hosts())
         )
@@ -51,9 +53,11 @@ def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
             if spec.cpu_quota or (spec.memory_limit and cgroups.available())
             else None
         )
+        server.wait_until_ready()
         with held_back():
             coordinator = Coordinator(
-                [hosts.command(rank, RANK) for rank in range(ranks)],
+                server,
+                [hosts.namespaces(rank) for rank in range(ranks)],
                 patience=patience_of(spec),
                 group_oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
             )
@@ -72,7 +76,7 @@ def patience_of(spec: TestbedSpec) -> Patience:
 
 def _joins(testbed: Testbed, rates: Sequence[float]) -> dict[int, dict[str, Any]]:
     """[rank] The command that lets it join the others."""
-    spec, hosts, ranks = testbed.spec, testbed.hosts, len(testbed.cluster.devices)
+    hosts, ranks = testbed.hosts, len(testbed.cluster.devices)
     return {
         rank: {
             "do": "join",
@@ -80,7 +84,6 @@ def _joins(testbed: Testbed, rates: Sequence[float]) -> dict[int, dict[str, Any]
             "world": ranks,
             "interface": hosts.interface,
             "nic_bytes_per_s": rates[rank] if hosts.paces else None,
-            "limited": spec.memory_limit or spec.cpu_quota,
         }
         for rank in range(ranks)
     }
@@ -108,7 +111,6 @@ def _confine(testbed: Testbed, groups: Sequence[cgroups.Cgroup]) -> None:
     for rank, group, device, fraction in zip(
         testbed.coordinator.ranks, groups, devices, testbed.fractions, strict=True
     ):
-        assert rank.pid is not None, "a rank that joined has told its pid"
         if spec.cpu_quota:
             group.limit_cpu(fraction)
         if spec.memory_limit:

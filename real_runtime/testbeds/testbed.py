@@ -33,7 +33,7 @@ _PROBE_REPEATS, _SMALL_RINGS, _PROBE_PAUSE_S = 3, 20, 0.03
 
 
 class Hosts(Protocol):
-    """What a kind of testbed offers: how to start a rank's process on its host."""
+    """What a kind of testbed offers: a place in the network for a rank's process."""
 
     @property
     def interface(self) -> str:
@@ -43,8 +43,8 @@ class Hosts(Protocol):
     def paces(self) -> bool:
         """Whether the ranks themselves pace their messages."""
 
-    def command(self, rank: int, argv: Sequence[str]) -> list[str]:
-        """The command line that runs a program on a host."""
+    def namespaces(self, rank: int) -> tuple[str, ...]:
+        """Files of the namespaces that a rank's process enters, in this order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.evidence import Patience
+from real_runtime.control.fork_client import fork_server
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
 from real_runtime.job import Job
 from real_runtime.testbeds import loopback, netns
@@ -90,11 +91,12 @@ def layers_s(trace: Trace) -> float:
 @contextmanager
 def our_ranks(hosts: Hosts, folder: Path) -> Iterator[Testbed]:
     """Ranks of the runtime that neither pace messages nor stretch computation."""
-    coordinator = Coordinator([hosts.command(rank, RANK) for rank in range(RANKS)], patience=Patience(deadline_s=60.0))
+    places = [hosts.namespaces(rank) for rank in range(RANKS)]
+    coordinator = Coordinator(fork_server(RANK), places, patience=Patience(deadline_s=60.0))
     with ExitStack() as stack:
         stack.callback(coordinator.close)
         common = {"do": "join", "world": RANKS, "interface": hosts.interface}
-        free = {"nic_bytes_per_s": None, "limited": False, "memory_bytes": None}
+        free = {"nic_bytes_per_s": None, "memory_bytes": None}
         coordinator.ask({rank: common | free | {"rank": rank} for rank in range(RANKS)})
         cluster = homogeneous(RANKS, network=switched(RANKS))
         yield Testbed(TestbedSpec(), cluster, coordinator, hosts, Choice(kind="benchmark", why="no emulated speed"))
@@ -107,18 +109,16 @@ class PyTorch:
         sizes = (LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS)
         self.ranks = [
             subprocess.Popen(
-                hosts.command(
-                    rank,
-                    [
-                        sys.executable,
-                        str(PEER),
-                        str(rank),
-                        str(RANKS),
-                        str(folder / "theirs"),
-                        hosts.interface,
-                        *map(str, sizes),
-                    ],
-                ),
+                [
+                    *(hosts.on_host(rank) if isinstance(hosts, netns.NetnsHosts) else []),
+                    sys.executable,
+                    str(PEER),
+                    str(rank),
+                    str(RANKS),
+                    str(folder / "theirs"),
+                    hosts.interface,
+                    *map(str, sizes),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -193,7 +193,7 @@ def played(case: Case) -> Row:
         victim.wait_for("moment", case.moment)
         ranks = list(victim.wait_for("ranks") or [])  # type: ignore[call-overload]
         holder = None if case.moment == "opening" else victim.wait_for("holder") if case.testbed == "netns" else None
-        time.sleep(case.delay_s * (4 if case.moment == "opening" else 1))
+        time.sleep(case.delay_s)
         struck_s = time.monotonic()
         strike(case, victim, ranks, holder, leaving)  # type: ignore[arg-type]
         if case.fault == "Ctrl-Z":

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -74,19 +73,12 @@ def live(testbed: Testbed, moment: str, results: str | None) -> None:
     testbed.execute(job(100_000))
 
 
-def tell_processes(coordinator: Coordinator) -> None:
-    """As soon as all ranks have said who they are."""
-    while len(coordinator.pids) < len(coordinator.ranks) or not coordinator.ranks:
-        time.sleep(0.02)
-    say(ranks=coordinator.pids)
-
-
 class Announced(Coordinator):
-    """Says who the ranks are while they come up."""
+    """Says who the ranks are before they have come up."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        threading.Thread(target=tell_processes, args=(self,), daemon=True).start()
+        say(ranks=self.pids)
 
 
 def main() -> None:
