@@ -1,6 +1,6 @@
 """The fork server of ranks as a process: ``python -m real_runtime CHANNEL`` loads what ranks need, and forks them.
 
-CHANNEL is the descriptor of a socket whose other end the coordinator holds (control/fork_client.py). A rank reads
+CHANNEL is the descriptor of a socket whose other end the coordinator holds (control/forking/client.py). A rank reads
 commands as JSON lines and answers alike.
 """
 
@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from real_runtime.control.fork_server import Given, serve
-from real_runtime.control.forked import end_with_parent, settle
+from real_runtime.control.forking.child import end_with_parent, settle
+from real_runtime.control.forking.server import Given, serve
 
 
 def live(given: Given) -> None:

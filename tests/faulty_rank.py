@@ -15,7 +15,7 @@ from typing import Any
 
 from real_runtime import pacing
 from real_runtime.__main__ import live, main
-from real_runtime.control.fork_server import Given
+from real_runtime.control.forking.server import Given
 
 RANK = (sys.executable, "-P", str(Path(__file__)))
 

@@ -15,15 +15,15 @@ import pytest
 from processes import alive
 
 from edgesim.errors import RunError
-from real_runtime.control import fork_client
-from real_runtime.control.fork_client import ForkServer, fork_server
+from real_runtime.control.forking import client
+from real_runtime.control.forking.client import ForkServer, fork_server
 from real_runtime.control.rank_process import RankProcess
 
 # Forks processes that tell what is theirs, then do what they are told to.
 TELLS = """
 import json, os, socket, sys, time
-from real_runtime.control.fork_server import serve
-from real_runtime.control.forked import end_with_parent, settle
+from real_runtime.control.forking.server import serve
+from real_runtime.control.forking.child import end_with_parent, settle
 end_with_parent()
 port = settle(serve(socket.socket(fileno=int(sys.argv[1]))))
 entries = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
@@ -134,7 +134,7 @@ def test_a_server_that_is_held_is_waited_for_while_it_could_move_and_then_given_
     heard.get(timeout=20)
     server = fork_server(COMMAND)
     os.kill(server.pid, signal.SIGSTOP)
-    monkeypatch.setattr(fork_client, "_STILL_S", 0.5)
+    monkeypatch.setattr(client, "_STILL_S", 0.5)
     begun_s = time.monotonic()
     with pytest.raises(RunError, match=r"did not answer for 0\.5 s: it is stopped \(SIGSTOP\)"):
         server.exit_code(1)
@@ -157,7 +157,7 @@ def test_telling_a_process_that_never_reads_blocks_nobody(start: Callable[..., S
 
 COORDINATOR = """
 import json, sys, threading, time
-from real_runtime.control.fork_client import fork_server
+from real_runtime.control.forking.client import fork_server
 from real_runtime.control.rank_process import RankProcess
 from pathlib import Path
 command, folder = json.loads(sys.argv[1]), Path(sys.argv[2])

@@ -207,7 +207,7 @@ def big_job() -> Job:
 
 
 SCRIPT = """
-    from real_runtime.control.fork_client import fork_server
+    from real_runtime.control.forking.client import fork_server
     from real_runtime.testbeds.opening import RANK, open_testbed
     from real_runtime.testbeds.spec import TestbedSpec
     from runtime_builders import three_hosts

@@ -14,7 +14,7 @@ from edgesim.errors import RunError
 from edgesim.scratch import scratch_folder
 from real_runtime.control.diagnosis import diagnose, is_decisive
 from real_runtime.control.evidence import Failure, OwnError, Patience
-from real_runtime.control.fork_client import ForkServer
+from real_runtime.control.forking.client import ForkServer
 from real_runtime.control.interruptions import held_back
 from real_runtime.control.meeting_place import MeetingPlace
 from real_runtime.control.rank_process import Message, RankProcess

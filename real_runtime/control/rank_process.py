@@ -13,8 +13,8 @@ from typing import Any
 
 from edgesim.errors import RunError
 from real_runtime.control.board import BoardReader, shared_memory
-from real_runtime.control.fork_client import ForkServer
-from real_runtime.control.fork_server import Given
+from real_runtime.control.forking.client import ForkServer
+from real_runtime.control.forking.server import Given
 from real_runtime.control.vitals import Vitals, group_oom_kills, memory_group, vitals
 
 Message = dict[str, Any]
@@ -24,7 +24,7 @@ _LOOK_S = 0.005
 class RankProcess:
     """One rank's process. ``hear`` is called in a thread, with each of its messages, and with None when it ends.
 
-    ``namespaces`` are the files of those that it enters (forked.py).
+    ``namespaces`` are the files of those that it enters (forking/child.py).
     """
 
     def __init__(

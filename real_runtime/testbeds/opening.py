@@ -14,7 +14,7 @@ from edgesim.model import BlockKind
 from edgesim.units import show
 from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.evidence import Patience
-from real_runtime.control.fork_client import fork_server
+from real_runtime.control.forking.client import fork_server
 from real_runtime.control.interruptions import held_back, terminable
 from real_runtime.profiler import MATRIX_FLOP
 from real_runtime.testbeds import cgroups, loopback, netns

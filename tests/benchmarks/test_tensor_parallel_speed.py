@@ -23,7 +23,7 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.evidence import Patience
-from real_runtime.control.fork_client import fork_server
+from real_runtime.control.forking.client import fork_server
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
 from real_runtime.job import Job
 from real_runtime.testbeds import loopback, netns

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from real_runtime.control.board import Board
-from real_runtime.control.fork_server import Given
+from real_runtime.control.forking.server import Given
 from real_runtime.control.port import Port
 
 _PR_SET_PDEATHSIG = 1

@@ -20,7 +20,7 @@ from signal import Signals
 from typing import Any
 
 from edgesim.errors import RunError
-from real_runtime.control.fork_server import Given
+from real_runtime.control.forking.server import Given
 from real_runtime.control.vitals import vitals
 from real_runtime.control.watch import RunningClock
 
@@ -167,5 +167,5 @@ def fork_server(command: Sequence[str]) -> ForkServer:
 
 def _environment() -> dict[str, str]:
     """Our environment, with this very package on the path: we may stand in another folder."""
-    here = str(Path(__file__).resolve().parents[2])
+    here = str(Path(__file__).resolve().parents[3])
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))}
