@@ -4,16 +4,11 @@ Ours are the strategy's schedule and our worker; theirs is ``parallelize_module`
 on the same hosts, in turn, a few passes each; the median of the rounds' ratios counts: a busy machine slows both.
 """
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
 import pytest
-from builders import homogeneous, switched
+from beside_pytorch import PyTorch, our_ranks
 
 from edgesim.plan import Plan, Stage
 from edgesim.strategies.tensor import tensor
@@ -21,15 +16,10 @@ from edgesim.trace import Trace
 from edgesim.units import si
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
-from real_runtime.control.coordinator import Coordinator
-from real_runtime.control.evidence import Patience
-from real_runtime.control.forking.client import fork_server
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
 from real_runtime.job import Job
 from real_runtime.testbeds import loopback, netns
-from real_runtime.testbeds.opening import RANK
-from real_runtime.testbeds.spec import TestbedSpec
-from real_runtime.testbeds.testbed import Choice, Hosts, Testbed
+from real_runtime.testbeds.testbed import Hosts
 
 RANKS, LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS = 2, 4, 768, 12, 3072, 1, 128
 ROUNDS, PASSES, WARM_UP = 9, 5, 2
@@ -88,71 +78,17 @@ def layers_s(trace: Trace) -> float:
     return max(span.end_s for span in spans) - min(span.start_s for span in spans)
 
 
-@contextmanager
-def our_ranks(hosts: Hosts, folder: Path) -> Iterator[Testbed]:
-    """Ranks of the runtime that neither pace messages nor stretch computation."""
-    places = [hosts.namespaces(rank) for rank in range(RANKS)]
-    coordinator = Coordinator(fork_server(RANK), places, patience=Patience(deadline_s=60.0))
-    with ExitStack() as stack:
-        stack.callback(coordinator.close)
-        common = {"do": "join", "world": RANKS, "interface": hosts.interface}
-        free = {"nic_bytes_per_s": None, "memory_bytes": None}
-        coordinator.ask({rank: common | free | {"rank": rank} for rank in range(RANKS)})
-        cluster = homogeneous(RANKS, network=switched(RANKS))
-        yield Testbed(TestbedSpec(), cluster, coordinator, hosts, Choice(kind="benchmark", why="no emulated speed"))
-
-
-class PyTorch:
-    """Its ranks, on the same hosts."""
-
-    def __init__(self, hosts: Hosts, folder: Path) -> None:
-        sizes = (LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS)
-        self.ranks = [
-            subprocess.Popen(
-                [
-                    *(hosts.on_host(rank) if isinstance(hosts, netns.NetnsHosts) else []),
-                    sys.executable,
-                    str(PEER),
-                    str(rank),
-                    str(RANKS),
-                    str(folder / "theirs"),
-                    hosts.interface,
-                    *map(str, sizes),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(RANKS)
-        ]
-        for process in self.ranks:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n", "PyTorch's rank did not come up"
-
-    def __enter__(self) -> "PyTorch":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self.ranks:
-            process.communicate(timeout=60)  # closes its input, which ends it
-
-    def passes_s(self, count: int) -> list[float]:
-        """Seconds of each pass, from the first rank's start to the last one's end."""
-        for process in self.ranks:
-            assert process.stdin is not None
-            process.stdin.write(f"{count}\n")
-            process.stdin.flush()
-        times = [json.loads(process.stdout.readline()) for process in self.ranks if process.stdout is not None]
-        return [max(end for _, end in both) - min(start for start, _ in both) for both in zip(*times, strict=True)]
-
-
 def compare(hosts: Hosts, folder: Path, where: str) -> float:
     """The median over all rounds of our seconds over theirs; prints both."""
     job, ratios, ours_s, theirs_s = our_job(), [], [], []
-    with our_ranks(hosts, folder) as ours, PyTorch(hosts, folder) as theirs:
+    sizes = (LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS)
+    with (
+        our_ranks(hosts, RANKS) as ours,
+        PyTorch(hosts, RANKS, PEER, folder / "theirs", list(map(str, sizes))) as theirs,
+    ):
         for _ in range(ROUNDS):
             ours_s.append(median([layers_s(trace) for trace in ours.execute(job).traces][WARM_UP:]))
-            theirs_s.append(median(theirs.passes_s(PASSES + WARM_UP)[WARM_UP:]))
+            theirs_s.append(median(theirs.times_s(PASSES + WARM_UP)[WARM_UP:]))
             ratios.append(ours_s[-1] / theirs_s[-1])
     print(
         f"\n{where}: ours {median(ours_s) * 1e3:.1f} ms ({min(ours_s) * 1e3:.1f} .. {max(ours_s) * 1e3:.1f}), "
