@@ -1,9 +1,9 @@
 """Do our pipelines and our data parallelism lose to PyTorch's? The same layers, samples and hosts, iterations in turn.
 
-Ours are the schedule of the strategy and our ranks; theirs are Schedule1F1B and DistributedDataParallel. All compute with
-one thread at the speed of this machine, on shaped links; the median of ratios of the rounds counts: a busy machine slows
-both. The ideal is our schedule simulated with the measured seconds of its own computations and the links as they were
-measured. The table is written to results/runtime_speed/training.csv.
+Ours are the schedule of the strategy and our ranks; theirs are Schedule1F1B and DistributedDataParallel. All compute
+with one thread at the speed of this machine, on shaped links; the median of ratios of the rounds counts: a busy
+machine slows both. The ideal is our schedule simulated with the measured seconds of its own computations and the
+links as they were measured. The table is written to results/runtime_speed/training.csv.
 """
 
 from collections import defaultdict
