@@ -129,7 +129,7 @@ def test_weights_that_explode_end_the_run_with_the_first_task_whose_numbers_are_
     job = endless_job()
     job = replace(job, workload=replace(job.workload, learning_rate=3e38))
     with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as testbed:
-        processes = pids(testbed)
+        processes = testbed.coordinator.pids
         with pytest.raises(RunError) as error:
             testbed.execute(job)
     assert re.match(
