@@ -79,8 +79,10 @@ def drawn(seed: int) -> Case:
     fault = faults[seed % len(faults)]
     kinds = ["netns"] if fault == "link down" else ["loopback", "netns"]
     moments = {"disk full": ["saving"], "stop during tell": ["tell"], "Ctrl-Z": ["play"]}.get(fault, list(MOMENTS))
-    if fault.startswith("out of memory") or fault == "link down":
+    if fault.startswith("out of memory"):
         moments = [moment for moment in moments if moment != "opening"]
+    if fault == "link down":
+        moments = ["play"]  # all else needs no link
     moment = chance.choice(moments)
     rank = 0 if fault in INSIDE and moment == "opening" else chance.randrange(3)  # rank 0 times its core
     if fault == "disk full":
