@@ -7,7 +7,9 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak faults check wheel docs bench figures reproduce clean
+.PHONY: help demo test soak faults fidelity check wheel docs bench figures reproduce clean
+
+FIDELITY := hosts images gigabit requests tensor generation
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -32,6 +34,10 @@ soak: .venv/made  ## the tests that take minutes: thousands of random schedules 
 
 faults: .venv/made  ## plant 60 faults in runs on both testbeds, and write what came of them to results/faults/ (root)
 	PYTHONPATH=.:tests .venv/bin/python tests/faults/campaign.py
+
+fidelity: .venv/made  ## calibrate and play 35 plans of six workloads in both players, into results/validation/fidelity/: 25 minutes
+	for workload in $(FIDELITY); do .venv/bin/python -m experiments.validate experiment=fidelity_$$workload || exit 1; done
+	.venv/bin/python -m experiments.fidelity
 
 check: .venv/made  ## style, types and import contracts
 	.venv/bin/ruff check

@@ -3,13 +3,15 @@
     python -m experiments.validate testbed=netns
     python -m experiments.validate testbed=loopback "validation.rates=[{rate: 100 Mbit/s, iterations: 3}]"
 
-The plans stand in conf/experiment/validation.yaml. For each rate the testbed is calibrated once and stays open for all
-plans; the first iteration of each plan warms up and is not counted. Writes to results/validation/: <testbed>_<rate>.csv
-(a row per plan and kind of task), parity_<testbed>.pdf and .png, and summary.json.
+The plans stand in conf/experiment/validation.yaml, and those of the workloads of ``make fidelity`` in fidelity_*.yaml.
+For each rate the testbed is calibrated once and stays open for all plans; the first iteration of each plan warms up and
+is not counted. Writes to results/validation/: <testbed>_<rate>.csv (a row per plan and kind of task),
+parity_<testbed>.pdf and .png, and summary.json; a validation with a name writes to results/validation/fidelity/.
 """
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from edgesim.errors import EdgesimError, RunError
 from edgesim.plan import Depth, Plan, make_stages
 from edgesim.strategies import Strategy
 from edgesim.trace import Trace
-from experiments.analysis.fidelity import ITERATION, FidelityRow, rows, summary, to_csv
+from experiments.analysis.fidelity import FIDELITY, ITERATION, FidelityRow, rows, summary, to_csv
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
@@ -49,18 +51,19 @@ def validate(cfg: DictConfig) -> None:
     setup = read_setup(cfg)
     refuse_to_execute(setup)
     plans_of(cfg, setup)  # refuses a bad plan before anything is measured
-    folder = Path(cfg.results) / "validation"
+    named = cfg.validation.name
+    folder = Path(cfg.results) / "validation" / (FIDELITY if named else "")
     kinds = []
     for rate in cfg.validation.rates:
         cfg.network.rate = rate.rate
         name, table, figures = validate_rate(cfg, rate.iterations)
         write_text(folder / f"{name}.csv", to_csv(table))
         merge_summary(folder / "summary.json", name, figures)
-        by = command("experiments.validate", [f"testbed={name.partition('_')[0]}"])
-        record(folder, [f"{name}.csv", "summary.json"], made(by))
+        word = f"experiment=fidelity_{name}" if named else f"testbed={name.partition('_')[0]}"
+        record(folder, [f"{name}.csv", "summary.json"], made(command("experiments.validate", [word])))
         console.print(fidelity_table(name, table, figures))
         kinds.append(name.partition("_")[0])
-    for kind in dict.fromkeys(kinds):
+    for kind in () if named else dict.fromkeys(kinds):
         print(f"Parity plot: {save(parity_figure(folder, kind), folder / f'parity_{kind}')}")
 
 
@@ -69,12 +72,14 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
     nominal, spec = read_setup(cfg), build(cfg.testbed)
     with ExitStack() as open_now, progress_bar() as progress:
         testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
-        name = testbed_name(testbed, nominal.cluster)
+        name = cfg.validation.name or testbed_name(testbed, nominal.cluster)
         progress.console.print(testbed.description, soft_wrap=True)
         profile, network = calibrate(testbed, nominal, cfg.calibration, progress)
-        setup = nominal.calibrated(profile, network)
-        profile.save(Path(cfg.results) / "profiles" / f"{name}.profile.json")
-        save_network(Path(cfg.results) / "profiles" / f"{name}.network.json", network)
+        setup = nominal.calibrated(profile if profile.points else nominal.profile, network)
+        stem = f"{cfg.results}/profiles/{'fidelity_' if cfg.validation.name else ''}{name}"
+        if profile.points:
+            profile.save(Path(f"{stem}.profile.json"))
+        save_network(Path(f"{stem}.network.json"), network)
         table: list[FidelityRow] = []
         entries = plans_of(cfg, setup)
         task = progress.add_task(name, total=len(entries))
@@ -82,7 +87,8 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
             progress.update(task, description=f"{name}: {label}")
             try:
                 schedule = strategy_named(strategy_name)(plan, setup.model, setup.workload)
-                simulated, execution = play_both(setup, testbed, make_job(cfg, setup, schedule, iterations))
+                job = make_job(cfg, setup, schedule, iterations)
+                simulated, execution = play_both(setup, testbed, job, rehearsals=cfg.rehearsals)
                 if said := disturbance(execution):
                     progress.console.print(f"[yellow]{label}: {said}[/yellow]", soft_wrap=True)
                 table += rows(
@@ -103,9 +109,11 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
     return name, table, summary(table) | facts | {"testbed": testbed.description}
 
 
-def play_both(setup: Setup, testbed: Testbed, job: Job) -> tuple[Trace, Execution]:
+def play_both(setup: Setup, testbed: Testbed, job: Job, *, rehearsals: int) -> tuple[Trace, Execution]:
     """The job's schedule simulated, and executed; the first executed iteration is dropped."""
-    return setup.simulate(job.schedule), execute(testbed, job)
+    rehearsed = testbed.rehearse(job, repeats=rehearsals) if rehearsals else None
+    setup = setup if rehearsed is None else replace(setup, profile=rehearsed)
+    return setup.simulate(job.schedule), execute(testbed, job, rehearsed)
 
 
 def plans_of(cfg: DictConfig, setup: Setup) -> dict[str, tuple[str, Plan]]:
@@ -120,7 +128,10 @@ def plans_of(cfg: DictConfig, setup: Setup) -> dict[str, tuple[str, Plan]]:
 
 
 def make_plan(entry: Mapping[str, Any], setup: Setup) -> Plan:
-    """A plan from cuts, groups, samples and depth."""
+    """A plan from cuts, groups, samples and depth; or a planner's, where one is named."""
+    if "planner" in entry:
+        planned: Plan = build(entry["planner"])(setup.problem)
+        return planned
     micro_batches = setup.workload.micro_batches
     stages = make_stages(
         cuts=entry["cuts"],

@@ -14,10 +14,10 @@ _LONG_S = 0.5  # a sleep that others are told of: shorter ones are no sign of an
 class Dilation:
     """Stretches computation to ``fraction`` of one core, by thread CPU time.
 
-    After each task it sleeps until ``CPU time / fraction`` has passed; what a task overshoots, the next one in the same
-    unbroken run sleeps less. Work of one kind is charged the least CPU time it has taken so far, or what it took when
-    it was rehearsed: hosts that share this machine's caches and memory slow each other down, the devices they stand for
-    do not. ``rests`` hears until when a long sleep lasts, on the monotonic clock.
+    After each task it sleeps until ``CPU time / fraction`` has passed; what a task overshoots, the next one sleeps less
+    unless it had to wait for something else. Work of one kind is charged the least CPU time it has taken so far, or
+    what it took when it was rehearsed: hosts that share this machine's caches and memory slow each other down, the
+    devices they stand for do not. ``rests`` hears until when a long sleep lasts, on the monotonic clock.
     """
 
     def __init__(self, fraction: float, rests: Callable[[float], object] = lambda until_s: None) -> None:
@@ -37,15 +37,18 @@ class Dilation:
         """Let work of this kind take so many dilated seconds, however long it takes here."""
         self.charged_s[kind] = seconds
 
-    def run(self, work: Callable[[], T], kind: Hashable) -> tuple[T, float, float]:
-        """Do work of a kind, then sleep; return its result, start and end on the monotonic clock."""
+    def run(self, work: Callable[[], T], kind: Hashable, *, waited: bool = False) -> tuple[T, float, float]:
+        """Do work of a kind, then sleep; return its result, start and end on the monotonic clock.
+
+        Work that ``waited`` for a message starts when it comes, however short the wait was.
+        """
         start_s, cpu_s = time.monotonic(), time.thread_time()
         result = work()
         taken_s = time.thread_time() - cpu_s
         self.least_s[kind] = min(taken_s, self.least_s.get(kind, taken_s))
         target_s = self.charged_s.get(kind, self.least_s[kind] / self.fraction)
         # A task that follows the last one at once starts when that one was due, not when its sleep overshot.
-        began_s = self.due_s if start_s - self.due_s < _SLACK_S else start_s
+        began_s = self.due_s if start_s - self.due_s < _SLACK_S and not waited else start_s
         self.due_s = began_s + target_s
         if (rest_s := self.due_s - time.monotonic()) > 0:
             if rest_s > _LONG_S:

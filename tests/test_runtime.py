@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,8 +10,11 @@ import pytest
 import torch
 from runtime_builders import three_hosts
 
+from edgesim.cluster import Network, Origin
 from edgesim.model import Model, from_table
+from edgesim.profile import Profile
 from edgesim.schedule import Op
+from edgesim.simulator import simulate
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime import pacing
@@ -26,13 +30,13 @@ from real_runtime.stages.module import StageModule, flatten_gradients
 from real_runtime.testbeds import loopback, netns
 from real_runtime.testbeds.merging import merge
 from real_runtime.testbeds.network_fit import (
-    Relayed,
-    Rings,
+    Small,
     circuit,
     fit_network,
     message_schedule,
     relay_schedule,
-    relayed,
+    rounds_schedule,
+    small,
 )
 from real_runtime.testbeds.opening import choose, core_fractions
 from real_runtime.testbeds.spec import TestbedSpec
@@ -169,6 +173,17 @@ def test_work_is_charged_what_its_kind_took_undisturbed(clock: Clock) -> None:
     assert end_s - start_s == pytest.approx(0.040)
 
 
+def test_dilation_gives_the_time_of_a_short_wait_to_no_computation(clock: Clock) -> None:
+    slow = Dilation(0.25)
+    slow.run(lambda: clock.compute(0.001), "a")
+    clock.now_s += 0.002  # a message came so late, which is within the slack of sleeps
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.001), "a", waited=True)
+    assert end_s - start_s == pytest.approx(0.004)
+    clock.now_s += 0.002  # nothing was waited for: the last sleep overshot
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.001), "a")
+    assert end_s - start_s == pytest.approx(0.002)
+
+
 def test_dilation_makes_up_for_a_sleep_that_overshot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing.time, "sleep", lambda seconds: clock.sleep(seconds + 0.001))
     slow = Dilation(0.5)
@@ -212,43 +227,51 @@ def test_slow_motion_is_told_in_the_boards_own_seconds() -> None:
     assert merge(schedule, {send: (3.0, 7.0), receive: (3.0, 7.0)}, slow_motion=4.0).makespan_s == pytest.approx(1.0)
 
 
-def test_a_network_fit_finds_rate_latency_burst_steps_hand_overs_and_acknowledgements() -> None:
-    rate, latency_s, burst, step_s = 1e6, 0.002, 10_000, 0.001
-    timed = [(size, latency_s + max(0, size - burst) / rate) for size in (100, 50_000, 100_000, 200_000)]
-    links = {pair: [*timed, *timed] for pair in circuit(3)}
+def test_a_network_fit_finds_rate_burst_and_acknowledgements() -> None:
+    rate, burst = 1e6, 10_000
+    least = Small(message_s=0.002, step_s=0.001, hand_over_s=0.0005)
+    timed = [(size, least.message_s + (size - burst) / rate) for size in (50_000, 200_000)]
     # Four steps of a ring of three pass on four thirds of its bytes.
-    large = (300_000, 4 * step_s + (400_000 - burst) / rate * 1.02)
-    rings = Rings(small=(12, 4 * step_s), large=large)
-    network = fit_network(Relayed(messages=links, between_s=(0.0, 0.003, 9.0)), rings, 3, source="made up")
+    ring = (300_000, 4 * least.step_s + (400_000 - burst) / rate * 1.02)
+    network = fit_network({pair: [*timed, *timed] for pair in circuit(3)}, least, ring, 3, source="made up")
     assert network.goodput_bytes_per_s(0, 1) == pytest.approx(rate)
-    assert network.latency_s[0][1] == pytest.approx(latency_s)
     assert network.burst_bytes == pytest.approx(burst)
-    assert network.hand_over_s == 0.003
-    assert network.step_s == pytest.approx(step_s)
     assert network.acknowledgement == pytest.approx(0.02)
+    assert (network.latency_s[0][1], network.step_s, network.hand_over_s) == (0.002, 0.001, 0.0005)
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4, 7])
-def test_a_relay_takes_every_link_with_a_large_and_a_small_message_by_turns(ranks: int) -> None:
-    schedule = relay_schedule(ranks, 900, 8)
+def test_a_relay_takes_every_link_once_each_message_sent_by_who_received_the_last(ranks: int) -> None:
+    schedule = relay_schedule(ranks, 900)
     schedule.check()
     legs = sorted((task for task in schedule if task.op is Op.SEND), key=lambda task: task.micro_batch or 0)
-    assert [leg.nbytes for leg in legs[: len(legs) // 2]] == [900, 8] * (len(legs) // 4)
-    everyone = {(a, b, size) for a in range(ranks) for b in range(ranks) for size in (900, 8) if a != b}
-    assert {(leg.rank, leg.peers[0], leg.nbytes) for leg in legs} == everyone
+    everyone = {(a, b) for a in range(ranks) for b in range(ranks) if a != b}
+    assert {(leg.rank, leg.peers[0]) for leg in legs} == everyone
     assert len(legs) == len(everyone)
     assert all(before.peers[0] == after.rank for before, after in pairwise(legs))
 
 
-def test_a_relays_trace_tells_what_each_message_took_and_what_lay_between() -> None:
-    schedule = relay_schedule(2, 900, 8)
-    times: dict[str, tuple[float, float]] = {}
-    for leg in range(4):  # of a second each, half a second apart
-        send, receive = (task.name for task in schedule if task.micro_batch == leg)
-        times |= dict.fromkeys((send, receive), (1.5 * leg, 1.5 * leg + 1))
-    found = relayed([merge(schedule, times)])
-    assert found.messages == {(0, 1): [(900, 1.0), (8, 1.0)], (1, 0): [(8, 1.0), (900, 1.0)]}
-    assert found.between_s == [0.5, 0.5, 0.5]
+def test_rounds_tell_what_a_message_a_step_and_a_hand_over_take() -> None:
+    network = Network.switched(
+        transmit_bytes_per_s=[inf] * 3,
+        latency_s=0.002,
+        goodput=1,
+        hand_over_s=0.0005,
+        step_s=0.001,
+        origin="assumed",
+        source="made up",
+    )
+    trace = simulate(
+        rounds_schedule(3, 5),
+        cluster=replace(three_hosts(), network=network),
+        model=BERT,
+        profile=Profile(model=BERT.name, origin=Origin.ASSUMED, source="none", points=()),
+        tokens=1,
+    )
+    found = small([trace, trace], 3)
+    assert found.message_s == pytest.approx(0.002)
+    assert found.step_s == pytest.approx(0.001)
+    assert found.hand_over_s == pytest.approx(2 * 0.0005)  # simulated, each of two messages has one
 
 
 def job_of_a_message() -> Job:

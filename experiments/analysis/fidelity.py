@@ -21,10 +21,11 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from edgesim.errors import reading
-from edgesim.schedule import Op, Task
+from edgesim.schedule import MESSAGE, Op, Task
 from edgesim.trace import Trace
 
 ITERATION = "iteration"
+FIDELITY = "fidelity"  # the folder of workloads' tables, in that of validations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +99,16 @@ def kind(task: Task) -> str:
 
 
 def seconds_by_kind(trace: Trace) -> dict[str, float]:
-    """The makespan, and the mean seconds of each kind of task; receives are left to their sends."""
-    times: dict[str, list[float]] = {}
-    for span in trace:
-        if span.task.op is not Op.RECV:
-            times.setdefault(kind(span.task), []).append(span.seconds)
+    """The makespan, and the mean seconds of each kind of task; a message is one, from its start to its arrival."""
+    graph, times = trace.schedule.graph, dict[str, list[float]]()
+    for members in graph.members:
+        tasks = [graph.tasks[member] for member in members]
+        if tasks[0].op in MESSAGE:
+            seconds = trace.end_s[members[1]] - trace.start_s[members[0]]
+            times.setdefault(kind(tasks[0]), []).append(seconds)
+            continue
+        for member, task in zip(members, tasks, strict=True):
+            times.setdefault(kind(task), []).append(trace.end_s[member] - trace.start_s[member])
     return {ITERATION: trace.makespan_s} | {name: sum(values) / len(values) for name, values in times.items()}
 
 

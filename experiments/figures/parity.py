@@ -3,7 +3,7 @@
 Of a study's table, a run that both players made is a point; of the tables of :mod:`experiments.validate`, a plan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,6 +20,7 @@ from experiments.figures.style import GREY, ONE_COLUMN_IN, RC, SMALL_PT, TWO_COL
 NEEDS = ("cluster", "model", "method", "player", "status", "makespan_s", "makespan_low_s", "makespan_high_s")
 BAND = 0.05  # the shaded corridor around equality
 _PER_CENT = 100
+_ABREAST = 3
 _ERRORS = 0.3  # of the height of the panel above
 
 
@@ -88,7 +89,7 @@ def whole_figure(table: DataFrame) -> Figure:
     paired = pairs(table)
     if not paired:
         raise ValueError("no run was made by both players (set execute=true for the study)")
-    return _figure({"": paired})
+    return tables_figure({"": paired})
 
 
 def pairs(table: DataFrame) -> list[FidelityRow]:
@@ -134,24 +135,32 @@ def parity_figure(folder: Path, testbed: str) -> Figure:
         raise ValueError(
             f"{folder} holds no table of testbed {testbed!r} with a played plan (run python -m experiments.validate)"
         )
-    return _figure({f"{reader_name(testbed, 'testbed')}, {_rate_text(name)}": rows for name, rows in tables.items()})
+    return tables_figure(
+        {f"{reader_name(testbed, 'testbed')}, {_rate_text(name)}": rows for name, rows in tables.items()}
+    )
 
 
-def _figure(tables: dict[str, list[FidelityRow]]) -> Figure:
-    """A column per table: parity above errors."""
-    width = ONE_COLUMN_IN if len(tables) == 1 else TWO_COLUMNS_IN
+def tables_figure(tables: Mapping[str, Sequence[FidelityRow]]) -> Figure:
+    """A column per table, three at most beside each other: parity above errors."""
+    columns, bands = min(len(tables), _ABREAST), -(-len(tables) // _ABREAST)
+    width = ONE_COLUMN_IN if columns == 1 else TWO_COLUMNS_IN
     with plt.rc_context(RC):
         figure, axes = plt.subplots(
-            2,
-            len(tables),
+            2 * bands,
+            columns,
             squeeze=False,
-            figsize=(width, (width / len(tables) - 0.45) * (1 + _ERRORS) + 0.65),
-            height_ratios=(1, _ERRORS),
-            sharex="col",
+            figsize=(width, bands * ((width / columns - 0.45) * (1 + _ERRORS) + 0.65)),
+            height_ratios=(1, _ERRORS) * bands,
         )
-        for (title, rows), column in zip(tables.items(), axes.T, strict=True):
-            draw(rows, *column)
-            column[0].set_title(title, loc="left")
+        for ax in axes.flat[2 * columns * (bands - 1) :]:
+            ax.set_visible(False)
+        for place, (title, rows) in enumerate(tables.items()):
+            band, column = divmod(place, columns)
+            pair = axes[2 * band : 2 * band + 2, column]
+            draw(rows, *pair)
+            pair[0].set_title(title, loc="left")
+            for ax in pair:
+                ax.set_visible(True)
         axes[0, 0].legend(
             loc="upper left", handletextpad=0.4, title="grey: within 5 %", title_fontsize=SMALL_PT, alignment="left"
         )

@@ -130,14 +130,16 @@ class IterationPlayer:
     def run(self, queue: list[Task], slot: Slot) -> None:
         """Play one stream's tasks in order; an error ends all streams of this rank."""
         for task in queue:
+            waited = False
             try:
                 for need in task.needs:
                     if not self.done[need].is_set():
+                        waited = True
                         slot.tell(State.NEEDS, f"{task} waiting for {need}", needs=self.stream_of[need])
                     self.done[need].wait()
                 if self.failed is not None:
                     return
-                self.perform(task, slot)
+                self.perform(task, slot, waited=waited)
             except Exception as error:
                 failure = TaskError(task)
                 failure.__cause__ = error
@@ -150,14 +152,14 @@ class IterationPlayer:
         if queue and slot is not self.slots[COMPUTE_STREAM]:
             slot.tell(State.IDLE, f"done with {queue[-1]}")
 
-    def perform(self, task: Task, slot: Slot) -> None:
-        """Do one task and note its times."""
+    def perform(self, task: Task, slot: Slot, *, waited: bool) -> None:
+        """Do one task, which may have ``waited`` for others until now, and note its times."""
         ready_s = time.monotonic()
         slot.tell(_STATES.get(task.op, State.COMPUTES), task.name, message=self.tags[task.name], awaits=task.peers)
         match task.op:
             case Op.F | Op.B | Op.UPDATE:
                 kind = self.executor.kind(task)
-                _, ready_s, end_s = self.host.dilation.run(partial(self.executor.compute, task), kind)
+                _, ready_s, end_s = self.host.dilation.run(partial(self.executor.compute, task), kind, waited=waited)
                 self.times[task.name] = Times(ready_s, end_s)
                 refuse_not_finite(self.executor.made(task), self.number)
                 return

@@ -1,18 +1,19 @@
 """How fast is a network between all pairs of hosts? The messages and rings that time it, and what they say."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 
 from edgesim.cluster import Network, Origin
 from edgesim.ring import ring_steps, ring_traffic
 from edgesim.schedule import Op, Payload, Schedule, Task
-from edgesim.trace import Trace
+from edgesim.trace import Span, Trace
 
+_SMALL_BYTES = 8
 Pair = tuple[int, int]  # source and destination
 Timed = tuple[int, float]  # bytes and seconds of a message
 
@@ -43,89 +44,127 @@ def circuit(ranks: int) -> list[Pair]:
     return list(pairwise(reversed(walk)))
 
 
-def relay_schedule(ranks: int, large: int, small: int) -> Schedule:
-    """Messages from hand to hand, each sent when the one before has arrived: over every link a large and a small one.
-
-    They take turns, so that who waits for a small one has waited for long, as in a run, and no two messages that follow
-    each other take the same direction of a NIC.
-    """
+def relay_schedule(ranks: int, nbytes: int) -> Schedule:
+    """A message over every link, each sent when the one before has arrived: no two of them share a NIC's direction."""
     programs: list[list[Task]] = [[] for _ in range(ranks)]
-    links, before = circuit(ranks), tuple[str, ...]()
-    for leg, (source, destination) in enumerate([*links, *links]):
-        nbytes = large if (leg + leg // len(links)) % 2 == 0 else small
-        message = partial(Task, payload=Payload.WEIGHTS, nbytes=nbytes, stage=0, layers=(0, 0), micro_batch=leg)
-        receive = message(op=Op.RECV, rank=destination, peers=(source,))
-        programs[source].append(message(op=Op.SEND, rank=source, peers=(destination,), needs=before))
+    before: tuple[str, ...] = ()
+    for leg, (source, destination) in enumerate(circuit(ranks)):
+        send, receive = _message(leg, source, destination, nbytes, needs=before)
+        programs[source].append(send)
         programs[destination].append(receive)
         before = (receive.name,)
     return Schedule(tuple(map(tuple, programs)))
 
 
+def rounds_schedule(ranks: int, rounds: int) -> Schedule:
+    """Rounds of a small all-reduce of all ranks, behind which each tells its right neighbour to begin the next one.
+
+    So threads wait for each other as they do in a run, for about a millisecond, and are handed every task by another.
+    """
+    programs: list[list[Task]] = [[] for _ in range(ranks)]
+    for number in range(rounds):
+        rings = [_ring(rank, ranks, _SMALL_BYTES * ranks, number) for rank in range(ranks)]
+        if number:
+            rings = [replace(ring, needs=(programs[ring.rank][-1].name,)) for ring in rings]
+        messages = [
+            _message(number, rank, (rank + 1) % ranks, _SMALL_BYTES, needs=(rings[rank].name,)) for rank in range(ranks)
+        ]
+        for rank, (send, _) in enumerate(messages):
+            programs[rank] += [rings[rank], send, messages[rank - 1][1]]
+    return Schedule(tuple(map(tuple, programs)))
+
+
 def ring_schedule(ranks: int, nbytes: int) -> Schedule:
     """An all-reduce of all ranks."""
-    ring = partial(Task, op=Op.ALL_REDUCE, stage=0, layers=(0, 0), peers=tuple(range(ranks)), nbytes=nbytes)
-    return Schedule(tuple((ring(rank=rank),) for rank in range(ranks)))
+    return Schedule(tuple((_ring(rank, ranks, nbytes, 0),) for rank in range(ranks)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relayed:
-    """What relays took: of every link [(bytes, seconds)], and the seconds between a message's arrival and the next."""
+def _message(number: int, source: int, destination: int, nbytes: int, needs: tuple[str, ...]) -> tuple[Task, Task]:
+    """Both ends of a message; where it is received needs nothing, so that this is announced ahead."""
+    # Not on the channel of all-reduces, whose messages have no numbers.
+    end = partial(Task, payload=Payload.ACTIVATION, nbytes=nbytes, stage=0, layers=(0, 0), micro_batch=number)
+    send = end(op=Op.SEND, rank=source, peers=(destination,), needs=needs)
+    return send, end(op=Op.RECV, rank=destination, peers=(source,))
 
-    messages: Mapping[Pair, Sequence[Timed]]
-    between_s: Sequence[float]
+
+def _ring(rank: int, ranks: int, nbytes: int, number: int) -> Task:
+    peers = tuple(range(ranks))
+    return Task(op=Op.ALL_REDUCE, rank=rank, stage=0, layers=(0, 0), peers=peers, nbytes=nbytes, micro_batch=number)
 
 
-def relayed(traces: Sequence[Trace]) -> Relayed:
-    """Messages of relays of any sizes."""
+def relayed(traces: Sequence[Trace]) -> dict[Pair, list[Timed]]:
+    """What the messages of relays took, of any sizes: [(bytes, seconds)] of every link."""
     messages: dict[Pair, list[Timed]] = {}
-    between_s: list[float] = []
-    for trace in traces:
-        legs = sorted((span for span in trace if span.task.op is Op.RECV), key=lambda span: span.task.micro_batch or 0)
-        for leg in legs:
-            messages.setdefault((leg.task.peers[0], leg.task.rank), []).append((leg.task.nbytes, leg.seconds))
-        between_s += [after.start_s - before.end_s for before, after in pairwise(legs)]
-    return Relayed(messages=messages, between_s=between_s)
+    for leg in (span for trace in traces for span in trace if span.task.op is Op.RECV):
+        messages.setdefault((leg.task.peers[0], leg.task.rank), []).append((leg.task.nbytes, leg.seconds))
+    return messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rings:
-    """Bytes and seconds of all-reduces of all ranks: of next to nothing, and of much."""
+class Small:
+    """What next to nothing takes: a message, a step of a ring, and from a task's end until the next one's begin."""
 
-    small: Timed
-    large: Timed
+    message_s: float
+    step_s: float
+    hand_over_s: float
 
 
-def fit_network(found: Relayed, rings: Rings, ranks: int, *, source: str) -> Network:
-    """A switched network from timed messages and rings.
+def small(traces: Sequence[Trace], ranks: int) -> Small:
+    """What rounds took (rounds_schedule): means, since small costs add up, and the median over traces."""
+    found = [_of_rounds(trace, ranks) for trace in traces]
+    message_s, step_s, hand_over_s = (median(each) for each in zip(*found, strict=True))
+    return Small(message_s=message_s, step_s=step_s, hand_over_s=max(0.0, hand_over_s))
 
-    Of a link ``seconds = latency + (bytes - burst) / rate``, of messages of three sizes or more: the slope of the
-    larger sizes gives the rate, the smallest message the latency, the intercept the burst. A NIC's rate is the best it
-    reached with any peer. What hosts need between two messages is the hand-over; a small ring is nothing but its steps;
-    what a large one takes longer than these and its bytes are acknowledgements, since every NIC of it sends and
-    receives at once.
+
+def _of_rounds(trace: Trace, ranks: int) -> tuple[float, float, float]:
+    """Mean seconds of a message, of a step of a ring, and between a ring and the message behind it."""
+    spans = {span.task.name: span for span in trace}
+    rings: dict[int | None, list[Span]] = {}
+    sent_s: dict[tuple[int, int | None], float] = {}
+    arrived_s = dict(sent_s)
+    between_s = []
+    for span in spans.values():
+        task = span.task
+        if task.op is Op.SEND:
+            between_s.append(span.start_s - spans[task.needs[0]].end_s)
+            sent_s[task.rank, task.micro_batch] = span.start_s
+        elif task.op is Op.RECV:
+            arrived_s[task.peers[0], task.micro_batch] = span.end_s
+        else:
+            rings.setdefault(task.micro_batch, []).append(span)
+    ring_s = fmean(max(member.end_s for member in ring) - ring[0].start_s for ring in rings.values())
+    message_s = fmean(arrived_s[message] - start_s for message, start_s in sent_s.items())
+    return message_s, ring_s / ring_steps(ranks), fmean(between_s)
+
+
+def fit_network(
+    messages: Mapping[Pair, Sequence[Timed]], least: Small, ring: Timed, ranks: int, *, source: str
+) -> Network:
+    """A switched network from timed messages of two sizes or more, from what next to nothing takes, and a large ring.
+
+    Of a link ``seconds = latency + (bytes - burst) / rate``: the slope gives the rate, a small message the latency, the
+    intercept the burst. A NIC's rate is the best it reached with any peer. What a large ring takes longer than its
+    steps and its bytes are acknowledgements, since every NIC of it sends and receives at once.
     """
     rate = np.zeros((ranks, ranks))
-    latency = np.zeros((ranks, ranks))
     bursts = []
-    for (i, j), timed in found.messages.items():
+    for (i, j), timed in messages.items():
         sizes = sorted({size for size, _ in timed})
-        (small_s, *large_s) = (median(seconds for size, seconds in timed if size == each) for each in sizes)
-        slope, intercept = np.polyfit(sizes[1:], large_s, 1)
+        taken_s = [median(seconds for size, seconds in timed if size == each) for each in sizes]
+        slope, intercept = np.polyfit(sizes, taken_s, 1)
         rate[i, j] = 1 / slope
-        latency[i, j] = small_s
-        bursts.append(max(0.0, (small_s - intercept) * rate[i, j]))
+        bursts.append(max(0.0, (least.message_s - intercept) * rate[i, j]))
     burst, up, down = float(np.median(bursts)), rate.max(axis=1), rate.max(axis=0)
-    alone_s = (ring_traffic(ranks) * rings.large[0] - burst) / min(*up, *down)
-    acknowledgement = max(0.0, float((rings.large[1] - rings.small[1]) / alone_s) - 1)
+    alone_s = (ring_traffic(ranks) * ring[0] - burst) / min(*up, *down)
     return Network.switched(
         transmit_bytes_per_s=[float(each) for each in up],
         receive_bytes_per_s=[float(each) for each in down],
-        latency_s=[[float(s) for s in row] for row in latency],
+        latency_s=least.message_s,
         goodput=1.0,
         burst_bytes=burst,
-        acknowledgement=acknowledgement,
-        hand_over_s=max(0.0, median(found.between_s)),
-        step_s=rings.small[1] / ring_steps(ranks),
+        acknowledgement=max(0.0, float((ring[1] - ring_steps(ranks) * least.step_s) / alone_s) - 1),
+        hand_over_s=least.hand_over_s,
+        step_s=least.step_s,
         origin=Origin.MEASURED,
         source=source,
     )

@@ -22,14 +22,22 @@ from real_runtime.job import Job
 from real_runtime.profiler import Statistic
 from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
 from real_runtime.testbeds.merging import Reports, merge
-from real_runtime.testbeds.network_fit import Rings, fit_network, relay_schedule, relayed, ring_schedule
+from real_runtime.testbeds.network_fit import (
+    fit_network,
+    relay_schedule,
+    relayed,
+    ring_schedule,
+    rounds_schedule,
+    small,
+)
 from real_runtime.testbeds.repeating import Retries, least_disturbed, undisturbed
 from real_runtime.testbeds.spec import TestbedSpec
 
-# Messages that time links, and all-reduces of all ranks: small ones for latency, large ones for the line, as seconds of
-# the nominal rate; the large ring is long, since what it shows is a few per cent.
-_SMALL_BYTES, _PROBE_S, _RING_S = 8, (0.05, 0.2), 0.6
-_PROBE_REPEATS, _SMALL_RINGS, _PROBE_PAUSE_S = 3, 20, 0.03
+# Messages and an all-reduce of all ranks that time the line, as seconds of the nominal rate; the all-reduce is long,
+# since what it shows is a few per cent. And rounds of small ones, for what hosts need.
+_PROBE_S, _RING_S = (0.05, 0.2), 0.6
+_PROBE_REPEATS, _PROBE_PAUSE_S = 3, 0.03
+_ROUNDS, _ROUNDS_REPEATS = 20, 7
 
 
 class Hosts(Protocol):
@@ -215,19 +223,15 @@ class Testbed:
         relays = [
             trace
             for seconds in _PROBE_S
-            for trace in self._probes(relay_schedule(ranks, round(line * seconds), _SMALL_BYTES), _PROBE_REPEATS)
+            for trace in self._probes(relay_schedule(ranks, round(line * seconds)), _PROBE_REPEATS)
         ]
+        rounds = self._probes(rounds_schedule(ranks, _ROUNDS), _ROUNDS_REPEATS)
         # A ring's members hold numbers of four bytes each, and each passes on the n-th part of them.
-        whole, least = ranks * round(line * _RING_S / ring_steps(ranks) / 4) * 4, ranks * 4
-        rings = Rings(
-            small=(least, self._ring_s(least, _SMALL_RINGS)), large=(whole, self._ring_s(whole, _PROBE_REPEATS))
-        )
+        large = ranks * round(line * _RING_S / ring_steps(ranks) / 4) * 4
+        rings = self._probes(ring_schedule(ranks, large), _PROBE_REPEATS)
+        ring = (large, median(trace.makespan_s for trace in rings))
         source = sourced(f"messages and rings of all hosts on {self.name}", told(self.disturbed_messages, "messages"))
-        return fit_network(relayed(relays), rings, ranks, source=source)
-
-    def _ring_s(self, nbytes: int, repeats: int) -> float:
-        rings = self._probes(ring_schedule(len(self.cluster.devices), nbytes), repeats)
-        return median(trace.makespan_s for trace in rings)
+        return fit_network(relayed(relays), small(rounds, ranks), ring, ranks, source=source)
 
     def _probes(self, schedule: Schedule, repeats: int) -> tuple[Trace, ...]:
         job = Job(
