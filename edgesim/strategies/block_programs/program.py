@@ -34,16 +34,21 @@ class Part:
     @classmethod
     def of(cls, hops: Iterable[Hop], me: int) -> "Part":
         part = cls(ops=[], tiles=[], peers=[], heard=[], brings={})
-        for hop in hops:
-            if me not in (hop.source, hop.destination):
+        ops, tiles, peers, heard, brings = part.ops, part.tiles, part.peers, part.heard, part.brings
+        send, receive = OP[Op.SEND], OP[Op.RECV]
+        for tile, source, destination in hops:
+            if source == me:
+                heard.append(list(brings.get(tile, ())))
+                ops.append(send)
+                peers.append(destination)
+            elif destination == me:
+                heard.append(None)
+                brings.setdefault(tile, []).append(len(ops))
+                ops.append(receive)
+                peers.append(source)
+            else:
                 continue
-            sends = hop.source == me
-            part.heard.append(list(part.brings.get(hop.tile, ())) if sends else None)
-            if not sends:
-                part.brings.setdefault(hop.tile, []).append(len(part.ops))
-            part.ops.append(OP[Op.SEND if sends else Op.RECV])
-            part.tiles.append(hop.tile)
-            part.peers.append(hop.destination if sends else hop.source)
+            tiles.append(tile)
         return part
 
 
@@ -77,7 +82,8 @@ class RankProgram:
         return self._compute(step.op, self.sayings.computed(step, tiled=True), tile)
 
     def _compute(self, op: Op, saying: Saying, tile: int = NO_ONE) -> Tasks:
-        task = self.tasks.write(op, saying, dict.fromkeys(self.ready), tile)
+        ready = self.ready
+        task = self.tasks.write(op, saying, dict.fromkeys(ready) if len(ready) > 1 else ready, tile)
         self.ready = ()
         self.before, self.last = self.last, (task,)
         return self.last
@@ -100,7 +106,7 @@ class RankProgram:
         """Return this rank's part in a gather or a scatter, of all tiles or of one; it is found once."""
         if (part := self._parts.get((hops, tile))) is None:
             mine = hops(self.n, self.algorithm, self.me)
-            part = Part.of((hop for hop in mine if tile in (None, hop.tile)), self.me)
+            part = Part.of(mine if tile is None else (hop for hop in mine if hop.tile == tile), self.me)
             self._parts[hops, tile] = part
         return part
 
