@@ -60,6 +60,11 @@ COMMANDS = (
         takes_overrides=True,
     ),
     Command(
+        name="fidelity",
+        module="experiments.fidelity",
+        says="errors of validated workloads, by workload and kind of task",
+    ),
+    Command(
         name="fit-device",
         module="experiments.fit_device",
         says="fit a device's efficiency to what was timed",

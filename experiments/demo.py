@@ -1,6 +1,6 @@
 """The demonstration: three unequal emulated devices train BERT-small together, in three ways, simulated and for real.
 
-    python -m experiments.demo                       # or: make demo; under six minutes on two cores
+    python -m experiments.demo                       # or: make demo; about two minutes on two cores
     python -m experiments.demo testbed=loopback network.rate="20 Mbit/s"
 
 Calibrates the testbed, plans data parallelism, a pipeline and a hybrid pipeline (of each the best plan that the

@@ -27,6 +27,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from edgesim.plan import Plan
+from experiments.commands import as_typed
 from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import run_command
 from experiments.configuration.setup import Prepared, prepare, read_setup
@@ -85,7 +86,7 @@ def run(cfg: DictConfig) -> float:
     played = play(cfg, prepared, KeepingScreen(console, UnfinishedRun(target, plain(cfg), prepared)))
     save_run(played, target)
     console.print(plan_table(played.promised))
-    console.print(metrics_table(played.metrics, played.disturbed))
+    console.print(metrics_table(played.metrics, played.disturbed, as_typed(played.uncalibrated)))
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
     return played.metrics[-1].makespan_s
 

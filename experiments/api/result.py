@@ -175,8 +175,11 @@ class Result(Played):
         return f"<b>{head}</b><br>{escape(str(self.cluster))}<br>{escape(f'plan: {self.plan}')}{lines}{disturbance}"
 
     def _disturbance(self) -> list[str]:
-        said = told(self.disturbed, "iterations")
-        return [f"  {said}"] if said else []
+        said = (
+            told(self.disturbed, "iterations"),
+            self.uncalibrated.replace("python -m experiments.calibrate", "es.calibrate"),
+        )
+        return [f"  {each}" for each in said if each]
 
     def _by_player(self) -> list[tuple[Metrics, ...]]:
         return [part for part in (self.metrics[:1], self.metrics[1:]) if part]

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from edgesim.cluster import Cluster
+from edgesim.cluster import Cluster, Origin
 from edgesim.metrics import Metrics
 from edgesim.model import Model
 from edgesim.plan import Plan
@@ -96,6 +96,20 @@ class Played:
         return tuple(
             Iteration(number=number, trace=trace, loss=loss, disturbed=share)
             for number, (trace, loss, share) in enumerate(zip(measured, self.losses, shares, strict=True), start=1)
+        )
+
+    @property
+    def uncalibrated(self) -> str:
+        """In words, what of an executed run was simulated without having been measured; nothing where all was."""
+        if len(self.traces) == 1:
+            return ""
+        sources = (("links", self.setup.cluster.network.origin), ("seconds", self.setup.profile.origin))
+        guessed = [f"{what} that are {origin}" for what, origin in sources if origin is not Origin.MEASURED]
+        if not guessed:
+            return ""
+        return (
+            f"simulated with {' and '.join(guessed)}, not measured on this testbed: their difference says little "
+            "(python -m experiments.calibrate, and use what it writes)"
         )
 
     @cached_property
