@@ -4,6 +4,7 @@
     python -m experiments.run strategy=data network.rate="20 Mbit/s"
     python -m experiments.run strategy=hybrid_pipeline "groups=[[0],[1,2]]" planner=exhaustive
     python -m experiments.run execute=true testbed=netns           # for real as well
+    python -m experiments.run execute=true save_weights=trained    # and keep what it learnt: checkpoint=trained goes on
     python -m experiments.run "scenario=[wifi_walk,jitter]"        # links that change, durations that vary
     python -m experiments.run -m strategy=data,pipeline "network.rate=20 Mbit/s,100 Mbit/s"    # a sweep: sweep.py
     python -m experiments.run -m experiment=parallelisms           # a study
@@ -123,7 +124,7 @@ def folder_name(overrides: Sequence[str], folders: Sequence[str] = ()) -> str:
     >>> folder_name(["strategy=data", "results=/tmp/x"]), folder_name(["network.rate=20 Mbit/s"])
     ('strategy=data', 'network.rate=20_Mbit_s-66fe18db')
     """
-    telling = [word for word in overrides if not word.startswith("results=")]
+    telling = [word for word in overrides if not word.startswith(("results=", "save_weights="))]
     name = ",".join(re.sub(r"[^\w.=,+~\[\]-]+", "_", word) for word in telling) or "default"
     exact = json.dumps([telling, list(folders)])
     if not folders and name == (",".join(telling) or "default") and len(name) <= _LONGEST_NAME:

@@ -1,6 +1,7 @@
 """What is a rank asked to play? Plain data that travels as JSON."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from edgesim.model import Model, model_from_dict, model_to_dict
@@ -9,13 +10,18 @@ from edgesim.workload import Workload
 from real_runtime.data import DataSpec
 
 
+def results_file(folder: str | Path, rank: int) -> Path:
+    """Where a rank writes what it has after the last iteration; safetensors."""
+    return Path(folder) / f"rank{rank}.safetensors"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Play a schedule for some iterations on real data.
 
     ``pause_s`` rests between iterations. ``results_folder`` receives what each rank has after the last iteration
-    (``rank<r>.pt``): trained parameters, by layer or block; of inference its logits and the tokens it chose. None keeps
-    them nowhere. ``checkpoint`` is a local folder of weights as the library saves them; None draws random ones.
+    (:func:`results_file`): trained weights, by layer or block; of inference its logits and the tokens it chose. None
+    keeps them nowhere. ``checkpoint`` is a local folder of weights as the library saves them; None draws random ones.
     """
 
     schedule: Schedule

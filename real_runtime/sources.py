@@ -5,8 +5,7 @@ from pathlib import Path
 
 from real_runtime.data import corpus
 from real_runtime.job import Job
-from real_runtime.models import architecture, refuse_unknown
-from real_runtime.models.checkpoints import read_config, read_whole
+from real_runtime.models import read_layers, refuse_unknown
 
 # Checkpoints that could be read, as they were written then: they are large, and jobs that follow each other share them.
 _readable: set[tuple[object, ...]] = set()
@@ -18,11 +17,9 @@ def refuse_unusable(job: Job) -> None:
     if job.data.kind == "text":
         corpus(job.data, job.workload)
     if job.checkpoint is not None:
-        read_config(architecture(job.model), job.model, job.checkpoint)
-        files = (
-            (path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(Path(job.checkpoint).iterdir())
-        )
+        there = [(path.name, path.stat()) for path in sorted(Path(job.checkpoint).glob("*"))]
+        files = ((name, status.st_size, status.st_mtime_ns) for name, status in there)
         known = (job.model.architecture, json.dumps(job.model.hyper, sort_keys=True), job.checkpoint, *files)
         if known not in _readable:
-            read_whole(architecture(job.model), job.model, job.checkpoint)
+            read_layers(job.model, range(len(job.model.layers)), job.checkpoint)
             _readable.add(known)

@@ -5,20 +5,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from edgesim.schedule import COMPUTE, Op, Task
 from edgesim.work import Work
 from real_runtime.blocks.alike_layers import AlikeLayers, work_of_row
 from real_runtime.control.board import Board, State
-from real_runtime.job import Job
+from real_runtime.job import Job, results_file
 from real_runtime.pacing import Dilation
 from real_runtime.playing.iteration import Executor, IterationPlayer
 from real_runtime.profiler import Statistic
 from real_runtime.transport import Transport
+from real_runtime.weights.tensor_files import save_tensors
 
 
 class Worker:
@@ -67,7 +65,7 @@ class Worker:
             time.sleep(job.pause_s)
         if job.results_folder is not None and program:
             self.tell(f"saving results in {job.results_folder}")
-            torch.save(executor.results(), Path(job.results_folder) / f"rank{self.rank}.pt")
+            save_tensors(results_file(job.results_folder, self.rank), executor.results())
 
     def meet(self, what: str, number: int) -> None:
         """Wait for all ranks, and say so on the board."""

@@ -28,11 +28,12 @@ from edgesim.zoo.architectures import BUILDERS
 from real_runtime.blocks.shards import cut
 from real_runtime.data import DataSpec, Source
 from real_runtime.execution import Execution
-from real_runtime.job import Job
+from real_runtime.job import Job, results_file
 from real_runtime.models import architecture, build_layers
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Testbed
+from real_runtime.weights.tensor_files import load_tensors
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("testbed"), pytest.mark.timeout(300)]
 
@@ -170,8 +171,8 @@ def execute(
         checkpoint=None if checkpoint is None else str(checkpoint),
     )
     execution = testbed.execute(job)
-    files = [folder / f"rank{rank}.pt" for rank in range(len(testbed.cluster.devices))]
-    return execution, [torch.load(file) if file.exists() else {} for file in files]
+    files = [results_file(folder, rank) for rank in range(len(testbed.cluster.devices))]
+    return execution, [load_tensors(file) if file.exists() else {} for file in files]
 
 
 def simulated(schedule: Schedule, cluster: Cluster, model: Model, work: Workload) -> Trace:

@@ -25,6 +25,7 @@ from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.testbed import Testbed
 from real_runtime.tracing import trace_model
 from real_runtime.tracing.trace_model import Inputs, trace_file
+from real_runtime.weights.tensor_files import load_tensors
 
 TOLERANCE = 1e-5
 IMAGES = ("data=digits", "workload=images")
@@ -93,13 +94,13 @@ def executed(cfg: DictConfig, testbed: Testbed, folder: Path) -> tuple[Job, dict
     assert [span.task.nbytes for span in measured] == [span.task.nbytes for span in simulated]
     assert sum(span.task.nbytes for span in measured) > 0
     learnt: dict[str, torch.Tensor] = {}
-    for file in sorted(folder.glob("rank*.pt")):
-        learnt |= torch.load(file)
+    for file in sorted(folder.glob("rank*.safetensors")):
+        learnt |= load_tensors(file)
     return job, learnt
 
 
 def on_one_device(model: Model, work: Workload, data: DataSpec, seed: int) -> tuple[dict[str, torch.Tensor], float]:
-    """The same iteration in plain PyTorch: parameters, and how far the farthest has moved."""
+    """The same iteration in plain PyTorch: weights and statistics, and how far the farthest weight has moved."""
     whole = build_layers(model, range(len(model.layers)), seed=seed)
     start = [p.detach().clone() for p in whole.parameters()]
     optimiser = torch.optim.SGD(whole.parameters(), lr=work.learning_rate)
@@ -110,7 +111,7 @@ def on_one_device(model: Model, work: Workload, data: DataSpec, seed: int) -> tu
         (loss / work.batch_samples).backward()
     optimiser.step()
     moved = max(float((p.detach() - s).abs().max()) for p, s in zip(whole.parameters(), start, strict=True))
-    return {name: p.detach() for name, p in whole.named_parameters()}, moved
+    return whole.state_dict(), moved
 
 
 CASES = {

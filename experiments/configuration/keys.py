@@ -13,6 +13,7 @@ TYPES: dict[str, Any] = {
     "iterations": int,
     "rehearsals": int,
     "checkpoint": str | None,
+    "save_weights": str | None,
     "seed": int,
     "head_room": float,
     "groups": str | Sequence[Sequence[int]] | None,

@@ -192,6 +192,8 @@ def prepare(cfg: Config, cache: Cache | None = None) -> Prepared:
     setup = _setup(cfg, texts, cache)
     if cfg["execute"]:
         refuse_to_execute(setup)
+    if cfg["save_weights"] is not None:
+        refuse_to_save(cfg, setup.workload)
     strategy: Strategy = cache.get(texts["strategy"], lambda: _strategy(cfg))
     planned_for = (setup.head_room, *(each for noun, each in texts.items() if noun != "scenario"))
     plan = cache.get(planned_for, lambda: setup.plan(build_planner(cfg), strategy))
@@ -242,6 +244,17 @@ def refuse_to_execute(setup: Setup) -> None:
             raise ValueError(
                 f"the testbed computes in FP32, got workload.{name}={length} (set workload.{name}=4, or execute=false)"
             )
+
+
+def refuse_to_save(cfg: Config, workload: Workload) -> None:
+    """Raise ValueError where no weights are trained that could be saved."""
+    if not cfg["execute"]:
+        raise ValueError(f"save_weights={cfg['save_weights']} keeps what a real run has trained (set execute=true)")
+    if not workload.trains:
+        raise ValueError(
+            f"save_weights={cfg['save_weights']}: nothing is trained with workload.purpose={workload.purpose} "
+            "(choose a workload that trains, or leave save_weights out)"
+        )
 
 
 def refuse_modes(plan: Plan) -> None:

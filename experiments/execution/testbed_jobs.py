@@ -1,6 +1,8 @@
 """What is executed? A schedule on the configured data; the first iteration warms up and is not counted."""
 
+from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -17,6 +19,7 @@ from real_runtime.sources import refuse_unusable
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import disturbance, undisturbed
 from real_runtime.testbeds.testbed import Testbed
+from real_runtime.weights.saving import refuse_place, saving
 
 
 def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int) -> Job:
@@ -48,8 +51,14 @@ def execute(testbed: Testbed, job: Job, rehearsed: Profile | None = None, *, hea
 
 
 def execute_once(cfg: DictConfig, prepared: Prepared, listener: Listener) -> Execution:
-    """The iterations of one run that count, on a testbed that opens for it; who listens hears which, and of each."""
+    """The iterations of one run that count, on a testbed that opens for it; who listens hears which, and of each.
+
+    What was trained is saved where the configuration says so.
+    """
     job = make_job(cfg, prepared.setup, prepared.schedule, cfg.iterations)
+    target = None if cfg.save_weights is None else Path(cfg.save_weights)
+    if target is not None:
+        refuse_place(target)
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         listener.tell(testbed.description)
         if job.workload.weight_bytes != BYTES_PER_FLOAT32:
@@ -58,7 +67,10 @@ def execute_once(cfg: DictConfig, prepared: Prepared, listener: Listener) -> Exe
                 f"{job.workload.weight_bytes} is what plans and the simulation count"
             )
         rehearsed = testbed.rehearse(job, repeats=cfg.rehearsals) if cfg.rehearsals else None
-        execution = execute(testbed, job, rehearsed, heard=listener.measured)
+        with nullcontext(job) if target is None else saving(job, target) as played:
+            execution = execute(testbed, played, rehearsed, heard=listener.measured)
         if said := disturbance(execution):
             listener.tell(said)
-        return execution
+    if target is not None:
+        listener.tell(f"trained weights are in {target}: checkpoint={target} goes on from there")
+    return execution

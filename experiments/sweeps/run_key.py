@@ -12,7 +12,9 @@ from experiments.configuration.cache import files_of, own_modules
 from real_runtime.text_folder import text_of_folder
 
 # What says where and how a run is made or shown, not what it is.
-BESIDE = ("results", "config_dirs", "study", "sweep", "launcher", "search", "calibration", "fit", "validation", "demo")
+BESIDE = tuple(
+    "results save_weights config_dirs study sweep launcher search calibration fit validation demo".split()  # noqa: SIM905
+)
 # What matters only to a run that is also executed.
 _REAL = ("testbed", "data", "iterations", "rehearsals", "checkpoint")
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pandas as pd
@@ -143,11 +144,18 @@ def checked(wanted: Sweep, call: str) -> DictConfig:
     first = tuple(choices[0] for choices in wanted.dimensions)
     for i, choices in enumerate(wanted.dimensions):
         for choice in choices:
-            composer(tuple(override for chosen in (*first[:i], choice, *first[i + 1 :]) for override in chosen))
+            _refuse_to_save(
+                composer(tuple(override for chosen in (*first[:i], choice, *first[i + 1 :]) for override in chosen))
+            )
     overrides = [override for choice in first for override in choice]
     cfg = composer.base(tuple(overrides))
     check_complete(cfg)
     return cfg
+
+
+def _refuse_to_save(config: Mapping[str, Any]) -> None:
+    if (folder := config["save_weights"]) is not None:
+        raise ValueError(f"save_weights={folder} is for the weights of one run (leave it out of a sweep)")
 
 
 def batches_of(wanted: Sweep, size: int | None) -> list[Batch]:

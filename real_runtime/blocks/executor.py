@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgesim.model import BlockKind
 from edgesim.schedule import Op, Payload, Task
@@ -21,8 +21,8 @@ from real_runtime.blocks.connective import ConnectiveComputation
 from real_runtime.blocks.embedding import EmbeddingComputation
 from real_runtime.blocks.head import HeadComputation, choose
 from real_runtime.blocks.mlp import MlpComputation
+from real_runtime.blocks.own_parts import kinds_of, own_parts, units_of
 from real_runtime.blocks.rank_state import RankState, block_of, part_of
-from real_runtime.blocks.shards import cut
 from real_runtime.blocks.tensor_store import TensorPlace, place_of
 from real_runtime.blocks.trained_weights import BlockWeights
 from real_runtime.job import Job
@@ -46,10 +46,9 @@ class BlockExecutor:
 
     def __init__(self, job: Job, program: Sequence[Task]) -> None:
         self.job = job
-        kinds = {f"{layer.name}/{block.name}": block.kind for layer in job.model.layers for block in layer.blocks}
-        # The heads, columns or part of the vocabulary of each block; of a head in parts, those of its last one.
-        units = {block_of(task): task.units for task in program if task.op is Op.F}
-        shards = _cut(job, {kinds[block]: own for block, own in units.items() if own != (0, 0)})
+        kinds = kinds_of(job.model)
+        layers = build_layers(job.model, range(len(job.model.layers)), seed=job.seed, checkpoint=job.checkpoint)
+        shards = own_parts(job.model, layers, program)
         self.state = RankState(job, program, kinds)
         self.exchanging = {
             block: _EXCHANGING[kinds[block]](block, shard, self.state)
@@ -61,7 +60,7 @@ class BlockExecutor:
             for block, shard in shards.items()
         }
         self.alike = AlikeLayers(job)
-        self.weights = BlockWeights(shards, units, job.workload) if self.state.training else None
+        self.weights = BlockWeights(shards, units_of(program), job.workload) if self.state.training else None
 
     def begin(self, iteration: int) -> None:
         """Draw the batch and forget the last iteration's tensors."""
@@ -137,15 +136,3 @@ class BlockExecutor:
             choose(state, state.workload.new_tokens - 1)
             results["chosen"] = torch.cat(state.chosen, dim=1)
         return results
-
-
-def _cut(job: Job, units: dict[BlockKind, tuple[int, int]]) -> dict[str, nn.Module]:
-    """The own heads, columns and vocabulary of all blocks; all of a kind that is not divided."""
-    layers = build_layers(job.model, range(len(job.model.layers)), seed=job.seed, checkpoint=job.checkpoint)
-    return cut(
-        job.model,
-        layers,
-        heads=units.get(BlockKind.ATTENTION),
-        columns=units.get(BlockKind.MLP),
-        vocabulary=units.get(BlockKind.HEAD),
-    )

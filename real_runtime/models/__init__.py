@@ -4,7 +4,8 @@ An architecture's file offers ``layer(hyper, index)``, ``sample(hyper, tokens)``
 ``loss(hyper, tokens, output, target)``, the sum over samples of the mean loss of a sample; one whose costs are traced
 also ``layer_names(hyper)``. A language model's file offers ``labelled(tokens)``, how many tokens of a sample have a
 label, and ``CAUSAL``, whether each token predicts the next; for checkpoints ``WHOLE``, the library's whole model,
-``layer_of(whole, index)``, ``hyper_of(config)``, the zoo's hyper-parameters of it, and ``DROPOUTS``, settings to zero.
+``layer_of(whole, index)``, ``hyper_of(config)``, the zoo's hyper-parameters of it, ``config_of(hyper)``, the way back,
+and ``DROPOUTS``, settings to zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from edgesim.model import Model
-from real_runtime.models.checkpoints import read_whole
+from real_runtime.weights.checkpoints import read_whole
+from real_runtime.weights.plain_layout import read_plain
 
 
 class Architecture(Protocol):
@@ -80,16 +82,30 @@ def build_layers(model: Model, layers: Sequence[int], *, seed: int, checkpoint: 
             f"the runtime builds {model.name} without tied weights where a stage holds only some of its layers "
             f"(set model.tied=false)"
         )
-    arch = architecture(model)
     if checkpoint is None:
+        arch = architecture(model)
         built = [_drawn(arch, model, index, seed) for index in layers]
     else:
-        whole = read_whole(arch, model, checkpoint)
-        built = [arch.layer_of(whole, index) for index in layers]
-        _untie(built)
+        built = read_layers(model, layers, checkpoint)
     if tied:
         tie(built)
     return nn.Sequential(*built)
+
+
+def read_layers(model: Model, layers: Sequence[int], folder: str) -> list[nn.Module]:
+    """The named layers with the weights of a folder: a whole model of the library's, or our own layout for others.
+
+    Raises ValueError if they are not of this model, or cannot be read.
+    """
+    arch = architecture(model)
+    if hasattr(arch, "WHOLE"):
+        whole = read_whole(arch, model, folder)
+        built = [arch.layer_of(whole, index) for index in layers]
+        _untie(built)
+        return built
+    blank = {index: arch.layer(model.hyper, index) for index in layers}
+    read_plain(model, blank, folder)
+    return list(blank.values())
 
 
 def _drawn(arch: Architecture, model: Model, index: int, seed: int) -> nn.Module:

@@ -25,7 +25,7 @@ labelled, loss, sample = masked_tokens, masked_loss, token_ids
 def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the encoder, last the head. Dropout is off: runs must agree."""
     refuse_dropout(hyper, "BERT")
-    config = _config(hyper)
+    config = config_of(hyper)
     if index == 0:
         return BertEmbeddings(config)
     if index <= hyper["layers"]:
@@ -48,7 +48,8 @@ def _one_bias(head: BertLMPredictionHead) -> BertLMPredictionHead:
     return head
 
 
-def _config(hyper: Mapping[str, Any]) -> BertConfig:
+def config_of(hyper: Mapping[str, Any]) -> BertConfig:
+    """The library\'s configuration of a model with these hyper-parameters."""
     return library_config(
         BertConfig,
         DROPOUTS,

@@ -39,7 +39,7 @@ class DistilBertHead(nn.Module):
 def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the encoder, last the head. Dropout is off: runs must agree."""
     refuse_dropout(hyper, "DistilBERT")
-    config, hidden = _config(hyper), hyper["hidden"]
+    config, hidden = config_of(hyper), hyper["hidden"]
     if index == 0:
         return Embeddings(config)
     if index <= hyper["layers"]:
@@ -62,7 +62,8 @@ def layer_of(whole: DistilBertForMaskedLM, index: int) -> nn.Module:
     return DistilBertHead(whole.vocab_transform, whole.activation, whole.vocab_layer_norm, whole.vocab_projector)
 
 
-def _config(hyper: Mapping[str, Any]) -> DistilBertConfig:
+def config_of(hyper: Mapping[str, Any]) -> DistilBertConfig:
+    """The library\'s configuration of a model with these hyper-parameters."""
     return library_config(
         DistilBertConfig,
         DROPOUTS,

@@ -40,7 +40,7 @@ class Gpt2Embedding(nn.Module):
 def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the decoder, last norm and head. Dropout is off: runs must agree."""
     refuse_dropout(hyper, "GPT-2")
-    config, hidden = _config(hyper), hyper["hidden"]
+    config, hidden = config_of(hyper), hyper["hidden"]
     if index == 0:
         return Gpt2Embedding(nn.Embedding(hyper["vocabulary"], hidden), nn.Embedding(hyper["positions"], hidden))
     if index <= hyper["layers"]:
@@ -59,7 +59,8 @@ def layer_of(whole: GPT2LMHeadModel, index: int) -> nn.Module:
     return NormedHead(body.ln_f, whole.lm_head)
 
 
-def _config(hyper: Mapping[str, Any]) -> GPT2Config:
+def config_of(hyper: Mapping[str, Any]) -> GPT2Config:
+    """The library\'s configuration of a model with these hyper-parameters."""
     return library_config(
         GPT2Config,
         DROPOUTS,

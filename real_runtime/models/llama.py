@@ -47,7 +47,7 @@ class LlamaDecoder(nn.Module):
 
 def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the decoder, last norm and head."""
-    config, hidden = _config(hyper), hyper["hidden"]
+    config, hidden = config_of(hyper), hyper["hidden"]
     if index == 0:
         return LlamaEmbedding(nn.Embedding(hyper["vocabulary"], hidden))
     if index <= hyper["layers"]:
@@ -66,7 +66,8 @@ def layer_of(whole: LlamaForCausalLM, index: int) -> nn.Module:
     return NormedHead(body.norm, whole.lm_head)
 
 
-def _config(hyper: Mapping[str, Any]) -> LlamaConfig:
+def config_of(hyper: Mapping[str, Any]) -> LlamaConfig:
+    """The library\'s configuration of a model with these hyper-parameters."""
     for name, instead in _LACKING.items():
         if hyper.get(name):
             raise ValueError(f"the runtime builds Llama without {name} (set model.{name}={instead}, or only simulate)")

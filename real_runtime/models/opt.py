@@ -39,7 +39,7 @@ class OptEmbedding(nn.Module):
 def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the decoder, last norm and head. Dropout is off: runs must agree."""
     refuse_dropout(hyper, "OPT")
-    config, hidden, vocabulary = _config(hyper), hyper["hidden"], hyper["vocabulary"]
+    config, hidden, vocabulary = config_of(hyper), hyper["hidden"], hyper["vocabulary"]
     if index == 0:
         words = nn.Embedding(vocabulary, hidden, config.pad_token_id)
         return OptEmbedding(words, OPTLearnedPositionalEmbedding(hyper["positions"], hidden))
@@ -58,7 +58,8 @@ def layer_of(whole: OPTForCausalLM, index: int) -> nn.Module:
     return NormedHead(body.final_layer_norm, whole.lm_head)
 
 
-def _config(hyper: Mapping[str, Any]) -> OPTConfig:
+def config_of(hyper: Mapping[str, Any]) -> OPTConfig:
+    """The library\'s configuration of a model with these hyper-parameters."""
     return library_config(
         OPTConfig,
         DROPOUTS,

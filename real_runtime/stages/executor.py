@@ -10,6 +10,7 @@ from real_runtime.data import Source
 from real_runtime.job import Job
 from real_runtime.models import boundary_shapes
 from real_runtime.stages.module import StageModule
+from real_runtime.weights.tensor_files import named_by_layer
 
 
 class StageExecutor:
@@ -51,7 +52,7 @@ class StageExecutor:
         return self.stage.gradients(task.layers)
 
     def results(self) -> dict[str, Tensor]:
-        """The stage's parameters as ``<layer>.<name in the layer>``; after inference, the last stage's logits."""
+        """The stage's weights as ``<layer>.<name in the layer>``; after inference, the last stage's logits."""
         assert self.stage is not None
         if not self.stage.training:
             return (
@@ -59,8 +60,7 @@ class StageExecutor:
                 if self.stage.last
                 else {}
             )
-        named = self.stage.module.named_parameters()
-        return {f"{self.layers[0] + int(name.split('.')[0])}.{name.split('.', 1)[1]}": p.detach() for name, p in named}
+        return named_by_layer(self.stage.module, self.layers[0])
 
     def rows(self, micro_batch: int) -> slice:
         """This rank's samples of a micro-batch, within the batch."""

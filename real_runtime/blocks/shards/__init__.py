@@ -12,10 +12,12 @@ from torch import nn
 
 from edgesim.model import BlockKind, Model
 from real_runtime.blocks.shards.parts import (
+    APART,
     AttentionShard,
     ConnectiveShard,
     EmbeddingShard,
     HeadShard,
+    Holding,
     MlpShard,
     Range,
 )
@@ -30,13 +32,14 @@ def cut(
     heads: Range | None,
     columns: Range | None,
     vocabulary: Range | None,
+    holding: Holding = APART,
 ) -> dict[str, nn.Module]:
     """The parts of all the model's blocks, by "layer/block", as the zoo names them; None is not split.
 
     ``heads`` are in units of the attention's splits: groups of keys and values, with the queries that look at them.
-    Parts have parameters of their own, copies where they are slices. The parts of a tied model only infer (nothing has
-    a gradient), and its head is a view of the embedding. Raises ValueError for an unknown architecture or block, and
-    for a range that is empty or not within the block.
+    Parts have parameters of their own, copies where they are slices, unless they are to be ``VIEWS``. Those of a tied
+    model only infer (nothing has a gradient), and its head is a view of the embedding. Raises ValueError for an unknown
+    architecture or block, and for a range that is empty or not within the block.
     """
     blocks, parts = _blocks(model), dict[str, nn.Module]()
     pre_norm = model.layers[1].blocks[0].kind is BlockKind.CONNECTIVE
@@ -49,15 +52,17 @@ def cut(
             weights = blocks[block.name](module)
             match block.kind:
                 case BlockKind.EMBEDDING:
-                    parts[name] = EmbeddingShard(weights)
+                    parts[name] = EmbeddingShard(weights, holding)
                 case BlockKind.ATTENTION:
-                    parts[name], bias = AttentionShard(weights, _within(heads, block.splits, name)), weights.out.bias
+                    bias = weights.out.bias
+                    parts[name] = AttentionShard(weights, _within(heads, block.splits, name), holding)
                 case BlockKind.MLP:
-                    parts[name], bias = MlpShard(weights, _within(columns, block.splits, name)), weights.out.bias
+                    bias = weights.out.bias
+                    parts[name] = MlpShard(weights, _within(columns, block.splits, name), holding)
                 case BlockKind.CONNECTIVE:
-                    parts[name] = ConnectiveShard(weights, bias, pre_norm=pre_norm)
+                    parts[name] = ConnectiveShard(weights, bias, holding, pre_norm=pre_norm)
                 case BlockKind.HEAD:
-                    parts[name] = HeadShard(weights, _within(vocabulary, block.splits, name))
+                    parts[name] = HeadShard(weights, _within(vocabulary, block.splits, name), holding)
     if model.hyper["tied"]:
         _tie(parts, vocabulary)
     return parts

@@ -4,7 +4,9 @@ Tokens are a range of the sequence, and ``first`` is the position of its first o
 without the bias: the ranks' sums are added up, and the connective behind adds the bias once.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +23,29 @@ def own(tensor: Tensor) -> nn.Parameter:
     return nn.Parameter(tensor.detach() if whole else tensor.detach().clone(memory_format=torch.contiguous_format))
 
 
-class Product(nn.Module):
-    """x weightᵀ + bias, with parameters of its own."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """How a part holds its weights of a layer: what it makes of a tensor's slice, and of a whole module."""
 
-    def __init__(self, matrix: Matrix) -> None:
+    tensor: Callable[[Tensor], nn.Parameter]
+    module: Callable[[nn.Module], nn.Module]
+
+    def maybe(self, tensor: Tensor | None) -> nn.Parameter | None:
+        """The tensor, if there is one."""
+        return None if tensor is None else self.tensor(tensor)
+
+
+APART = Holding(tensor=own, module=deepcopy)
+VIEWS = Holding(tensor=lambda tensor: nn.Parameter(tensor.detach()), module=lambda module: module)
+"""What is written to such a part is written to the layer."""
+
+
+class Product(nn.Module):
+    """x weightᵀ + bias."""
+
+    def __init__(self, matrix: Matrix, holding: Holding) -> None:
         super().__init__()
-        self.weight = own(matrix.weight)
-        self.bias = None if matrix.bias is None else own(matrix.bias)
+        self.weight, self.bias = holding.tensor(matrix.weight), holding.maybe(matrix.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.linear(x, self.weight, self.bias)
@@ -36,12 +54,11 @@ class Product(nn.Module):
 class EmbeddingShard(nn.Module):
     """Words, positions and types, added up and normed; never split."""
 
-    def __init__(self, weights: EmbeddingWeights) -> None:
+    def __init__(self, weights: EmbeddingWeights, holding: Holding) -> None:
         super().__init__()
-        self.words, self.padding, self.offset = own(weights.words), weights.padding, weights.offset
-        self.positions = None if weights.positions is None else own(weights.positions)
-        self.types = None if weights.types is None else own(weights.types)
-        self.norm = deepcopy(weights.norm)
+        self.words, self.padding, self.offset = holding.tensor(weights.words), weights.padding, weights.offset
+        self.positions, self.types = holding.maybe(weights.positions), holding.maybe(weights.types)
+        self.norm = None if weights.norm is None else holding.module(weights.norm)
 
     def forward(self, ids: Tensor, first: int) -> Tensor:
         """Ids [samples, tokens] to hidden [samples, tokens, hidden]; ValueError beyond the last learnt position."""
@@ -62,15 +79,15 @@ class EmbeddingShard(nn.Module):
 class AttentionShard(nn.Module):
     """Some groups of heads: one head of keys and values each, and the heads of queries that look at it."""
 
-    def __init__(self, weights: AttentionWeights, groups: Range | None) -> None:
+    def __init__(self, weights: AttentionWeights, groups: Range | None, holding: Holding) -> None:
         super().__init__()
         first, last = groups or (0, weights.groups)
         size, each = weights.head_size, weights.queries_per_group
         queries = (first * each * size, last * each * size)
-        self.query = Product(weights.query.rows(*queries))
-        self.key = Product(weights.key.rows(first * size, last * size))
-        self.value = Product(weights.value.rows(first * size, last * size))
-        self.out = own(weights.out.weight[:, slice(*queries)])
+        self.query = Product(weights.query.rows(*queries), holding)
+        self.key = Product(weights.key.rows(first * size, last * size), holding)
+        self.value = Product(weights.value.rows(first * size, last * size), holding)
+        self.out = holding.tensor(weights.out.weight[:, slice(*queries)])
         self.head_size, self.grouped, self.causal = size, each > 1, weights.causal
         self.positions = weights.positions
 
@@ -109,11 +126,11 @@ class AttentionShard(nn.Module):
 class MlpShard(nn.Module):
     """Some columns."""
 
-    def __init__(self, weights: MlpWeights, columns: Range | None) -> None:
+    def __init__(self, weights: MlpWeights, columns: Range | None, holding: Holding) -> None:
         super().__init__()
         first, last = columns or (0, weights.out.weight.shape[1])
-        self.into = nn.ModuleList(Product(matrix.rows(first, last)) for matrix in weights.into)
-        self.out = own(weights.out.weight[:, first:last])
+        self.into = nn.ModuleList(Product(matrix.rows(first, last), holding) for matrix in weights.into)
+        self.out = holding.tensor(weights.out.weight[:, first:last])
         self.activation = weights.activation
 
     def enter(self, x: Tensor) -> Tensor:
@@ -131,10 +148,9 @@ class MlpShard(nn.Module):
 class ConnectiveShard(nn.Module):
     """Adds the branch and the bias of its last matrix to the residual, and norms; never split but by tokens."""
 
-    def __init__(self, norm: nn.Module, bias: Tensor | None, *, pre_norm: bool) -> None:
+    def __init__(self, norm: nn.Module, bias: Tensor | None, holding: Holding, *, pre_norm: bool) -> None:
         super().__init__()
-        self.norm, self.pre_norm = deepcopy(norm), pre_norm
-        self.bias = None if bias is None else own(bias)
+        self.norm, self.pre_norm, self.bias = holding.module(norm), pre_norm, holding.maybe(bias)
 
     def forward(self, residual: Tensor, branch: Tensor | None) -> tuple[Tensor, Tensor]:
         """The next residual and what the next block reads, [samples, tokens, hidden]; one and the same if post-norm.
@@ -150,11 +166,12 @@ class ConnectiveShard(nn.Module):
 class HeadShard(nn.Module):
     """Some of the vocabulary; what stands before that matrix is whole."""
 
-    def __init__(self, weights: HeadWeights, vocabulary: Range | None) -> None:
+    def __init__(self, weights: HeadWeights, vocabulary: Range | None, holding: Holding) -> None:
         super().__init__()
-        self.dense = None if weights.dense is None else Product(weights.dense)
-        self.activation, self.norm = weights.activation, deepcopy(weights.norm)
-        self.decoder = Product(weights.decoder.rows(*(vocabulary or (0, len(weights.decoder.weight)))))
+        self.dense = None if weights.dense is None else Product(weights.dense, holding)
+        self.activation = weights.activation
+        self.norm = None if weights.norm is None else holding.module(weights.norm)
+        self.decoder = Product(weights.decoder.rows(*(vocabulary or (0, len(weights.decoder.weight)))), holding)
 
     def enter(self, x: Tensor) -> Tensor:
         """BERT's dense matrix, activation and norm, token by token; nothing elsewhere."""

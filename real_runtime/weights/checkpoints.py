@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from edgesim.model import Model
 
-_WEIGHTS = (
+WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
@@ -69,14 +69,10 @@ def in_silence() -> Iterator[None]:
 
 def read_config(architecture: Any, model: Model, folder: str) -> Any:
     """The library's configuration of the model in that folder; no weights are read. Raises ValueError as above."""
-    if not hasattr(architecture, "WHOLE"):
-        raise ValueError(
-            f"{model.name}: the runtime reads no checkpoints of {model.architecture} (build it from a seed)"
-        )
     if not (Path(folder) / "config.json").is_file():
         raise ValueError(f"{folder}: holds no checkpoint, config.json is missing (save one there by save_pretrained)")
-    if not any((Path(folder) / name).is_file() for name in _WEIGHTS):
-        raise ValueError(f"{folder}: holds no weights, neither of {', '.join(_WEIGHTS)} (save the whole model there)")
+    if not any((Path(folder) / name).is_file() for name in WEIGHTS):
+        raise ValueError(f"{folder}: holds no weights, neither of {', '.join(WEIGHTS)} (save the whole model there)")
     kind = architecture.WHOLE.config_class
     try:
         saved = kind.get_config_dict(folder, local_files_only=True)[0].get("model_type")

@@ -1,0 +1,1 @@
+"""How are trained weights kept, and read again?"""
