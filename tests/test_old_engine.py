@@ -29,7 +29,7 @@ few = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 many = settings(few, phases=[Phase.generate])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Piece:
     """A schedule, and all that it is played on."""
 
@@ -38,6 +38,9 @@ class Piece:
     model: Model
     profile: Profile
     tokens: int
+
+    def __repr__(self) -> str:
+        return f"{len(self.schedule)} tasks on {self.cluster.network}"
 
 
 @st.composite

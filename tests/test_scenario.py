@@ -27,7 +27,7 @@ from test_properties import Case, cases
 from edgesim.cluster import Network, Topology
 from edgesim.recording import Column, Recording, Unit, read_recording, recording_from_text
 from edgesim.scenario import Event, Jitter, Scenario, Slowdown, Walk
-from edgesim.schedule import Op, Task
+from edgesim.schedule import Op, Payload, Task
 from edgesim.simulator import simulate
 from edgesim.strategies.data import data
 from edgesim.trace import Trace
@@ -654,6 +654,13 @@ def test_bytes_wait_while_the_rate_is_zero(network) -> None:
 def test_what_is_sent_within_an_outage_waits_for_its_end_and_a_full_bucket_does_not_help() -> None:
     network = switched(2, bytes_per_s=1.0, burst_bytes=1e5)
     assert message_s(network, 3_000_000, outage("0,0\n2,24\n")) == about(2 + 3e6 / (24 * MBIT))
+
+
+def test_what_waits_for_bytes_that_met_an_outage_begins_when_they_have_arrived() -> None:
+    """40 of 100 bytes until the outage from 4 to 6 s, the others until 12 s, and the answer until 22 s."""
+    answer = [receive(1, 0, 100), send(1, 0, 100, needs=["1RECV_activation0@1<0"], payload=Payload.GRADIENT)]
+    asked = [send(0, 1, 100), receive(0, 1, 100, payload=Payload.GRADIENT)]
+    assert play(switched(2, bytes_per_s=10), asked, answer, events=(recorded((0, 1), (4, 0), (6, 1)),)).makespan_s == 22
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -6,7 +6,7 @@ have used one limited resource at the same time, or one met an outage, the times
 played.
 """
 
-from math import inf, nan
+from math import isfinite, nan
 from struct import pack
 from typing import NamedTuple
 
@@ -51,8 +51,8 @@ def _disturbed_moments(recurrence: Recurrence, costs: NodeCosts, disturbance: Di
         work = work * disturbance.factors
     at_s = _moments(recurrence, costs, work, disturbance.speeds)
     rates, known_s = disturbance.rates, 0.0
-    while rates is not None and known_s < (last_s := float(at_s.max())):
-        if last_s == inf:
+    while rates is not None and not known_s >= (last_s := float(at_s.max())):
+        if not isfinite(last_s):  # bytes met an outage: they take for ever, and what waits for them has no time at all
             raise UnknownRateError
         known_s = _BEYOND * last_s
         if paces := rates.paces(costs, known_s):
