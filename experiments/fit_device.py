@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from edgesim.calibration import Fit, fit_efficiency, held_out_error
 from edgesim.cluster import EfficiencyCurve, Origin
+from edgesim.profile import CALL
 from experiments.commands import as_typed
 from experiments.configuration.command_line import run_command
 from experiments.configuration.result_folders import write_text
@@ -32,7 +33,7 @@ def fit_device(cfg: DictConfig) -> None:
     print(setup.profile)
     folder = Path(cfg.results) / "fitted"
     for device in {device.name: device for device in setup.cluster.devices}.values():
-        points = [point for point in setup.profile.points if point.device == device.name]
+        points = [point for point in setup.profile.points if point.device == device.name and point.block != CALL]
         fit = fit_efficiency(points, setup.model, device, knots=cfg.fit.knots)
         error = held_out_error(points, setup.model, device, knots=cfg.fit.knots)
         held_out = "unknown (needs two sample counts)" if error is None else f"{error:.1%} (median)"

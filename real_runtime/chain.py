@@ -1,11 +1,14 @@
 """How long does each layer take while a whole pass runs? The layers in one chain, timed at their boundaries.
 
 A run computes stages: layers one right after the other, in one graph. A layer that is timed alone pays for a call of
-its own and for what it finds cold, and all alone together take up to a tenth longer than the stage that they form.
+its own and for what it finds cold, and all alone together take up to a tenth longer than the stage that they form. What
+a stage pays for once, a layer says that is timed both ways: in the chain, and alone behind a rest.
 """
 
 import time
 from collections.abc import Callable
+from math import inf
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,8 +18,10 @@ from edgesim.workload import Workload
 from real_runtime.models import architecture, build_layers
 from real_runtime.stages.module import flatten_gradients, make_optimiser
 
+T = TypeVar("T")
 # Of what a slow host would sleep behind a pass: its caches are as cold after that as they get.
 _LONGEST_REST_S = 0.02
+_SMALL = 1e-6  # a gradient that changes nothing much, and is a number like others
 
 
 class HostClock:
@@ -29,10 +34,10 @@ class HostClock:
         """Seconds from any beginning."""
         return time.thread_time() / self.fraction if self.fraction < 1 else time.monotonic()
 
-    def rest(self, since_s: float) -> None:
-        """Sleep after work that began at ``since_s``, as the host does in a run, but not as long."""
+    def rest(self, behind_s: float) -> None:
+        """Sleep behind work of so many seconds, as the host does in a run, but not as long."""
         if self.fraction < 1:
-            time.sleep(min((self.now_s() - since_s) * (1 - self.fraction), _LONGEST_REST_S))
+            time.sleep(min(behind_s * (1 - self.fraction), _LONGEST_REST_S))
 
 
 class Chain:
@@ -45,7 +50,6 @@ class Chain:
         if workload.trains:
             self.flats = [flatten_gradients(layer.parameters()) for layer in self.layers]
             self.optimisers = [make_optimiser(layer.parameters(), workload) for layer in self.layers]
-            self.call = make_optimiser([_least_parameter()], workload)
 
     def samples(self, count: int) -> Tensor:
         """So many inputs, drawn where it is known of what: of zeros, numbers may become too small for their format."""
@@ -55,60 +59,76 @@ class Chain:
             return torch.rand_like(whole)
         return torch.randint(self.model.hyper["vocabulary"], whole.shape) if "vocabulary" in self.model.hyper else whole
 
-    def forward(self, inputs: Tensor, passed: Callable[[int, Tensor], object]) -> tuple[list[float], Tensor]:
-        """[layer] seconds, and the output or the loss; ``passed`` hears each layer's output."""
-        seconds, tensor = [], inputs
-        for i, layer in enumerate(self.layers):
-            begin_s = self.clock.now_s()
-            tensor = layer(tensor)
-            if self.workload.trains and i + 1 == len(self.layers):
-                target = torch.randint(tensor.shape[-1], tensor.shape[:-1])
-                tensor = self.arch.loss(self.model.hyper, self.workload.tokens, tensor, target) / len(inputs)
-            seconds.append(self.clock.now_s() - begin_s)
-            passed(i, tensor)
-        return seconds, tensor
-
     def inference(self, inputs: Tensor) -> list[float]:
         """[layer] seconds of a forward pass that keeps nothing."""
-        begin_s = self.clock.now_s()
         with torch.no_grad():
-            seconds, _ = self.forward(inputs, lambda i, output: None)
-        self.clock.rest(begin_s)
+            seconds, _ = self._forward(inputs)
+        self.clock.rest(sum(seconds))
         return seconds
 
     def training(self, inputs: Tensor) -> tuple[list[float], list[float]]:
         """[layer] seconds of a forward pass, and of the backward pass behind it."""
+        forward_s, outputs = self._forward(inputs)
         reached_s: dict[int, float] = {}
-
-        def passed(i: int, output: Tensor) -> None:
-            if i + 1 < len(self.layers):
-                output.register_hook(lambda _: reached_s.update({i: self.clock.now_s()}))
-
-        begin_s = self.clock.now_s()
-        forward_s, loss = self.forward(inputs, passed)
-        self.clock.rest(begin_s)
+        for i, output in enumerate(outputs[:-1]):
+            output.register_hook(lambda _, i=i: reached_s.update({i: self.clock.now_s()}))
+        self.clock.rest(sum(forward_s))
         reached_s[len(self.layers) - 1] = begin_s = self.clock.now_s()
-        loss.backward()
+        outputs[-1].backward()
         reached_s[-1] = self.clock.now_s()
-        self.clock.rest(begin_s)
+        self.clock.rest(reached_s[-1] - begin_s)
         # The gradient of a layer's output is there when the layers behind it are done.
         return forward_s, [reached_s[i - 1] - reached_s[i] for i in range(len(self.layers))]
 
-    def update(self) -> tuple[list[float], float]:
-        """[layer] seconds of a step of its own, and those that the call of a step takes whatever it updates."""
-        self.clock.rest(begin_s := self.clock.now_s())
-        seconds = []
-        for optimiser, flat in zip(self.optimisers, self.flats, strict=True):
-            begin_s = self.clock.now_s()
-            optimiser.step()
-            flat.zero_()
-            seconds.append(self.clock.now_s() - begin_s)
+    def updates(self) -> list[float]:
+        """[layer] seconds of the optimiser's step, all layers' one right after the other."""
+        seconds = [self._update(i) for i in range(len(self.layers))]
+        self.clock.rest(sum(seconds))
+        return seconds
+
+    def alone(self, i: int, inputs: Tensor) -> list[float]:
+        """Seconds of one layer as a stage of its own: of its forward pass and, in training, its backward and update."""
+        with torch.no_grad():
+            entered = self.layers[:i](inputs)
+        self.clock.rest(inf)
+        if not self.workload.trains:
+            with torch.no_grad():
+                seconds, _ = self._timed(lambda: self._layer(i, entered))
+            return [seconds]
+        forward_s, output = self._timed(lambda: self._layer(i, entered.requires_grad_()))
+        gradient = torch.full_like(output, _SMALL)
+        backward_s, _ = self._timed(lambda: output.backward(gradient))
+        update_s = self._update(i)
+        self.clock.rest(update_s)
+        return [forward_s, backward_s, update_s]
+
+    def _timed(self, work: Callable[[], T]) -> tuple[float, T]:
+        """Seconds and result of work, behind which the host rests."""
         begin_s = self.clock.now_s()
-        self.call.step()
-        return seconds, self.clock.now_s() - begin_s
+        result = work()
+        seconds = self.clock.now_s() - begin_s
+        self.clock.rest(seconds)
+        return seconds, result
 
+    def _forward(self, inputs: Tensor) -> tuple[list[float], list[Tensor]]:
+        """[layer] seconds and output; of the last one of a training the loss."""
+        seconds, outputs = list[float](), list[Tensor]()
+        for i in range(len(self.layers)):
+            begin_s = self.clock.now_s()
+            outputs.append(self._layer(i, outputs[-1] if i else inputs))
+            seconds.append(self.clock.now_s() - begin_s)
+        return seconds, outputs
 
-def _least_parameter() -> torch.nn.Parameter:
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    parameter.grad = torch.zeros(1)
-    return parameter
+    def _layer(self, i: int, entered: Tensor) -> Tensor:
+        output: Tensor = self.layers[i](entered)
+        if not self.workload.trains or i + 1 < len(self.layers):
+            return output
+        target = torch.randint(output.shape[-1], output.shape[:-1])
+        loss: Tensor = self.arch.loss(self.model.hyper, self.workload.tokens, output, target)
+        return loss / len(entered)
+
+    def _update(self, i: int) -> float:
+        begin_s = self.clock.now_s()
+        self.optimisers[i].step()
+        self.flats[i].zero_()
+        return self.clock.now_s() - begin_s

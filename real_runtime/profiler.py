@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from edgesim.model import Model
+from edgesim.profile import CALL
 from edgesim.schedule import Op
 from edgesim.workload import Workload
 from real_runtime.chain import Chain
@@ -80,47 +81,55 @@ def profile_layers(
 ) -> list[dict[str, Any]]:
     """Rows of seconds per layer: forward, and where it is trained backward and update, timed while whole passes run.
 
-    A further pass before the others warms up and is not counted. ``tell`` hears what is timed now.
+    And rows of the call, which a stage pays for once (edgesim.profile.CALL). A further pass before the others warms up
+    and is not counted. ``tell`` hears what is timed now.
     """
     model, workload = chain.model, chain.workload
+    ops = (Op.F, Op.B, Op.UPDATE) if workload.trains else (Op.F,)
     rows: list[dict[str, Any]] = []
-    updates, calls = list[list[float]](), list[float]()
     for count in repetition.samples:
         inputs = chain.samples(count)
-        passes: dict[Op, list[list[float]]] = {Op.F: [], Op.B: []} if workload.trains else {Op.F: []}
-        for _ in range(repetition.repeats + 1):
-            tell(f"profiling {' and '.join(passes)} of {count} samples")
-            if not workload.trains:
-                passes[Op.F].append(chain.inference(inputs))
+        passes: dict[Op, list[Sequence[float]]] = {op: [] for op in ops}
+        alone: dict[Op, list[float]] = {op: [] for op in ops}
+        middle: int | None = None
+        for repeat in range(repetition.repeats + 1):
+            tell(f"profiling {', '.join(ops)} of {count} samples")
+            seconds = (*chain.training(inputs), chain.updates()) if workload.trains else (chain.inference(inputs),)
+            if repeat == 0:
+                middle = _cheapest_in_the_middle(seconds[0])
                 continue
-            for op, seconds in zip(passes, chain.training(inputs), strict=True):
-                passes[op].append(seconds)
-            tell(f"profiling {Op.UPDATE}")
-            layers, call_s = chain.update()
-            updates.append(layers)
-            calls.append(call_s)
-        for op, repeats in passes.items():
-            rows += _rows(model, workload, op, count, repetition.of_parts(repeats[1:]))
-    if workload.trains:
-        rows += _rows(model, workload, Op.UPDATE, 0, _updates_s(repetition, updates[1:], calls[1:]))
+            for op, layers in zip(ops, seconds, strict=True):
+                passes[op].append(layers)
+            if middle is not None:
+                for op, layer_s in zip(ops, chain.alone(middle, inputs), strict=True):
+                    alone[op].append(layer_s)
+        for op in ops:
+            layers_s, call_s = repetition.of_parts(passes[op]), 0.0
+            if middle is not None:
+                within_s = repetition.statistic.of([layers[middle] for layers in passes[op]])
+                # The first layer of a pass pays for the call.
+                first = -1 if op is Op.B else 0
+                call_s = min(max(0.0, repetition.statistic.of(alone[op]) - within_s), layers_s[first])
+                layers_s[first] -= call_s
+            rows += _rows(model, workload, op, count, [*layers_s, call_s])
     return rows
 
 
-def _updates_s(repetition: Repetition, steps: Sequence[Sequence[float]], calls: Sequence[float]) -> list[float]:
-    """[layer] seconds of its part of one step over all layers, in which the call is paid for once and not by each."""
-    shared_s = repetition.statistic.of(calls) * (1 - 1 / len(steps[0]))
-    return [max(0.0, seconds - shared_s) for seconds in repetition.of_parts(steps)]
+def _cheapest_in_the_middle(seconds: Sequence[float]) -> int | None:
+    """The layer whose two ways of being timed differ by the call and by little else; None without inner layers."""
+    inner = range(1, len(seconds) - 1)
+    return min(inner, key=lambda i: seconds[i], default=None)
 
 
 def _rows(model: Model, workload: Workload, op: Op, count: int, seconds: Sequence[float]) -> list[dict[str, Any]]:
     return [
         {
-            "block": layer.name,
+            "block": name,
             "op": op,
-            "samples": count,
+            "samples": 0 if op is Op.UPDATE else count,
             "tokens": workload.tokens,
             "share": 1.0,
-            "seconds": layer_s,
+            "seconds": block_s,
         }
-        for layer, layer_s in zip(model.layers, seconds, strict=True)
+        for name, block_s in zip([*(layer.name for layer in model.layers), CALL], seconds, strict=True)
     ]

@@ -7,6 +7,8 @@ import torch
 from runtime_builders import BERT, MOBILENET, workload
 
 from edgesim import Purpose
+from edgesim.cluster import Origin
+from edgesim.profile import CALL, Point, Profile
 from edgesim.schedule import Op
 from real_runtime import chain as chains
 from real_runtime.chain import Chain, HostClock
@@ -35,11 +37,34 @@ def test_every_layer_has_its_part_of_each_pass_and_its_update(model) -> None:
     rows = profile_layers(Chain(model, workload(model), CountingClock()), repetition)
     layers = len(model.layers)
     for count in (1, 2):
-        assert of(rows, Op.F, count) == [1.0] * layers  # from before a layer until behind it
-        assert of(rows, Op.B, count) == [1.0] * layers  # from one layer's gradient to the next one's
-    # A step for each layer, less its part of the call: one look around each, another around the call alone.
-    assert of(rows, Op.UPDATE, 0) == pytest.approx([1 / layers] * layers)
-    assert len(rows) == 5 * layers
+        # Before a layer until behind it, one gradient to the next: alone as within, so that a call is free.
+        for op in (Op.F, Op.B):
+            assert of(rows, op, count) == [*[1.0] * layers, 0.0]
+    assert of(rows, Op.UPDATE, 0) == [*[1.0] * layers, 0.0] * 2
+    assert [row["block"] for row in rows[: layers + 1]] == [*(layer.name for layer in model.layers), CALL]
+
+
+def test_what_a_layer_takes_longer_alone_is_the_call_which_the_first_layer_of_a_pass_has_paid() -> None:
+    chain = Chain(BERT, workload(BERT), CountingClock())
+    chain.training = lambda inputs: ([5.0, 2.0, 3.0, 4.0, 6.0], [6.0, 4.0, 3.0, 2.0, 9.0])  # type: ignore[method-assign]
+    chain.updates = lambda: [2.0, 1.0, 1.0, 1.0, 1.0]  # type: ignore[method-assign]
+    alone = {1: [2.5, 5.5, 9.0]}
+    chain.alone = lambda i, inputs: alone[i]  # type: ignore[method-assign]
+    rows = profile_layers(chain, Repetition(samples=[1], repeats=2, statistic=Statistic.LEAST))
+    assert of(rows, Op.F, 1) == [4.5, 2.0, 3.0, 4.0, 6.0, 0.5]
+    assert of(rows, Op.B, 1) == [6.0, 4.0, 3.0, 2.0, 7.5, 1.5]  # a backward pass begins at the last layer
+    assert of(rows, Op.UPDATE, 0) == [0.0, 1.0, 1.0, 1.0, 1.0, 2.0]  # at most what the first layer took
+
+
+def test_a_profile_charges_a_call_once_for_all_layers_that_are_computed_at_once() -> None:
+    def point(block: str, seconds: float) -> Point:
+        return Point(block=block, device="a", op="F", samples=2, tokens=16, share=1.0, seconds=seconds)
+
+    layers = [point(layer.name, 1.0) for layer in BERT.layers]
+    asked = {"device": "a", "layers": BERT.layers[1:3], "op": "F", "samples": 2, "tokens": 16}
+    for call_s, points in ((0.0, layers), (0.25, [*layers, point(CALL, 0.25)])):
+        profile = Profile(model=BERT.name, origin=Origin.MEASURED, source="made up", points=tuple(points))
+        assert profile.layers_s(**asked) == 2.0 + call_s
 
 
 def test_a_model_that_is_not_trained_is_timed_forward_alone_and_without_a_graph() -> None:
@@ -48,7 +73,7 @@ def test_a_model_that_is_not_trained_is_timed_forward_alone_and_without_a_graph(
     chain.layers[0].register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
     rows = profile_layers(chain, Repetition(samples=[3], repeats=2, statistic=Statistic.MEDIAN))
     assert {row["op"] for row in rows} == {Op.F}
-    assert seen == [False] * 3
+    assert seen == [False] * 5  # three passes, and two up to a layer that is timed alone
 
 
 def test_layers_add_up_to_the_least_pass_and_not_to_their_own_least_seconds() -> None:
@@ -65,10 +90,7 @@ def test_a_slow_host_counts_stretched_processor_time_and_rests_no_longer_than_it
     monkeypatch.setattr(chains.time, "thread_time", lambda: processor_s[0])
     monkeypatch.setattr(chains.time, "sleep", slept.append)
     clock = HostClock(0.25)
-    begin_s = clock.now_s()
-    assert begin_s == 40.0
-    processor_s[0] = 10.004
-    clock.rest(begin_s)
-    processor_s[0] = 15.0
-    clock.rest(begin_s)
+    assert clock.now_s() == 40.0
+    clock.rest(0.016)
+    clock.rest(20.0)
     assert slept == pytest.approx([0.012, 0.02])

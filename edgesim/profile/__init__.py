@@ -7,12 +7,13 @@ of these the table is linear; outside it refuses. But an estimate, which is a fo
 
 from edgesim.profile.estimates import Estimates, estimated_s
 from edgesim.profile.lines import leave_one_out_error
-from edgesim.profile.point import BACKWARD, FORWARD, UPDATE, Point, Portion
+from edgesim.profile.point import BACKWARD, CALL, FORWARD, UPDATE, Point, Portion
 from edgesim.profile.profile import Profile
 from edgesim.profile.sources import estimate, mix, profile_from_rows
 
 __all__ = [
     "BACKWARD",
+    "CALL",
     "FORWARD",
     "UPDATE",
     "Estimates",

@@ -12,6 +12,9 @@ BACKWARD = "B"
 UPDATE = "UPDATE"
 """The operation of a point: the optimiser's step, which asks for no samples."""
 
+CALL = "(call)"
+"""In the place of a block: what computing consecutive layers takes beside the layers, once, however many they are."""
+
 
 class Portion(NamedTuple):
     """How much of a block is computed: samples and tokens, and the share of its heads or columns.

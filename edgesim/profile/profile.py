@@ -15,7 +15,7 @@ from edgesim.errors import ProfileError, reading, text_of
 from edgesim.model import Layer
 from edgesim.profile.estimates import Estimates
 from edgesim.profile.lines import Line, between, leave_one_out_error, line_through
-from edgesim.profile.point import Point, Portion
+from edgesim.profile.point import CALL, Point, Portion
 from edgesim.whole_files import write_text
 
 Which = tuple[str, str, str]  # device, block and op
@@ -137,8 +137,15 @@ class Profile:
         )
 
     def layers_s(self, *, device: str, layers: Iterable[Layer], op: str, samples: int, tokens: int) -> float:
-        """Return the seconds of consecutive layers."""
-        return sum(self.layer_s(device=device, layer=layer, op=op, samples=samples, tokens=tokens) for layer in layers)
+        """Return the seconds of consecutive layers that are computed at once."""
+        seconds = (self.layer_s(device=device, layer=layer, op=op, samples=samples, tokens=tokens) for layer in layers)
+        return sum(seconds, self.call_s(device=device, op=op, samples=samples, tokens=tokens))
+
+    def call_s(self, *, device: str, op: str, samples: int, tokens: int) -> float:
+        """Return what computing layers takes beside the layers; 0 where nobody measured it."""
+        if (device, CALL, op) not in self._tables:
+            return 0.0
+        return self.block_s(device=device, block=CALL, op=op, portion=Portion(samples, tokens))
 
     def _missing(self, device: str, block: str, op: str) -> str:
         devices = sorted({p.device for p in self.points})

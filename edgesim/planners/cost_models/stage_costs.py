@@ -24,6 +24,7 @@ class StageCosts:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.sums = cache(self._sums_from_start)
+        self.call_s = cache(self._call_s)
         self._rate = cache(self._slowest_bytes_per_s)
         self._needs = cache(self._needs_bytes)
         self._trained = tuple(accumulate((layer.trainable_bytes for layer in problem.model.layers), initial=0))
@@ -38,12 +39,17 @@ class StageCosts:
         )
         return tuple(accumulate(seconds, initial=0.0))
 
+    def _call_s(self, rank: int, op: str, samples: int) -> float:
+        """What a stage takes beside its layers."""
+        device, tokens = self.problem.cluster.devices[rank].name, self.problem.workload.tokens
+        return self.problem.profile.call_s(device=device, op=op, samples=samples, tokens=tokens)
+
     def seconds(self, rank: int, layers: Layers, op: str, samples: int) -> float:
         """Return the seconds of a micro-batch on a device, 0 for no samples; or those of the update, which has none."""
         if samples == 0 and op != UPDATE:
             return 0.0
         sums = self.sums(rank, op, samples)
-        return sums[layers[1]] - sums[layers[0]]
+        return sums[layers[1]] - sums[layers[0]] + self.call_s(rank, op, samples)
 
     def both_s(self, rank: int, layers: Layers, samples: int) -> float:
         """Return the seconds of the forward pass, and in training of the backward pass too."""

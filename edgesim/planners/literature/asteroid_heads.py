@@ -114,7 +114,7 @@ class Heads:
             for kind, rank in enumerate(self._first_of_kind):
                 for share in range(1, self.total + 1):
                     sums = np.array(self.costs.sums(rank, op, share))
-                    tables[way, kind, :, share] = sums[stop] - sums[start]
+                    tables[way, kind, :, share] = sums[stop] - sums[start] + self.costs.call_s(rank, op, share)
         return tables[0], tables[1]
 
     @cached_property

@@ -212,8 +212,9 @@ class Candidates:
 
     def seconds(self, kind: int, op: str, samples: int) -> Floats:
         """[range] seconds of one device of the kind."""
-        sums = np.array(self.costs.sums(self.kinds[kind][0], op, samples))
-        seconds: Floats = sums[self.ranges[:, 1]] - sums[self.ranges[:, 0]]
+        rank = self.kinds[kind][0]
+        sums = np.array(self.costs.sums(rank, op, samples))
+        seconds: Floats = sums[self.ranges[:, 1]] - sums[self.ranges[:, 0]] + self.costs.call_s(rank, op, samples)
         return seconds
 
     def _ending(self, group: Group) -> Floats:

@@ -101,6 +101,7 @@ class MergedCandidates(Candidates):
         tables = []
         for rank in devices.values():
             sums = np.array(self.costs.sums(rank, op, samples))
-            tables.append(sums[self.ranges[:, 1]] - sums[self.ranges[:, 0]])
+            call_s = self.costs.call_s(rank, op, samples)
+            tables.append(sums[self.ranges[:, 1]] - sums[self.ranges[:, 0]] + call_s)
         seconds: Floats = np.min(tables, axis=0) if self.at_best else np.max(tables, axis=0)
         return seconds
