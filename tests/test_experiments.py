@@ -423,6 +423,12 @@ def test_a_table_survives_its_file() -> None:
     assert from_csv(to_csv(table)) == table
 
 
+def test_an_error_of_seconds_that_are_not_there_is_refused() -> None:
+    text = to_csv([made_up(1.5, [1.0, 1.0])]).replace(",1.5,", ",,")
+    with pytest.raises(ValueError, match="mine.csv.*an error, but not both simulated_s and measured_s"):
+        from_csv(text, source="mine.csv")
+
+
 def test_the_same_traces_give_the_same_bytes(command: Command, tmp_path: Path) -> None:
     assert command(run, *TINY) == 0
     (folder,) = (tmp_path / "runs").iterdir()

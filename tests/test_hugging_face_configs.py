@@ -206,6 +206,7 @@ def test_a_wrong_or_unsupported_field_is_named(tmp_path: Path, name: str, change
     with pytest.raises(ValueError, match=message) as error:
         changed(tmp_path, name, **changes)
     assert "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value), "which file"
 
 
 @pytest.mark.parametrize(

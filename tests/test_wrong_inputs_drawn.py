@@ -148,7 +148,7 @@ def test_no_file_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, k
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("kind", "shard"), [(kind, shard) for kind in ATTEMPTS for shard in range(1, SHARDS[kind] + 1)]
 )
@@ -159,7 +159,7 @@ def test_no_word_and_no_value_of_many_ends_in_a_traceback(
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", kinds_of_files())
 def test_no_file_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, kind: str) -> None:
     tried(a_file(kind), tmp_path_factory, tries=TRIES_OF_A_KIND_OF_FILE, shard=1)

@@ -169,7 +169,7 @@ def test_no_table_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, 
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("shard", range(1, 5))
 @pytest.mark.parametrize("kind", ATTEMPTS)
 def test_no_table_of_many_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, kind: str, shard: int) -> None:

@@ -169,6 +169,8 @@ def _number(key: str, text: str) -> float:
 def _row(line: Mapping[str, str]) -> FidelityRow:
     known = [key for key in ("simulated_s", "measured_s", "spread", "error", "disturbed") if key in line]
     numbers = {key: _number(key, line[key]) if line[key] else None for key in known}
+    if numbers["error"] is not None and None in (numbers["simulated_s"], numbers["measured_s"]):
+        raise ValueError(f"{line['plan']}, {line['kind']}: an error, but not both simulated_s and measured_s")
     counts = {key: int(line[key]) for key in ("tasks", "iterations")}
     texts = {key: line[key] for key in ("strategy", "plan", "kind", "reason")}
     values: dict[str, Any] = {**texts, **counts, **numbers}

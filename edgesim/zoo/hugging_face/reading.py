@@ -75,7 +75,10 @@ def read_config(path: str | Path, *, name: str | None = None, **arguments: Any) 
         _check_arguments(build, arguments)
     except ValueError as error:
         raise fields.mistake(f"{reader.architecture} {error}") from error
-    return build(name=name or name_of(file), **{**read, **arguments})
+    try:
+        return build(name=name or name_of(file), **{**read, **arguments})
+    except ValueError as error:  # sizes that do not go together
+        raise fields.mistake(str(error)) from error
 
 
 def config_file(path: str | Path) -> str:
