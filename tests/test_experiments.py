@@ -425,7 +425,7 @@ def test_a_table_survives_its_file() -> None:
 
 def test_an_error_of_seconds_that_are_not_there_is_refused() -> None:
     text = to_csv([made_up(1.5, [1.0, 1.0])]).replace(",1.5,", ",,")
-    with pytest.raises(ValueError, match="mine.csv.*an error, but not both simulated_s and measured_s"):
+    with pytest.raises(ValueError, match=r"mine\.csv.*an error, but not both simulated_s and measured_s"):
         from_csv(text, source="mine.csv")
 
 
