@@ -6,6 +6,9 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 T = TypeVar("T")
+# Machines and devices are compared by a square matrix product, large enough to run from cache at full speed.
+MATRIX = 1024
+MATRIX_FLOP = 2.0 * MATRIX**3
 # How late a sender may be and still count as continuous: sleeps overshoot by about 0.1 ms, threads by a few.
 _SLACK_S = 0.003
 _LONG_S = 0.5  # a sleep that others are told of: shorter ones are no sign of anything

@@ -1,10 +1,8 @@
 """How long does each layer take on this rank? Measured as the worker runs them."""
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import torch
@@ -14,44 +12,19 @@ from edgesim.profile import CALL
 from edgesim.schedule import Op
 from edgesim.workload import Workload
 from real_runtime.chain import Chain
-
-_MATRIX = 1024  # large enough that a multiplication runs from cache at full speed
-MATRIX_FLOP = 2.0 * _MATRIX**3
+from real_runtime.pacing import MATRIX, MATRIX_FLOP
+from real_runtime.statistic import Statistic
 
 
 def machine_flop_per_s(rounds: int) -> float:
     """What one core reaches on a square FP32 matrix product, by thread CPU time; the best of some rounds."""
-    a, b = torch.randn(_MATRIX, _MATRIX), torch.randn(_MATRIX, _MATRIX)
+    a, b = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX, MATRIX)
     seconds = []
     for _ in range(rounds):
         start_s = time.thread_time()
         torch.mm(a, b)
         seconds.append(time.thread_time() - start_s)
     return MATRIX_FLOP / min(seconds)
-
-
-class Statistic(StrEnum):
-    """What of a computation's repeats is kept.
-
-    A dilated host charges the least (Dilation). A quota stops whichever task runs when it is used up, and lets the
-    short ones before it pass at full speed: only the mean adds up to the time of them all. A whole core is timed as it
-    is, by the median.
-    """
-
-    LEAST = "least"
-    MEAN = "mean"
-    MEDIAN = "median"
-
-    def of(self, seconds: Sequence[float]) -> float:
-        """The one number that stands for all of them."""
-        return _STATISTICS[self](seconds)
-
-
-_STATISTICS: dict[Statistic, Callable[[Sequence[float]], float]] = {
-    Statistic.LEAST: min,
-    Statistic.MEAN: statistics.fmean,
-    Statistic.MEDIAN: statistics.median,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,10 +19,11 @@ from real_runtime.models import load_libraries
 from real_runtime.pacing import Dilation
 from real_runtime.pipe_store import PipeStore
 from real_runtime.playing.iteration import Executor
-from real_runtime.profiler import Repetition, Statistic, machine_flop_per_s, profile_layers
+from real_runtime.profiler import Repetition, machine_flop_per_s, profile_layers
 from real_runtime.stages.executor import StageExecutor
+from real_runtime.statistic import Statistic
 from real_runtime.transport import Membership, Transport
-from real_runtime.worker import Worker, freeze_garbage
+from real_runtime.worker import Worker
 
 _ROUNDS = 20
 
@@ -30,12 +31,15 @@ _ROUNDS = 20
 def load() -> None:
     """Load all that any job needs, in one thread: ranks are forked from the process that has it.
 
-    So no job's time or memory holds it. What is there now need not be searched for garbage by any rank.
+    So no job's time or memory holds it. What is there now need not be searched for garbage by any rank; and they search
+    between iterations only, since it would be measured as part of a task.
     """
     torch.set_num_threads(1)
     load_libraries()
+    torch.optim.SGD([torch.zeros(1)], lr=0.0).step()  # the first step of all loads something
     gc.collect()
     gc.freeze()
+    gc.disable()
 
 
 def make_executor(job: Job, program: Sequence[Task]) -> Executor:
@@ -112,7 +116,7 @@ class Rank:
         model, workload = model_from_dict(command["model"]), Workload(**command["workload"])
         if self.chain is None or (self.chain.model, self.chain.workload) != (model, workload):
             self.chain = Chain(model, workload, HostClock(self.worker.dilation.fraction))
-        freeze_garbage()
+        gc.collect()
         repetition = Repetition(
             samples=command["samples"], repeats=command["repeats"], statistic=Statistic(command["statistic"])
         )

@@ -14,7 +14,7 @@ from real_runtime.control.board import Board, State
 from real_runtime.job import Job, results_file
 from real_runtime.pacing import Dilation
 from real_runtime.playing.iteration import Executor, IterationPlayer
-from real_runtime.profiler import Statistic
+from real_runtime.statistic import Statistic
 from real_runtime.transport import Transport
 from real_runtime.weights.tensor_files import save_tensors
 
@@ -45,6 +45,7 @@ class Worker:
         device has one speed, whatever its neighbours on this machine do meanwhile.
         """
         self.compare_hashes(job.schedule.hash)
+        set_job_aside()
         self.tell("building the model")
         programs = job.schedule.programs
         program = programs[self.rank] if self.rank < len(programs) else ()
@@ -52,7 +53,6 @@ class Worker:
         self.dilation.forget()
         for row in rehearsed:
             self.dilation.charge(work_of_row(row), row["seconds"])
-        freeze_garbage()
         for iteration in range(job.iterations):
             self.tell(f"drawing the samples of iteration {iteration}")
             executor.begin(iteration)
@@ -79,10 +79,10 @@ class Worker:
         warms up, and counts only where it is alone; a row keeps the statistic of the others.
         """
         program = job.schedule.programs[self.rank]
+        set_job_aside()
         self.tell("building the model")
         executor, alike = self.make_executor(job, program), AlikeLayers(job)
         self.dilation.forget()
-        freeze_garbage()
         seconds: dict[Work, list[float]] = defaultdict(list)
         for repeat in range(repeats):
             executor.begin(repeat)
@@ -106,8 +106,10 @@ class Worker:
             )
 
 
-def freeze_garbage() -> None:
-    """Collect garbage now, and not again: a collection during a task would be measured as part of it."""
+def set_job_aside() -> None:
+    """Let no further search for garbage look through what there is now, a job with its schedule of many tasks.
+
+    It holds no circles, and so goes when nobody names it any more. Nothing of a model is there yet.
+    """
     gc.collect()
-    gc.freeze()  # what the libraries hold need not be searched again
-    gc.disable()
+    gc.freeze()

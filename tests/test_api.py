@@ -352,13 +352,14 @@ def test_links_can_be_calibrated_alone(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_what_is_not_installed_is_named_with_its_extra(tmp_path: Path) -> None:
-    without = "import sys\nsys.modules[{!r}] = None\nimport edgesim as es\nes.simulate(model='bert_tiny_bytes'){}\n"
-    for module, view, extra in (
-        ("hydra", "", "experiments"),
-        ("simpy", "", "sim"),
-        ("matplotlib", ".gantt()", "experiments"),
+    without = "import sys\nsys.modules[{!r}] = None\nimport edgesim as es\nes.{}(model='bert_tiny_bytes'){}\n"
+    for module, verb, view, extra in (
+        ("hydra", "simulate", "", "experiments"),
+        ("simpy", "simulate", "", "sim"),
+        ("matplotlib", "simulate", ".gantt()", "experiments"),
+        ("torch", "execute", "", "runtime"),
     ):
-        done = script(tmp_path, without.format(module, view))
+        done = script(tmp_path, without.format(module, verb, view))
         assert (
             f"needs {module}, which is not installed (pip install 'edgesim[{extra}]')" in done.stderr.splitlines()[-1]
         )

@@ -26,7 +26,8 @@ from edgesim.strategies.tensor import tensor
 from edgesim.trace import Trace
 from edgesim.zoo.architectures import BUILDERS
 from real_runtime.blocks.shards import cut
-from real_runtime.data import DataSpec, Source
+from real_runtime.data import DataSpec
+from real_runtime.data.samples import Source
 from real_runtime.execution import Execution
 from real_runtime.job import Job, results_file
 from real_runtime.models import architecture, build_layers

@@ -25,6 +25,10 @@ def test_the_simulator_needs_simpy_and_nothing_more() -> None:
     assert loaded_by("import edgesim.simulator") == {"simpy"}
 
 
+def test_testbeds_are_opened_without_pytorch_which_only_ranks_need() -> None:
+    assert not {"torch", "transformers"} & loaded_by("import experiments.execution.testbed_jobs, experiments.calibrate")
+
+
 def test_figures_of_tables_are_drawn_without_pytorch() -> None:
     loaded = loaded_by("import experiments.figures.any_table")
     assert "matplotlib" in loaded

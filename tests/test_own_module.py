@@ -18,7 +18,8 @@ from experiments.configuration.constructors import build
 from experiments.configuration.places import CODE
 from experiments.configuration.setup import nominal_cluster, prepare
 from experiments.execution.testbed_jobs import make_job
-from real_runtime.data import DataSpec, Source, refuse_other_data
+from real_runtime.data import DataSpec, refuse_other_data
+from real_runtime.data.samples import Source
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.testbeds.opening import open_testbed

@@ -12,7 +12,8 @@ from edgesim.profile import CALL, Point, Profile
 from edgesim.schedule import Op
 from real_runtime import chain as chains
 from real_runtime.chain import Chain, HostClock
-from real_runtime.profiler import Repetition, Statistic, profile_layers
+from real_runtime.profiler import Repetition, profile_layers
+from real_runtime.statistic import Statistic
 
 
 class CountingClock(HostClock):

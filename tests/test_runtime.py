@@ -19,7 +19,8 @@ from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime import pacing
 from real_runtime.control.evidence import Failure
-from real_runtime.data import IGNORED, MASK, DataSpec, Source, masked_tokens
+from real_runtime.data import DataSpec
+from real_runtime.data.samples import IGNORED, MASK, Source, masked_tokens
 from real_runtime.failures import describe
 from real_runtime.job import Job
 from real_runtime.models import boundary_shapes, build_layers

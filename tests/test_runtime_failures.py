@@ -20,6 +20,7 @@ from runtime_builders import BERT, CASES, data, three_hosts, workload
 from edgesim import Depth, PlanError, RunError, ScheduleError
 from edgesim.schedule import Schedule
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from real_runtime.control.forking.client import fork_server
 from real_runtime.job import Job
 from real_runtime.testbeds import cgroups, netns, opening
 from real_runtime.testbeds.opening import open_testbed
@@ -79,6 +80,17 @@ def test_a_killed_rank_ends_the_run_with_its_name_its_task_and_its_signal(kind: 
         message = message_after(testbed, lambda: os.kill(pid_of(testbed, 1), signal.SIGKILL))
     assert re.match(rf"rank 1 was killed by SIGKILL at {DOING}", message)
     assert_gone(processes)
+
+
+def test_a_killed_fork_server_takes_its_ranks_along_which_is_told_and_the_next_testbed_has_a_new_one() -> None:
+    with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as testbed:
+        server = fork_server(opening.RANK).pid
+        message = message_after(testbed, lambda: os.kill(server, signal.SIGKILL))
+    said = "the fork server, from which ranks start, was killed by SIGKILL"
+    assert re.match(rf"rank \d was killed by SIGKILL at {DOING}.*: {said}$", message)
+    assert_gone([server, *testbed.coordinator.pids])
+    with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as anew:
+        assert len(anew.execute(endless_job(iterations=1)).traces) == 1
 
 
 def test_a_rank_that_is_stopped_before_it_reads_a_long_command_is_named_and_blocks_nobody() -> None:

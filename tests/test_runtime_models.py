@@ -16,7 +16,8 @@ from torch import Tensor
 from edgesim.model import Model
 from edgesim.workload import Optimiser, Purpose, Workload
 from edgesim.zoo.architectures import BUILDERS, rebuilt
-from real_runtime.data import DataSpec, Source
+from real_runtime.data import DataSpec
+from real_runtime.data.samples import Source
 from real_runtime.job import Job
 from real_runtime.models import architecture, boundary_shapes, build_layers, is_causal
 from real_runtime.models.language import IGNORED
@@ -107,7 +108,7 @@ def test_a_token_sees_what_comes_after_it_unless_the_model_is_causal(name: str) 
 def test_boundaries_are_as_wide_as_the_model_and_the_last_is_the_vocabulary(name: str) -> None:
     model = tiny(name)
     hidden, vocabulary = model.hyper["hidden"], model.hyper["vocabulary"]
-    assert boundary_shapes(model, 13) == [(13, hidden)] * 3 + [(13, vocabulary)]
+    assert boundary_shapes(model, 13) == ((13, hidden),) * 3 + ((13, vocabulary),)
 
 
 @pytest.mark.parametrize("name", LANGUAGE)

@@ -26,7 +26,7 @@ from edgesim import Model, Plan, Workload, estimate
 from edgesim.simulator import simulate
 from edgesim.strategies.gradient_buckets import gradient_buckets
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
-from real_runtime.data import Source
+from real_runtime.data.samples import Source
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.stages.module import flatten_gradients, make_optimiser

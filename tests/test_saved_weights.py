@@ -27,7 +27,8 @@ from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.setup import read_setup
 from experiments.run import run
 from experiments.sweeps.sweep import sweep_command
-from real_runtime.data import DataSpec, Source
+from real_runtime.data import DataSpec
+from real_runtime.data.samples import Source
 from real_runtime.job import Job, results_file
 from real_runtime.models import architecture, build_layers
 from real_runtime.rank import make_executor

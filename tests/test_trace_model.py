@@ -166,7 +166,7 @@ def test_boundary_tensors_are_those_between_the_whole_models_blocks(name: str) -
         for layer in inner(name, module):
             layer.register_forward_hook(lambda _, __, output: shapes.append(tuple(output.shape[1:])))
         shapes.append(tuple(module(torch.zeros(2, 3, resolution, resolution)).logits.shape[1:]))
-    assert boundary_shapes(model, 1) == shapes
+    assert boundary_shapes(model, 1) == tuple(shapes)
     assert [layer.output_bytes(3, 1) for layer in model.layers] == [4 * 3 * torch.Size(s).numel() for s in shapes]
 
 

@@ -19,8 +19,8 @@ from experiments.analysis.predictions import prediction
 from experiments.analysis.promised import SideBySide, side_by_side
 from experiments.configuration.constructors import Config
 from experiments.configuration.setup import Prepared, Setup
-from experiments.execution.deferred import executed
 from experiments.execution.listener import SILENCE, Listener
+from experiments.execution.testbed_jobs import execute_once
 from real_runtime.execution import Iteration
 
 
@@ -125,7 +125,7 @@ def play(cfg: Config, prepared: Prepared, listener: Listener = SILENCE) -> Playe
     if cfg["execute"]:
         whole = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
         with listener.waiting("opening the testbed, executing"):
-            execution = executed(whole, prepared, listener)
+            execution = execute_once(whole, prepared, listener)
         if execution.rehearsed is not None:
             setup = replace(setup, profile=execution.rehearsed)
             listener.tell(setup.profile)

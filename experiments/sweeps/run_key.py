@@ -9,7 +9,7 @@ from typing import Any
 
 from edgesim.zoo.hugging_face.reading import config_file, name_of
 from experiments.configuration.cache import files_of, own_modules
-from real_runtime.text_folder import text_of_folder
+from real_runtime.data.text_folder import text_of_folder
 
 # What says where and how a run is made or shown, not what it is.
 BESIDE = tuple(

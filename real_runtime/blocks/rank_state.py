@@ -16,7 +16,7 @@ from edgesim.model import BlockKind
 from edgesim.schedule import Op, Payload, Task
 from real_runtime.blocks.autograd_segments import AutogradSegments, Key
 from real_runtime.blocks.tensor_store import TensorPlace, TensorStore, piece, place_of
-from real_runtime.data import Source
+from real_runtime.data.samples import Source
 from real_runtime.job import Job
 
 _COMPLETE = (Payload.TILE, Payload.KV, Payload.GRADIENT, Payload.VOCABULARY)

@@ -8,15 +8,17 @@ label, and ``CAUSAL``, whether each token predicts the next; for checkpoints ``W
 and ``DROPOUTS``, settings to zero.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from edgesim.model import Model
+from real_runtime.architectures import known_architectures, refuse_unknown
 from real_runtime.weights.checkpoints import read_whole
 from real_runtime.weights.plain_layout import read_plain
 
@@ -37,11 +39,6 @@ class Architecture(Protocol):
     def layer_of(self, whole: nn.Module, index: int) -> nn.Module: ...
 
 
-def known_architectures() -> list[str]:
-    """The files of this folder."""
-    return [module.name for module in iter_modules(__path__)]
-
-
 def load_libraries() -> None:
     """Import what all architectures need, so that no job's memory or time holds it."""
     for name in known_architectures():
@@ -51,16 +48,11 @@ def load_libraries() -> None:
 def architecture(model: Model) -> Architecture:
     """The file that builds the model. Raises ValueError for an unknown architecture."""
     refuse_unknown(model)
-    return cast(Architecture, import_module(f"{__name__}.{model.architecture}"))
+    return _file_of(model.architecture)
 
 
-def refuse_unknown(model: Model) -> None:
-    """Raise ValueError for a model of an architecture that has no file here."""
-    known = known_architectures()
-    if model.architecture not in known:
-        raise ValueError(
-            f"unknown architecture {model.architecture!r} of model {model.name} (known: {', '.join(sorted(known))})"
-        )
+def _file_of(name: str) -> Architecture:
+    return cast(Architecture, import_module(f"{__name__}.{name}"))
 
 
 def is_causal(model: Model) -> bool:
@@ -125,13 +117,19 @@ def _untie(layers: Sequence[nn.Module]) -> None:
         decoder.weight = nn.Parameter(words.weight.detach().clone())
 
 
-def boundary_shapes(model: Model, tokens: int) -> list[tuple[int, ...]]:
+def boundary_shapes(model: Model, tokens: int) -> tuple[tuple[int, ...], ...]:
     """[layer] shape of its output for one sample, found on the meta device: nothing is computed."""
-    arch = architecture(model)
+    refuse_unknown(model)
+    return _shapes(model.architecture, json.dumps(model.hyper, sort_keys=True), len(model.layers), tokens)
+
+
+@lru_cache(maxsize=8)  # jobs of one model follow each other
+def _shapes(name: str, hyper_as_text: str, layers: int, tokens: int) -> tuple[tuple[int, ...], ...]:
+    arch, hyper = _file_of(name), json.loads(hyper_as_text)
     shapes: list[tuple[int, ...]] = []
     with torch.device("meta"), torch.no_grad():
-        tensor = arch.sample(model.hyper, tokens).expand(2, *[-1] * (arch.sample(model.hyper, tokens).dim() - 1))
-        for index in range(len(model.layers)):
-            tensor = arch.layer(model.hyper, index)(tensor)
+        tensor = arch.sample(hyper, tokens).expand(2, *[-1] * (arch.sample(hyper, tokens).dim() - 1))
+        for index in range(layers):
+            tensor = arch.layer(hyper, index)(tensor)
             shapes.append(tuple(tensor.shape[1:]))
-    return shapes
+    return tuple(shapes)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from edgesim.schedule import Op, Payload, Task
-from real_runtime.data import Source
+from real_runtime.data.samples import Source
 from real_runtime.job import Job
 from real_runtime.models import boundary_shapes
 from real_runtime.stages.module import StageModule

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from edgesim.cluster import Cluster, Device, Topology
@@ -16,8 +17,9 @@ from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.evidence import Patience
 from real_runtime.control.forking.client import fork_server
 from real_runtime.control.interruptions import held_back, terminable
-from real_runtime.profiler import MATRIX_FLOP
+from real_runtime.pacing import MATRIX_FLOP
 from real_runtime.testbeds import cgroups, loopback, netns
+from real_runtime.testbeds.core_speed import core_flop_per_s
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Choice, Hosts, Testbed, nic_rates
 
@@ -27,6 +29,8 @@ _CORES_SHARE = 0.8
 # The process from which ranks are forked. With -P a folder called real_runtime where the user stands is not ours.
 RANK = (sys.executable, "-P", "-m", "real_runtime")
 
+_LIBRARIES = ("torch", "transformers")  # that it loads, and we do not
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,12 +38,18 @@ logger = logging.getLogger(__name__)
 def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
     """Start a rank on every emulated host; end and remove everything on leaving, also after an error or Ctrl-C.
 
-    Raises ValueError where the machine cannot emulate the cluster, RunError where ranks do not come up.
+    Raises ValueError where the machine cannot emulate the cluster, RunError where ranks do not come up,
+    ModuleNotFoundError without what they load.
     """
+    for library in _LIBRARIES:
+        if find_spec(library) is None:
+            raise ModuleNotFoundError(f"No module named {library!r}", name=library)
     if cluster.network.topology is not Topology.SWITCHED:
         raise ValueError(
             f"the testbeds emulate switched networks, cluster {cluster.name} has topology {cluster.network.topology}"
         )
+    if spec.fractions is not None:
+        core_fractions(spec, cluster, None)  # refuses those that do not fit this machine
     ranks = len(cluster.devices)
     choice = choose(spec.kind)
     rates = nic_rates(cluster, spec.slow_motion)
@@ -92,9 +102,8 @@ def _joins(testbed: Testbed, rates: Sequence[float]) -> dict[int, dict[str, Any]
 def _emulate_speed(testbed: Testbed, groups: Sequence[cgroups.Cgroup] | None) -> None:
     """Give each rank its device's speed and memory. Raises ValueError, RunError."""
     spec, devices, coordinator = testbed.spec, testbed.cluster.devices, testbed.coordinator
-    # One rank alone: together they would take each other's caches, and hosts would be faster than they should.
-    (core,) = coordinator.ask({0: {"do": "time_core"}})
-    testbed.fractions = core_fractions(spec, testbed.cluster, core["flop_per_s"])
+    flop_per_s = core_flop_per_s(coordinator, spec.disturbed_above) if spec.fractions is None else None
+    testbed.fractions = core_fractions(spec, testbed.cluster, flop_per_s)
     if groups is not None:
         _confine(testbed, groups)
     limits = [device.memory_bytes if spec.memory_limit and groups is None else None for device in devices]
@@ -118,18 +127,26 @@ def _confine(testbed: Testbed, groups: Sequence[cgroups.Cgroup]) -> None:
         group.add(rank.pid)
 
 
-def core_fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float) -> tuple[float, ...]:
-    """Each host's share of one core. Raises ValueError if this machine is too slow or too small."""
+def core_fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float | None) -> tuple[float, ...]:
+    """Each host's share of one core: what was asked for, or by the FLOP/s of this machine's own.
+
+    Raises ValueError if this machine is too slow or too small.
+    """
     if spec.fractions is not None and len(spec.fractions) != len(cluster.devices):
         raise ValueError(f"testbed: {len(spec.fractions)} fractions for {len(cluster.devices)} devices")
-    wanted = spec.fractions or tuple(_sustained_flop_per_s(device) / machine_flop_per_s for device in cluster.devices)
+    if spec.fractions is not None:
+        wanted, core = spec.fractions, ""
+    else:
+        assert machine_flop_per_s is not None, "without fractions a core is timed"
+        wanted = tuple(_sustained_flop_per_s(device) / machine_flop_per_s for device in cluster.devices)
+        core = f"{show(machine_flop_per_s, 'FLOP/s')} each, "
     fractions = tuple(fraction / spec.slow_motion for fraction in wanted)
     cores = _CORES_SHARE * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     need = max(max(fractions), sum(fractions) / cores) * spec.slow_motion
     if need > spec.slow_motion:
         raise ValueError(
             f"testbed: the hosts ask for {', '.join(f'{f:.2f}' for f in fractions)} of a core "
-            f"({show(machine_flop_per_s, 'FLOP/s')} each, {cores:g} cores to share): "
+            f"({core}{cores:g} cores to share): "
             f"set testbed.slow_motion={need * 1.05:.2g} or more"
         )
     return fractions

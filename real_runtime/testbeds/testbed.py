@@ -19,7 +19,7 @@ from real_runtime.control.coordinator import Coordinator
 from real_runtime.data import DataSpec
 from real_runtime.execution import Execution, Heard, Iteration, unheard
 from real_runtime.job import Job
-from real_runtime.profiler import Statistic
+from real_runtime.statistic import Statistic
 from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
 from real_runtime.testbeds.merging import Reports, merge
 from real_runtime.testbeds.network_fit import (
