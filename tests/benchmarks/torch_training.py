@@ -23,7 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
-from real_runtime.data import DataSpec, Source
+from real_runtime.data import DataSpec
+from real_runtime.data.samples import Source
 from real_runtime.models import architecture, build_layers
 from real_runtime.stages.module import make_optimiser
 
