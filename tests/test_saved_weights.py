@@ -32,8 +32,9 @@ from real_runtime.data.samples import Source
 from real_runtime.job import Job, results_file
 from real_runtime.models import architecture, build_layers
 from real_runtime.rank import make_executor
+from real_runtime.saving.places import refuse_place
+from real_runtime.saving.whole_model import save
 from real_runtime.sources import refuse_unusable
-from real_runtime.weights.saving import refuse_place, save
 from real_runtime.weights.tensor_files import save_tensors
 
 SAMPLES, TOKENS = 4, 12

@@ -15,11 +15,11 @@ from experiments.execution.listener import Listener
 from real_runtime.data import DataSpec, refuse_other_data
 from real_runtime.execution import Execution, Heard, unheard
 from real_runtime.job import Job
+from real_runtime.saving.places import refuse_place, saving
 from real_runtime.sources import refuse_unusable
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import disturbance, undisturbed
 from real_runtime.testbeds.testbed import Testbed
-from real_runtime.weights.saving import refuse_place, saving
 
 
 def make_job(cfg: DictConfig, setup: Setup, schedule: Schedule, iterations: int) -> Job:

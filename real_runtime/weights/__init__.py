@@ -1,1 +1,1 @@
-"""How are trained weights kept, and read again?"""
+"""How do weights lie in files, and how are they read again?"""

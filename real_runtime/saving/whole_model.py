@@ -1,48 +1,15 @@
 """How is a trained model kept? As the library keeps its own, so that others read it too; or in our plain layout."""
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgesim.scratch import scratch_folder
-from edgesim.whole_files import refuse_unwritable, whole_folder
+from edgesim.whole_files import whole_folder
 from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
+from real_runtime.saving.gathering import gather
 from real_runtime.weights.checkpoints import in_silence
-from real_runtime.weights.gathering import gather
 from real_runtime.weights.plain_layout import write_plain
 from real_runtime.weights.tensor_files import apart, naming
-
-# What a folder of weights holds that is written here.
-_OURS = re.compile(
-    r"config\.json|generation_config\.json|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
-)
-
-
-def refuse_place(target: Path) -> None:
-    """Raise ValueError for a place that cannot be written to, and for one that holds what is not written anew."""
-    refuse_unwritable(target.parent)
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"save_weights={target} is a file (choose a folder)")
-    for other in sorted(path.name for path in target.glob("*") if not _OURS.fullmatch(path.name)):
-        raise ValueError(
-            f"save_weights={target}: the folder would be replaced, and holds {other} as well (choose another folder)"
-        )
-
-
-@contextmanager
-def saving(job: Job, target: Path) -> Iterator[Job]:
-    """Within, the job is to be played; what its ranks have trained then is in the folder, whole, or it is as it was.
-
-    Raises ValueError where it cannot be written.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(within=target.parent, prefix=f".{target.name[:40]}.ranks.") as parts:
-        yield replace(job, results_folder=str(parts))
-        save(job, parts, target)
 
 
 def save(job: Job, parts: Path, target: Path) -> None:

@@ -1,0 +1,1 @@
+"""How is what ranks have trained together kept as one model?"""
