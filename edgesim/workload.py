@@ -42,7 +42,7 @@ class Workload:
     takes in memory: 2 are weights kept in half precision and computed with in FP32, as Galaxy's published budgets count
     them (arXiv 2405.17245). ``kv_bytes`` is the same for each number of K and V that is kept for generating, 1 where it
     has 8 bits, and ``activation_bytes`` for each number that a block puts out, in memory and in messages. All of these
-    are for inference.
+    are for inference; what is executed keeps and sends numbers of 2 bytes as BF16.
     """
 
     purpose: Purpose

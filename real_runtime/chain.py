@@ -17,6 +17,7 @@ from edgesim.model import Model
 from edgesim.workload import Workload
 from real_runtime.models import architecture, build_layers
 from real_runtime.stages.module import flatten_gradients, make_optimiser
+from real_runtime.weights.precision import widening
 
 T = TypeVar("T")
 # Of what a slow host would sleep behind a pass: its caches are as cold after that as they get.
@@ -46,7 +47,7 @@ class Chain:
     def __init__(self, model: Model, workload: Workload, clock: HostClock) -> None:
         self.model, self.workload, self.clock = model, workload, clock
         self.arch = architecture(model)
-        self.layers = build_layers(model, range(len(model.layers)), seed=0)
+        self.layers = build_layers(model, range(len(model.layers)), seed=0, weight_bytes=workload.weight_bytes)
         if workload.trains:
             self.flats = [flatten_gradients(layer.parameters()) for layer in self.layers]
             self.optimisers = [make_optimiser(layer.parameters(), workload) for layer in self.layers]
@@ -61,7 +62,7 @@ class Chain:
 
     def inference(self, inputs: Tensor) -> list[float]:
         """[layer] seconds of a forward pass that keeps nothing."""
-        with torch.no_grad():
+        with torch.no_grad(), widening(self.workload.weight_bytes):
             seconds, _ = self._forward(inputs)
         self.clock.rest(sum(seconds))
         return seconds

@@ -16,6 +16,7 @@ from torch import Tensor
 from edgesim import Model, Plan, Workload, estimate
 from edgesim.apportion import at_least_one, largest_remainder, ranges
 from edgesim.cluster import Cluster, Network
+from edgesim.model import with_activation_bytes
 from edgesim.plan import Depth, Stage, make_stages
 from edgesim.schedule import Schedule
 from edgesim.simulator import simulate
@@ -301,6 +302,23 @@ def test_replicas_and_stages_put_out_what_one_device_does(
     logits = torch.cat([rank["logits"] for rank in by_rank if "logits" in rank])
     torch.testing.assert_close(logits, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
     assert execution.losses == (0.0,)
+
+
+@of_three
+@pytest.mark.parametrize("way", [TENSOR, OVERLAPPED], ids=lambda way: way.name)
+def test_short_numbers_cross_the_network_as_they_are_kept(way: Way, testbed: Testbed, tmp_path: Path) -> None:
+    """By all-reduces and by messages; how near they come is looked at in one process (test_short_numbers.py)."""
+    work = workload(batch_samples=2 * SAMPLES, weight_bytes=2, activation_bytes=2)
+    model = with_activation_bytes(model_of("gpt2"), 2)
+    plan = way.plan(model, len(testbed.cluster.devices), micro_batches=2)
+    schedule = way.strategy(plan, model, work)
+    execution, by_rank = execute(testbed, schedule, model, work, tmp_path)
+    assert_played_as_simulated(execution, schedule, testbed.cluster, model, work)
+    with torch.no_grad():
+        expected = build_layers(model, range(len(model.layers)), seed=SEED)(inputs(model, work)[0])
+    logits = torch.cat([rank["logits"] for rank in by_rank], dim=2)
+    assert logits.dtype is torch.bfloat16
+    torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.03 * float(expected.abs().max()))
 
 
 def library_model(model: Model) -> transformers.PreTrainedModel:

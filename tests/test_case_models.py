@@ -171,15 +171,6 @@ def test_a_model_that_keeps_other_activations_than_the_workload_is_refused() -> 
         held(llama_3_8b(), request(activation_bytes=2))
 
 
-@pytest.mark.parametrize("name", ["kv_bytes", "activation_bytes"])
-def test_a_testbed_computes_in_fp32(name: str) -> None:
-    cfg = composed("model=distilbert", "workload=request", f"+workload.{name}=2", "execute=true")
-    with pytest.raises(
-        ValueError, match=rf"the testbed computes in FP32, got workload.{name}=2 \(set workload.{name}=4"
-    ):
-        prepare(cfg)
-
-
 def test_activations_of_a_model_survive_json() -> None:
     short = with_activation_bytes(configured("gemma-3-1b"), 2)
     assert model_from_dict(model_to_dict(short)) == short

@@ -43,7 +43,7 @@ def job_of(schedule: Schedule, work: Workload, model=BERT) -> Job:
 
 
 def player_of(executor: Executor, program: tuple[Task, ...]) -> IterationPlayer:
-    dilation = SimpleNamespace(run=lambda work, kind: (work(), 0.0, 0.0))
+    dilation = SimpleNamespace(run=lambda work, kind, waited: (work(), 0.0, 0.0))
     host = SimpleNamespace(dilation=dilation, board=Board(shared_memory()), transport=None)
     return IterationPlayer(host, executor, program, 1)  # type: ignore[arg-type]
 

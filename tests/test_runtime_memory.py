@@ -108,12 +108,12 @@ def live_between_tasks(plan: Plan, rank: int) -> tuple[int, int]:
                 most = max(most, living.nbytes - of_data)
 
         executor.compute = watched  # type: ignore[method-assign]
-        dilation = SimpleNamespace(run=lambda work, kind: (work(), 0.0, 0.0))
+        dilation = SimpleNamespace(run=lambda work, kind, waited: (work(), 0.0, 0.0))
         host = SimpleNamespace(transport=transport, dilation=dilation, board=Board(shared_memory()))
         player = IterationPlayer(host, executor, program, 0)  # type: ignore[arg-type]
         for task in program:  # in one thread: nobody waits for anybody, and what is received is there
             if task.op is not Op.RECV:
-                player.perform(task, player.slots[task.stream])
+                player.perform(task, player.slots[task.stream], waited=False)
     return most, transport.spare_bytes
 
 

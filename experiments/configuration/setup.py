@@ -16,7 +16,7 @@ from edgesim.schedule import Schedule
 from edgesim.simulator import simulate
 from edgesim.strategies import Strategy
 from edgesim.trace import Trace
-from edgesim.units import BYTES_PER_FLOAT32, mbit_per_s
+from edgesim.units import mbit_per_s
 from edgesim.workload import Workload
 from edgesim.zoo.architectures import longest_tokens
 from experiments.configuration.cache import Cache, text, texts_of
@@ -239,11 +239,11 @@ def refuse_to_execute(setup: Setup) -> None:
         raise ValueError(
             f"the testbed cannot play a scenario yet: {setup.scenario} (set scenario=none, or execute=false)"
         )
-    for name in ("kv_bytes", "activation_bytes"):
-        if (length := getattr(setup.workload, name)) != BYTES_PER_FLOAT32:
-            raise ValueError(
-                f"the testbed computes in FP32, got workload.{name}={length} (set workload.{name}=4, or execute=false)"
-            )
+    if (length := setup.workload.kv_bytes) not in (4, 2):
+        raise ValueError(
+            f"the testbed keeps K and V in FP32 or BF16, got workload.kv_bytes={length} "
+            "(set workload.kv_bytes=2, or execute=false)"
+        )
 
 
 def refuse_to_save(cfg: Config, workload: Workload) -> None:

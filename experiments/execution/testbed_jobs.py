@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 
 from edgesim.profile import Profile
 from edgesim.schedule import Schedule
-from edgesim.units import BYTES_PER_FLOAT32
 from experiments.configuration.constructors import build
 from experiments.configuration.setup import Prepared, Setup, nominal_cluster, refuse_to_execute
 from experiments.execution.listener import Listener
@@ -61,11 +60,9 @@ def execute_once(cfg: DictConfig, prepared: Prepared, listener: Listener) -> Exe
         refuse_place(target)
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         listener.tell(testbed.description)
-        if job.workload.weight_bytes != BYTES_PER_FLOAT32:
-            listener.tell(
-                f"weights are held and computed in FP32 here, 4 bytes each; workload.weight_bytes="
-                f"{job.workload.weight_bytes} is what plans and the simulation count"
-            )
+        work = job.workload
+        if 2 in (work.weight_bytes, work.activation_bytes, work.kv_bytes):
+            listener.tell("numbers of 2 bytes are BF16: kept and sent so, and computed with in FP32")
         rehearsed = testbed.rehearse(job, repeats=cfg.rehearsals) if cfg.rehearsals else None
         with nullcontext(job) if target is None else saving(job, target) as played:
             execution = execute(testbed, played, rehearsed, heard=listener.measured)

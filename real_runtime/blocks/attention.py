@@ -13,6 +13,7 @@ from real_runtime.blocks.divided_block import DividedBlock
 from real_runtime.blocks.rank_state import RankState, part_of, pass_of
 from real_runtime.blocks.shards.parts import AttentionShard
 from real_runtime.blocks.tensor_store import TensorPlace, piece
+from real_runtime.weights.precision import number_type
 
 
 class AttentionComputation(DividedBlock):
@@ -78,13 +79,14 @@ class AttentionComputation(DividedBlock):
         if first == 0:
             room = list(k.shape)
             room[2] = workload.tokens + workload.new_tokens
-            self.cache = (k.new_empty(room), v.new_empty(room))
+            kept = number_type(workload.kv_bytes)
+            self.cache = (k.new_empty(room, dtype=kept), v.new_empty(room, dtype=kept))
         assert self.cache is not None, "the prompt comes first"
         stop = first + k.shape[2]
         for cached, new in zip(self.cache, (k, v), strict=True):
             cached[:, :, first:stop] = new
         keys, values = self.cache
-        return keys[:, :, :stop], values[:, :, :stop]
+        return keys[:, :, :stop].to(k.dtype), values[:, :, :stop].to(v.dtype)
 
     def backward(self, task: Task) -> None:
         """Go back through the whole attention, or through the part that the task names for the own tokens."""

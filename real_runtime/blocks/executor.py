@@ -47,7 +47,8 @@ class BlockExecutor:
     def __init__(self, job: Job, program: Sequence[Task]) -> None:
         self.job = job
         kinds = kinds_of(job.model)
-        layers = build_layers(job.model, range(len(job.model.layers)), seed=job.seed, checkpoint=job.checkpoint)
+        everything, short = range(len(job.model.layers)), job.workload.weight_bytes
+        layers = build_layers(job.model, everything, seed=job.seed, checkpoint=job.checkpoint, weight_bytes=short)
         shards = own_parts(job.model, layers, program)
         self.state = RankState(job, program, kinds)
         self.exchanging = {
@@ -107,7 +108,8 @@ class BlockExecutor:
 
     def incoming(self, task: Task) -> Tensor:
         """Where a RECV puts what arrives."""
-        return self.state.store.buffer(task, self.exchanging[block_of(task)].message_shape(task))
+        shape = self.exchanging[block_of(task)].message_shape(task)
+        return self.state.store.buffer(task, torch.empty(shape, dtype=self.state.type_of(task)))
 
     def reduced(self, task: Task) -> Tensor:
         """What an ALL_REDUCE adds up, in place: a partial output or input gradient, or shared weights' gradients."""

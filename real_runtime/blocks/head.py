@@ -31,7 +31,7 @@ class HeadComputation:
             state.store.keep(told, statistics(logits, state.labels(task), task.units[0]))
         elif state.workload.new_tokens:
             best, column = logits[:, -1:].max(dim=-1)
-            state.store.keep(told, torch.stack([best, (column + task.units[0]).float()], dim=-1))
+            state.store.keep(told, torch.stack([best.float(), (column + task.units[0]).float()], dim=-1))
 
     def _whole(self, x: Tensor) -> Tensor:
         return self.shard.leave(self.shard.enter(x))

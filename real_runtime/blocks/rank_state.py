@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from edgesim.model import BlockKind
@@ -18,6 +19,7 @@ from real_runtime.blocks.autograd_segments import AutogradSegments, Key
 from real_runtime.blocks.tensor_store import TensorPlace, TensorStore, piece, place_of
 from real_runtime.data.samples import Source
 from real_runtime.job import Job
+from real_runtime.weights.precision import number_type, widening
 
 _COMPLETE = (Payload.TILE, Payload.KV, Payload.GRADIENT, Payload.VOCABULARY)
 
@@ -50,6 +52,7 @@ class RankState:
         self.model, self.workload = job.model, job.workload
         self.training = job.workload.trains
         self.hidden = int(job.model.hyper["hidden"])
+        self.kept = number_type(job.workload.activation_bytes)  # of what blocks put out
         forwards = [task for task in program if task.op is Op.F]
         self.samples = forwards[0].samples[1]
         # A rank's first complete tile is its own.
@@ -77,10 +80,15 @@ class RankState:
         self.made: tuple[Tensor, ...] = ()  # by the last computation
 
     def run(self, task: Task, work: Callable[..., Any], *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        """Compute forward, so that :meth:`back` can go back from the outputs to the inputs."""
-        outputs = self.segments.run(_key_of(task), work, *inputs)
-        self.made = outputs
-        return outputs
+        """Compute forward, so that :meth:`back` can go back from the outputs to the inputs.
+
+        What is kept is as long as the workload says, what is computed with is FP32.
+        """
+        wide = (x.float() if x is not None and x.is_floating_point() else x for x in inputs)
+        with widening(self.workload.weight_bytes):
+            outputs = self.segments.run(_key_of(task), work, *wide)
+        self.made = tuple(output.to(self.kept) for output in outputs)
+        return self.made
 
     def back(self, task: Task, *gradients: Tensor | None) -> list[Tensor | None]:
         """Go back through what :meth:`run` has computed; return the gradients of its inputs."""
@@ -120,6 +128,10 @@ class RankState:
     def own_sum(self, m: int, place: str, tokens: tuple[int, int]) -> Tensor:
         """The sum of the own tile's partial sums at a place: this rank's and all that arrived."""
         return self.store.sum(TensorPlace(m, place, Payload.PARTIAL), self.me, tokens)
+
+    def type_of(self, task: Task) -> torch.dtype:
+        """The type of a message's numbers: what ranks tell each other of words is never shortened."""
+        return torch.float32 if task.payload is Payload.VOCABULARY else self.kept
 
     def labels(self, task: Task) -> Tensor:
         """The targets of a task's tokens."""

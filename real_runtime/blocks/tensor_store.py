@@ -54,9 +54,9 @@ class TensorStore:
         self.spans: defaultdict[TensorPlace, dict[int, tuple[int, int]]] = defaultdict(dict)
         self.blocks: deque[set[TensorPlace]] = deque([set()])
 
-    def buffer(self, task: Task, shape: tuple[int, ...]) -> Tensor:
+    def buffer(self, task: Task, tensor: Tensor) -> Tensor:
         """A new buffer for a receive; a partial sum is kept beside the others of its tile."""
-        place, tensor = place_of(task), torch.empty(shape)
+        place = place_of(task)
         assert task.tile is not None
         tile = self.received[place].setdefault(task.tile, [])
         if place.payload is not Payload.PARTIAL:
@@ -113,7 +113,8 @@ class TensorStore:
 
     def sum(self, place: TensorPlace, tile: int | None, tokens: tuple[int, int]) -> Tensor:
         """Add what arrived of a tile, which has these tokens, to this rank's own partial sum of it."""
-        total = piece(self.own(place, tile), tokens, place.token_dimension)
+        own = piece(self.own(place, tile), tokens, place.token_dimension)
+        total = own.float()
         for tensor in self.received.get(place, {}).get(tile, []) if tile is not None else []:
             total = total + tensor
-        return total
+        return total.to(own.dtype)

@@ -21,6 +21,7 @@ from edgesim.model import Model
 from real_runtime.architectures import known_architectures, refuse_unknown
 from real_runtime.weights.checkpoints import read_whole
 from real_runtime.weights.plain_layout import read_plain
+from real_runtime.weights.precision import keep_at
 
 
 class Architecture(Protocol):
@@ -60,10 +61,13 @@ def is_causal(model: Model) -> bool:
     return getattr(architecture(model), "CAUSAL", False)
 
 
-def build_layers(model: Model, layers: Sequence[int], *, seed: int, checkpoint: str | None = None) -> nn.Sequential:
+def build_layers(
+    model: Model, layers: Sequence[int], *, seed: int, checkpoint: str | None = None, weight_bytes: int = 4
+) -> nn.Sequential:
     """The named layers with random weights, each drawn from its own seed, so that every cut agrees.
 
-    With a ``checkpoint``, a local folder, they hold its weights instead. Raises ValueError if it is not of this model,
+    With a ``checkpoint``, a local folder, they hold its weights instead. Weights of 2 bytes are BF16; who computes with
+    them does so within ``widening``. Raises ValueError if it is not of this model,
     and for a part of a tied model: only where all its layers live together is the head's weight the embedding's.
     """
     if not model.hyper.get("fused", True):
@@ -76,9 +80,9 @@ def build_layers(model: Model, layers: Sequence[int], *, seed: int, checkpoint: 
         )
     if checkpoint is None:
         arch = architecture(model)
-        built = [_drawn(arch, model, index, seed) for index in layers]
+        built = [keep_at(_drawn(arch, model, index, seed), weight_bytes) for index in layers]
     else:
-        built = read_layers(model, layers, checkpoint)
+        built = [keep_at(layer, weight_bytes) for layer in read_layers(model, layers, checkpoint)]
     if tied:
         tie(built)
     return nn.Sequential(*built)

@@ -10,6 +10,7 @@ from real_runtime.data.samples import Source
 from real_runtime.job import Job
 from real_runtime.models import boundary_shapes
 from real_runtime.stages.module import StageModule
+from real_runtime.weights.precision import number_type
 from real_runtime.weights.tensor_files import named_by_layer
 
 
@@ -118,7 +119,9 @@ class StageExecutor:
         home = self.entered if task.payload is Payload.ACTIVATION else self.gradients
         if task.micro_batch not in home:
             shape = self.shapes[task.layers[0] - 1]
-            home[task.micro_batch] = torch.empty(self.samples[1] - self.samples[0], *shape)
+            home[task.micro_batch] = torch.empty(
+                self.samples[1] - self.samples[0], *shape, dtype=number_type(self.job.workload.activation_bytes)
+            )
         return home[task.micro_batch][self.own(task)]
 
     def own(self, task: Task) -> slice:

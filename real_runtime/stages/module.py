@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from edgesim.model import Model
 from edgesim.workload import Optimiser, Workload
 from real_runtime.models import architecture, build_layers
+from real_runtime.weights.precision import number_type, widening
 
 _MOMENTUM = 0.9
 
@@ -50,7 +51,9 @@ class StageModule:
         self.model, self.workload, self.layers = model, workload, layers
         self.first, self.last = layers[0] == 0, layers[1] == len(model.layers)
         self.arch = architecture(model)
-        self.module = build_layers(model, range(*layers), seed=seed, checkpoint=checkpoint)
+        self.module = build_layers(
+            model, range(*layers), seed=seed, checkpoint=checkpoint, weight_bytes=workload.weight_bytes
+        )
         bounds = pairwise((layers[0], *sorted(stops), layers[1]))
         self.joined = {first: self.module[first - layers[0] : stop - layers[0]] for first, stop in bounds}
         self.training = workload.trains
@@ -64,8 +67,9 @@ class StageModule:
     def forward(self, micro_batch: int, entered: Tensor, target: Tensor | None) -> None:
         """Compute the output, or on the last stage the loss divided by the samples of the whole batch."""
         if not self.training:
-            with torch.no_grad():
-                self.outputs[micro_batch] = self.module(entered)
+            with torch.no_grad(), widening(self.workload.weight_bytes):
+                output = self.module(entered.float() if entered.is_floating_point() else entered)
+            self.outputs[micro_batch] = output.to(number_type(self.workload.activation_bytes))
             return
         stash = self.stash[micro_batch] = Stash()
         for first, piece in self.joined.items():
