@@ -33,7 +33,8 @@ from edgesim.workload import Workload
 from experiments.configuration.command_line import composed
 from experiments.configuration.setup import prepare
 from real_runtime.chain import Chain, HostClock
-from real_runtime.data import DataSpec, Source
+from real_runtime.data import DataSpec
+from real_runtime.data.samples import Source
 from real_runtime.job import Job
 from real_runtime.models import build_layers
 from real_runtime.stages.executor import StageExecutor
