@@ -77,9 +77,9 @@ struck: list[int] = []  # the signals that have come
 class Planted(pacing.Dilation):
     """Does each computation, unless a fault was asked for."""
 
-    def run(self, work: Callable[[], Any], kind: Any) -> Any:
+    def run(self, work: Callable[[], Any], *how: Any, **more: Any) -> Any:
         """As the class above, after the fault."""
-        return super().run(FAULTS[os.environ["EDGESIM_FAULT"]] if struck else work, kind)
+        return super().run(FAULTS[os.environ["EDGESIM_FAULT"]] if struck else work, *how, **more)
 
 
 def live_in_danger(given: Given) -> None:
@@ -89,7 +89,8 @@ def live_in_danger(given: Given) -> None:
 
 
 if __name__ == "__main__":
-    from real_runtime import chain  # brings PyTorch, which those who only name this file do without
+    pacing.Dilation = Planted  # type: ignore[misc]
+    from real_runtime import chain  # which loads what asks for it, and PyTorch
 
     class PlantedClock(chain.HostClock):
         """Rests after each timed pass, unless a fault was asked for."""
@@ -98,5 +99,5 @@ if __name__ == "__main__":
             """As the class above, after the fault."""
             FAULTS[os.environ["EDGESIM_FAULT"]]() if struck else super().rest(since_s)
 
-    pacing.Dilation, chain.HostClock = Planted, PlantedClock  # type: ignore[misc]
+    chain.HostClock = PlantedClock  # type: ignore[misc]
     main(live_in_danger)
