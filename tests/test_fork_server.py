@@ -142,6 +142,27 @@ def test_a_server_that_is_held_is_waited_for_while_it_could_move_and_then_given_
     assert heard.get(timeout=20) is None  # its ranks ended with it
 
 
+def test_an_answer_that_nobody_waited_for_any_more_is_passed_over(
+    start: Callable[..., Started], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, heard = start()
+    server = fork_server(COMMAND)
+    assert heard.get(timeout=20)["server"] == server.pid
+    process.kill()
+    assert heard.get(timeout=20) is None
+    with monkeypatch.context() as somebody_interrupts:
+        somebody_interrupts.setattr(client.select, "poll", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            server.exit_code(process.pid)
+    _, anew = start()
+    assert anew.get(timeout=20)["server"] == server.pid
+    assert process.exit_code(within_s=5) == -signal.SIGKILL
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
 def test_telling_a_process_that_never_reads_blocks_nobody(start: Callable[..., Started]) -> None:
     process, heard = start()
     heard.get(timeout=20)

@@ -27,7 +27,7 @@ class State(IntEnum):
 
     UNUSED = 0
     IDLE = 1  # it has nothing to do
-    STARTS = 2  # it loads its libraries
+    STARTS = 2  # it has said nothing yet
     COMPUTES = 3
     NEEDS = 4  # it waits for another stream of its own rank
     SENDS = 5  # it waits until another rank has taken a message

@@ -90,7 +90,7 @@ class Patience:
         link_down_s: the kernel says that nothing can pass a rank's interface, and nothing moves.
         silent_s: no other thread of a rank can run, while one uses the processor for all that time, or none does.
             A healthy rank beside two busy cores was seen to miss 0.16 s.
-        starting_silent_s: the same while it loads its libraries.
+        starting_silent_s: the same before it has said anything.
         starting_s: nothing moves while ranks start, if that is longer than the deadline: a process that a crowded
             machine does not run yet shows nothing at all.
         computations: how many deadlines of processor time one computation may take.

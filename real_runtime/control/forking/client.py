@@ -100,7 +100,7 @@ class ForkServer:
         return int(answer["pid"])
 
     def exit_code(self, pid: int) -> int | None:
-        """How a forked process ended, negative for a signal; None if it has not. Forgotten once it is told.
+        """How a forked process ended, negative for a signal; None if it has not.
 
         Raises RunError if the server has ended, and with it all that it forked.
         """

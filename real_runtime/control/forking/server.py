@@ -30,13 +30,15 @@ def serve(channel: socket.socket) -> Given:
     Returns in every process that was forked, and only there.
     """
     _say(channel, {"number": 0})
+    codes: dict[int, int] = {}  # of those that have ended
     while True:
         said, descriptors, _, _ = socket.recv_fds(channel, _REQUEST_BYTES, len(fields(Given)))
         if not said:
             os._exit(0)
         request = json.loads(said)
         if "end_of" in request:
-            _say(channel, {"number": request["number"], "code": _exit_code(request["end_of"])})
+            _note_end(request["end_of"], codes)
+            _say(channel, {"number": request["number"], "code": codes.get(request["end_of"])})
             continue
         try:
             pid = os.fork()
@@ -46,6 +48,7 @@ def serve(channel: socket.socket) -> Given:
             if pid == 0:
                 channel.close()
                 return Given(**dict(zip((field.name for field in fields(Given)), descriptors, strict=True)))
+            codes.pop(pid, None)  # another's, before
             _say(channel, {"number": request["number"], "pid": pid})
         for descriptor in descriptors:
             os.close(descriptor)
@@ -58,7 +61,9 @@ def _say(channel: socket.socket, answer: dict[str, Any]) -> None:
         os._exit(0)
 
 
-def _exit_code(pid: int) -> int | None:
-    """How a forked process ended, negative for a signal; None if it has not. It can be asked once after the end."""
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if ended else None
+def _note_end(pid: int, codes: dict[int, int]) -> None:
+    """Keep how a forked process ended, if it has: the kernel tells once, and who asked may have been interrupted."""
+    if pid not in codes:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            codes[pid] = os.waitstatus_to_exitcode(status)
