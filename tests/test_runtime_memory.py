@@ -68,6 +68,7 @@ class Listening(Transport):
     def exchange(self, out: Tensor, to: int, into: Tensor, source: int) -> None:
         if into.untyped_storage().nbytes() < self.whole_bytes:
             self.spare_bytes = into.untyped_storage().nbytes()
+        into.zero_()
 
     def all_reduce(self, flat: Tensor, ring: tuple[int, ...], rank: int) -> None:
         self.whole_bytes = flat.nbytes
