@@ -15,6 +15,8 @@ from glob import escape
 from pathlib import Path
 
 _PREFIX = "edgesim-scratch-"
+# What else of ours lies in the system's place: of sweeps on other machines, and of a Ray of our own.
+MADE, RAY = "edgesim-made-", "edgesim-ray-"
 _SETTLES_S = 60.0  # between the making of a folder and its lock; on a machine that is busy or was suspended
 
 
@@ -22,17 +24,27 @@ _SETTLES_S = 60.0  # between the making of a folder and its lock; on a machine t
 def scratch_folder(*, within: Path | None = None, prefix: str = _PREFIX) -> Iterator[Path]:
     """A folder of our own, which vanishes with what is in it, in the system's place for such things or ``within``.
 
-    What dead processes left there under the same prefix vanishes first.
+    What dead processes left there under the same prefix vanishes first, and in the system's place under all of ours.
     """
     place = Path(tempfile.gettempdir()) if within is None else within
-    remove_abandoned(place, prefix)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as name:
-        holder = os.open(name, os.O_RDONLY)
-        try:
-            fcntl.flock(holder, fcntl.LOCK_EX)
-            yield Path(name)
-        finally:
-            os.close(holder)
+    for ours in (_PREFIX, MADE, RAY) if within is None else (prefix,):
+        remove_abandoned(place, ours)
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as name,
+        holding(Path(name)) as folder,
+    ):
+        yield folder
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[Path]:
+    """While a folder is used: it is not that of a dead process."""
+    holder = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        os.close(holder)
 
 
 def remove_abandoned(place: Path, prefix: str) -> None:

@@ -7,12 +7,15 @@ import argparse
 import os
 import re
 import select
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from real_runtime.control.interruptions import terminable
 
 NAME = "edgesim"
 
@@ -103,6 +106,32 @@ def as_typed(text: str) -> str:
         return text
     names = {each.module: each.name for each in reversed(COMMANDS)}  # of two with one module, the first
     return _MODULES.sub(lambda found: f"{NAME} {names[found[1]]}", text).replace(f"{NAME} run -m ", f"{NAME} {SWEEP} ")
+
+
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as a shell tells of them
+
+
+class _ToldExit(SystemExit):
+    """An end of which the user has been told."""
+
+
+@contextmanager
+def ending_in_words(what_then: str = "") -> Iterator[None]:
+    """While a command runs: SIGTERM cleans up as Ctrl-C does, and either ends it with one line and its own exit code.
+
+    ``what_then`` says what is left to do, behind the word for what happened.
+    """
+    try:
+        with terminable():
+            yield
+    except KeyboardInterrupt:
+        print(f"interrupted{what_then}", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+    except SystemExit as left:
+        if left.code != _TERMINATED or isinstance(left, _ToldExit):
+            raise
+        print(f"terminated{what_then}", file=sys.stderr)
+        raise _ToldExit(_TERMINATED) from None
 
 
 _OF_SIGPIPE = 141  # how a shell tells of a program that ended because nobody read on

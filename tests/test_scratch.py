@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgesim import scratch
-from edgesim.scratch import remove_abandoned, scratch_folder
+from edgesim.scratch import holding, remove_abandoned, scratch_folder
+from real_runtime.testbeds import cgroups
 
 HOLDER = """
 import sys, time
@@ -56,6 +57,44 @@ def test_the_next_start_removes_what_a_killed_process_left_and_nothing_of_a_livi
     assert (left / "file").exists()
     with scratch_folder() as ours:
         assert [path for path in tmp_path.iterdir() if path.is_dir()] == [ours]
+
+
+def test_the_next_start_removes_all_of_ours_that_lies_about_and_nothing_of_a_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ours, others = ("edgesim-scratch-a", "edgesim-made-b", "edgesim-ray-c"), ("edgesim-notes", "edgesim", "made-d")
+    for name in (*ours, *others):
+        (tmp_path / name / "more").mkdir(parents=True)
+        os.utime(tmp_path / name, (0, 0))
+    with holding(tmp_path / "edgesim-made-b"), scratch_folder() as folder:
+        assert {path.name for path in tmp_path.iterdir()} == {folder.name, "edgesim-made-b", *others}
+    with scratch_folder():
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+def test_control_groups_of_dead_coordinators_vanish_and_those_of_living_and_new_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "_ROOT", tmp_path)
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    names = (
+        f"edgesim-{ended.pid}-0",
+        f"edgesim-{os.getpid()}-0",
+        "edgesim-mine",
+        f"edgesim-{ended.pid}-1",
+        "other-1-0",
+    )
+    for controller in ("cpu", "memory"):
+        for name in names:
+            (tmp_path / controller / name).mkdir(parents=True)
+            if name != names[3]:
+                os.utime(tmp_path / controller / name, (0, 0))
+    cgroups.remove_abandoned()
+    for controller in ("cpu", "memory"):
+        assert {path.name for path in (tmp_path / controller).iterdir()} == set(names[1:])
 
 
 def test_a_folder_that_was_made_just_now_and_others_of_that_place_are_left_alone(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, wraps
@@ -28,7 +27,7 @@ from yaml import MarkedYAMLError, YAMLError
 import edgesim
 from edgesim.errors import EdgesimError
 from edgesim.own_code import users_mistake
-from experiments.commands import as_typed, nobody_reads, reader_may_leave
+from experiments.commands import as_typed, ending_in_words, nobody_reads, reader_may_leave
 from experiments.configuration.checks import check_values, read_si
 from experiments.configuration.places import CONF
 from experiments.configuration.result_folders import refuse_unwritable
@@ -44,7 +43,6 @@ DECLARES = "declares"  # what a planner's file says for lists of planners; no ru
 Command = Callable[[DictConfig], object]
 # Mistakes that a user can mend.
 USERS = (EdgesimError, ValueError, OSError, HydraException, OmegaConfBaseException, YAMLError)
-TERMINATED = 128 + signal.SIGTERM  # the exit code of a testbed that cleaned up after SIGTERM
 _SAY_WHERE = (EdgesimError, HydraException, OmegaConfBaseException, YAMLError)  # also where a user's code raises them
 
 
@@ -81,19 +79,13 @@ def _run_command(command: Command, about: str | None, experiment: str | None) ->
         return None
 
     try:
-        refuse_words(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
+        with ending_in_words():
+            refuse_words(sys.argv[1:])
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
     except USERS as error:
         if not is_users(error):
             raise
         mistakes.append(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except SystemExit as left:
-        if left.code == TERMINATED:
-            print("terminated", file=sys.stderr)
-        raise
     for mistake in mistakes:
         print(f"error: {sentence(mistake)}", file=sys.stderr)
     if mistakes:
@@ -103,11 +95,8 @@ def _run_command(command: Command, about: str | None, experiment: str | None) ->
 def told(command: Callable[[], int]) -> int:
     """The exit code of what a command without Hydra does; a user's mistake ends in one sentence on stderr, and 2."""
     try:
-        with reader_may_leave():
+        with reader_may_leave(), ending_in_words():
             return command()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except Exception as error:
         if not is_users(error):
             raise

@@ -10,18 +10,14 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 
-from experiments.commands import COMMANDS, NAME, SWEEP, Command, reader_may_leave
+from experiments.commands import COMMANDS, NAME, SWEEP, Command, ending_in_words, reader_may_leave
 from experiments.configuration.places import import_from_here_last
 
 
 def main() -> int:
-    """Start what the first word names; 2 for a mistake, 130 where Ctrl-C came before that had begun."""
-    try:
-        with reader_may_leave():
-            return _main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    """Start what the first word names; 2 for a mistake, 130 and 143 where Ctrl-C or SIGTERM came first."""
+    with reader_may_leave(), ending_in_words():
+        return _main()
 
 
 def _main() -> int:

@@ -29,7 +29,7 @@ from rich.console import Console
 
 from experiments.analysis.tidy import read_table
 from experiments.collect import to_csv
-from experiments.commands import as_typed, command_parser
+from experiments.commands import as_typed, command_parser, ending_in_words
 from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.provenance import MADE, command, made, record
 from experiments.configuration.result_folders import json_text, refuse_unwritable, whole_folder
@@ -58,28 +58,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked.time_limit = KEPT_TIME_LIMIT_S if asked.kept else _TIME_LIMIT_S
     console = Console(width=None if sys.stdout.isatty() else _PAGE)
     try:
-        _check(asked)
-        everybody = competitors([folder.resolve() for folder in asked.config_dir])
-        wanted = attempts(cases(asked.seed), everybody, only=asked.only, selection=_selection(asked))
-        path = table_path(asked.results, NAME)
-        refuse_unwritable(asked.results)
-        kept = read_table(path) if (asked.only or asked.quick) and path.exists() else None
-        journal = Journal(asked.results / "sweeps" / NAME, wanted, limit_s=asked.time_limit)
-        found = table(_driven(wanted, journal, asked.workers, asked.time_limit))
-        if len(found) and (found["status"] == AttemptStatus.DIED).all():
+        with ending_in_words("; the same command goes on from here"):
+            _check(asked)
+            everybody = competitors([folder.resolve() for folder in asked.config_dir])
+            wanted = attempts(cases(asked.seed), everybody, only=asked.only, selection=_selection(asked))
+            path = table_path(asked.results, NAME)
+            refuse_unwritable(asked.results)
+            kept = read_table(path) if (asked.only or asked.quick) and path.exists() else None
+            journal = Journal(asked.results / "sweeps" / NAME, wanted, limit_s=asked.time_limit)
+            found = table(_driven(wanted, journal, asked.workers, asked.time_limit))
+            if len(found) and (found["status"] == AttemptStatus.DIED).all():
+                journal.end()
+                reason = found["reason"].iloc[0]
+                print(
+                    f"error: all {len(found)} attempts died, nothing is written; the first: {reason}", file=sys.stderr
+                )
+                return 1
+            whole = found if kept is None else updated(kept, found)
+            _write(path.parent, whole, asked)
             journal.end()
-            reason = found["reason"].iloc[0]
-            print(f"error: all {len(found)} attempts died, nothing is written; the first: {reason}", file=sys.stderr)
-            return 1
-        whole = found if kept is None else updated(kept, found)
-        _write(path.parent, whole, asked)
-        journal.end()
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
     for part in report.screen(standings(whole)):
         console.print(part)
     figures = as_typed(f"python -m experiments.figures {NAME}")

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir
+from uuid import uuid4
 
 from edgesim.errors import RunError
+from edgesim.scratch import MADE, holding, remove_abandoned
 from experiments.sweeps.run_table import code_hash
 from experiments.sweeps.workers import Batch, Outcome, SweepSpec, run_batch
 
@@ -26,11 +28,11 @@ def at_hand(spec: SweepSpec) -> tuple[SweepSpec, Path | None]:
             f"{spec.code} (install the same there; on Ray, launcher.working_dir=FOLDER sends it)"
         )
     folders = {folder: folder for folder in spec.sweep.folders}
-    mine = Path(mkdtemp(prefix="edgesim-made-")) if spec.made is not None else None
+    mine = Path(gettempdir(), f"{MADE}{uuid4().hex}") if spec.made is not None else None
     if spec.made is not None:
         folders[spec.made.path] = str(mine)
     for folder in folders.values():
-        if not Path(folder).is_dir():
+        if folder != str(mine) and not Path(folder).is_dir():
             raise RunError(f"{platform.node()} has no folder {folder} of configuration files (copy it there)")
     return replace(spec, sweep=replace(spec.sweep, folders=tuple(folders.values())), made=None), mine
 
@@ -40,8 +42,11 @@ def run_elsewhere(spec: SweepSpec, batch: Batch) -> Sequence[Outcome]:
     ours, mine = at_hand(spec)
     if spec.made is None or mine is None:
         return run_batch(ours, batch)
-    try:
-        spec.made.write(mine)
-        return run_batch(ours, batch)
-    finally:  # such a process is ended without a word: nothing of it may wait for its end
-        shutil.rmtree(mine, ignore_errors=True)
+    remove_abandoned(mine.parent, MADE)
+    mine.mkdir(mode=0o700)
+    with holding(mine):
+        try:
+            spec.made.write(mine)
+            return run_batch(ours, batch)
+        finally:  # such a process is ended without a word: nothing of it may wait for its end
+            shutil.rmtree(mine, ignore_errors=True)

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from experiments.analysis.tidy import RunStatus
+from experiments.commands import ending_in_words
 from experiments.configuration.command_line import USERS, check_complete, hydra_choice, sentence
 from experiments.configuration.constructors import build
 from experiments.configuration.result_folders import refuse_unwritable
@@ -86,15 +87,13 @@ def sweep_command(arguments: Sequence[str], *, show: Callable[[SweepEnd], None] 
         print(__doc__)
         return 0
     try:
-        end = sweep(parse(overrides, folders))
-        if show is not None:
-            show(end)
+        with ending_in_words("; the same command goes on from here"):
+            end = sweep(parse(overrides, folders))
+            if show is not None:
+                show(end)
     except USERS as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
     return 1 if end.failures else 0
 
 

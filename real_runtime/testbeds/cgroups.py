@@ -1,9 +1,11 @@
 """How does root hold a host to a CPU quota and a memory limit? Control groups, version 1 or 2, always removed."""
 
 import os
+import re
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from edgesim.errors import RunError
 _ROOT = Path("/sys/fs/cgroup")
 # Scales as 1/f within 4 %; 5 ms is biased, and shorter tasks than the quota run unslowed.
 _PERIOD_US = 10_000
+_SETTLES_S = 60.0  # between the making of a group and its first process
 
 
 def _version_2() -> bool:
@@ -68,11 +71,24 @@ class Cgroup:
         return int(counts[counts.index("oom_kill") + 1]) if "oom_kill" in counts else 0
 
 
+def remove_abandoned() -> None:
+    """Remove the groups of dead coordinators: the shell that looks after them may have been killed as well."""
+    every = Cgroup("edgesim-*")
+    for folder in {every.cpu, every.memory}:
+        for left in folder.parent.glob(folder.name):
+            owner = re.fullmatch(r"edgesim-(\d+)-\d+", left.name)
+            # Of another container we may not see the processes; but its groups are not old and empty.
+            with suppress(OSError):
+                if owner and not Path("/proc", owner[1]).exists() and time.time() - left.stat().st_mtime > _SETTLES_S:
+                    left.rmdir()
+
+
 @contextmanager
 def groups(ranks: int) -> Iterator[list[Cgroup]]:
     """A group per rank. Raises RunError without the permission."""
     if not available():
         raise RunError("control groups need root and a writable /sys/fs/cgroup (leave testbed.cpu_quota off)")
+    remove_abandoned()
     made = [Cgroup(f"edgesim-{os.getpid()}-{rank}") for rank in range(ranks)]
     folders = sorted({folder for group in made for folder in (group.cpu, group.memory)})
     for folder in folders:

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from edgesim.errors import EdgesimError, RunError
+from edgesim.scratch import RAY, scratch_folder
 from experiments.configuration.places import CODE
 from experiments.sweeps.workers import Batch, Outcome, SweepSpec, bury
 
@@ -27,7 +28,7 @@ _AHEAD = 2  # batches that wait or run, for each core of the cluster
 _HOPELESS = 20  # deaths before any batch came back
 _KNOCK_S = 10
 _SILENT_S = 10  # without a batch, until the cluster is asked whether it has a core
-_TEMPORARY = "/tmp"  # Ray's sockets lie there, whose paths must be short
+_TEMPORARY = Path("/tmp")  # Ray's sockets lie there, whose paths must be short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,8 @@ class OnRay:
         with ExitStack() as ending:
             where: dict[str, Any] = {"address": self.address}
             if self.address is None:
-                folder = TemporaryDirectory(prefix="edgesim-ray-", dir=_TEMPORARY, ignore_cleanup_errors=True)
-                where = {"address": "local", "num_cpus": self.workers, "_temp_dir": ending.enter_context(folder)}
+                folder = ending.enter_context(scratch_folder(within=_TEMPORARY, prefix=RAY))
+                where = {"address": "local", "num_cpus": self.workers, "_temp_dir": str(folder)}
             ending.callback(ray.shutdown)
             try:
                 _knock(self.address or "")
