@@ -154,6 +154,8 @@ def test_who_does_not_come_up_is_named_while_the_others_join() -> None:
         ({"silent_s": 1.6, "silent_cpu_s": 0.4, "vitals": Vitals(state="R")}, False),  # kept waiting for a processor
         ({"silent_s": 5.0, "silent_cpu_s": 1.55, "vitals": Vitals(state="R")}, True),  # the same, at last
         ({"silent_s": 3.1, "silent_cpu_s": 0.0, "vitals": Vitals(state="S")}, True),  # it sleeps with the lock
+        ({"silent_s": 3.1, "silent_cpu_s": 0.1, "vitals": Vitals(state="S")}, True),  # threads look whether it is free
+        ({"silent_s": 3.1, "silent_cpu_s": 0.2, "vitals": Vitals(state="S")}, False),
         ({"silent_s": 3.1, "silent_cpu_s": 0.0, "vitals": Vitals(state="D")}, False),  # it waits for a disk
         ({"silent_s": 0.2, "silent_cpu_s": 0.2, "vitals": Vitals(state="R")}, False),
     ],
