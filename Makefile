@@ -33,7 +33,7 @@ soak: .venv/made  ## the tests that take minutes: thousands of random schedules 
 	$(PYTEST) $(PARALLEL) --soak
 
 faults: .venv/made  ## plant 60 faults in runs on both testbeds, and write what came of them to results/faults/ (root)
-	PYTHONPATH=.:tests .venv/bin/python tests/faults/campaign.py
+	PYTHONPATH=.:tests .venv/bin/python -m faults.campaign
 
 fidelity: .venv/made  ## calibrate and play 35 plans of six workloads in both players, into results/validation/fidelity/: 25 minutes
 	for workload in $(FIDELITY); do .venv/bin/python -m experiments.validate experiment=fidelity_$$workload || exit 1; done

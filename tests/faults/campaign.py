@@ -1,7 +1,7 @@
 """Does every planted fault end its run in time, with the right culprit named and nothing left? Writes results/faults/.
 
-Usage: python tests/faults/campaign.py [CASES [FIRST_SEED]]. A seed draws testbed, fault, moment, rank and delay; each
-case is a run of its own (victim.py), with a folder of its own for what is temporary.
+Usage: python -m faults.campaign [CASES [FIRST_SEED]], with tests/ on the path. A seed draws testbed, fault, moment,
+rank and delay; each case is a run of its own (victim.py), with a folder of its own for what is temporary.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from processes import alive
 
+from experiments.configuration.provenance import command, made, record
 from real_runtime.testbeds import cgroups, netns
 from real_runtime.testbeds.netns import NetnsHosts
 
@@ -265,6 +266,7 @@ def main() -> int:
             writer = csv.DictWriter(file, list(asdict(rows[0])))
             writer.writeheader()
             writer.writerows(map(asdict, rows))
+    record(TABLE.parent, [TABLE.name], made(command("faults.campaign", sys.argv[1:])))
     wrong = [row.seed for row in rows if not row.right or row.left]
     print(f"{len(rows) - len(wrong)} of {len(rows)} as they should be; not: {wrong}")
     return bool(wrong)
