@@ -59,7 +59,8 @@ class Footprints:
             mine = spans.each(partial(_is_of, layers), bool)
             load = _load(spans, layers, mine & forward, mine & backward, context_bytes)
             held, stash_bytes = self.held(load), self.held(load).stash_bytes / load.in_flight
-            freed, added = self._freed_bytes(spans, load, stash_bytes), spans.each(partial(_ring_bytes, held), float)
+            freed = spans.each(partial(self._freed_bytes, load, stash_bytes), float)
+            added = spans.each(partial(_ring_bytes, held), float)
             rest, context_bytes = rest + held.resting_bytes, 0.0
             changes[mine & forward] = stash_bytes + held.transient_bytes, -held.transient_bytes
             changes[mine & backward, 1] = -freed[mine & backward]
@@ -69,17 +70,13 @@ class Footprints:
         order = np.argsort(spans.intervals[happens], kind="stable")  # buckets are added up beside computations
         return _steps(rest, spans.intervals[happens][order], changes[happens][order])
 
-    def _freed_bytes(self, spans: RankSpans, load: RankLoad, stash_bytes: float) -> Floats:
-        """[span] What a backward of these layers lets go of: the stash, or of a bucket its layers' part of it."""
+    def _freed_bytes(self, load: RankLoad, stash_bytes: float, kind: Kind) -> float:
+        """What a backward lets go of: the micro-batch's stash, or of a bucket its layers' part of it."""
+        if kind.op is not Op.B or kind.bucket is None:
+            return stash_bytes
+        names = {layer.name for layer in self.model.layers[slice(*kind.layers)]}
         needs = block_bytes(self.model, load.layers, samples=load.samples, workload=self.workload)
-        of = {layer.name: i for i, layer in enumerate(self.model.layers)}
-
-        def freed(kind: Kind) -> float:
-            if kind.layers == load.layers:
-                return stash_bytes
-            return sum(need for name, need in needs if of[name.partition("/")[0]] in range(*kind.layers))
-
-        return spans.each(freed, float)
+        return sum(need for name, need in needs if name.partition("/")[0] in names)
 
     @cached_property
     def _whole(self) -> dict[str, str]:

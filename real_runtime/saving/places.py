@@ -33,9 +33,8 @@ def saving(job: Job, target: Path) -> Iterator[Job]:
 
     Raises ValueError where it cannot be written.
     """
-    from real_runtime.saving.whole_model import (
-        save,  # only who saves weights loads PyTorch where ranks are started from
-    )
+    # Only who saves weights loads PyTorch where ranks are started from.
+    from real_runtime.saving.whole_model import save
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(within=target.parent, prefix=f".{target.name[:40]}.ranks.") as parts:
