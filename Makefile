@@ -9,7 +9,7 @@
 .DELETE_ON_ERROR:
 .PHONY: help demo test soak faults fidelity check wheel docs bench figures reproduce clean
 
-FIDELITY := hosts images gigabit requests tensor generation
+FIDELITY := hosts images gigabit requests tensor generation asteroid_d
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -35,7 +35,7 @@ soak: .venv/made  ## the tests that take minutes: thousands of random schedules 
 faults: .venv/made  ## plant 60 faults in runs on both testbeds, and write what came of them to results/faults/ (root)
 	PYTHONPATH=.:tests .venv/bin/python -m faults.campaign
 
-fidelity: .venv/made  ## calibrate and play 35 plans of six workloads in both players, into results/validation/fidelity/: 25 minutes
+fidelity: .venv/made  ## calibrate and play 42 plans of seven workloads in both players, into results/validation/fidelity/: 26 minutes
 	for workload in $(FIDELITY); do .venv/bin/python -m experiments.validate experiment=fidelity_$$workload || exit 1; done
 	.venv/bin/python -m experiments.fidelity
 

@@ -4,13 +4,16 @@ Energy by state adds up to a rank's energy over the makespan T:
 
     idle       idle_w x time in which the rank computes or communicates
     waiting    idle_w x the rest of T, so that idle + waiting = idle_w T; time at the disk is waiting too
-    compute    (compute_w - idle_w) x time in which it computes
+    compute    (compute_w - idle_w) x time in which it computes; backward passes and updates with their own watts
     transmit   (transmit_w - idle_w) x time on the air, and joules by bytes and messages sent
-    receive    alike
+    receive    alike; and (tail_w - idle_w) x time in which a radio is still awake behind a message, with nothing on
+               the air, which is waiting
 
 A rank transmits while any of its sends or collectives is on the wire, so that two at once count the air time once, but
 each its bytes. A collective transmits and receives, on a ring one message per step.
 """
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -82,13 +85,40 @@ def _above_idle_w(power: PowerModel) -> dict[str, float]:
     return {state: draw - power.idle_w for state, draw in watts.items()}
 
 
-def energy_by_state_j(spans: RankSpans, power: PowerModel, makespan_s: float) -> dict[str, float]:
-    """Return the joules of one rank by state, from its spans of an iteration with this makespan."""
+def _drawn(
+    spans: RankSpans, power: PowerModel, times: Mapping[str, Intervals], last_s: float
+) -> Iterator[tuple[str, float, Intervals]]:
+    """States with their watts above idle, and when; a state may come several times."""
+    for state, watts in _above_idle_w(power).items():
+        if state in times and (state != "compute" or power.computes_alike):
+            yield state, watts, times[state]
+    if not power.computes_alike:
+        draws = (
+            ((Op.F, Op.RECOMPUTE), power.compute_w),
+            ((Op.B,), power.backward_draw_w),
+            ((Op.UPDATE,), power.update_draw_w),
+        )
+        for ops, watts in draws:
+            if (such := spans.does(*ops)).any():
+                yield "compute", watts - power.idle_w, _union(spans.start_s[such], spans.end_s[such])
+    if power.tail_w is not None and (radio := [times[state] for state in ("transmit", "receive") if state in times]):
+        yield "receive", power.tail_w - power.idle_w, _tails(radio, power.tail_s, last_s)
+
+
+def _tails(radio: Sequence[Intervals], tail_s: float, last_s: float) -> Intervals:
+    """Behind each time on the air, until the radio sleeps, the next time on the air begins, or the iteration ends."""
+    start_s, end_s = _union(*map(np.concatenate, zip(*radio, strict=True)))
+    return end_s, np.minimum(end_s + tail_s, np.append(start_s[1:], max(last_s, end_s[-1])))
+
+
+def energy_by_state_j(spans: RankSpans, power: PowerModel, makespan_s: float, *, last_s: float) -> dict[str, float]:
+    """Return the joules of one rank by state, from its spans of an iteration with this makespan that ends then."""
     times = state_s(spans)
     work_s = _length_s(_union(*map(np.concatenate, zip(*times.values(), strict=True)))) if times else 0.0
     energy = {"idle": power.idle_w * work_s, "waiting": power.idle_w * (makespan_s - work_s)}
-    for state, watts in _above_idle_w(power).items():
-        energy[state] = watts * _length_s(times[state]) if state in times else 0.0
+    energy |= dict.fromkeys(("compute", "transmit", "receive"), 0.0)
+    for state, watts, when in _drawn(spans, power, times, last_s):
+        energy[state] += watts * _length_s(when)
     for kind, count in spans.counts():
         for state, joules in message_j(kind, power).items():
             energy[state] += joules * count
@@ -113,9 +143,11 @@ def power_steps(trace: Trace, cluster: Cluster, rank: int) -> tuple[Floats, Floa
     on_air = (joules != 0) & (lasts_s > 0)
     at_once = float(np.sum(joules[~on_air])) / trace.makespan_s if trace.makespan_s else 0.0
     whole = np.array([trace.first_s]), np.array([trace.last_s])
-    above_w = _above_idle_w(power)
     drawn = [
-        *((np.full(len(times[0]), above_w[state]), *times) for state, times in state_s(spans).items()),
+        *(
+            (np.full(len(when[0]), watts), *when)
+            for _, watts, when in _drawn(spans, power, state_s(spans), trace.last_s)
+        ),
         (joules[on_air] / lasts_s[on_air], spans.start_s[on_air], spans.end_s[on_air]),
         (np.array([at_once]), *whole),
     ]

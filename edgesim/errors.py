@@ -7,6 +7,7 @@
     ├── ProfileError     a profile has no answer for what was asked
     ├── InfeasibleError  a planner found that no plan exists, and says why
     │   └── NothingFitsError     for want of memory: an OutOfMemoryError as well
+    ├── MeterError       a meter cannot be read: which, why, and how to get there
     └── RunError         a real run ended early: rank, task and cause
 
 Constructors of nouns raise ``ValueError``; ``assert`` is for our own mistakes only.
@@ -49,6 +50,10 @@ class InfeasibleError(EdgesimError):
 
 class NothingFitsError(InfeasibleError, OutOfMemoryError):
     """No plan exists for want of memory; the message says which device lacks how much."""
+
+
+class MeterError(EdgesimError):
+    """A meter cannot be read; the message names it, and says what to do."""
 
 
 class RunError(EdgesimError):

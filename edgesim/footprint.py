@@ -2,13 +2,15 @@
 
 A footprint begins and ends with what is held through the whole iteration (Memory.resting_bytes). A micro-batch's stash
 lives from its F to its B, or bucket by bucket to theirs; the transient of inference during its F, the ring's
-part during its all-reduce, beside what is left of a stash where gradients are added up in buckets. The spans stand in
-the order of the rank's program, which is the order in which its compute stream plays them.
+part during its all-reduce, beside what is left of a stash where gradients are added up in buckets. Where a stage
+recomputes, a stash lives from its RECOMPUTE on. The spans stand in the order of the rank's program, which is the order
+in which its compute stream plays them.
 
 Where tasks are of blocks, so are stashes and transients: of a block, from the first of its tasks to the last.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -54,18 +56,25 @@ class Footprints:
             return self._of_blocks(spans, device)
         rest, context_bytes = 0.0, device.context_bytes  # the latter once for a rank, whatever it holds
         changes, happens = np.zeros((len(spans), 2)), np.zeros((len(spans), 2), dtype=bool)  # at a span's start and end
-        forward, backward, ring = spans.does(Op.F), spans.does(Op.B), spans.does(Op.ALL_REDUCE)
+        forward, backward, ring = spans.does(Op.F), spans.does(Op.B), spans.each(_adds_up, bool)
+        again = spans.does(Op.RECOMPUTE)
         for layers in dict.fromkeys(kind.layers for kind in spans.kinds if kind.op is Op.F):
             mine = spans.each(partial(_is_of, layers), bool)
-            load = _load(spans, layers, mine & forward, mine & backward, context_bytes)
-            held, stash_bytes = self.held(load), self.held(load).stash_bytes / load.in_flight
+            load = replace(
+                _load(spans, layers, mine & forward, mine & backward, context_bytes),
+                recompute=bool((mine & again).any()),
+            )
+            held = self.held(load)
+            stash_bytes = held.stash_bytes / (1 if load.recompute else load.in_flight)
             freed = spans.each(partial(self._freed_bytes, load, stash_bytes), float)
             added = spans.each(partial(_ring_bytes, held), float)
             rest, context_bytes = rest + held.resting_bytes, 0.0
-            changes[mine & forward] = stash_bytes + held.transient_bytes, -held.transient_bytes
+            kept = again if load.recompute else forward
+            changes[mine & forward] = held.transient_bytes, -held.transient_bytes
+            changes[mine & kept, 0] += stash_bytes
             changes[mine & backward, 1] = -freed[mine & backward]
             changes[mine & ring] = np.stack([added, -added], axis=1)[mine & ring]
-            happens[mine & (forward | ring), 0] = True
+            happens[mine & (forward | again | ring), 0] = True
             happens[mine & (backward | ring | (forward & (held.transient_bytes != 0))), 1] = True
         order = np.argsort(spans.intervals[happens], kind="stable")  # buckets are added up beside computations
         return _steps(rest, spans.intervals[happens][order], changes[happens][order])
@@ -124,6 +133,11 @@ def _is_of(layers: tuple[int, int], kind: Kind) -> bool:
     return layers[0] <= kind.layers[0] and kind.layers[1] <= layers[1]
 
 
+def _adds_up(kind: Kind) -> bool:
+    """Whether replicas add up their gradients; not those of weights that are tied between stages, which are few."""
+    return kind.op is Op.ALL_REDUCE and kind.payload is None
+
+
 def _ring_bytes(held: Memory, kind: Kind) -> float:
     """What an all-reduce of the load holds meanwhile; of a bucket the spare part of its own gradients."""
     return held.ring_bytes if kind.bucket is None else ring_bytes(kind.nbytes, replicas=len(kind.peers))
@@ -143,13 +157,14 @@ def _load(
 ) -> RankLoad:
     """What a rank is given of these layers, by its computations of them."""
     start, stop = spans.said(np.flatnonzero(forward)[:1])[0].samples
-    rings = [len(kind.peers) for kind in spans.kinds if kind.op is Op.ALL_REDUCE and _is_of(layers, kind)]
+    rings = [len(kind.peers) for kind in spans.kinds if _adds_up(kind) and _is_of(layers, kind)]
     over = backward & spans.each(lambda kind: kind.layers[0] == layers[0], bool)  # of buckets the last one
+    updates = int(np.count_nonzero(spans.does(Op.UPDATE) & spans.each(partial(_is_of, layers), bool)))
     return RankLoad(
         layers=layers,
         samples=stop - start,
         in_flight=int(np.cumsum(forward.astype(np.int64) - over).max()),
-        micro_batches=len(set(spans.micro_batch[forward].tolist())),
+        micro_batches=len(set(spans.micro_batch[forward].tolist())) // max(1, updates),  # of one iteration of several
         replicas=max(rings, default=1),
         context_bytes=context_bytes,
     )

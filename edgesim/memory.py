@@ -10,7 +10,7 @@ and ``out`` bytes (0 at the model's ends):
     cache        activations of a frozen backbone, where they are kept in memory (PAC, arXiv 2408.10746)
     message      M in + K out activations received and sent, M out + M in gradients received and sent, where any travel
     stash        K times what the backward pass keeps (Asteroid's Mem_p, arXiv 2408.08015) beyond the received input;
-                 what frozen blocks keep is what edgesim.finetuning made of them
+                 what frozen blocks keep is what edgesim.finetuning made of them. Once where it is recomputed (GPipe)
     kv           K and V of the prompt and of what is generated, of every attention (Workload.new_tokens): of as many
                  tokens as its window has, at Workload.kv_bytes per number
     transient    inference keeps no stash: the input and the output of its largest block
@@ -119,6 +119,7 @@ class RankLoad:
         replicas: ranks that add up their gradients of these layers, this one included.
         context_bytes: what the framework takes on the device before any model.
         share: what of the layers' blocks it has.
+        recompute: whether a micro-batch keeps only its input until it goes back, and then computes forward again.
     """
 
     layers: tuple[int, int]
@@ -128,6 +129,7 @@ class RankLoad:
     replicas: int
     context_bytes: float
     share: Share = WHOLE
+    recompute: bool = False
 
 
 def held_bytes(model: Model, workload: Workload, load: RankLoad) -> Memory:
@@ -150,6 +152,7 @@ def held_bytes(model: Model, workload: Workload, load: RankLoad) -> Memory:
     returned = sum(_gradients_bytes(model, layers, samples, workload.tokens)) if training else 0
     cached = workload.cached_in_memory_samples
     parameters = sum(_held_parameters(held, share, trained_only=False)) // BYTES_PER_FLOAT32
+    kv = _cached_kv_bytes(held, share, samples, workload) if workload.new_tokens else 0
     return Memory(
         context_bytes=load.context_bytes,
         parameter_bytes=parameters * workload.weight_bytes,
@@ -157,10 +160,8 @@ def held_bytes(model: Model, workload: Workload, load: RankLoad) -> Memory:
         optimiser_bytes=trained * workload.optimiser.state_per_parameter,
         cache_bytes=_outputs_bytes(held, samples=cached, tokens=workload.tokens) if cached else 0,
         message_bytes=activations + load.micro_batches * returned,
-        kv_bytes=_cached_kv_bytes(held, share, samples, workload) / model.activation_bytes * workload.kv_bytes
-        if workload.new_tokens
-        else 0,
-        stash_bytes=load.in_flight * sum(needs) if training else 0,
+        kv_bytes=kv / model.activation_bytes * workload.kv_bytes,
+        stash_bytes=(1 if load.recompute else load.in_flight) * sum(needs) if training else 0,
         transient_bytes=0 if training else max(needs),
         ring_bytes=ring_bytes(_added_up(model, held, share) if training else 0, replicas=load.replicas),
     )
@@ -184,8 +185,13 @@ def boundary_bytes(model: Model, layers: tuple[int, int], *, samples: int, token
 
 def ring_bytes(trained_bytes: int, *, replicas: int) -> int:
     """Return the bytes that an all-reduce receives beside the gradients: the largest of n parts, in whole numbers."""
-    numbers = trained_bytes / BYTES_PER_FLOAT32
-    return ceil(numbers / replicas) * BYTES_PER_FLOAT32 if replicas > 1 else 0
+    return ceil(trained_bytes / BYTES_PER_FLOAT32 / replicas) * BYTES_PER_FLOAT32 if replicas > 1 else 0
+
+
+def carried_bytes(layer: Layer, workload: Workload) -> float:
+    """Return the bytes that move with a layer: weights, statistics of batches, optimiser's state of what is trained."""
+    held = layer.parameter_bytes / BYTES_PER_FLOAT32 * workload.weight_bytes + layer.statistics_bytes
+    return held + (layer.trainable_bytes * workload.optimiser.state_per_parameter if workload.trains else 0)
 
 
 def cache_bytes(model: Model, *, samples: int, tokens: int) -> int:
@@ -203,8 +209,8 @@ def _outputs_bytes(layers: Iterable[Layer], *, samples: int, tokens: int) -> int
 
 
 def _held_parameters(layers: tuple[Layer, ...], share: Share, *, trained_only: bool) -> Iterable[int]:
-    """Bytes of parameters, block by block; a block's tied weights count unless the layer that owns them is here too."""
-    names = {layer.name for layer in layers}
+    """Bytes of parameters by block; tied ones count unless their owner is here, with more left than a side network."""
+    names = {layer.name for layer in layers if any(block.kind is not BlockKind.SIDE for block in layer.blocks)}
     for layer in layers:
         for block in map(share.of, layer.blocks):
             if block.trainable or not trained_only:
@@ -233,10 +239,9 @@ def block_bytes(
     The input that was received stands among the messages, not in the stash; but it is transient again, where the first
     block is largest.
     """
-    tokens = workload.tokens
-    if share.tokens is not None and not 0 < share.tokens <= tokens:
-        raise ValueError(f"a share of {share.tokens} tokens must lie in 1..{tokens}, the workload's tokens")
-    entering, _ = boundary_bytes(model, layers, samples=samples, tokens=tokens)
+    if share.tokens is not None and not 0 < share.tokens <= workload.tokens:
+        raise ValueError(f"a share of {share.tokens} tokens must lie in 1..{workload.tokens}, the workload's tokens")
+    entering, _ = boundary_bytes(model, layers, samples=samples, tokens=workload.tokens)
     held = model.layers[slice(*layers)]
     needs = _stashes_bytes if workload.trains else _transients_bytes
     of = {layer.name: replace(share, tokens=None) if model.decodes(layer) else share for layer in held}

@@ -2,7 +2,8 @@
 
 Definitions, for a trace on ranks d = 0..n-1, S samples, T the makespan:
 
-    makespan_s      T          start of the first task to the end of the last
+    makespan_s      T          start of the first task to the end of the last; where iterations overlap in one schedule,
+                               the seconds, and all else per iteration, in their steady state (steady_state.py)
     latency_s       T          of one iteration; for inference, of one request
     samples_per_s   S / T
     utilisation     u_d        compute time of rank d over T
@@ -27,6 +28,7 @@ from edgesim.errors import ScheduleError
 from edgesim.footprint import Footprints
 from edgesim.model import Model
 from edgesim.schedule import COMPUTE
+from edgesim.steady_state import steady_window
 from edgesim.trace import RankSpans, Trace
 from edgesim.units import LEAST
 from edgesim.workload import Workload
@@ -74,17 +76,23 @@ def measure(trace: Trace, *, cluster: Cluster, model: Model, workload: Workload,
     Raises ScheduleError for a trace that takes no time, of which there is no rate, or more than can be multiplied.
     """
     ranks = range(len(cluster.devices))
-    spans = [trace.of_rank(rank) for rank in ranks]
-    makespan_s, samples = trace.makespan_s, workload.batch_samples
+    window, samples = steady_window(trace), workload.batch_samples
+    n, makespan_s = window.iterations, window.seconds / window.iterations
+    whole = [trace.of_rank(rank) for rank in ranks]
+    spans = whole if trace.schedule.iterations == 1 else [window.ending(own) for own in whole]
     if not makespan_s >= LEAST:
         raise ScheduleError(
             f"nothing to measure: {len(trace.start_s)} tasks take {makespan_s:g} s (no rate without time; give "
             "the tasks seconds in the profile, or the network bandwidth)"
         )
-    busy_s = [_busy_s(own) for own in spans]
+    busy_s = [_busy_s(own) / n for own in spans]
     working = [rank for rank in ranks if busy_s[rank] > 0]
     power = [device.power for device in cluster.devices]
-    energy = tuple(energy_by_state_j(spans[rank], power[rank], makespan_s) for rank in ranks)
+    energy = tuple(
+        {state: joules / n for state, joules in by_state.items()}
+        for rank in ranks
+        for by_state in [energy_by_state_j(spans[rank], power[rank], window.seconds, last_s=window.last_s)]
+    )
     footprints = Footprints(model, workload)
     energy_j = sum(sum(states.values()) for states in energy)
     if not isfinite(energy_j * makespan_s):
@@ -98,8 +106,8 @@ def measure(trace: Trace, *, cluster: Cluster, model: Model, workload: Workload,
         latency_s=makespan_s,
         bubble=1 - sum(busy_s) / (makespan_s * len(working)) if working else 1.0,
         utilisation=tuple(busy / makespan_s for busy in busy_s),
-        sent_bytes=tuple(sum(wire_bytes(kind) * count for kind, count in own.counts()) for own in spans),
-        peak_bytes=tuple(footprints.peak_bytes(spans[rank], cluster.devices[rank]) for rank in ranks),
+        sent_bytes=tuple(round(sum(wire_bytes(kind) * count for kind, count in own.counts()) / n) for own in spans),
+        peak_bytes=tuple(footprints.peak_bytes(whole[rank], cluster.devices[rank]) for rank in ranks),
         energy_by_state_j=energy,
         energy_j=energy_j,
         energy_per_sample_j=energy_j / samples,

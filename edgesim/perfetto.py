@@ -37,24 +37,31 @@ def _written(traces: Iterable[Trace]) -> Iterator[str]:
     yield '], "displayTimeUnit": "ms"}'
 
 
+Lanes = dict[tuple[int, Stream], int]
+"""[rank, stream] the number of its thread, as they were met."""
+
+
 def _events(traces: Iterable[Trace]) -> Iterator[str]:
     traces = list(traces)
     apart = max((_APART * ceil(trace.schedule.ranks / _APART) for trace in traces), default=_APART)
     for number, trace in enumerate(traces):
         zero_s, offset = trace.first_s, apart * number
-        yield from _spans(trace, zero_s, offset)
+        yield from task_events(trace, at_s=0.0, first_process=offset, lanes={})
         for r in trace.readings:
             at_us = (r.at_s - zero_s) * 1e6
             event = {"name": r.what, "ph": "C", "pid": offset + r.rank, "ts": at_us, "args": {r.what: r.value}}
             yield json.dumps(event)
 
 
-def _spans(trace: Trace, zero_s: float, offset: int) -> Iterator[str]:
-    """A label before the first task of every stream, and every task; what its kind says is written once."""
-    columns = trace.schedule.columns
-    lanes: dict[tuple[int, Stream], int] = {}
+def task_events(trace: Trace, *, at_s: float, first_process: int, lanes: Lanes) -> Iterator[str]:
+    """Yield every task of a trace that begins at a second, and a label before the first task of every new stream.
+
+    Rank r is the process number ``first_process`` + r; ``lanes`` are known from traces before, and added to. What a
+    kind of task says is written once.
+    """
+    columns, shift_s, offset = trace.schedule.columns, at_s - trace.first_s, first_process
     start_s, end_s = np.asarray(trace.start_s, dtype=np.float64), np.asarray(trace.end_s, dtype=np.float64)
-    times = zip(((start_s - zero_s) * 1e6).tolist(), ((end_s - start_s) * 1e6).tolist(), strict=True)
+    times = zip(((start_s + shift_s) * 1e6).tolist(), ((end_s - start_s) * 1e6).tolist(), strict=True)
     written: dict[int, tuple[str, str]] = {}
     for name, k, (at_us, lasts_us) in zip(columns.names(), columns.kind.tolist(), times, strict=True):
         if k not in written:
@@ -62,8 +69,8 @@ def _spans(trace: Trace, zero_s: float, offset: int) -> Iterator[str]:
             lane = kind.rank, kind.stream
             if lane not in lanes:
                 lanes[lane] = len(lanes)
-                yield _label("process_name", offset + kind.rank, 0, f"{trace.player} rank {kind.rank}")
-                yield _label("thread_name", offset + kind.rank, lanes[lane], str(kind.stream))
+                yield label("process_name", offset + kind.rank, 0, f"{trace.player} rank {kind.rank}")
+                yield label("thread_name", offset + kind.rank, lanes[lane], str(kind.stream))
             where = f'"cat": "{kind.op}", "ph": "X", "pid": {offset + kind.rank}, "tid": {lanes[lane]}'
             written[k] = where, json.dumps(_details(kind))
         where, details = written[k]
@@ -77,5 +84,6 @@ def _details(kind: Kind) -> dict[str, Any]:
     return {"layers": kind.layers, "samples": kind.samples, "bytes": kind.nbytes, **divided}
 
 
-def _label(what: str, pid: int, tid: int, name: str) -> str:
+def label(what: str, pid: int, tid: int, name: str) -> str:
+    """Name a process or a thread."""
     return json.dumps({"name": what, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}})

@@ -1,15 +1,20 @@
-"""Calibrate a testbed: time the blocks of the model and the links, and keep both.
+"""Calibrate a testbed: time the blocks of the model, the links and the disks, and keep all of it.
 
     python -m experiments.calibrate testbed=netns
     python -m experiments.calibrate testbed=loopback model=mobilenet_v2 workload=images calibration.repeats=10
     python -m experiments.calibrate testbed=netns "calibration.samples=[]"      # links only; no profile is written
+    python -m experiments.calibrate power=true meter=synthetic   # watts too, fitted to what a meter of each host reads
 
-Writes results/profiles/<name>.profile.json (seconds per block, device, sample count) and <name>.network.json (rates and
-latencies). Use them with: python -m experiments.run profile=measured profile.path=... network.calibrated=...
+Writes results/profiles/<name>.profile.json (seconds per block, device, sample count), <name>.network.json (rates and
+latencies) and <name>.disks.json (what disks read and write). Use them with: python -m experiments.run profile=measured
+profile.path=... network.calibrated=... disks=...
+
+With power=true also results/fitted/device/<device>_metered.yaml: a device like the one it is named after, with fitted
+watts. Use it with: python -m experiments.run --config-dir results/fitted device@devices.NAME=<device>_metered
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -17,15 +22,26 @@ from statistics import median
 from omegaconf import DictConfig
 from rich.progress import Progress
 
-from edgesim.cluster import Cluster, Network, Origin
+from edgesim.cluster import Cluster, DiskRates, Network, Origin
+from edgesim.model import Model
+from edgesim.plan import Plan, Stage
 from edgesim.profile import Point, Profile, leave_one_out_error
-from edgesim.units import mbit_per_s
+from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from edgesim.units import mbit_per_s, show
+from edgesim.workload import Purpose, Workload
 from experiments.commands import as_typed
 from experiments.configuration.command_line import run_command
 from experiments.configuration.constructors import build
 from experiments.configuration.setup import Setup, read_setup
+from experiments.execution.assignments import make_assignment
 from experiments.execution.calibration import Calibration
+from experiments.metering.hosts import host_meters
+from experiments.metering.power_calibration import calibrate_power, refuse_meters, save_power
+from experiments.metering.power_calibration import told as told_power
+from experiments.metering.protocol import Protocol
 from experiments.progress import ProgressReport
+from real_runtime.assignment import Assignment
+from real_runtime.testbeds.disks import measured_disks
 from real_runtime.testbeds.foreign_load import sourced, told
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.testbed import Testbed
@@ -35,9 +51,13 @@ def calibrate_command(cfg: DictConfig) -> None:
     """Open the testbed, measure, write, and say how well the profile predicts itself."""
     found, folder = calibrated(cfg, progress_bar()), Path(cfg.results) / "profiles"
     found.save(folder)
+    for each in found.power:
+        print(f"{told_power(each)}\n  written: {save_power(each, Path(cfg.results) / 'fitted')}")
     network, profile = found.files(folder)
     print(f"network: {describe(found.network)}")
-    use = f"network.calibrated={network}"
+    for disk in found.disks:
+        print(f"disk of {described(disk)}")
+    use = f"network.calibrated={network} disks={found.disks_file(folder)}"
     if found.profile.points:
         print(found.profile)
         use = f"profile=measured profile.path={profile} {use}"
@@ -47,31 +67,88 @@ def calibrate_command(cfg: DictConfig) -> None:
 def calibrated(cfg: DictConfig, progress: Progress) -> Calibration:
     """What is found on a testbed that opens for it."""
     setup = read_setup(cfg)
+    meters = host_meters(cfg, setup.cluster) if cfg.power else ()
+    refuse_meters(meters, asked=cfg.power)
     with open_testbed(build(cfg.testbed), setup.cluster) as testbed, progress:
         progress.console.print(testbed.description, soft_wrap=True)
         profile, network = calibrate(testbed, setup, cfg.calibration, progress)
+        disks = measured_disks(testbed, cfg.calibration.disk_folder)
+        power = calibrate_power(_protocol(cfg, testbed, setup, progress), meters) if cfg.power else []
         name = cfg.calibration.name or testbed_name(testbed, setup.cluster)
-    return Calibration(name=name, profile=profile, network=network)
+    return Calibration(name=name, profile=profile, network=network, disks=disks, power=power)
+
+
+def _protocol(cfg: DictConfig, testbed: Testbed, setup: Setup, progress: Progress) -> Protocol:
+    """What hosts do while a meter reads them: the configured model on each alone, few samples at a time and many."""
+    task = progress.add_task("reading power", total=None)
+
+    def alone(rank: int, samples: int, micro_batches: int, forward: bool) -> Assignment:
+        """One rank computes all layers."""
+        workload = replace(
+            setup.workload,
+            batch_samples=samples * micro_batches,
+            micro_batch_samples=samples,
+            new_tokens=0,
+            purpose=Purpose.INFER if forward else setup.workload.purpose,
+        )
+        stage = Stage(layers=(0, len(setup.model.layers)), ranks=(rank,), samples=(samples,), in_flight=1)
+        plan = Plan(
+            model=setup.model.name,
+            stages=(stage,),
+            micro_batches=micro_batches,
+            micro_batch_samples=samples,
+            planner="one rank alone",
+        )
+        schedule = hybrid_pipeline(plan, setup.model, workload)
+        return make_assignment(cfg, replace(setup, workload=workload), schedule, 1)
+
+    counts = sorted(cfg.calibration.samples) or [setup.workload.micro_batch_samples]
+    return Protocol(
+        testbed=testbed,
+        computes=alone,
+        samples=sorted({counts[0], counts[len(counts) // 2], counts[-1]}),
+        segment_s=cfg.calibration.segment_s,
+        disk_folder=cfg.calibration.disk_folder,
+        tells=lambda what: progress.update(task, description=f"reading power, {what}"),
+    )
 
 
 def calibrate(testbed: Testbed, setup: Setup, settings: DictConfig, progress: Progress) -> tuple[Profile, Network]:
     """Blocks at every sample count, then links."""
-    points: list[Point] = []
     if load := busy():
         progress.console.print(f"[yellow]warning: {load}: what is measured now will be off[/yellow]", soft_wrap=True)
     task = progress.add_task("timing blocks", total=len(settings.samples) + 1)
-    for count in settings.samples:
-        progress.update(task, description=f"timing blocks, {count} samples")
-        points += testbed.profile_layers(setup.model, setup.workload, samples=[count], repeats=settings.repeats)
-        progress.advance(task)
-    progress.update(task, description="timing links")
+
+    def begins(count: int) -> None:
+        progress.update(task, description=f"timing blocks, {count} samples", advance=count != settings.samples[0])
+
+    profile = timed(testbed, setup.model, setup.workload, settings.samples, settings.repeats, begins=begins)
+    progress.update(task, description="timing links", advance=bool(settings.samples))
     network = testbed.measure_network()
     progress.update(task, description="calibrated", advance=1)
     timings, messages = told(testbed.disturbed_timings, "timings"), told(testbed.disturbed_messages, "messages")
     for said in filter(None, (timings, messages)):
         progress.console.print(f"[yellow]warning: {said}: calibrate again beside less load[/yellow]", soft_wrap=True)
-    source = sourced(f"{testbed.name}, layers within {settings.repeats} whole passes", timings)
-    return Profile(model=setup.model.name, origin=Origin.MEASURED, source=source, points=merged(points)), network
+    return profile, network
+
+
+def timed(
+    testbed: Testbed,
+    model: Model,
+    workload: Workload,
+    samples: Sequence[int],
+    repeats: int,
+    *,
+    begins: Callable[[int], object] = lambda count: None,
+) -> Profile:
+    """The seconds of a model's layers on every host, at these counts of samples; ``begins`` hears of each."""
+    points: list[Point] = []
+    for count in samples:
+        begins(count)
+        points += testbed.profile_layers(model, workload, samples=[count], repeats=repeats)
+    how = f"{testbed.name}, layers within {repeats} whole passes"
+    source = sourced(how, told(testbed.disturbed_timings, "timings"))
+    return Profile(model=model.name, origin=Origin.MEASURED, source=source, points=merged(points))
 
 
 def progress_bar() -> Progress:
@@ -106,6 +183,12 @@ def describe(network: Network) -> str:
     slowest = min(network.goodput_bytes_per_s(a, b) for a, b in pairs)
     latency_s = max(network.latency_s[a][b] for a, b in pairs)
     return f"goodput {mbit_per_s(slowest):.3g} Mbit/s, latency {latency_s * 1e3:.3g} ms (slowest pair)"
+
+
+def described(disk: DiskRates) -> str:
+    """What it reads and writes."""
+    rates = [show(rate, "B/s") for rate in (disk.read_bytes_per_s, disk.write_bytes_per_s)]
+    return f"{disk.device}: reads {rates[0]}, writes {rates[1]} ({disk.source})"
 
 
 def testbed_name(testbed: Testbed, cluster: Cluster) -> str:

@@ -7,9 +7,10 @@ Columns: what was run (study, cluster, model, strategy, planner, method, devices
 and whatever else the sweep varied), the player, what came out, and the profile behind it. What changes with every run
 of the same command (dates, versions) stays in the sweep's Parquet file.
 
-Nobody measures joules or bytes held yet. Joules of an executed run are computed from its measured times and the watts
-of ``energy_source``: ``energy_from`` says so. Its peak memory would be computed from the plan, as the simulated run's
-is: it stands in the simulated row only.
+Joules of an executed run are computed from its measured times and the watts of ``energy_source``: ``energy_from`` says
+so. What meters read stands in columns of its own, ``metered_energy_per_sample_j`` with its evidence (measured,
+estimated or synthetic), what it covers and how much of the run was seen. Nobody measures bytes held: the peak memory of
+an executed run would be computed from the plan, as the simulated run's is, and stands in the simulated row only.
 """
 
 import json
@@ -27,7 +28,7 @@ from experiments.configuration.provenance import Tree, command, made, record
 from experiments.configuration.result_folders import refuse_unwritable, write_text
 from experiments.configuration.studies import table_path
 from experiments.configuration.suggestions import suggestion
-from experiments.sweeps.rows import FIGURES, OPTIONAL_FIGURES
+from experiments.sweeps.rows import FIGURES, METERED, OPTIONAL_FIGURES, STATE_FIGURES, real_column
 from experiments.sweeps.run_table import RunTable
 
 WHICH = tuple(name for name in IDENTITY if name not in {"plan", "kind", "player"})
@@ -39,12 +40,15 @@ PROVENANCE_OF_BOTH = tuple(
 )
 COMPUTED_ONCE = "peak_bytes"
 PURPOSE = "config.workload.purpose"
+MORE = "config.study.columns"  # further figures that a study's table shows, as its file names them
 # What is read of a sweep's table, which has every value of every configuration.
 NEEDED = frozenset(
     {
-        *("key", "overrides", "finished", "git_commit", "git_dirty", PURPOSE),
-        *(*WHICH, *OUTCOME, *OPTIONAL, *PROVENANCE, "disturbed"),
-        *(f"measured.{name}" for name in (*OUTCOME, *OPTIONAL, "disturbed", "energy_source")),
+        *("key", "overrides", "finished", "git_commit", "git_dirty", PURPOSE, MORE),
+        *(*WHICH, *OUTCOME, *OPTIONAL, *STATE_FIGURES, *PROVENANCE, "disturbed"),
+        *(f"measured.{name}" for name in (*OUTCOME, *OPTIONAL, *STATE_FIGURES, "disturbed", "energy_source")),
+        *(real_column(name) for name in (*OUTCOME, *OPTIONAL, *STATE_FIGURES)),
+        *(f"metered.{name}" for name in METERED),
     }
 )
 _OF_EACH_RUN = ("key", "overrides", "finished")  # long texts, which no other run has
@@ -62,6 +66,7 @@ _TOLD = {
     "profile",
     "network.rate",
     "network.calibrated",
+    "disks",
 }
 
 
@@ -70,21 +75,42 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in (*WHICH, *OUTCOME, *PROVENANCE) if name not in runs]
     runs = runs.assign(**dict.fromkeys(missing))
     varied = _varied(runs)
-    runs = runs.drop(columns=[name for name in _OF_EACH_RUN if name in runs])
-    outcome = (*OUTCOME, *(name for name in OPTIONAL if name in runs and runs[name].notna().any()))
+    runs = runs.drop(columns=[name for name in _OF_EACH_RUN if name in runs]).assign(**varied)
+    outcome = (*OUTCOME, *(name for name in OPTIONAL if name in runs and runs[name].notna().any()), *_asked(runs))
     simulated = runs.assign(player="simulated", iterations=1)
     rows = [simulated]
-    if "measured.makespan_s" in runs:
+    if "measured.makespan_s" in runs and runs["measured.makespan_s"].notna().any():
         real = runs[runs["measured.makespan_s"].notna()]
-        measured = {name: real.get(f"measured.{name}") for name in outcome[1:]} | {COMPUTED_ONCE: None}
+        measured = {name: _real(real, name) for name in outcome[1:]} | {COMPUTED_ONCE: None}
         rows.append(real.assign(player="measured", **measured))
         if real.get("measured.disturbed", pd.Series(dtype=float)).notna().any():
             outcome = (*outcome, "disturbed")
             rows = [simulated.assign(disturbed=None), rows[1].assign(disturbed=real["measured.disturbed"])]
+        if real.get("metered.evidence", pd.Series(dtype=object)).notna().any():
+            names = {name: f"metered_{name}" for name in METERED}
+            outcome = (*outcome, *names.values())
+            metered = {column: real[f"metered.{name}"] for name, column in names.items()}
+            rows = [rows[0].assign(**dict.fromkeys(metered)), rows[1].assign(**metered)]
         rows = [part.assign(energy_from=part["player"] + " times") for part in rows]
     columns = [*WHICH, *varied, "player", *outcome, *(PROVENANCE if len(rows) == 1 else PROVENANCE_OF_BOTH)]
-    table = pd.concat([part.assign(**varied)[columns] for part in rows], ignore_index=True)
+    table = pd.concat([part[columns] for part in rows], ignore_index=True)
     return table.sort_values([*WHICH, *varied, "player"], kind="stable").reset_index(drop=True)
+
+
+def _real(runs: pd.DataFrame, name: str) -> pd.Series | None:
+    """A figure of executed runs; tables of older versions called all of them measured."""
+    now, then = runs.get(real_column(name)), runs.get(f"measured.{name}")
+    return then if now is None else now if then is None else now.fillna(then)
+
+
+def _asked(runs: pd.DataFrame) -> tuple[str, ...]:
+    """The further figures for which the study asks. Raises ValueError for one that no run has."""
+    texts = runs[MORE].dropna().unique() if MORE in runs else ()
+    asked = dict.fromkeys(name for text in texts for name in json.loads(text))
+    for name in asked:
+        if name not in STATE_FIGURES:
+            raise ValueError(f"study.columns: {name!r} is no further figure{suggestion(name, STATE_FIGURES)}")
+    return tuple(asked)
 
 
 def _varied(runs: pd.DataFrame) -> dict[str, list[str | None]]:

@@ -4,6 +4,7 @@ The same modules either way. Texts in the code name modules; whoever started ``e
 """
 
 import argparse
+import atexit
 import os
 import re
 import select
@@ -51,6 +52,12 @@ COMMANDS = (
         takes_overrides=True,
     ),
     Command(
+        name="testbed",
+        module="experiments.testbed",
+        says="check: look at the hosts of a physical testbed",
+        takes_overrides=True,
+    ),
+    Command(
         name="calibrate",
         module="experiments.calibrate",
         says="time a testbed's blocks and links",
@@ -60,6 +67,18 @@ COMMANDS = (
         name="validate",
         module="experiments.validate",
         says="compare both players over many plans",
+        takes_overrides=True,
+    ),
+    Command(
+        name="validate-pac",
+        module="experiments.validate_pac",
+        says="compare both players over jobs with an activation cache",
+        takes_overrides=True,
+    ),
+    Command(
+        name="validate-jobs",
+        module="experiments.validate_jobs",
+        says="compare both players over jobs that lose devices",
         takes_overrides=True,
     ),
     Command(
@@ -82,6 +101,8 @@ COMMANDS = (
     Command(name="tables", module="experiments.tables", says="a table for a paper, Markdown or LaTeX"),
     Command(name="figures", module="experiments.figures", says="draw figures from tables"),
     Command(name="compare", module="experiments.compare", says="what differs between two runs or tables"),
+    Command(name="explain", module="experiments.explain", says="why one run takes longer than another, or its time"),
+    Command(name="report", module="experiments.report", says="a run, a sweep or a job as one page for a browser"),
     Command(name="bench", module="experiments.planner_bench", says="compare all planners on many problems"),
     Command(
         name="regret",
@@ -91,8 +112,31 @@ COMMANDS = (
     ),
     Command(name="published", module="experiments.published", says="compare predictions with published numbers"),
     Command(name="galaxy", module="experiments.galaxy", says="sum up Galaxy's studies"),
+    Command(name="asteroid", module="experiments.asteroid", says="sum up Asteroid's studies"),
+    Command(
+        name="asteroid-recovery",
+        module="experiments.asteroid.recovery",
+        says="jobs that lose devices, under every policy",
+    ),
+    Command(name="pac", module="experiments.pac", says="play PAC's studies beside what was published"),
+    Command(
+        name="pac-measured",
+        module="experiments.pac.measured",
+        says="measure what techniques of fine-tuning take here, beside what is predicted",
+    ),
+    Command(
+        name="pac-learning",
+        module="experiments.pac.learning",
+        says="how well a model learns with parallel adapters, beside other techniques",
+    ),
+    Command(
+        name="energy-study",
+        module="experiments.energy_study",
+        says="joules of every way to share training, beside published findings",
+    ),
     Command(name="reproduce", module="experiments.reproduce", says="which kept numbers moved?"),
     Command(name="conf", module="experiments.console.conf", says="list, find and copy configuration files"),
+    Command(name="energy", module="experiments.metering", says="joules that meters read, and which meters work here"),
     Command(name="env", module="real_runtime.show_env", says="describe this machine, for a bug report"),
 )
 _MODULES = re.compile(
@@ -119,8 +163,10 @@ class _ToldExit(SystemExit):
 def ending_in_words(what_then: str = "") -> Iterator[None]:
     """While a command runs: SIGTERM cleans up as Ctrl-C does, and either ends it with one line and its own exit code.
 
-    ``what_then`` says what is left to do, behind the word for what happened.
+    ``what_then`` says what is left to do, behind the word for what happened. Once Python itself ends, all is done and
+    said, so that neither is heard any more: Python gives them back to the kernel on its way out, which would kill it.
     """
+    atexit.register(_hear_no_more)
     try:
         with terminable():
             yield
@@ -132,6 +178,11 @@ def ending_in_words(what_then: str = "") -> Iterator[None]:
             raise
         print(f"terminated{what_then}", file=sys.stderr)
         raise _ToldExit(_TERMINATED) from None
+
+
+def _hear_no_more() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 _OF_SIGPIPE = 141  # how a shell tells of a program that ended because nobody read on

@@ -5,7 +5,7 @@
 
 Calibrates the testbed, plans data parallelism, a pipeline and a hybrid pipeline (of each the best plan that the
 simulator finds), plays all in both players, prints one table and writes results/demo/: table.md, gantt.pdf and .png,
-trace.perfetto.json, and a folder per plan.
+trace.perfetto.json, report.html (a page for a browser), and a folder per plan.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from edgesim.perfetto import save_perfetto
 from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.exhaustive import exhaustive
 from edgesim.schedule import Schedule
+from edgesim.strategies import Strategy
 from edgesim.trace import Trace
 from experiments.analysis.placements import in_words
 from experiments.calibrate import calibrate, describe, leave_one_out, progress_bar
@@ -32,9 +33,11 @@ from experiments.configuration.constructors import build
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import json_text, versions, whole_folder
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
-from experiments.execution.testbed_jobs import execute, make_job
-from experiments.figures.gantt import gantt_figure
+from experiments.execution.assignments import execute, make_assignment
+from experiments.explain.worlds import Side, World
+from experiments.figures.one_run.gantt import gantt_figure
 from experiments.figures.style import save
+from experiments.report.run_page import PAGE, ShownRun, page_of_ways
 from experiments.tables.comparison import ComparisonRow, comparison_markdown, comparison_table
 from experiments.validate import strategy_named
 from real_runtime.execution import Execution
@@ -49,10 +52,15 @@ class Contest:
     """One way to share the model: its plan, and what both players made of it."""
 
     name: str
-    plan: Plan
+    world: World
     schedule: Schedule
     simulated: Trace
     execution: Execution
+
+    @property
+    def plan(self) -> Plan:
+        """Where everything lives."""
+        return self.world.plan
 
     @property
     def measured(self) -> tuple[Trace, ...]:
@@ -82,8 +90,8 @@ def demo(cfg: DictConfig) -> None:
     Console().print(comparison_table(table, watts=watts))
     page = as_typed("python -m experiments.run --help")
     print(
-        f"Look next at {folder / 'gantt.png'} (simulated above measured), drop {folder / 'trace.perfetto.json'}\n"
-        f"on https://ui.perfetto.dev, and make a run of your own: {page}."
+        f"Look next at {folder / PAGE} in a browser: a timeline to zoom into, simulated above measured, and why each\n"
+        f"takes its time; at {folder / 'gantt.png'}; and make a run of your own: {page}."
     )
 
 
@@ -95,18 +103,36 @@ def compete(cfg: DictConfig, setup: Setup, testbed: Testbed, progress: Progress)
         progress.update(task, description=f"playing {name}")
         strategy = strategy_named(way.strategy)
         groups: Any = OmegaConf.to_container(way.groups) if OmegaConf.is_config(way.groups) else way.groups
-        plan = exhaustive(
-            setup.problem, groups=groups, depth=Depth(way.depth), evaluate=partial(setup.seconds, strategy=strategy)
-        )
+        best = partial(best_plan, strategy=strategy, groups=groups, depth=Depth(way.depth))
+        plan = best(setup)
         schedule = strategy(plan, setup.model, setup.workload)
-        execution = execute(testbed, make_job(cfg, setup, schedule, cfg.iterations))
+        assignment = make_assignment(cfg, setup, schedule, cfg.iterations)
+        execution = execute(testbed, assignment, scenario=setup.scenario)
         if said := disturbance(execution):
             progress.console.print(f"[yellow]{name}: {said}[/yellow]", soft_wrap=True)
         simulated = setup.simulate(schedule)
-        contests.append(Contest(name=str(name), plan=plan, schedule=schedule, simulated=simulated, execution=execution))
+        world = World(setup=setup, plan=plan, strategy=strategy, replan=best)
+        contests.append(
+            Contest(name=str(name), world=world, schedule=schedule, simulated=simulated, execution=execution)
+        )
         progress.advance(task)
     progress.update(task, description="played")
     return contests
+
+
+def best_plan(setup: Setup, *, strategy: Strategy, groups: Any, depth: Depth) -> Plan:
+    """The best plan of these groups that the simulator finds."""
+    return exhaustive(setup.problem, groups=groups, depth=depth, evaluate=partial(setup.seconds, strategy=strategy))
+
+
+def shown(contest: Contest) -> ShownRun:
+    """What a page shows of it: the simulated iteration, and a typical measured one."""
+    traces = (contest.simulated, contest.typical)
+    return ShownRun(
+        name=contest.name,
+        sides=tuple(Side(name=trace.player, trace=trace, world=contest.world) for trace in traces),
+        disturbed=told(contest.execution.disturbed, "iterations"),
+    )
 
 
 def row(contest: Contest, setup: Setup) -> ComparisonRow:
@@ -153,6 +179,9 @@ def write(
         save_perfetto(
             folder / "trace.perfetto.json", [named(t, c.name) for c in contests for t in (c.simulated, c.typical)]
         )
+        config, made_with = ((folder / name).read_text() for name in ("config.yaml", "versions.json"))
+        ways, typed = [shown(contest) for contest in contests], as_typed("python -m experiments.demo")
+        (folder / PAGE).write_text(page_of_ways("demo", ways, config, made_with, typed))
         names = [device.name for device in setup.cluster.devices]
         panels = [(f"{c.name}:  {in_words(c.plan, names)}", (c.simulated, c.typical)) for c in contests]
         save(gantt_figure(panels, ranks=names), folder / "gantt")

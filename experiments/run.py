@@ -4,15 +4,18 @@
     python -m experiments.run strategy=data network.rate="20 Mbit/s"
     python -m experiments.run strategy=hybrid_pipeline "groups=[[0],[1,2]]" planner=exhaustive
     python -m experiments.run execute=true testbed=netns           # for real as well
+    python -m experiments.run execute=true meter=jetson_rails      # and read its power: conf/meter, docs/energy.md
     python -m experiments.run execute=true save_weights=trained    # and keep what it learnt: checkpoint=trained goes on
     python -m experiments.run "scenario=[wifi_walk,jitter]"        # links that change, durations that vary
+    python -m experiments.run +job=asteroid scenario=lost_device   # a whole training that goes on after a loss
     python -m experiments.run -m strategy=data,pipeline "network.rate=20 Mbit/s,100 Mbit/s"    # a sweep: sweep.py
     python -m experiments.run -m experiment=parallelisms           # a study
 
 A single run writes results/runs/<overrides>/: config.yaml, plan.json, network.json, schedule.txt, simulated.jsonl,
 measured.jsonl (the last iteration), trace.perfetto.json (open it at ui.perfetto.dev), series.csv (memory and power over
-time), metrics.json, versions.json; of a real run also iterations.jsonl (a line for each) and traces.jsonl (all times of
-each). While it lasts they grow in unfinished-<when>/ there, which stays where a run was killed.
+time), metrics.json, versions.json, command.txt (to make it again); of a real run also iterations.jsonl (a line for
+each) and traces.jsonl (all times of each), and with a meter power_<ranks>.csv (what it read). While it lasts they grow
+in unfinished-<when>/ there, which stays where a run was killed.
 """
 
 import json
@@ -20,6 +23,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -36,6 +40,8 @@ from experiments.execution.folders import save_run
 from experiments.execution.listener import Listener
 from experiments.execution.play import plain, play
 from experiments.execution.unfinished import UnfinishedRun
+from experiments.jobs.asked import read_job
+from experiments.metering.table import metered_table, states_table
 from experiments.sweeps.search import best_of_search
 from experiments.sweeps.sweep import hydra_sweeps, sweep_command
 from experiments.tables.answer import show_answer
@@ -84,10 +90,24 @@ def run(cfg: DictConfig) -> float:
     screen = Screen(console)
     prepared = planned(cfg, cache, screen)
     target = Path(cfg.results) / "runs" / folder_name(HydraConfig.get().overrides.task, cfg.config_dirs)
+    if cfg.get("job") is not None:
+        if cfg.save_weights is not None:
+            raise ValueError(
+                f"save_weights={cfg.save_weights}: a job keeps its weights as checkpoints (say job.checkpoints=FOLDER)"
+            )
+        from experiments.jobs.command import run_job_command  # it draws: Matplotlib takes its time to load
+
+        return run_job_command(cfg, read_job(cfg), prepared, target, console, screen)
     played = play(cfg, prepared, KeepingScreen(console, UnfinishedRun(target, plain(cfg), prepared)))
-    save_run(played, target)
+    save_run(replace(played, words=tuple(HydraConfig.get().overrides.task)), target)
     console.print(plan_table(played.promised))
     console.print(metrics_table(played.metrics, played.disturbed, as_typed(played.uncalibrated)))
+    if played.metered is not None:
+        console.print(metered_table(played.metered))
+        if (by_state := states_table(played.metered)) is not None:
+            console.print(by_state)
+    if played.slower_because:
+        print(f"slower than one device: {played.slower_because}")
     print(f"Everything is in {target}; see trace.perfetto.json at https://ui.perfetto.dev")
     return played.metrics[-1].makespan_s
 

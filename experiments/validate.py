@@ -28,18 +28,18 @@ from edgesim.trace import Trace
 from experiments.analysis.fidelity import FIDELITY, ITERATION, FidelityRow, rows, summary, to_csv
 from experiments.calibrate import calibrate, leave_one_out, progress_bar, testbed_name
 from experiments.configuration.command_line import run_command
-from experiments.configuration.constructors import build
+from experiments.configuration.constructors import build, build_function
 from experiments.configuration.network_file import save_network
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import entries_of, json_text, write_text
 from experiments.configuration.setup import Setup, read_setup, refuse_to_execute
 from experiments.configuration.suggestions import suggestion
-from experiments.execution.testbed_jobs import execute, make_job
+from experiments.execution.assignments import execute, make_assignment
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
 from experiments.tables.fidelity import fidelity_table
+from real_runtime.assignment import Assignment
 from real_runtime.execution import Execution
-from real_runtime.job import Job
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import disturbance
 from real_runtime.testbeds.testbed import Testbed
@@ -87,8 +87,8 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
             progress.update(task, description=f"{name}: {label}")
             try:
                 schedule = strategy_named(strategy_name)(plan, setup.model, setup.workload)
-                job = make_job(cfg, setup, schedule, iterations)
-                simulated, execution = play_both(setup, testbed, job, rehearsals=cfg.rehearsals)
+                assignment = make_assignment(cfg, setup, schedule, iterations)
+                simulated, execution = play_both(setup, testbed, assignment, rehearsals=cfg.rehearsals)
                 if said := disturbance(execution):
                     progress.console.print(f"[yellow]{label}: {said}[/yellow]", soft_wrap=True)
                 table += rows(
@@ -109,11 +109,11 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
     return name, table, summary(table) | facts | {"testbed": testbed.description}
 
 
-def play_both(setup: Setup, testbed: Testbed, job: Job, *, rehearsals: int) -> tuple[Trace, Execution]:
-    """The job's schedule simulated, and executed; the first executed iteration is dropped."""
-    rehearsed = testbed.rehearse(job, repeats=rehearsals) if rehearsals else None
+def play_both(setup: Setup, testbed: Testbed, assignment: Assignment, *, rehearsals: int) -> tuple[Trace, Execution]:
+    """The assignment's schedule simulated, and executed; the first executed iteration is dropped."""
+    rehearsed = testbed.rehearse(assignment, repeats=rehearsals) if rehearsals else None
     setup = setup if rehearsed is None else replace(setup, profile=rehearsed)
-    return setup.simulate(job.schedule), execute(testbed, job, rehearsed)
+    return setup.simulate(assignment.schedule), execute(testbed, assignment, rehearsed, scenario=setup.scenario)
 
 
 def plans_of(cfg: DictConfig, setup: Setup) -> dict[str, tuple[str, Plan]]:
@@ -130,7 +130,7 @@ def plans_of(cfg: DictConfig, setup: Setup) -> dict[str, tuple[str, Plan]]:
 def make_plan(entry: Mapping[str, Any], setup: Setup) -> Plan:
     """A plan from cuts, groups, samples and depth; or a planner's, where one is named."""
     if "planner" in entry:
-        planned: Plan = build(entry["planner"])(setup.problem)
+        planned: Plan = build_function(entry, "planner", "problem")(setup.problem)
         return planned
     micro_batches = setup.workload.micro_batches
     stages = make_stages(

@@ -4,6 +4,7 @@ CHANNEL is the descriptor of a socket whose other end the coordinator holds (con
 commands as JSON lines and answers alike.
 """
 
+import select
 import socket
 import sys
 from collections.abc import Callable
@@ -16,14 +17,24 @@ from real_runtime.control.forking.server import Given, serve
 def live(given: Given) -> None:
     """What a forked process does: it is a rank until its coordinator ends."""
     port = settle(given)
-    port.open()
-    import_module("real_runtime.rank").Rank(port).serve()
+    rank = import_module("real_runtime.rank").Rank(port)
+    port.open()  # now that it knows what is to be done at once
+    rank.serve()
+
+
+def is_closed(channel: socket.socket) -> bool:
+    """Whether nobody holds the other end of the channel."""
+    poll = select.poll()
+    poll.register(channel, 0)
+    return bool(poll.poll(0))
 
 
 def main(live: Callable[[Given], None] = live) -> None:
     """Load, then fork."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     end_with_parent()
+    if is_closed(channel):  # whoever started us ended before we could say that we end with it
+        return
     import_module("real_runtime.rank").load()
     live(serve(channel))
 

@@ -7,15 +7,19 @@ a stage pays for once, a layer says that is timed both ways: in the chain, and a
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from edgesim.cached_outputs import kept_rows
 from edgesim.model import Model
 from edgesim.workload import Workload
-from real_runtime.models import architecture, build_layers
+from real_runtime.finetuning.boundary import SideState, boundary_of
+from real_runtime.finetuning.techniques import build_tuned, is_frozen
+from real_runtime.models import architecture
 from real_runtime.stages.module import flatten_gradients, make_optimiser
 from real_runtime.weights.precision import widening
 
@@ -46,8 +50,15 @@ class Chain:
 
     def __init__(self, model: Model, workload: Workload, clock: HostClock) -> None:
         self.model, self.workload, self.clock = model, workload, clock
-        self.arch = architecture(model)
-        self.layers = build_layers(model, range(len(model.layers)), seed=0, weight_bytes=workload.weight_bytes)
+        self.arch, self.boundary = architecture(model), boundary_of(model)
+        self.layers = build_tuned(
+            model,
+            range(len(model.layers)),
+            seed=0,
+            weight_bytes=workload.weight_bytes,
+            frozen=is_frozen(model),
+        )
+        self.cached: list[Tensor] = []  # by layer, what frozen layers that are left out would have put out
         if workload.trains:
             self.flats = [flatten_gradients(layer.parameters()) for layer in self.layers]
             self.optimisers = [make_optimiser(layer.parameters(), workload) for layer in self.layers]
@@ -56,6 +67,9 @@ class Chain:
         """So many inputs, drawn where it is known of what: of zeros, numbers may become too small for their format."""
         one = self.arch.sample(self.model.hyper, self.workload.tokens)
         whole = one.repeat(count, *[1] * (one.dim() - 1))
+        if self.model.hyper.get("cached"):
+            rows, width = kept_rows(self.model, tokens=self.workload.tokens), int(self.model.hyper["hidden"])
+            self.cached = [torch.randn(count, each, width) for each in rows if each]
         if "resolution" in self.model.hyper:
             return torch.rand_like(whole)
         return torch.randint(self.model.hyper["vocabulary"], whole.shape) if "vocabulary" in self.model.hyper else whole
@@ -72,14 +86,16 @@ class Chain:
         forward_s, outputs = self._forward(inputs)
         reached_s: dict[int, float] = {}
         for i, output in enumerate(outputs[:-1]):
-            output.register_hook(lambda _, i=i: reached_s.update({i: self.clock.now_s()}))
+            if (root := self.boundary.root(output)).requires_grad:
+                root.register_hook(lambda _, i=i: reached_s.update({i: self.clock.now_s()}))
         self.clock.rest(sum(forward_s))
         reached_s[len(self.layers) - 1] = begin_s = self.clock.now_s()
         outputs[-1].backward()
         reached_s[-1] = self.clock.now_s()
         self.clock.rest(reached_s[-1] - begin_s)
-        # The gradient of a layer's output is there when the layers behind it are done.
-        return forward_s, [reached_s[i - 1] - reached_s[i] for i in range(len(self.layers))]
+        # The gradient of a layer's output is there when the layers behind it are done; where it wants none, at the end.
+        reached = [reached_s.get(i, reached_s[-1]) for i in range(-1, len(self.layers))]
+        return forward_s, [before - behind for before, behind in pairwise(reached)]
 
     def updates(self) -> list[float]:
         """[layer] seconds of the optimiser's step, all layers' one right after the other."""
@@ -90,15 +106,18 @@ class Chain:
     def alone(self, i: int, inputs: Tensor) -> list[float]:
         """Seconds of one layer as a stage of its own: of its forward pass and, in training, its backward and update."""
         with torch.no_grad():
-            entered = self.layers[:i](inputs)
+            entered: Any = inputs
+            for before in range(i):
+                entered = self._layer(before, entered)
         self.clock.rest(inf)
         if not self.workload.trains:
             with torch.no_grad():
                 seconds, _ = self._timed(lambda: self._layer(i, entered))
             return [seconds]
-        forward_s, output = self._timed(lambda: self._layer(i, entered.requires_grad_()))
-        gradient = torch.full_like(output, _SMALL)
-        backward_s, _ = self._timed(lambda: output.backward(gradient))
+        forward_s, output = self._timed(lambda: self._layer(i, self.boundary.apart(entered)[0]))
+        root = self.boundary.root(output)
+        gradient = torch.full_like(root, _SMALL)
+        backward_s, _ = self._timed(lambda: root.backward(gradient) if root.requires_grad else None)
         update_s = self._update(i)
         self.clock.rest(update_s)
         return [forward_s, backward_s, update_s]
@@ -111,22 +130,30 @@ class Chain:
         self.clock.rest(seconds)
         return seconds, result
 
-    def _forward(self, inputs: Tensor) -> tuple[list[float], list[Tensor]]:
+    def _forward(self, inputs: Tensor) -> tuple[list[float], list[Any]]:
         """[layer] seconds and output; of the last one of a training the loss."""
-        seconds, outputs = list[float](), list[Tensor]()
+        seconds, outputs = list[float](), list[Any]()
         for i in range(len(self.layers)):
             begin_s = self.clock.now_s()
             outputs.append(self._layer(i, outputs[-1] if i else inputs))
             seconds.append(self.clock.now_s() - begin_s)
         return seconds, outputs
 
-    def _layer(self, i: int, entered: Tensor) -> Tensor:
-        output: Tensor = self.layers[i](entered)
+    def _layer(self, i: int, entered: Any) -> Any:
+        output = self._computed(i, entered)
         if not self.workload.trains or i + 1 < len(self.layers):
             return output
         target = torch.randint(output.shape[-1], output.shape[:-1])
         loss: Tensor = self.arch.loss(self.model.hyper, self.workload.tokens, output, target)
         return loss / len(entered)
+
+    def _computed(self, i: int, entered: Any) -> Any:
+        """What a layer puts out; one whose frozen part is left out is given that one's output beside its side state."""
+        if i >= len(self.cached):
+            return self.layers[i](entered)
+        layer: Any = self.layers[i]
+        output = self.cached[i]
+        return SideState(output, layer.step(output, entered.side if i else None))
 
     def _update(self, i: int) -> float:
         begin_s = self.clock.now_s()

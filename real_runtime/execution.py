@@ -1,8 +1,9 @@
-"""What did a job give? A measured trace and a loss of every iteration, and how far other programs disturbed it."""
+"""What did an assignment give? A measured trace and a loss per iteration, and how far other programs disturbed it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgesim.metered import PowerLog
 from edgesim.profile import Profile
 from edgesim.trace import Trace
 
@@ -35,12 +36,13 @@ def unheard(iteration: Iteration) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What a job gave: a measured trace and a loss per iteration; where it was rehearsed, also its seconds.
+    """What an assignment gave: a measured trace and a loss per iteration; where it was rehearsed, also its seconds.
 
     Attributes:
         disturbed: [iteration] the share of this machine's processors that other programs took meanwhile, 0 where it is
             too little to count; empty where nothing is known of other programs.
         discarded: the same of iterations that were disturbed, played again and not kept.
+        power: what meters read meanwhile.
     """
 
     traces: tuple[Trace, ...]
@@ -48,3 +50,4 @@ class Execution:
     rehearsed: Profile | None = None
     disturbed: tuple[float, ...] = ()
     discarded: tuple[float, ...] = ()
+    power: tuple[PowerLog, ...] = ()

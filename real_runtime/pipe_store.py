@@ -10,14 +10,14 @@ from real_runtime.control.port import Port
 
 
 class PipeStore(Store):
-    """A store whose keys and values are held by the coordinator (control/meeting_place.py)."""
+    """A store whose keys and values are held by the coordinator (control/meeting_place.py), for one generation."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, generation: int) -> None:
         super().__init__()
-        self._port = port
+        self._port, self._generation = port, generation
 
     def _ask(self, what: str, keys: Sequence[str], **more: Any) -> Any:
-        return self._port.ask_store({"ask": what, "keys": list(keys), **more})
+        return self._port.ask_store({"ask": what, "keys": list(keys), **more}, self._generation)
 
     def set(self, key: str, value: str | bytes) -> None:
         """Keep a value for all ranks."""

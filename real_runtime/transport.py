@@ -14,7 +14,7 @@ from functools import partial
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import Store
+from torch._C._distributed_c10d import PrefixStore, Store
 
 from edgesim.ring import ring_steps
 from edgesim.schedule import Channel
@@ -37,11 +37,15 @@ class PeerGoneError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """Who this rank is among how many, and the network interface that they use."""
+    """Who this rank is among whom, and the network interface that they use.
+
+    ``generation`` counts how often ranks have been connected anew: those of another one are strangers.
+    """
 
     rank: int
-    ranks: int
+    members: tuple[int, ...]
     interface: str
+    generation: int = 0
 
 
 class Transport:
@@ -49,9 +53,12 @@ class Transport:
 
     def __init__(self, member: Membership, store: Store, *, nic_bytes_per_s: float | None) -> None:
         os.environ["GLOO_SOCKET_IFNAME"] = member.interface
-        self.ranks = tuple(range(member.ranks))
+        self.ranks, self.generation = member.members, member.generation
+        self.place = {rank: place for place, rank in enumerate(self.ranks)}  # as the library counts them
+        ours = PrefixStore(str(self.generation), store)
+        own, many = self.place[member.rank], len(self.ranks)
         with self.typed_errors("all ranks"):
-            dist.init_process_group("gloo", store=store, rank=member.rank, world_size=member.ranks, timeout=_PATIENCE)
+            dist.init_process_group("gloo", store=ours, rank=own, world_size=many, timeout=_PATIENCE)
             self.groups = {channel: dist.new_group(backend="gloo", timeout=_PATIENCE) for channel in Channel}
             dist.barrier()  # now everybody is connected to everybody
         close_listeners()
@@ -60,7 +67,13 @@ class Transport:
 
     def close(self) -> None:
         """Leave all groups."""
-        dist.destroy_process_group()
+        leave_groups()
+
+    def change_rate(self, bytes_per_s: float) -> None:
+        """Let paced messages pass at this rate from now on; both ends still cut them as before."""
+        for direction in (self.uplink, self.downlink):
+            if direction is not None:
+                direction.change(bytes_per_s)
 
     def barrier(self) -> None:
         """Wait for all ranks. Raises PeerGoneError."""
@@ -114,14 +127,14 @@ class Transport:
     def post_send(self, chunk: Tensor, peer: int, channel: Channel, tag: int = 0) -> dist.Work:
         """Begin to send one chunk. Raises PeerGoneError."""
         with self.typed_errors(f"rank {peer} to receive"):
-            work = dist.isend(chunk, peer, group=self.groups[channel], tag=tag)
+            work = dist.isend(chunk, self.place[peer], group=self.groups[channel], tag=tag)
         assert work is not None, "gloo gives work for every request of a member"
         return work
 
     def post_chunk(self, chunk: Tensor, peer: int, channel: Channel, tag: int = 0) -> dist.Work:
         """Announce where one chunk goes. Raises PeerGoneError."""
         with self.typed_errors(f"rank {peer}"):
-            work = dist.irecv(chunk, peer, group=self.groups[channel], tag=tag)
+            work = dist.irecv(chunk, self.place[peer], group=self.groups[channel], tag=tag)
         assert work is not None, "gloo gives work for every request of a member"
         return work
 
@@ -133,8 +146,13 @@ class Transport:
     def all_reduce(self, flat: Tensor, ring: tuple[int, ...], rank: int) -> None:
         """Add up ``flat`` over the ring's members, in place: reduce-scatter, then all-gather, in 2(n-1) steps of 1/n.
 
-        Patarasuk & Yuan, JPDC 2009. Raises PeerGoneError.
+        Patarasuk & Yuan, JPDC 2009. gloo does the same without Python, and so without taking the lock from who
+        computes meanwhile, but for all ranks only and at the line's own rate. Raises PeerGoneError.
         """
+        if ring == self.ranks and self.uplink is None:
+            with self.typed_errors("all ranks"):
+                dist.all_reduce(flat, group=self.groups[Channel.WEIGHTS])
+            return
         n, me = len(ring), ring.index(rank)
         left, right = ring[me - 1], ring[(me + 1) % n]
         parts = list(flat.tensor_split(n))
@@ -162,6 +180,12 @@ class Transport:
                 self.wait(received, f"rank {source}")
                 if self.downlink is not None:
                     self.downlink.receive(incoming[i].nbytes)
+
+
+def leave_groups() -> None:
+    """Leave all groups that this process is in, also such as never came up."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class Receive:

@@ -1,8 +1,11 @@
 """A testbed for tests: plays schedules in the simulator and disturbs the clock a little; no process is started."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +13,12 @@ from edgesim.cluster import Cluster, Network, Origin
 from edgesim.errors import RunError
 from edgesim.model import Model
 from edgesim.profile import Point, Profile, estimate
+from edgesim.scenario import NOTHING_HAPPENS, Scenario
 from edgesim.simulator import simulate
 from edgesim.trace import Trace
 from edgesim.workload import Workload
+from real_runtime.assignment import Assignment
 from real_runtime.execution import Execution, Heard, Iteration, unheard
-from real_runtime.job import Job
 from real_runtime.testbeds.repeating import Retries
 from real_runtime.testbeds.spec import TestbedSpec
 
@@ -36,19 +40,34 @@ class FakeTestbed:
         self.retries = Retries(self.spec.repeat_disturbed)
         self.disturbed_timings: list[float] = []
         self.disturbed_messages: list[float] = []
+        self.coordinator = SimpleNamespace(ask=self._timed_disks, pids=(os.getpid(),) * len(cluster.devices))
+        self.hosts = SimpleNamespace(are_here=True)
+        self.now_s = 1000.0  # on the clock of the machine that plays
         self.description = f"fake testbed of {len(cluster.devices)} hosts"
 
-    def execute(self, job: Job, rehearsed: Profile | None = None, *, heard: Heard = unheard) -> Execution:
+    def execute(
+        self,
+        assignment: Assignment,
+        rehearsed: Profile | None = None,
+        *,
+        scenario: Scenario = NOTHING_HAPPENS,
+        heard: Heard = unheard,
+    ) -> Execution:
         """Each iteration a little slower or faster than simulated."""
-        if job.schedule.ranks > self.ranks:
+        if assignment.schedule.ranks > self.ranks:
             raise RunError(f"rank {self.ranks}: cannot be reached")
-        samples = range(1, job.workload.micro_batch_samples + 1)
-        profile = estimate(job.model, self.cluster.devices, samples=samples, tokens=job.workload.tokens)
+        samples = range(1, assignment.workload.micro_batch_samples + 1)
+        profile = estimate(assignment.model, self.cluster.devices, samples=samples, tokens=assignment.workload.tokens)
         exact = simulate(
-            job.schedule, cluster=self.cluster, model=job.model, profile=profile, tokens=job.workload.tokens
+            assignment.schedule,
+            cluster=self.cluster,
+            model=assignment.model,
+            profile=profile,
+            tokens=assignment.workload.tokens,
+            scenario=scenario,
         )
         played = []
-        for number in range(job.iterations):
+        for number in range(assignment.iterations):
             if number == self.breaks_after:
                 raise RunError(f"rank 0 was killed by SIGKILL at iteration {number}")
             played.append(
@@ -61,18 +80,29 @@ class FakeTestbed:
             traces=tuple(each.trace for each in played),
             losses=tuple(each.loss for each in played),
             rehearsed=rehearsed,
-            disturbed=(self.disturbed,) * job.iterations,
+            disturbed=(self.disturbed,) * assignment.iterations,
         )
 
     def _disturbed(self, trace: Trace) -> Trace:
         factor = 1 + NOISE * self.random.standard_normal()
         stretched = {name: tuple(factor * s for s in getattr(trace, name)) for name in ("start_s", "end_s")}
-        return replace(trace, **stretched, player="measured", profile_hash=None)
+        began_s = self.now_s
+        self.now_s += max(stretched["end_s"]) + 1.0
+        return replace(trace, **stretched, player="measured", profile_hash=None, began_s=began_s)
 
     def profile_layers(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
         """The estimate, as if timed."""
         self.disturbed_timings.append(self.disturbed)
         return list(estimate(model, self.cluster.devices, samples=samples, tokens=workload.tokens).points)
+
+    def _timed_disks(self, commands: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+        """Disks read as their devices say, and write a quarter as fast."""
+        rates = {rank: self.cluster.devices[rank].disk_bytes_per_s for rank in commands}
+        sizes = {rank: command["nbytes"] for rank, command in commands.items()}
+        return [
+            {"read_s": sizes[rank] / rate, "write_s": 4 * sizes[rank] / rate, "is_cold": True}
+            for rank, rate in rates.items()
+        ]
 
     def measure_network(self) -> Network:
         """The nominal network, as if measured."""

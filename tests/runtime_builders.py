@@ -1,6 +1,6 @@
 """Small nouns for tests of the runtime: two tiny models, three unequal hosts, and plans of every shape."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgesim import Depth, Model, Plan, Workload
 from edgesim.cluster import Cluster, Device, Network, Origin, PowerModel
@@ -51,6 +51,7 @@ class Case:
     samples: tuple[tuple[int, ...], ...]
     depth: Depth
     bucket_bytes: float | None = None
+    recompute: bool = False
 
     def plan(self, model: Model) -> Plan:
         cuts = [round(cut * len(model.layers)) for cut in self.cuts]
@@ -59,7 +60,7 @@ class Case:
         )
         return Plan(
             model=model.name,
-            stages=stages,
+            stages=tuple(replace(stage, recompute=self.recompute) for stage in stages),
             micro_batches=MICRO_BATCHES,
             micro_batch_samples=SAMPLES,
             planner="by hand",
@@ -76,6 +77,8 @@ CASES = [
     Case("hybrid, two then one, GPipe", (0, 0.6, 1), ((2, 1), (0,)), ((2, 4), (6,)), Depth.GPIPE),
     Case("data, in buckets", (0, 1), ((0, 1, 2),), ((3, 2, 1),), Depth.ONE_F_ONE_B, 30e3),
     Case("hybrid, in buckets", (0, 0.4, 1), ((0,), (1, 2)), ((6,), (4, 2)), Depth.ONE_F_ONE_B, 1),
+    Case("pipeline, recomputed", (0, 0.4, 0.8, 1), ((0,), (1,), (2,)), ((6,), (6,), (6,)), Depth.GPIPE, recompute=True),
+    Case("hybrid, recomputed", (0, 0.4, 1), ((0,), (1, 2)), ((6,), (4, 2)), Depth.GPIPE, 1, recompute=True),
 ]
 
 

@@ -335,11 +335,14 @@ def test_a_calibration_is_what_the_command_finds_and_its_files_are_the_commands(
     assert {point.samples for point in found.profile.points} == {0, 1, 2, 4}, "updates are of no samples"
     known = found.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"{found.name}.{kind}.json" for kind in ("network", "profile")
+        f"{found.name}.{kind}.json" for kind in ("network", "profile", "disks")
     }
     run = es.simulate(**SMALL, strategy="data", workload={"batch_samples": 8, "micro_batch_samples": 4}, **known)
     assert run.profile == es.Profile.load(tmp_path / "fake_100mbit.profile.json") == found.profile
     assert run.cluster.network == found.network
+    assert [device.writes_bytes_per_s for device in run.cluster.devices] == [
+        disk.write_bytes_per_s for disk in found.disks
+    ]
     with pytest.raises(ValueError, match=r"calibration\.repeats: expected a whole number"):
         es.calibrate(**SMALL, repeats=0)
 
@@ -347,8 +350,9 @@ def test_a_calibration_is_what_the_command_finds_and_its_files_are_the_commands(
 def test_links_can_be_calibrated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrate, "open_testbed", open_fake)
     known = es.calibrate(**SMALL, samples=[]).save(tmp_path)
-    assert known == {"network": {"calibrated": str(tmp_path / "fake_100mbit.network.json")}}
-    assert [path.name for path in tmp_path.iterdir()] == ["fake_100mbit.network.json"]
+    network, disks = (tmp_path / f"fake_100mbit.{kind}.json" for kind in ("network", "disks"))
+    assert known == {"network": {"calibrated": str(network)}, "disks": str(disks)}
+    assert {*tmp_path.iterdir()} == {network, disks}
 
 
 def test_what_is_not_installed_is_named_with_its_extra(tmp_path: Path) -> None:

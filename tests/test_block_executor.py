@@ -27,10 +27,10 @@ from torch import Tensor
 from edgesim.model import Model
 from edgesim.schedule import COMPUTE, Channel, Op, Schedule, Stream, Task
 from edgesim.workload import Workload
+from real_runtime.assignment import Assignment
 from real_runtime.blocks.alike_layers import AlikeLayers, work_of_row
 from real_runtime.blocks.executor import BlockExecutor
 from real_runtime.data import DataSpec
-from real_runtime.job import Job
 from real_runtime.models import build_layers
 from real_runtime.rank import make_executor
 from real_runtime.stages.executor import StageExecutor
@@ -101,8 +101,10 @@ class Room:
 
 def room(way: Way, model: Model, work: Workload, *, micro_batches: int = 1) -> tuple[list[BlockExecutor], Schedule]:
     schedule = way.strategy(way.plan(model, RANKS, micro_batches), model, work)
-    job = Job(schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED)
-    return [BlockExecutor(job, program) for program in schedule.programs], schedule
+    assignment = Assignment(
+        schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED
+    )
+    return [BlockExecutor(assignment, program) for program in schedule.programs], schedule
 
 
 def played(executors: Sequence[BlockExecutor], schedule: Schedule, iterations: int = 1) -> list[float]:
@@ -149,20 +151,20 @@ def test_what_a_rank_has_sent_and_used_is_let_go_of_after_some_blocks() -> None:
         assert not any(state.inner or state.projected for state in executor.state.passes.values())
 
 
-def test_a_job_of_blocks_and_one_of_layers_or_messages_get_their_executors() -> None:
+def test_an_assignment_of_blocks_and_one_of_layers_or_messages_get_their_executors() -> None:
     model, work = model_of("bert"), workload()
     schedule = TENSOR.strategy(TENSOR.plan(model, RANKS), model, work)
-    job = partial(Job, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED)
-    assert isinstance(make_executor(job(schedule=schedule), schedule.programs[0]), BlockExecutor)
+    assignment = partial(Assignment, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED)
+    assert isinstance(make_executor(assignment(schedule=schedule), schedule.programs[0]), BlockExecutor)
     messages = message_schedule([(0, 1)], 64)
-    assert isinstance(make_executor(job(schedule=messages), messages.programs[0]), StageExecutor)
+    assert isinstance(make_executor(assignment(schedule=messages), messages.programs[0]), StageExecutor)
 
 
 def test_a_row_is_of_every_layer_that_costs_the_same_and_says_its_work_again() -> None:
     model, work = model_of("gpt2"), workload()
     schedule = SEQUENCE.strategy(SEQUENCE.plan(model, RANKS), model, work)
     alike = AlikeLayers(
-        Job(schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED)
+        Assignment(schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED)
     )
     task = next(task for task in schedule if task.block == f"{model.layers[2].name}/attention.core")
     rows = alike.rows(alike.work(task), 0.25)

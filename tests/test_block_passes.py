@@ -31,7 +31,7 @@ from edgesim.model import BlockKind, Cost, Model, SplitBy
 from edgesim.plan import Plan
 from edgesim.planners.cost_models.equal_blocks import first_of_equals
 from edgesim.planners.cost_models.phase_counts import phases
-from edgesim.planners.cost_models.phases import Computation, Phase
+from edgesim.planners.cost_models.phases import BlockPhase, Computation
 from edgesim.planners.problem import Problem
 from edgesim.profile import estimate
 from edgesim.schedule import COMPUTE, Op, Schedule, Task
@@ -80,7 +80,7 @@ def written(plan: Plan, model: Model, strategy: str, overlap: bool, workload: Wo
     return STRATEGIES[strategy](plan, model, workload, **how)
 
 
-def counted(model: Model, strategy: str, overlap: bool, workload: Workload) -> tuple[Problem, dict[Phase, float]]:
+def counted(model: Model, strategy: str, overlap: bool, workload: Workload) -> tuple[Problem, dict[BlockPhase, float]]:
     cluster = boards(RANKS)
     profile = estimate(model, cluster.devices, samples=[SAMPLES], tokens=TOKENS)
     problem = Problem(model=model, cluster=cluster, profile=profile, workload=workload)
@@ -88,7 +88,7 @@ def counted(model: Model, strategy: str, overlap: bool, workload: Workload) -> t
     return problem, phases(problem, units=units, tokens=tokens, overlap=overlap)
 
 
-def computations_counted(counts: dict[Phase, float]) -> Counter[Computation]:
+def computations_counted(counts: dict[BlockPhase, float]) -> Counter[Computation]:
     """One rank's, with a product per tile where tiles overlap."""
     computations: Counter[Computation] = Counter()
     for phase, times in counts.items():
@@ -124,7 +124,7 @@ def in_words(task: Task, block, name: str) -> Computation:
     return Computation(block=name, op=str(task.op), by=by, tokens=tokens, keys=keys)
 
 
-def steps_counted(counts: dict[Phase, float]) -> Counter[float]:
+def steps_counted(counts: dict[BlockPhase, float]) -> Counter[float]:
     """How many steps of the ring move so many bytes."""
     steps: Counter[float] = Counter()
     for phase, times in counts.items():

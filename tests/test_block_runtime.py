@@ -26,11 +26,11 @@ from edgesim.strategies.sequence import sequence
 from edgesim.strategies.tensor import tensor
 from edgesim.trace import Trace
 from edgesim.zoo.architectures import BUILDERS
+from real_runtime.assignment import Assignment, results_file
 from real_runtime.blocks.shards import cut
 from real_runtime.data import DataSpec
 from real_runtime.data.samples import Source
 from real_runtime.execution import Execution
-from real_runtime.job import Job, results_file
 from real_runtime.models import architecture, build_layers
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
@@ -162,7 +162,7 @@ def execute(
     checkpoint: Path | None = None,
 ) -> tuple[Execution, list[dict[str, Tensor]]]:
     """What was measured, and what each rank has at the end."""
-    job = Job(
+    assignment = Assignment(
         schedule=schedule,
         model=model,
         workload=work,
@@ -172,7 +172,7 @@ def execute(
         results_folder=str(folder),
         checkpoint=None if checkpoint is None else str(checkpoint),
     )
-    execution = testbed.execute(job)
+    execution = testbed.execute(assignment)
     files = [results_file(folder, rank) for rank in range(len(testbed.cluster.devices))]
     return execution, [load_tensors(file) if file.exists() else {} for file in files]
 
@@ -394,8 +394,10 @@ def test_ranks_generate_the_library_s_greedy_tokens(name: str, way: Way, testbed
 def test_a_rehearsal_knows_the_seconds_of_all_that_a_plan_computes(testbed: Testbed, tmp_path: Path) -> None:
     model, work = model_of("gpt2"), workload(new_tokens=3)
     schedule = OVERLAPPED.strategy(OVERLAPPED.plan(model, len(testbed.cluster.devices)), model, work)
-    job = Job(schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED)
-    profile = testbed.rehearse(job, repeats=2)
+    assignment = Assignment(
+        schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=SEED
+    )
+    profile = testbed.rehearse(assignment, repeats=2)
     assert {point.device for point in profile.points} == {device.name for device in testbed.cluster.devices}
     trace = simulate(schedule, cluster=testbed.cluster, model=model, profile=profile, tokens=TOKENS)
     assert trace.makespan_s > 0
@@ -409,7 +411,7 @@ def test_schedules_of_whole_layers_are_not_rehearsed(testbed: Testbed) -> None:
     work = Workload(
         purpose="infer", batch_samples=5, micro_batch_samples=5, tokens=TOKENS, optimiser="sgd", learning_rate=0
     )
-    job = Job(
+    assignment = Assignment(
         schedule=hybrid_pipeline(plan, model, work),
         model=model,
         workload=work,
@@ -418,4 +420,4 @@ def test_schedules_of_whole_layers_are_not_rehearsed(testbed: Testbed) -> None:
         seed=SEED,
     )
     with pytest.raises(ValueError, match="only schedules of blocks are rehearsed"):
-        testbed.rehearse(job, repeats=1)
+        testbed.rehearse(assignment, repeats=1)

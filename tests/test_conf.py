@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from edgesim.cluster import Cluster, Device, Grid, Origin
-from edgesim.errors import PlanError, ProfileError
+from edgesim.errors import MeterError, PlanError, ProfileError
 from edgesim.model import Model
 from edgesim.plan import Depth, Plan
 from edgesim.planners.baselines.even import even
@@ -28,6 +29,7 @@ from experiments.configuration.constructors import build
 from experiments.configuration.places import CONF
 from experiments.configuration.planners import ConfiguredPlanner, Plans, build_planner, declared_planners
 from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
+from experiments.jobs.asked import job_of, read_job
 from experiments.validate import make_plan, plans_of, strategy_named
 from real_runtime.data import DataSpec
 from real_runtime.testbeds.spec import TestbedSpec
@@ -241,6 +243,28 @@ def test_every_grid_builds_and_says_where_its_number_comes_from(name: str) -> No
     assert grid.source
 
 
+OF_A_METER = {  # what a person must say of it
+    "tegrastats_log": ("meter.path=a.log",),
+    "wall_csv": (
+        "meter.path=a.csv",
+        "meter.time_column=t",
+        "meter.power_column=P",
+        "meter.period_s=1 s",
+        "meter.resolution_w=10 mW",
+    ),
+    "cpu_time": ("meter.core_w=3 W", "meter.idle_w=1 W", "meter.watts_source=a guess"),
+    "replay": ("meter.path=tests/data/meters/power_recorded.csv",),
+}
+
+
+@pytest.mark.parametrize("name", names("meter"))
+def test_every_meter_builds_and_declares_what_it_is_or_why_it_is_not_here(name: str) -> None:
+    meter = build(composed(f"meter={name}", *OF_A_METER.get(name, ())).meter)
+    if name != "none":
+        with suppress(MeterError):  # it is not on this machine
+            assert meter.facts.source
+
+
 @pytest.mark.parametrize("name", names("data"))
 def test_every_data_set_builds(name: str) -> None:
     assert isinstance(build(composed(f"data={name}").data), DataSpec)
@@ -394,6 +418,8 @@ def test_a_strategy_that_divides_blocks_chooses_a_planner_that_does_unless_told_
 METHODS = {
     "megatron_tp": ("tensor", (4, 4, 4), (1024, 1024, 1024), ()),
     "sequence_parallel": ("sequence", (), (), (95, 95, 94)),
+    "tensor_by_speed": ("tensor", (6, 4, 2), (1674, 939, 459), ()),
+    "sequence_by_speed": ("sequence", (), (), (154, 87, 43)),
     "galaxy": ("hybrid_model", (6, 4, 2), (1674, 939, 459), (95, 95, 94)),
     "galaxy_without_overlap": ("hybrid_model", (6, 4, 2), (1674, 939, 459), (95, 95, 94)),
     "local": ("tensor", (12,), (3072,), ()),
@@ -409,13 +435,16 @@ def prepared_method(name: str, *more: str) -> Prepared:
 PIPELINES = {
     "pipedream": ("hybrid_pipeline", "pipedream"),
     "dapple": ("hybrid_pipeline", "dapple"),
-    "hetpipe": ("hybrid_pipeline", "hetpipe"),
+    "hetpipe": ("parameter_server", "hetpipe"),
     "eco_fl": ("pipeline", "eco_fl"),
+    "pac": ("hybrid_pipeline", "pac"),
     "gpipe": ("pipeline", "gpipe"),
+    "asteroid": ("hybrid_pipeline", "asteroid"),
     "pipeedge": ("pipeline", "pipeedge"),
     "exo": ("pipeline", "exo"),
     "eddl_even": ("data", "eddl"),
     "eddl_proportional": ("data", "eddl"),
+    "ddp": ("data", "eddl"),
     "prima": ("pipeline", "prima"),
     "one_device": ("pipeline", "exhaustive"),
     "data_parallel": ("data", "exhaustive"),
@@ -484,6 +513,16 @@ def test_every_method_of_blocks_writes_an_answer_token_by_token(name: str) -> No
     assert 0 < seconds[0] < seconds[1]
 
 
+@pytest.mark.parametrize("purpose", ["train", "infer"])
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnet50", "efficientnet_b1"])
+def test_one_device_alone_computes_cnns_too_as_fast_as_one_that_is_sought(model: str, purpose: str) -> None:
+    asked = (f"model={model}", "workload=images", "cluster=asteroid_d", f"workload.purpose={purpose}")
+    alone, sought = (prepare(composed(f"method={name}", *asked)) for name in ("local", "one_device"))
+    assert alone.plan.ranks == (0,)
+    assert alone.plan.stages == sought.plan.stages
+    assert alone.schedule == sought.schedule
+
+
 BIG = "cluster=detransformer"  # whose devices have memory for a model of 774 M parameters each
 
 
@@ -505,7 +544,8 @@ def test_a_measured_profile_must_be_told_its_file() -> None:
 @pytest.mark.parametrize("name", names("finetuning"))
 def test_every_technique_builds_and_names_what_it_made(name: str) -> None:
     model = read_setup(composed(f"finetuning={name}")).model
-    assert model.name == "bert-small-bytes" + {"full": "", "houlsby": "+adapters"}.get(name, f"+{name}")
+    made = {"full": "", "full_exchanged": "", "houlsby": "+adapters"}
+    assert model.name == "bert-small-bytes" + made.get(name, f"+{name}")
 
 
 KEPT = "profile.path=results/profiles/netns_100mbit.profile.json"
@@ -563,8 +603,13 @@ def prepared_scenario(name: str) -> Prepared:
 @pytest.mark.parametrize("name", names("scenario"))
 def test_every_scenario_builds_and_changes_what_it_should(name: str) -> None:
     plain, changed = (prepared_scenario(wanted) for wanted in ("none", name))
-    assert isinstance(changed.setup.scenario, Scenario)
-    assert all(event.source for event in changed.setup.scenario.events)
+    scenario = changed.setup.scenario
+    assert isinstance(scenario, Scenario)
+    assert all(event.source for event in scenario.events if event not in scenario.membership)
+    if scenario.membership:
+        with pytest.raises(ValueError, match="only a job can go on after that"):
+            changed.setup.simulate(changed.schedule)
+        return
     traces = [prepared.setup.simulate(prepared.schedule).to_lines() for prepared in (plain, changed)]
     assert (traces[0] == traces[1]) == (name == "none")
 
@@ -577,6 +622,18 @@ def test_scenarios_combine_and_an_override_names_a_value_of_an_event() -> None:
     assert scenario.events[0].together
 
 
+@pytest.mark.parametrize("name", names("job"))
+@pytest.mark.parametrize("recovery", names("job/recovery"))
+def test_every_job_and_every_recovery_builds(name: str, recovery: str) -> None:
+    """One with a cache goes on after losses where it keeps none."""
+    cache = f"workload.cache={str(recovery == 'none').lower()}"
+    more = ("finetuning=parallel_adapters", cache) if name == "pac" else ()
+    cfg = composed(f"+job={name}", f"job/recovery={recovery}", *more)
+    job = job_of(cfg, read_job(cfg), prepare(cfg))
+    assert (job.recover is None) == (recovery == "none")
+    assert job.members == (0, 1, 2)
+
+
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_composes(name: str) -> None:
     read_setup(composed(f"experiment={name}"))
@@ -587,6 +644,13 @@ def test_the_validation_holds_a_dozen_plans_of_all_three_strategies() -> None:
     plans = plans_of(cfg, read_setup(cfg))
     assert len(plans) >= 12
     assert {strategy for strategy, _ in plans.values()} == {"data", "pipeline", "hybrid_pipeline"}
+
+
+def test_a_validations_planner_that_needs_more_is_named() -> None:
+    cfg = composed("experiment=validation")
+    entry = {"name": "EDDL", "planner": {"_target_": "edgesim.planners.literature.eddl.eddl", "_partial_": True}}
+    with pytest.raises(ValueError, match=r"planner\._target_ cannot be called with problem: missing .* 'shares'"):
+        make_plan(entry, read_setup(cfg))
 
 
 def test_every_validation_plan_can_be_scheduled() -> None:
@@ -621,5 +685,7 @@ def test_no_group_is_missing_from_these_tests() -> None:
         "finetuning",
         "scenario",
         "grid",
+        "job",
+        "meter",
     }
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested

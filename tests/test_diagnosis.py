@@ -128,6 +128,17 @@ def test_a_message_that_both_ends_wait_for_is_the_links_fault_and_one_rank_that_
     assert told(*ranks).startswith("rank 2's link: nothing passes it")
 
 
+def test_where_all_wait_in_a_circle_everybodys_task_is_told() -> None:
+    """The first is at a meeting that nobody else is at; the other waits for a message of its."""
+    meets = doing("joining", State.MEETS, message=1, awaits=(1,))
+    needs = doing("1F1", State.NEEDS, needs="receive from 0/forward")
+    receives = doing("1RECV", State.RECEIVES, stream="receive from 0/forward", message=3, awaits=(0,))
+    assert told(rank(0, meets), rank(1, needs, receives)) == (
+        "nothing has moved for 8 s, and no rank waits for one that could be blamed: "
+        "rank 0 at joining since 8 s, rank 1 at 1F1 since 8 s"
+    )
+
+
 def test_an_all_reduce_waits_for_whoever_has_not_come() -> None:
     def meets(peers: tuple[int, ...]) -> tuple[Doing, Doing]:
         return (

@@ -1,17 +1,20 @@
 """Every joule has an answer in closed form: a state that only its watts change, a byte, a message, a wait, a charge."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from builders import (
     chain,
     collective,
     compute,
+    constant_profile,
     device,
     homogeneous,
     play_programs,
     power,
     receive,
+    schedule_of,
     send,
     switched,
     workload,
@@ -21,6 +24,7 @@ from edgesim.cluster import Cluster, Grid, PowerModel
 from edgesim.energy import STATES, message_j, power_over_time, state_s, wire_messages
 from edgesim.metrics import Metrics, measure
 from edgesim.schedule import Op, Payload
+from edgesim.simulator import simulate
 from edgesim.trace import Trace
 from edgesim.workload import Workload
 
@@ -256,3 +260,65 @@ def test_carbon_is_what_the_grid_emits_for_the_energy_and_nothing_is_said_withou
 def test_a_grid_that_takes_carbon_away_is_refused() -> None:
     with pytest.raises(ValueError, match="g_per_kwh must be finite and >= 0, got -1"):
         Grid(g_per_kwh=-1, source="test")
+
+
+# --- work of its own kind, and radios that stay awake ---
+
+
+@pytest.mark.parametrize(
+    ("watts", "compute_j"),
+    [({}, 0), ({"backward_w": 11}, 10 * 2), ({"update_w": 11}, 10 * 3), ({"backward_w": 3, "update_w": 2}, 2 * 2 + 3)],
+)
+def test_backward_passes_and_updates_draw_their_own_watts(watts: dict[str, float], compute_j: float) -> None:
+    """Forward for one second, backward for two, an update for three."""
+    cluster = Cluster(name="one", devices=(device(power=replace(FLAT, **watts)),), network=switched(1))
+    schedule = schedule_of([compute(Op.F, 0), compute(Op.B, 0), compute(Op.UPDATE, 0, None)])
+    profile = constant_profile(chain(2), cluster, forward_s=1.0, backward_s=2.0, update_s=3.0)
+    trace = simulate(schedule, cluster=cluster, model=chain(2), profile=profile, tokens=1)
+    (states,) = metrics_of(trace, cluster).energy_by_state_j
+    assert states["compute"] == pytest.approx(compute_j)
+    steps = pairwise(power_over_time(trace, cluster, 0))
+    drawn = sum(w * (end - start) for (start, w), (end, _) in steps)
+    assert drawn == pytest.approx(sum(states.values()))
+
+
+@pytest.mark.parametrize(("tail_s", "sender_s"), [(0.25, 0.25), (0.5, 0.5), (9.0, 1.0)])
+def test_a_radio_stays_awake_behind_a_message_for_its_tail_or_until_the_iteration_ends(
+    tail_s: float, sender_s: float
+) -> None:
+    """The sender's bytes are on the air from 1 to 3 s, the receiver's from 2 to 4 s, when the iteration ends."""
+    cluster = message_cluster(replace(FLAT, tail_w=11, tail_s=tail_s))
+    trace = message_trace(cluster)
+    sender, receiver = metrics_of(trace, cluster).energy_by_state_j
+    assert (sender["receive"], receiver["receive"]) == pytest.approx((10 * sender_s, 0))
+    assert sender["idle"] + sender["waiting"] == pytest.approx(4)
+    steps = pairwise(power_over_time(trace, cluster, 0))
+    drawn = sum(w * (end - start) for (start, w), (end, _) in steps)
+    assert drawn == pytest.approx(sum(sender.values()))
+
+
+def test_a_tail_ends_where_the_next_message_begins() -> None:
+    """The first rank sends for two seconds; the answer, of two more, begins a second later, which is computed."""
+    awake = device(power=replace(FLAT, tail_w=11, tail_s=9.0))
+    cluster = Cluster(name="two", devices=(awake,) * 2, network=switched(2, bytes_per_s=50))
+    there, back = send(0, 1, 100), receive(1, 0, 100)
+    answer = compute(Op.F, 1, needs=[back.name])
+    home = send(1, 0, 100, needs=[answer.name])
+    trace = play_programs(cluster, [there, receive(0, 1, 100)], [back, answer, home])
+    assert trace.makespan_s == pytest.approx(5)
+    sender, receiver = metrics_of(trace, cluster).energy_by_state_j
+    assert (sender["receive"], receiver["receive"]) == pytest.approx((10, 10))  # the second between, each
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"tail_w": 3.0}, r"tail_w=3.0, tail_s=0.0 \(give both, or neither\)"),
+        ({"tail_s": 3.0}, r"tail_w=None, tail_s=3.0 \(give both"),
+        ({"tail_w": 0.5, "tail_s": 1.0}, "idle_w <= tail_w, got idle_w=1, tail_w=0.5"),
+        ({"backward_w": 0.5}, "idle_w <= backward_w"),
+    ],
+)
+def test_watts_below_idle_and_half_a_tail_are_refused(wrong: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(FLAT, **wrong)

@@ -23,8 +23,8 @@ from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.network_file import network_from_json, network_to_json, save_network
 from experiments.configuration.result_folders import whole_folder
 from experiments.configuration.setup import read_setup
-from experiments.execution import testbed_jobs
-from experiments.figures.gantt import gantt_figure, load
+from experiments.execution import assignments
+from experiments.figures.one_run.gantt import gantt_figure, load
 from experiments.figures.parity import draw, parity_figure
 from experiments.figures.style import save
 from experiments.run import folder_name
@@ -54,7 +54,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (testbed_jobs, calibrate, demo, validate):
+    for module in (assignments, calibrate, demo, validate):
         monkeypatch.setattr(module, "open_testbed", open_fake)
 
 
@@ -75,6 +75,7 @@ def test_a_run_leaves_everything_about_itself_in_one_folder(command: Command, tm
         "series.csv",
         "metrics.json",
         "versions.json",
+        "command.txt",
     }
     schedule = Schedule.from_text((folder / "schedule.txt").read_text())
     trace = Trace.from_lines((folder / "simulated.jsonl").read_text(), schedule)
@@ -126,7 +127,7 @@ def test_an_executed_run_keeps_both_traces_and_drops_the_warm_up(command: Comman
         (["groups=[[0"], "cannot read the override 'groups=[[0'"),
         (["network.rate=20", "Mbit/s"], 'a value with spaces in quotes: "network.rate=20 Mbit/s"'),
         (["devices.slow.memory_bytes=1e4"], "demo-slow"),
-        (["execute=true", "scenario=jitter"], "the testbed cannot play a scenario yet: durations vary by 0.05"),
+        (["execute=true", "scenario=jitter"], "the testbed cannot play a scenario in which durations vary by 0.05"),
         (["head_room=0.9999"], "(0.9999 of it kept free)"),
         (["head_room=1"], "head_room must lie in [0, 1), got 1"),
         (["execute=true", "data=digits"], "bert-tiny-bytes reads text, not digits (choose data=text"),
@@ -146,7 +147,7 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
 def test_a_run_that_fails_half_way_leaves_nothing(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(testbed_jobs, "open_testbed", _open_broken)
+    monkeypatch.setattr(assignments, "open_testbed", _open_broken)
     assert command(run, *TINY, "execute=true") == 2
     assert "rank 2: cannot be reached" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -234,11 +235,15 @@ def test_devices_without_work_are_told(command: Command, capsys: pytest.CaptureF
 def test_what_calibration_writes_a_run_can_use(command: Command, tmp_path: Path) -> None:
     assert command(calibrate, *TINY, "calibration.samples=[1,2,4]") == 0
     profile, network = (tmp_path / "profiles" / f"fake_100mbit.{kind}.json" for kind in ("profile", "network"))
-    words = ("profile=measured", f"profile.path={profile}", f"network.calibrated={network}")
+    disks = tmp_path / "profiles" / "fake_100mbit.disks.json"
+    words = ("profile=measured", f"profile.path={profile}", f"network.calibrated={network}", f"disks={disks}")
     assert command(run, *TINY, *words) == 0
     (folder,) = (tmp_path / "runs").iterdir()
     (metrics,) = json.loads((folder / "metrics.json").read_text())["iterations"]
     assert metrics["profile_hash"] == Profile.load(profile).hash
+    for device in read_setup(composed(*TINY, f"disks={disks}")).cluster.devices:
+        assert device.writes_bytes_per_s == pytest.approx(device.disk_bytes_per_s / 4)
+        assert "written through to the disk, read from the disk" in device.disk_source
 
 
 def test_a_run_with_calibrated_links_is_executed_at_the_line_rate_and_not_at_what_was_measured(
@@ -250,7 +255,7 @@ def test_a_run_with_calibrated_links_is_executed_at_the_line_rate_and_not_at_wha
         rates.append(cluster.network.slowest_bytes_per_s)
         return open_fake(spec, cluster)
 
-    monkeypatch.setattr(testbed_jobs, "open_testbed", opened)
+    monkeypatch.setattr(assignments, "open_testbed", opened)
     network = read_setup(composed(*TINY)).cluster.network
     slower = tuple(tuple(0.9 * rate for rate in row) for row in network.bytes_per_s)
     save_network(tmp_path / "network.json", replace(network, bytes_per_s=slower))
@@ -333,11 +338,11 @@ def test_a_validation_plan_that_does_not_add_up_is_refused_before_anything_start
 
 
 @pytest.mark.parametrize(("module", "experiment"), [(validate, "validation"), (demo, "demo")])
-def test_what_executes_refuses_a_scenario_before_anything_starts(
+def test_what_executes_refuses_jitter_before_anything_starts(
     command: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str], module: object, experiment: str
 ) -> None:
-    assert command(module, *TINY, "scenario=throttled", experiment=experiment) == 2
-    assert "the testbed cannot play a scenario yet: rank 0 computes at 0.5" in capfd.readouterr().err
+    assert command(module, *TINY, "scenario=jitter", experiment=experiment) == 2
+    assert "the testbed cannot play a scenario in which durations vary" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

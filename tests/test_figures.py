@@ -36,9 +36,9 @@ from experiments.figures.__main__ import main
 from experiments.figures.any_table import default_figure
 from experiments.figures.catalogue import Folders, Request, figure_names, load_figure, requests
 from experiments.figures.detransformer import curves
-from experiments.figures.gantt import gantt_figure
 from experiments.figures.marks import means, ranged
 from experiments.figures.memory_and_power import binned_max, binned_mean
+from experiments.figures.one_run.gantt import gantt_figure
 from experiments.figures.panels import figure_of, panels
 from experiments.figures.parity import pairs
 from experiments.figures.speedup_over_bandwidth import over

@@ -198,7 +198,8 @@ def test_the_side_network_is_the_model_at_an_eighth_of_its_sizes_with_maps_down_
     down, up = H * side + side, side * H + H
     tuned = parallel_adapters(BERT, k=8)
     norms_of_the_head = 0  # BERT's head has its norm inside
-    assert trainable(tuned) == 3 * layer + 4 * down + up + norms_of_the_head
+    gates = 3
+    assert trainable(tuned) == 3 * layer + 4 * down + gates + up + norms_of_the_head
 
 
 def test_with_the_cache_the_side_network_and_the_head_are_left() -> None:

@@ -13,11 +13,11 @@ from edgesim.schedule import Op, Schedule, Task
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Purpose, Workload
 from edgesim.zoo.bert import bert
+from real_runtime.assignment import Assignment
 from real_runtime.blocks.executor import BlockExecutor
 from real_runtime.control.board import Board, shared_memory
 from real_runtime.control.evidence import Failure
 from real_runtime.failures import describe
-from real_runtime.job import Job
 from real_runtime.playing.finiteness import NotFiniteError, refuse_not_finite
 from real_runtime.playing.iteration import Executor, IterationPlayer, TaskError
 from real_runtime.stages.executor import StageExecutor
@@ -38,20 +38,20 @@ def test_large_numbers_whose_sum_is_infinite_are_numbers() -> None:
     refuse_not_finite([torch.full((8,), 3e38)], 0)
 
 
-def job_of(schedule: Schedule, work: Workload, model=BERT) -> Job:
-    return Job(schedule=schedule, model=model, workload=work, data=data(BERT), iterations=1, seed=0)
+def assignment_of(schedule: Schedule, work: Workload, model=BERT) -> Assignment:
+    return Assignment(schedule=schedule, model=model, workload=work, data=data(BERT), iterations=1, seed=0)
 
 
 def player_of(executor: Executor, program: tuple[Task, ...]) -> IterationPlayer:
     dilation = SimpleNamespace(run=lambda work, kind, waited: (work(), 0.0, 0.0))
-    host = SimpleNamespace(dilation=dilation, board=Board(shared_memory()), transport=None)
+    host = SimpleNamespace(dilation=dilation, board=Board(shared_memory()), transport=None, begins=lambda *_: None)
     return IterationPlayer(host, executor, program, 1)  # type: ignore[arg-type]
 
 
 def one_device(work: Workload) -> tuple[StageExecutor, tuple[Task, ...]]:
     plan = replace(CASES[0], groups=((0,),), samples=((6,),)).plan(BERT)
     schedule = hybrid_pipeline(plan, BERT, work)
-    return StageExecutor(job_of(schedule, work), schedule.programs[0]), schedule.programs[0]
+    return StageExecutor(assignment_of(schedule, work), schedule.programs[0]), schedule.programs[0]
 
 
 def failure(executor: Executor, program: tuple[Task, ...]) -> dict[str, object]:
@@ -98,7 +98,7 @@ def test_blocks_are_told_by_their_names() -> None:
     plan = block_plan(model, "sequence", 1)
     schedule = write(plan, model, "sequence", purpose=Purpose.TRAIN)
     work = replace(workload(BERT), batch_samples=2, micro_batch_samples=2, tokens=24)
-    executor = BlockExecutor(job_of(schedule, work, model), schedule.programs[0])
+    executor = BlockExecutor(assignment_of(schedule, work, model), schedule.programs[0])
     with torch.no_grad():
         executor.computations["encoder.1/mlp"].shard.out[3, 3] = torch.inf  # type: ignore[attr-defined]
     told = failure(executor, schedule.programs[0])

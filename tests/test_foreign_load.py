@@ -24,14 +24,14 @@ from experiments.analysis.fidelity import from_csv
 from experiments.collect import tidy
 from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.setup import prepare
-from experiments.execution import testbed_jobs
+from experiments.execution import assignments
 from experiments.execution.play import play
 from experiments.planner_regret.report import setting_table
 from experiments.planner_regret.rows import table
 from experiments.sweeps.rows import facts
+from real_runtime.assignment import Assignment
 from real_runtime.execution import Execution, Heard, Iteration
-from real_runtime.job import Job
-from real_runtime.testbeds.foreign_load import Sample, foreign_share, load_is_known, watching
+from real_runtime.testbeds.foreign_load import LoadWatch, Sample, foreign_share, load_is_known, watching
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import Retries, disturbance, least_disturbed, undisturbed
 from real_runtime.testbeds.spec import TestbedSpec
@@ -71,10 +71,10 @@ def test_a_time_that_was_not_watched_is_refused(start_s: float, end_s: float) ->
 # --- what is measured again ---
 
 
-def job(iterations: int) -> Job:
+def assignment(iterations: int) -> Assignment:
     plan = CASES[0].plan(BERT)
     schedule = hybrid_pipeline(plan, BERT, workload(BERT))
-    return Job(
+    return Assignment(
         schedule=schedule,
         model=BERT,
         workload=workload(BERT),
@@ -87,7 +87,7 @@ def job(iterations: int) -> Job:
 
 def played(*iterations: tuple[float, float]) -> Execution:
     """Iterations of so many seconds, disturbed so much; the first warms up."""
-    schedule = job(1).schedule
+    schedule = assignment(1).schedule
     n = len(schedule)
     traces = tuple(
         Trace(schedule=schedule, start_s=(0.0,) * n, end_s=(s,) * n, player="measured") for s, _ in iterations
@@ -104,18 +104,18 @@ def test_disturbed_iterations_are_played_again_and_the_less_disturbed_are_kept()
             played((9.0, 0.0), (1.2, 0.0), (2.5, 0.1)),
         ]
     )
-    asked: list[Job] = []
+    asked: list[Assignment] = []
     told: list[Iteration] = []
 
-    def player(job: Job, *, heard: Heard) -> Execution:
-        asked.append(job)
+    def player(assignment: Assignment, *, heard: Heard) -> Execution:
+        asked.append(assignment)
         execution = next(plays)
         each = zip(execution.traces, execution.losses, execution.disturbed, strict=True)
         for number, (trace, loss, share) in enumerate(each):
             heard(Iteration(number=number, trace=trace, loss=loss, disturbed=share))
         return execution
 
-    kept = undisturbed(player, job(4), Retries(2), heard=told.append)
+    kept = undisturbed(player, assignment(4), Retries(2), heard=told.append)
     assert [each.iterations for each in asked] == [4, 3, 3]  # each has an iteration that warms up
     assert [each.results_folder for each in asked] == ["kept", None, None]
     assert [trace.makespan_s for trace in kept.traces] == [1.0, 1.2, 2.5]
@@ -134,7 +134,7 @@ def test_disturbed_iterations_are_played_again_and_the_less_disturbed_are_kept()
 
 def test_what_nobody_disturbed_is_played_once_and_nothing_is_said() -> None:
     plays = iter([played((9.0, 0.5), (1.0, 0.0))])
-    kept = undisturbed(lambda _, heard: next(plays), job(2), Retries(5))
+    kept = undisturbed(lambda _, heard: next(plays), assignment(2), Retries(5))
     assert [trace.makespan_s for trace in kept.traces] == [1.0]
     assert disturbance(kept) == ""
 
@@ -152,7 +152,7 @@ def test_a_load_that_lasts_is_looked_at_twice_and_then_nothing_is_measured_again
     kept = [least_disturbed(lambda: next(tries), retries) for _ in range(4)]
     assert kept == [("b", 0.2), ("c", 0.4), ("d", 0.0), ("f", 0.0)]
     beside_load = iter([played((9.0, 0.5), (1.0, 0.4), (2.0, 0.3)), played((9.0, 0.5), (1.1, 0.3), (2.1, 0.35))])
-    assert undisturbed(lambda _, heard: next(beside_load), job(3), retries).disturbed == (0.3, 0.3)
+    assert undisturbed(lambda _, heard: next(beside_load), assignment(3), retries).disturbed == (0.3, 0.3)
     assert retries.lasting
 
 
@@ -162,7 +162,7 @@ def test_a_load_that_lasts_is_looked_at_twice_and_then_nothing_is_measured_again
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Calls a command on a testbed that is disturbed for 14 % of the time."""
-    for module in (testbed_jobs, calibrate, demo, validate):
+    for module in (assignments, calibrate, demo, validate):
         monkeypatch.setattr(module, "open_testbed", open_fake)
     monkeypatch.setattr(FakeTestbed, "disturbed", 0.14)
 
@@ -315,13 +315,27 @@ def test_a_program_that_starts_and_ends_meanwhile_counts() -> None:
     assert watch.share(begin_s, end_s) > 0.1 / watch.cores
 
 
+class SampledWhileRead(list[Sample]):
+    """Samples to which another thread adds one whenever somebody has read them to their end."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        yield from list(super().__iter__())
+        self.append(Sample(at_s=self[-1].at_s + 1.0, foreign_s=self[-1].foreign_s))
+
+
+def test_a_sample_that_is_added_while_the_share_is_read_does_no_harm() -> None:
+    watch = LoadWatch([])
+    watch.samples, watch.cores = SampledWhileRead(samples((100.0, 7.0), (110.0, 8.0))), 2
+    assert watch.share(100.0, 110.0) == pytest.approx(0.05)
+
+
 @needs_linux
 @pytest.mark.slow
 @pytest.mark.xdist_group("testbed")
 def test_an_execution_beside_planted_load_is_marked() -> None:
     spec = TestbedSpec(kind="loopback", deadline_s=60, disturbed_above=0.2 / (os.cpu_count() or 1))  # of one core
     with open_testbed(spec, three_hosts()) as testbed, spinning(1):
-        execution = undisturbed(testbed.execute, replace(job(2), results_folder=None), Retries(1))
+        execution = undisturbed(testbed.execute, replace(assignment(2), results_folder=None), Retries(1))
     assert min(execution.disturbed) > spec.disturbed_above
     assert len(execution.discarded) == 1
     assert "1 of 1 iterations disturbed by other load" in disturbance(execution)

@@ -165,7 +165,8 @@ def test_every_module_of_edgesim_has_its_place_in_the_layers() -> None:
 def test_nouns_are_in_the_contract_that_keeps_them_light() -> None:
     (light,) = (c for c in PROJECT["tool"]["importlinter"]["contracts"] if "NumPy only" in c["name"])
     modules = {".".join(path.with_suffix("").parts[:2]) for path in MODULES if path.parts[0] == "edgesim"}
-    assert modules - {"edgesim.__init__", "edgesim.simulator", "edgesim.planners"} == set(light["source_modules"])
+    heavy = {"edgesim.simulator", "edgesim.planners", "edgesim.recovery", "edgesim.cached_training"}
+    assert modules - {"edgesim.__init__"} - heavy == set(light["source_modules"])
 
 
 @pytest.mark.parametrize("page", ["README.md", "DESIGN.md", "CONTRIBUTING.md"])

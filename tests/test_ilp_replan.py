@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from edgesim.cluster import Cluster, Network
 from edgesim.errors import InfeasibleError, PlanError
 from edgesim.finetuning import parallel_adapters
+from edgesim.memory import carried_bytes
 from edgesim.plan import Depth, Plan, Stage, make_stages
-from edgesim.planners.cost_models.migration import carried_bytes, migrated_bytes, migration_s
+from edgesim.planners.cost_models.migration import migrated_bytes, migration_s
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.enumeration import divide, sums
 from edgesim.planners.exact.pipelines.ilp_hybrid_pipeline import ilp_hybrid_pipeline

@@ -177,9 +177,17 @@ def test_a_head_whose_words_are_tied_to_the_embedding_keeps_a_copy() -> None:
         buckets=32,
         decoder_tokens=1,
     )
-    phase = a_phase(a_problem([1e9], model=parallel_adapters(tied_model)), 2)
-    assert phase.tied_bytes == 100 * 64 * 4
-    assert a_phase(a_problem([1e9]), 2).tied_bytes == 0
+    for plain, words in ((tied_model, 100 * 64 * 4), (bert_of(2), 0)):
+        second = a_phase(a_problem([1e9], model=parallel_adapters(plain)), 2).second
+        load = RankLoad(
+            layers=(0, len(second.model.layers)),
+            samples=2,
+            in_flight=1,
+            micro_batches=1,
+            replicas=1,
+            context_bytes=0,
+        )
+        assert held_bytes(second.model, second.workload, load).parameter_bytes == second.model.parameter_bytes + words
 
 
 # --- between the phases ---

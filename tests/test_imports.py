@@ -26,7 +26,7 @@ def test_the_simulator_needs_simpy_and_nothing_more() -> None:
 
 
 def test_testbeds_are_opened_without_pytorch_which_only_ranks_need() -> None:
-    assert not {"torch", "transformers"} & loaded_by("import experiments.execution.testbed_jobs, experiments.calibrate")
+    assert not {"torch", "transformers"} & loaded_by("import experiments.execution.assignments, experiments.calibrate")
 
 
 def test_figures_of_tables_are_drawn_without_pytorch() -> None:

@@ -128,3 +128,22 @@ def test_a_signal_while_a_run_is_planned_ends_it_in_one_line_too(
 @pytest.mark.parametrize("kind", KINDS)
 def test_ctrl_c_at_any_moment_of_opening(kind: str, seed: int, tmp_path: Path) -> None:
     check(kind, seed, signal.SIGINT, "interrupted", tmp_path)
+
+
+ENDS = """
+import os, signal
+from experiments.commands import ending_in_words
+
+class Last:
+    def __del__(self, number=signal.SIGINT, kill=os.kill, getpid=os.getpid):
+        kill(getpid(), number)
+
+last = Last()  # goes when Python clears its modules
+with ending_in_words():
+    print("done")
+"""
+
+
+def test_a_signal_while_python_ends_after_a_command_that_is_done_changes_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, cwd=CODE)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")

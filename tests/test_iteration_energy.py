@@ -9,10 +9,12 @@ import pytest
 from test_steady_state import a_case
 
 from edgesim.cluster import Cluster
+from edgesim.errors import PlanError
 from edgesim.metrics import measure
 from edgesim.plan import Depth, Plan
 from edgesim.planners.cost_models.pipeline_energy import air_s, device_j, iteration_j
 from edgesim.planners.cost_models.pipeline_time import iteration_s
+from edgesim.planners.exact.energy.ilp_energy import ilp_energy
 from edgesim.planners.problem import Problem
 from edgesim.simulator import simulate
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
@@ -113,3 +115,35 @@ def test_the_channel_carries_every_message_of_an_iteration() -> None:
     problem, plan = two_stages()
     on_air = replace(problem, cluster=replace(problem.cluster, network=builders.radio(3, bytes_per_s=1e6)))
     assert air_s(on_air, plan) == pytest.approx(8 * 0.001)
+
+
+def test_backward_passes_and_updates_with_watts_of_their_own_are_counted_as_simulated() -> None:
+    for watts in ({"backward_w": 5.0}, {"update_w": 5.0}):
+        problem, plan = two_stages(idle_w=1.0, compute_w=3.0, transmit_w=1.0, receive_w=1.0)
+        own = replace(problem.cluster.devices[0], power=replace(problem.cluster.devices[0].power, **watts))
+        changed = replace(problem, cluster=replace(problem.cluster, devices=(own,) * 3))
+        assert iteration_j(changed, plan) != pytest.approx(iteration_j(problem, plan))
+        assert iteration_j(changed, plan) - iteration_j(problem, plan) == pytest.approx(
+            simulated_j(changed, plan) - simulated_j(problem, plan)
+        )
+
+
+def test_the_planner_of_energy_counts_the_watts_of_every_kind_of_work_exactly() -> None:
+    problem, _ = two_stages(idle_w=1.0, compute_w=3.0, transmit_w=1.0, receive_w=1.0)
+    own = problem.cluster.devices[0]
+    eager = replace(own, power=replace(own.power, backward_w=9.0, update_w=2.0))
+    changed = replace(problem, cluster=replace(problem.cluster, devices=(eager,) * 3))
+    plan = ilp_energy(changed)
+    assert plan.proof is not None
+    assert plan.proof.value == pytest.approx(iteration_j(changed, plan))
+    assert plan.proof.value > ilp_energy(problem).proof.value  # type: ignore[union-attr]
+
+
+def test_a_radio_that_stays_awake_is_refused_by_name() -> None:
+    problem, plan = two_stages()
+    own = problem.cluster.devices[0]
+    awake = replace(own, power=replace(own.power, tail_w=50.0, tail_s=0.1))
+    changed = replace(problem, cluster=replace(problem.cluster, devices=(awake,) * 3))
+    for plans in (lambda: iteration_j(changed, plan), lambda: ilp_energy(changed)):
+        with pytest.raises(PlanError, match=f"{own.name} has a radio's tail .* gaps between messages"):
+            plans()

@@ -87,6 +87,14 @@ def test_a_stash_is_kept_for_each_sample_of_each_micro_batch_in_flight() -> None
     assert memory.total_bytes == memory.resting_bytes + memory.stash_bytes == 30
 
 
+def test_where_activations_are_recomputed_one_micro_batch_is_stashed() -> None:
+    memory = held(middle(stash_bytes=Cost(per_sample=5)), recompute=True)
+    assert only(memory) == {"stash_bytes": 2 * 5}
+    assert held(middle(stash_bytes=Cost(per_sample=5)), workload=workload(purpose=Purpose.INFER), recompute=True) == (
+        held(middle(stash_bytes=Cost(per_sample=5)), workload=workload(purpose=Purpose.INFER))
+    )
+
+
 def test_activations_are_received_ahead_and_their_gradients_kept_to_the_end() -> None:
     """Of all four micro-batches, 2 samples of 7 B each."""
     model = replace(SILENT, layers=(Layer(name="l0", blocks=(block(output_bytes=7),)), *SILENT.layers[1:]))

@@ -162,3 +162,18 @@ def test_an_unknown_layer_table_is_refused_with_the_known_ones() -> None:
 
 def test_a_model_prints_its_size() -> None:
     assert str(chain(3)) == "chain3: 3 layers, 0.00 M parameters, 12 kB"
+
+
+def test_a_table_of_pictures_of_another_size_stands_beside_it() -> None:
+    """Weights are the same; what the first layer puts out grows with the pixels."""
+    small, own, large = (from_table(table="mobilenet_v2", resolution=pixels) for pixels in (32, None, 224))
+    assert from_table(table="mobilenet_v2", resolution=64) == own
+    assert [model.hyper["resolution"] for model in (small, own, large)] == [32, 64, 224]
+    assert small.parameter_bytes == own.parameter_bytes == large.parameter_bytes
+    outputs = [model.layers[0].output_bytes(1, 1) for model in (small, own, large)]
+    assert [output / outputs[0] for output in outputs] == [1, 4, 49]
+
+
+def test_a_size_of_pictures_that_was_not_traced_is_refused_with_the_way_to_trace_it() -> None:
+    with pytest.raises(ValueError, match=r"of 64 pixels, not of 100: unknown layer table .*trace it"):
+        from_table(table="mobilenet_v2", resolution=100)

@@ -17,10 +17,10 @@ from experiments.configuration.command_line import composed
 from experiments.configuration.constructors import build
 from experiments.configuration.places import CODE
 from experiments.configuration.setup import nominal_cluster, prepare
-from experiments.execution.testbed_jobs import make_job
+from experiments.execution.assignments import make_assignment
+from real_runtime.assignment import Assignment
 from real_runtime.data import DataSpec, refuse_other_data
 from real_runtime.data.samples import Source
-from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.testbed import Testbed
@@ -84,20 +84,22 @@ def testbed() -> Iterator[Testbed]:
         yield testbed
 
 
-def executed(cfg: DictConfig, testbed: Testbed, folder: Path) -> tuple[Job, dict[str, torch.Tensor]]:
-    """Plays the configured job in both players, holds them to be one, and returns what all ranks have learnt."""
+def executed(cfg: DictConfig, testbed: Testbed, folder: Path) -> tuple[Assignment, dict[str, torch.Tensor]]:
+    """Plays the configured assignment in both players, holds them to be one, and returns what all ranks have learnt."""
     prepared = prepare(cfg)
     simulated = prepared.setup.simulate(prepared.schedule)
-    job = replace(make_job(cfg, prepared.setup, prepared.schedule, iterations=0), results_folder=str(folder))
+    assignment = replace(
+        make_assignment(cfg, prepared.setup, prepared.schedule, iterations=0), results_folder=str(folder)
+    )
     assert nominal_cluster(cfg) == testbed.cluster
-    (measured,) = testbed.execute(job).traces
+    (measured,) = testbed.execute(assignment).traces
     assert measured.order() == simulated.order()
     assert [span.task.nbytes for span in measured] == [span.task.nbytes for span in simulated]
     assert sum(span.task.nbytes for span in measured) > 0
     learnt: dict[str, torch.Tensor] = {}
     for file in sorted(folder.glob("rank*.safetensors")):
         learnt |= load_tensors(file)
-    return job, learnt
+    return assignment, learnt
 
 
 def on_one_device(model: Model, work: Workload, data: DataSpec, seed: int) -> tuple[dict[str, torch.Tensor], float]:
@@ -138,8 +140,8 @@ def test_an_own_module_is_played_by_both_players_and_learns_what_one_device_woul
 ) -> None:
     conf = traced(tmp_path, text, *words)
     cfg = composed("model=own", *FAST, *overrides, folders=[conf])
-    job, learnt = executed(cfg, testbed, tmp_path)
-    expected, moved = on_one_device(job.model, job.workload, job.data, job.seed)
+    assignment, learnt = executed(cfg, testbed, tmp_path)
+    expected, moved = on_one_device(assignment.model, assignment.workload, assignment.data, assignment.seed)
     assert moved > 100 * TOLERANCE, "it must have moved"
     assert learnt.keys() == expected.keys()
     for name, parameter in learnt.items():

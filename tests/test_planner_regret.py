@@ -350,7 +350,7 @@ def test_the_configured_study_has_ten_settings_that_can_be_measured() -> None:
         ("planner_regret.rounds=0", "planner_regret.rounds: expected a whole number of at least 1, like 2, got 0"),
         ("planner_regret.skip_above=1.05", "once_above=1.1 and skip_above=1.05"),
         ("planner_regret.rates=[]", "at least one of the rates"),
-        ("scenario=throttled", "the testbed cannot play a scenario yet"),
+        ("scenario=throttled", "planners know of no scenario: rank 0 computes at 0.5"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_starts(

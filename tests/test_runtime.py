@@ -18,11 +18,11 @@ from edgesim.simulator import simulate
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
 from real_runtime import pacing
+from real_runtime.assignment import Assignment
 from real_runtime.control.evidence import Failure
 from real_runtime.data import DataSpec
 from real_runtime.data.samples import IGNORED, MASK, Source, masked_tokens
 from real_runtime.failures import describe
-from real_runtime.job import Job
 from real_runtime.models import boundary_shapes, build_layers
 from real_runtime.pacing import Dilation, Pacer
 from real_runtime.playing.iteration import TaskError, check_bytes
@@ -215,6 +215,32 @@ def test_a_free_downlink_adds_nothing_and_a_busy_one_its_time(clock: Clock) -> N
     assert clock.now_s == pytest.approx(100.005)
 
 
+def test_bytes_pass_at_the_rate_of_the_moment_those_too_that_wait(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1000 B/s for 2 s, none for 3 s, 4000 B/s: 2000 bytes by 2 s, the other 2000 from 5 s to 5.5 s."""
+    uplink, changes = Pacer(1000.0), [(2.0, 0.0), (5.0, 4000.0)]
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        while changes and clock.now_s >= 100.0 + changes[0][0] - 1e-9:
+            uplink.change(changes.pop(0)[1])
+
+    monkeypatch.setattr(pacing.time, "sleep", sleep)
+    uplink.transmit(4000)
+    assert clock.now_s - 100.0 == pytest.approx(5.5, abs=1e-3)
+
+
+def test_a_host_that_is_slowed_down_computes_on_at_the_speed_of_the_moment(clock: Clock) -> None:
+    """0.4 s of work: half of it by 100.2 s, then at a quarter of that speed until 100.6 s, and on."""
+    slow = Dilation(0.5)
+    slow.pace = [(float("-inf"), 1.0), (100.2, 0.25), (100.6, 1.0)]
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.2), "F")
+    assert (start_s, end_s) == pytest.approx((100.0, 100.7))
+    _, start_s, end_s = slow.run(lambda: clock.compute(0.2), "F")
+    assert (start_s, end_s) == pytest.approx((100.7, 101.1))
+
+
 def test_a_message_starts_when_both_ends_are_ready_and_ends_with_its_last_byte() -> None:
     schedule = message_schedule([(0, 1)], 1000)
     send, receive = (task.name for task in schedule)
@@ -275,8 +301,8 @@ def test_rounds_tell_what_a_message_a_step_and_a_hand_over_take() -> None:
     assert found.hand_over_s == pytest.approx(2 * 0.0005)  # simulated, each of two messages has one
 
 
-def job_of_a_message() -> Job:
-    return Job(
+def assignment_of_a_message() -> Assignment:
+    return Assignment(
         schedule=message_schedule([(0, 2)], 64),
         model=BERT,
         workload=work(BERT),
@@ -286,29 +312,29 @@ def job_of_a_message() -> Job:
     )
 
 
-def test_a_job_travels_whole_and_a_changed_schedule_is_refused() -> None:
-    job = job_of_a_message()
-    sent = job.to_dict()
-    assert Job.from_dict(sent) == job
+def test_an_assignment_travels_whole_and_a_changed_schedule_is_refused() -> None:
+    assignment = assignment_of_a_message()
+    sent = assignment.to_dict()
+    assert Assignment.from_dict(sent) == assignment
     with pytest.raises(ValueError, match="the schedule that arrived has hash"):
-        Job.from_dict(sent | {"schedule": sent["schedule"].replace("bytes=64", "bytes=65")})
+        Assignment.from_dict(sent | {"schedule": sent["schedule"].replace("bytes=64", "bytes=65")})
 
 
 def test_a_folder_without_text_or_weights_is_refused_before_any_rank_starts(tmp_path: Path) -> None:
-    job = job_of_a_message()
-    refuse_unusable(job)
+    assignment = assignment_of_a_message()
+    refuse_unusable(assignment)
     with pytest.raises(ValueError, match="holds no"):
-        refuse_unusable(replace(job, data=DataSpec(kind="text", folder=str(tmp_path))))
+        refuse_unusable(replace(assignment, data=DataSpec(kind="text", folder=str(tmp_path))))
     (tmp_path / "short.txt").write_text("too short")
     with pytest.raises(ValueError, match="holds 9 bytes, a sample needs 17"):
-        refuse_unusable(replace(job, data=DataSpec(kind="text", folder=str(tmp_path))))
+        refuse_unusable(replace(assignment, data=DataSpec(kind="text", folder=str(tmp_path))))
     with pytest.raises(ValueError, match=r"holds no checkpoint, config\.json is missing"):
-        refuse_unusable(replace(job, checkpoint=str(tmp_path)))
+        refuse_unusable(replace(assignment, checkpoint=str(tmp_path)))
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"holds no weights, neither of model\.safetensors"):
-        refuse_unusable(replace(job, checkpoint=str(tmp_path)))
+        refuse_unusable(replace(assignment, checkpoint=str(tmp_path)))
     with pytest.raises(ValueError, match="unknown architecture 'elephant'"):
-        refuse_unusable(replace(job, model=replace(BERT, architecture="elephant")))
+        refuse_unusable(replace(assignment, model=replace(BERT, architecture="elephant")))
 
 
 def test_bytes_of_schedule_and_tensor_must_agree() -> None:

@@ -20,8 +20,8 @@ from runtime_builders import BERT, CASES, data, three_hosts, workload
 from edgesim import Depth, PlanError, RunError, ScheduleError
 from edgesim.schedule import Schedule
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from real_runtime.assignment import Assignment
 from real_runtime.control.forking.client import fork_server
-from real_runtime.job import Job
 from real_runtime.testbeds import cgroups, netns, opening
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
@@ -36,10 +36,10 @@ DOING = r"(\d+[A-Z]\w*@\d|waiting for|drawing)"
 needs_netns = pytest.mark.skipif(netns.problem() is not None, reason=f"network namespaces: {netns.problem()}")
 
 
-def endless_job(iterations: int = 100_000) -> Job:
+def endless_assignment(iterations: int = 100_000) -> Assignment:
     work = workload(BERT)
     schedule = hybrid_pipeline(PIPELINE.plan(BERT), BERT, work)
-    return Job(schedule=schedule, model=BERT, workload=work, data=data(BERT), iterations=iterations, seed=1)
+    return Assignment(schedule=schedule, model=BERT, workload=work, data=data(BERT), iterations=iterations, seed=1)
 
 
 def message_after(testbed: Testbed, fault: Callable[[], object], *, within_s: float = DEADLINE_S) -> str:
@@ -55,7 +55,7 @@ def message_after(testbed: Testbed, fault: Callable[[], object], *, within_s: fl
     timer = threading.Thread(target=strike, daemon=True)
     timer.start()
     with pytest.raises(RunError) as error:
-        testbed.execute(endless_job())
+        testbed.execute(endless_assignment())
     timer.join()
     assert time.monotonic() - struck_s[0] < within_s
     return str(error.value)
@@ -90,14 +90,14 @@ def test_a_killed_fork_server_takes_its_ranks_along_which_is_told_and_the_next_t
     assert re.match(rf"rank \d was killed by SIGKILL at {DOING}.*: {said}$", message)
     assert_gone([server, *testbed.coordinator.pids])
     with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as anew:
-        assert len(anew.execute(endless_job(iterations=1)).traces) == 1
+        assert len(anew.execute(endless_assignment(iterations=1)).traces) == 1
 
 
 def test_a_rank_that_is_stopped_before_it_reads_a_long_command_is_named_and_blocks_nobody() -> None:
     with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as testbed:
         processes = testbed.coordinator.pids
         os.kill(pid_of(testbed, 2), signal.SIGSTOP)
-        long = replace(endless_job(), results_folder="x" * 200_000)  # a pipe holds 64 KB
+        long = replace(endless_assignment(), results_folder="x" * 200_000)  # a pipe holds 64 KB
         begun_s = time.monotonic()
         with pytest.raises(RunError, match=r"^rank 2 was stopped \(SIGSTOP\) at idle and does not answer$"):
             testbed.execute(long)
@@ -138,12 +138,12 @@ def test_what_goes_wrong_within_a_computation_is_told_with_its_rank_and_its_task
 
 def test_weights_that_explode_end_the_run_with_the_first_task_whose_numbers_are_none() -> None:
     """The first step leaves weights of 10^35; the next loss would be none, and is told where it began."""
-    job = endless_job()
-    job = replace(job, workload=replace(job.workload, learning_rate=3e38))
+    assignment = endless_assignment()
+    assignment = replace(assignment, workload=replace(assignment.workload, learning_rate=3e38))
     with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as testbed:
         processes = testbed.coordinator.pids
         with pytest.raises(RunError) as error:
-            testbed.execute(job)
+            testbed.execute(assignment)
     assert re.match(
         r"rank \d put out numbers that are not finite at \dF\d@\d: in iteration 1, \d+ of \d+ numbers are infinite",
         str(error.value),
@@ -153,10 +153,10 @@ def test_weights_that_explode_end_the_run_with_the_first_task_whose_numbers_are_
 
 def test_iterations_of_many_deadlines_run_undisturbed_and_a_stopped_coordinator_goes_on() -> None:
     """Computations that are stretched beyond the deadline, and messages that take longer."""
-    spec = TestbedSpec(kind="loopback", deadline_s=1.0, fractions=(0.005, 0.005, 0.005))
+    spec = TestbedSpec(kind="loopback", deadline_s=1.0, fractions=(0.004, 0.004, 0.004))
     with open_testbed(spec, three_hosts(mbit_per_s=0.5)) as testbed:
         threading.Thread(target=stop_for_a_while, daemon=True).start()
-        (trace,) = testbed.execute(endless_job(iterations=1)).traces
+        (trace,) = testbed.execute(endless_assignment(iterations=1)).traces
     assert trace.makespan_s > 5.0
 
 
@@ -178,7 +178,7 @@ def test_out_of_memory_is_named_as_such_without_root(monkeypatch: pytest.MonkeyP
         open_testbed(spec, small_memory(60e6)()) as testbed,
         pytest.raises(RunError, match=rf"rank \d ran out of memory at {TASK}"),
     ):
-        testbed.execute(big_job())
+        testbed.execute(big_assignment())
 
 
 @pytest.mark.root
@@ -188,7 +188,7 @@ def test_out_of_memory_under_a_cgroup_is_told_from_a_crash() -> None:
     with open_testbed(spec, small_memory(60e6)()) as testbed:
         processes = testbed.coordinator.pids
         with pytest.raises(RunError, match=r"rank \d ran out of memory at .*: the kernel killed it"):
-            testbed.execute(big_job())
+            testbed.execute(big_assignment())
     assert_gone(processes)
 
 
@@ -204,7 +204,7 @@ def test_a_cpu_quota_slows_a_host_instead_of_dilation() -> None:
     assert_gone([])
 
 
-def big_job() -> Job:
+def big_assignment() -> Assignment:
     """A stage that needs hundreds of MB of stash."""
     work = replace(workload(BERT), batch_samples=4096, micro_batch_samples=4096, tokens=64)
     plan = replace(
@@ -213,7 +213,7 @@ def big_job() -> Job:
         micro_batch_samples=4096,
         stages=(replace(CASES[0].plan(BERT).stages[0], ranks=(0, 1, 2), samples=(2048, 1024, 1024)),),
     )
-    return Job(
+    return Assignment(
         schedule=hybrid_pipeline(plan, BERT, work), model=BERT, workload=work, data=data(BERT), iterations=1, seed=1
     )
 
@@ -223,11 +223,11 @@ SCRIPT = """
     from real_runtime.testbeds.opening import RANK, open_testbed
     from real_runtime.testbeds.spec import TestbedSpec
     from runtime_builders import three_hosts
-    from test_runtime_failures import endless_job
+    from test_runtime_failures import endless_assignment
     with open_testbed(TestbedSpec(kind="{kind}", deadline_s=60, cpu_quota={quota}), three_hosts()) as testbed:
         server = fork_server(RANK).pid
         print(server, *testbed.coordinator.pids, getattr(testbed.hosts, "holder", ""), flush=True)
-        testbed.execute(endless_job())
+        testbed.execute(endless_assignment())
 """
 
 
@@ -271,7 +271,7 @@ def test_nothing_is_left_when_the_coordinator_is_ended(kind: str, sent: signal.S
 
 def test_bad_input_is_refused_in_one_sentence_before_anything_starts() -> None:
     cluster = three_hosts()
-    with pytest.raises(ValueError, match=r"unknown testbed 'cloud' \(known: auto, netns, loopback\)"):
+    with pytest.raises(ValueError, match=r"unknown testbed 'cloud' \(known: auto, netns, loopback, ssh\)"):
         TestbedSpec(kind="cloud")
     with (
         pytest.raises(ValueError, match=r"set testbed\.slow_motion"),
@@ -283,18 +283,18 @@ def test_bad_input_is_refused_in_one_sentence_before_anything_starts() -> None:
         replace(plan, stages=(replace(plan.stages[0], layers=(0, 2)), replace(plan.stages[1], layers=(3, 5))))
 
 
-def test_a_job_for_other_ranks_or_of_an_unknown_architecture_is_refused_and_the_testbed_lives_on() -> None:
+def test_an_assignment_for_other_ranks_or_of_an_unknown_architecture_is_refused_and_the_testbed_lives_on() -> None:
     with open_testbed(TestbedSpec(kind="loopback", deadline_s=DEADLINE_S), three_hosts()) as testbed:
-        job = endless_job(iterations=1)
-        wider = Schedule((*job.schedule.programs, (), ()))
+        assignment = endless_assignment(iterations=1)
+        wider = Schedule((*assignment.schedule.programs, (), ()))
         with pytest.raises(ValueError, match="the schedule is for 5 ranks, the testbed has 3"):
-            testbed.execute(replace(job, schedule=wider))
-        broken = Schedule((job.schedule.programs[0][1:], *job.schedule.programs[1:]))
+            testbed.execute(replace(assignment, schedule=wider))
+        broken = Schedule((assignment.schedule.programs[0][1:], *assignment.schedule.programs[1:]))
         with pytest.raises(ScheduleError, match="has no RECV on rank 0"):
-            testbed.execute(replace(job, schedule=broken))
-        assert len(testbed.execute(job).traces) == 1
+            testbed.execute(replace(assignment, schedule=broken))
+        assert len(testbed.execute(assignment).traces) == 1
         with pytest.raises(RunError, match="unknown architecture 'elephant'"):
-            testbed.execute(replace(job, model=replace(job.model, architecture="elephant")))
+            testbed.execute(replace(assignment, model=replace(assignment.model, architecture="elephant")))
 
 
 @needs_netns

@@ -16,9 +16,9 @@ from torch import Tensor
 from edgesim.model import Model
 from edgesim.workload import Optimiser, Purpose, Workload
 from edgesim.zoo.architectures import BUILDERS, rebuilt
+from real_runtime.assignment import Assignment
 from real_runtime.data import DataSpec
 from real_runtime.data.samples import Source
-from real_runtime.job import Job
 from real_runtime.models import architecture, boundary_shapes, build_layers, is_causal
 from real_runtime.models.language import IGNORED
 from real_runtime.sources import refuse_unusable
@@ -27,6 +27,7 @@ from real_runtime.testbeds.network_fit import message_schedule
 SIZES: Mapping[str, Any] = {"layers": 2, "hidden": 20, "heads": 5, "columns": 37, "vocabulary": 41, "positions": 24}
 MORE: Mapping[str, Mapping[str, Any]] = {"llama": {"hidden": 24, "heads": 6, "groups": 3, "head_size": 6}}
 LANGUAGE = ("bert", "distilbert", "gpt2", "opt", "llama")
+ANSWERING = ("t5", "bart")
 CAUSAL = ("gpt2", "opt", "llama")
 TOLERANCE = 1e-5
 
@@ -166,7 +167,7 @@ def test_a_text_of_just_one_sample_and_the_byte_after_it_is_enough(tmp_path: Pat
 
 
 def test_a_part_of_a_tied_model_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"builds tiny-gpt2 without tied weights .* \(set model.tied=false\)"):
+    with pytest.raises(ValueError, match=r"trains tiny-gpt2 without tied weights .* \(set model.tied=false"):
         build_layers(tiny("gpt2", tied=True), range(3), seed=0)
 
 
@@ -292,7 +293,7 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence_before_any_rank_starts(
         optimiser=Optimiser.SGD,
         learning_rate=0.0,
     )
-    job = Job(
+    assignment = Assignment(
         schedule=message_schedule([(0, 1)], 64),
         model=model,
         workload=work,
@@ -303,8 +304,8 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence_before_any_rank_starts(
     )
     saved(model, tmp_path)
     capfd.readouterr()
-    refuse_unusable(job)
+    refuse_unusable(assignment)
     damage(tmp_path)
     with pytest.raises(ValueError, match=f"^{tmp_path}: {told}"):
-        refuse_unusable(job)
+        refuse_unusable(assignment)
     assert capfd.readouterr() == ("", "")

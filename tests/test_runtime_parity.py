@@ -26,8 +26,8 @@ from edgesim import Model, Plan, Workload, estimate
 from edgesim.simulator import simulate
 from edgesim.strategies.gradient_buckets import gradient_buckets
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from real_runtime.assignment import Assignment
 from real_runtime.data.samples import Source
-from real_runtime.job import Job
 from real_runtime.models import architecture, build_layers
 from real_runtime.stages.module import flatten_gradients, make_optimiser
 from real_runtime.testbeds.opening import open_testbed
@@ -126,7 +126,7 @@ def test_both_players_play_the_same_tasks_and_learn_what_one_device_would(
     schedule = hybrid_pipeline(plan, model, work, bucket_bytes=case.bucket_bytes)
     profile = estimate(model, testbed.cluster.devices, samples=range(1, SAMPLES + 1), tokens=work.tokens)
     simulated = simulate(schedule, cluster=testbed.cluster, model=model, profile=profile, tokens=work.tokens)
-    job = Job(
+    assignment = Assignment(
         schedule=schedule,
         model=model,
         workload=work,
@@ -135,7 +135,7 @@ def test_both_players_play_the_same_tasks_and_learn_what_one_device_would(
         seed=SEED,
         results_folder=str(tmp_path),
     )
-    execution = testbed.execute(job)
+    execution = testbed.execute(assignment)
 
     for measured in execution.traces:
         assert measured.order() == simulated.order()
@@ -153,8 +153,8 @@ def test_both_players_play_the_same_tasks_and_learn_what_one_device_would(
 
 def test_a_rank_refuses_a_schedule_that_differs_from_the_others(testbed: Testbed) -> None:
     plan, work = CASES[0].plan(BERT), workload(BERT)
-    jobs = [
-        Job(
+    assignments = [
+        Assignment(
             schedule=hybrid_pipeline(p, BERT, work), model=BERT, workload=work, data=data(BERT), iterations=1, seed=SEED
         )
         for p in (plan, plan, CASES[2].plan(BERT))
@@ -163,5 +163,8 @@ def test_a_rank_refuses_a_schedule_that_differs_from_the_others(testbed: Testbed
         Exception, match=r"ranks hold different schedules: rank 0 has \w+, rank 1 has \w+, rank 2 has \w+"
     ):
         testbed.coordinator.ask(
-            {rank: {"do": "play", "job": job.to_dict(), "rehearsed": []} for rank, job in enumerate(jobs)}
+            {
+                rank: {"do": "play", "assignment": assignment.to_dict(), "rehearsed": []}
+                for rank, assignment in enumerate(assignments)
+            }
         )

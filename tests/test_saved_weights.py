@@ -27,9 +27,9 @@ from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.setup import read_setup
 from experiments.run import run
 from experiments.sweeps.sweep import sweep_command
+from real_runtime.assignment import Assignment, results_file
 from real_runtime.data import DataSpec
 from real_runtime.data.samples import Source
-from real_runtime.job import Job, results_file
 from real_runtime.models import architecture, build_layers
 from real_runtime.rank import make_executor
 from real_runtime.saving.places import refuse_place
@@ -57,9 +57,9 @@ def text_model(name: str, **more: Any) -> Model:
     return tiny(name, vocabulary=259, **more)
 
 
-def job_of(model: Model, schedule: Schedule, **more: Any) -> Job:
+def assignment_of(model: Model, schedule: Schedule, **more: Any) -> Assignment:
     data = DataSpec(kind="digits" if model is MOBILENET else "text")
-    return Job(schedule=schedule, model=model, workload=workload(model), data=data, iterations=1, seed=3, **more)
+    return Assignment(schedule=schedule, model=model, workload=workload(model), data=data, iterations=1, seed=3, **more)
 
 
 def plan_of(model: Model, *stages: Stage) -> Plan:
@@ -106,11 +106,11 @@ def trained(model: Model) -> nn.Sequential:
     return layers
 
 
-def leave(job: Job, folder: Path, layers: nn.Sequential) -> None:
-    """What the ranks of a job leave when they have trained these very weights, each its part of them."""
-    for rank, program in enumerate(job.schedule.programs):
+def leave(assignment: Assignment, folder: Path, layers: nn.Sequential) -> None:
+    """What the ranks of an assignment leave when they have trained these very weights, each its part of them."""
+    for rank, program in enumerate(assignment.schedule.programs):
         if program:
-            executor = make_executor(job, program)  # from a checkpoint that holds them
+            executor = make_executor(assignment, program)  # from a checkpoint that holds them
             save_tensors(results_file(folder, rank), executor.results())
 
 
@@ -124,11 +124,11 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
 def saved_once(model: Model, target: Path, parts: Path) -> nn.Sequential:
     """A trained model, saved by one rank that holds it whole."""
     layers = trained(model)
-    job = job_of(model, in_stages(model, [0, len(model.layers)], [[0]], [[SAMPLES]]))
-    executor = make_executor(job, job.schedule.programs[0])
+    assignment = assignment_of(model, in_stages(model, [0, len(model.layers)], [[0]], [[SAMPLES]]))
+    executor = make_executor(assignment, assignment.schedule.programs[0])
     executor.stage.module.load_state_dict(layers.state_dict())  # type: ignore[attr-defined]
     save_tensors(results_file(parts, 0), executor.results())
-    save(job, parts, target)
+    save(assignment, parts, target)
     results_file(parts, 0).unlink()
     return layers
 
@@ -160,9 +160,9 @@ def test_what_ranks_hold_of_a_checkpoint_is_saved_as_that_checkpoint(
     first, parts, second = folders
     model = text_model(name)
     layers = saved_once(model, first, parts)
-    job = job_of(model, schedules(model)[way], checkpoint=str(first))
-    leave(job, parts, layers)
-    save(job, parts, second)
+    assignment = assignment_of(model, schedules(model)[way], checkpoint=str(first))
+    leave(assignment, parts, layers)
+    save(assignment, parts, second)
     assert_equal(build_layers(model, range(4), seed=0, checkpoint=str(second)), layers)
 
 
@@ -171,11 +171,13 @@ def test_a_model_that_no_library_saves_is_kept_with_its_statistics_and_read_agai
 ) -> None:
     target, parts, second = folders
     layers = saved_once(MOBILENET, target, parts)
-    job = job_of(MOBILENET, in_stages(MOBILENET, [0, 9, len(MOBILENET.layers)], [[1], [0]], [[SAMPLES]] * 2))
-    job = replace(job, checkpoint=str(target))
-    refuse_unusable(job)
-    leave(job, parts, layers)
-    save(job, parts, second)
+    assignment = assignment_of(
+        MOBILENET, in_stages(MOBILENET, [0, 9, len(MOBILENET.layers)], [[1], [0]], [[SAMPLES]] * 2)
+    )
+    assignment = replace(assignment, checkpoint=str(target))
+    refuse_unusable(assignment)
+    leave(assignment, parts, layers)
+    save(assignment, parts, second)
     assert_equal(build_layers(MOBILENET, range(len(MOBILENET.layers)), seed=0, checkpoint=str(second)), layers)
     assert any("running_mean" in name for name in layers.state_dict())
 
@@ -184,19 +186,19 @@ def test_weights_of_another_model_are_refused_before_any_rank_starts(folders: tu
     target, parts, _ = folders
     saved_once(MOBILENET, target, parts)
     other = replace(MOBILENET, hyper={**MOBILENET.hyper, "classes": 7})
-    job = job_of(MOBILENET, in_stages(MOBILENET, [0, len(MOBILENET.layers)], [[0]], [[SAMPLES]]))
+    assignment = assignment_of(MOBILENET, in_stages(MOBILENET, [0, len(MOBILENET.layers)], [[0]], [[SAMPLES]]))
     with pytest.raises(ValueError, match=r"has classes=10, .* has classes=7 \(choose the model to match\)"):
-        refuse_unusable(replace(job, model=other, checkpoint=str(target)))
+        refuse_unusable(replace(assignment, model=other, checkpoint=str(target)))
     weights = target / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"its weights cannot be read: .* \(train the model anew\)"):
-        refuse_unusable(replace(job, checkpoint=str(target)))
+        refuse_unusable(replace(assignment, checkpoint=str(target)))
     weights.unlink()
     with pytest.raises(ValueError, match=r"holds no weights of .*, model\.safetensors is missing"):
-        refuse_unusable(replace(job, checkpoint=str(target)))
+        refuse_unusable(replace(assignment, checkpoint=str(target)))
     save_tensors(weights, {"a": torch.zeros(1)})
     with pytest.raises(ValueError, match="does not say of what model its weights are"):
-        refuse_unusable(replace(job, checkpoint=str(target)))
+        refuse_unusable(replace(assignment, checkpoint=str(target)))
 
 
 def test_a_checkpoint_keeps_its_settings_when_it_is_trained_on(folders: tuple[Path, Path, Path]) -> None:
@@ -207,9 +209,9 @@ def test_a_checkpoint_keeps_its_settings_when_it_is_trained_on(folders: tuple[Pa
     config = architecture(model).WHOLE.config_class.from_pretrained(first)  # type: ignore[attr-defined]
     config.hidden_dropout_prob = 0.25
     config.save_pretrained(first)
-    job = job_of(model, schedules(model)["pipeline"], checkpoint=str(first))
-    leave(job, parts, layers)
-    save(job, parts, second)
+    assignment = assignment_of(model, schedules(model)["pipeline"], checkpoint=str(first))
+    leave(assignment, parts, layers)
+    save(assignment, parts, second)
     assert type(config).from_pretrained(second).hidden_dropout_prob == 0.25
 
 

@@ -27,6 +27,7 @@ def test_a_schedule_survives_its_text_and_keeps_its_hash() -> None:
     "task",
     [
         compute(Op.UPDATE, 3, None),
+        compute(Op.RECOMPUTE, 3, 7, needs=("a",)),
         replace(compute(Op.F, 12, 7, needs=("a", "b")), block="norm_mlp"),
         replace(compute(Op.B, 0, 7), block="mlp", tile=3),
         send(1, 0, 10, payload=Payload.KV, tile=2),

@@ -32,10 +32,10 @@ from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Workload
 from experiments.configuration.command_line import composed
 from experiments.configuration.setup import prepare
+from real_runtime.assignment import Assignment
 from real_runtime.chain import Chain, HostClock
 from real_runtime.data import DataSpec
 from real_runtime.data.samples import Source
-from real_runtime.job import Job
 from real_runtime.models import build_layers
 from real_runtime.stages.executor import StageExecutor
 from real_runtime.weights.precision import keep_at, number_type, widening
@@ -104,8 +104,8 @@ def test_stages_are_no_farther_from_fp32_than_pytorchs_bf16(model: Model, length
     model = short(model, work)
     plan = plan_of(model, stages_of("pipeline", model, 3, SAMPLES), micro_batches=3)
     schedule, data = hybrid_pipeline(plan, model, work), DataSpec(kind="digits" if vision else "text")
-    job = Job(schedule=schedule, model=model, workload=work, data=data, iterations=1, seed=SEED)
-    logits = in_turn(job)
+    assignment = Assignment(schedule=schedule, model=model, workload=work, data=data, iterations=1, seed=SEED)
+    logits = in_turn(assignment)
     exact = rounded(model) if work.weight_bytes == 2 else build_layers(model, range(len(model.layers)), seed=SEED)
     ids, kept = Source(data, model, work, SEED).batch(0)[0], number_type(work.activation_bytes)
     pieces = []
@@ -120,11 +120,11 @@ def test_stages_are_no_farther_from_fp32_than_pytorchs_bf16(model: Model, length
         assert error(logits, rounded(model)(ids)) < 1.5 * error(native(model, ids), rounded(model)(ids))
 
 
-def in_turn(job: Job) -> Tensor:
+def in_turn(assignment: Assignment) -> Tensor:
     """The logits of a pipeline whose stages take turns; a message is a copy, as long as the schedule says."""
     carried: dict[int | None, Tensor] = {}  # by micro-batch
-    for program in job.schedule.programs:
-        executor = StageExecutor(job, program)
+    for program in assignment.schedule.programs:
+        executor = StageExecutor(assignment, program)
         executor.begin(0)
         for task in program:
             if task.op in COMPUTE:

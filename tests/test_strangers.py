@@ -10,7 +10,7 @@ import pytest
 from runtime_builders import BERT, CASES, data, three_hosts, workload
 
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
-from real_runtime.job import Job
+from real_runtime.assignment import Assignment
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
 
@@ -55,14 +55,14 @@ def test_six_hundred_strangers_change_nothing() -> None:
     nobody = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else 0
     work = workload(BERT)
     schedule = hybrid_pipeline(CASES[3].plan(BERT), BERT, work)
-    job = Job(schedule=schedule, model=BERT, workload=work, data=data(BERT), iterations=3, seed=1)
+    assignment = Assignment(schedule=schedule, model=BERT, workload=work, data=data(BERT), iterations=3, seed=1)
     with open_testbed(TestbedSpec(kind="loopback"), three_hosts()) as testbed:
         ports = [port for pid in testbed.coordinator.pids for port in listening_ports(pid)]
         assert len(ports) >= 3  # gloo keeps its own open
-        undisturbed = testbed.execute(job)
+        undisturbed = testbed.execute(assignment)
         knocks = [sys.executable, "-c", KNOCKS, str(nobody), "600", *map(str, ports)]
         with subprocess.Popen(knocks, stdout=subprocess.PIPE, text=True) as stranger:
-            attacked = testbed.execute(job)
+            attacked = testbed.execute(assignment)
             assert stranger.stdout is not None
             assert stranger.stdout.read() == "0\n"
     assert stranger.returncode == 0

@@ -31,7 +31,7 @@ from experiments.collect import main as collect_main
 from experiments.configuration.command_line import composed
 from experiments.configuration.places import CODE, CONF
 from experiments.configuration.studies import studies
-from experiments.execution import testbed_jobs
+from experiments.execution import assignments
 from experiments.figures.__main__ import main as figures
 from experiments.sweeps import grid
 from experiments.sweeps.grid import parse
@@ -293,7 +293,7 @@ def test_what_the_usual_columns_tell_has_no_column_of_its_own_unless_it_tells_ru
 def test_an_executed_run_is_one_row_and_two_in_the_tidy_table(
     sweep: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(testbed_jobs, "open_testbed", open_fake)
+    monkeypatch.setattr(assignments, "open_testbed", open_fake)
     assert sweep("strategy=data,pipeline", "execute=true", "iterations=3").code == 0
     assert len(rows(tmp_path)) == 2
     table = collect("s", tmp_path)

@@ -19,7 +19,7 @@ from edgesim.whole_files import append_lines
 from experiments import compare
 from experiments.configuration.command_line import run_command
 from experiments.configuration.places import CODE
-from experiments.execution import testbed_jobs
+from experiments.execution import assignments
 from experiments.run import run
 
 WORDS = ["model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_batch_samples=4", "execute=true"]
@@ -27,7 +27,7 @@ WORDS = ["model=bert_tiny_bytes", "workload.batch_samples=8", "workload.micro_ba
 KILLED = """
 import os, signal, sys
 from fake_testbed import FakeTestbed, open_fake
-from experiments.execution import testbed_jobs
+from experiments.execution import assignments
 from experiments.run import main
 
 def unless_killed(self, trace):
@@ -36,7 +36,7 @@ def unless_killed(self, trace):
         os.kill(os.getpid(), signal.SIGKILL)
     return trace
 
-testbed_jobs.open_testbed = open_fake
+assignments.open_testbed = open_fake
 FakeTestbed._disturbed = unless_killed
 main()
 """
@@ -46,7 +46,7 @@ main()
 def _fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(testbed_jobs, "open_testbed", open_fake)
+    monkeypatch.setattr(assignments, "open_testbed", open_fake)
 
 
 def ending(*more: str) -> int:

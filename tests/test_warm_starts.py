@@ -22,11 +22,11 @@ from sklearn.datasets import load_digits
 from edgesim.model import Model
 from edgesim.schedule import Schedule, Task
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from real_runtime.assignment import Assignment
 from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.forking.client import fork_server
 from real_runtime.data.samples import Source
 from real_runtime.data.text_folder import text_of_folder
-from real_runtime.job import Job
 from real_runtime.models import boundary_shapes
 from real_runtime.testbeds import core_speed, opening
 from real_runtime.testbeds.core_speed import core_flop_per_s
@@ -34,10 +34,10 @@ from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
 
 
-def job(model: Model) -> Job:
+def assignment(model: Model) -> Assignment:
     work = workload(model)
     schedule = hybrid_pipeline(CASES[3].plan(model), model, work)
-    return Job(schedule=schedule, model=model, workload=work, data=data(model), iterations=1, seed=1)
+    return Assignment(schedule=schedule, model=model, workload=work, data=data(model), iterations=1, seed=1)
 
 
 class Ranks:
@@ -125,14 +125,14 @@ def test_shapes_are_found_once_for_a_model_and_anew_for_another() -> None:
     assert boundary_shapes(BERT, 14) != found
 
 
-def test_a_job_that_is_set_aside_goes_when_nobody_names_it() -> None:
+def test_an_assignment_that_is_set_aside_goes_when_nobody_names_it() -> None:
     """Without any search for garbage, which does not look there."""
-    sent = job(BERT).to_dict()
+    sent = assignment(BERT).to_dict()
     gc.collect()
     gc.disable()
     try:
         before = living()
-        made = Job.from_dict(sent)
+        made = Assignment.from_dict(sent)
         made.schedule.check()
         assert len(made.schedule.graph.tasks) <= living()[Task] - before[Task]
         del made
@@ -142,8 +142,8 @@ def test_a_job_that_is_set_aside_goes_when_nobody_names_it() -> None:
 
 
 def living() -> Counter[type]:
-    """How many jobs, schedules and tasks there are."""
-    return Counter(type(each) for each in gc.get_objects() if type(each) in (Job, Schedule, Task))
+    """How many assignments, schedules and tasks there are."""
+    return Counter(type(each) for each in gc.get_objects() if type(each) in (Assignment, Schedule, Task))
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_a_further_testbed_loads_and_times_nothing_and_its_ranks_import_nothing(
         assert fork_server(recounting_rank.RANK).pid == server
         assert not set(earlier) & set(testbed.coordinator.pids)
         for model in (BERT, MOBILENET):
-            testbed.execute(job(model))
+            testbed.execute(assignment(model))
         testbed.profile_layers(BERT, workload(BERT), samples=[1], repeats=1)
         assert [imported(rank) for rank in testbed.coordinator.ranks] == [[], [], []]
 

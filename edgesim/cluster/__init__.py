@@ -2,6 +2,7 @@
 
 from edgesim.cluster.cluster import Cluster
 from edgesim.cluster.device import Device, EfficiencyCurve
+from edgesim.cluster.disk import DiskRates, with_disks
 from edgesim.cluster.network import Network, Resource, ResourceKind, Topology
 from edgesim.cluster.origin import Origin
 from edgesim.cluster.power import Grid, PowerModel
@@ -9,6 +10,7 @@ from edgesim.cluster.power import Grid, PowerModel
 __all__ = [
     "Cluster",
     "Device",
+    "DiskRates",
     "EfficiencyCurve",
     "Grid",
     "Network",
@@ -17,4 +19,5 @@ __all__ = [
     "Resource",
     "ResourceKind",
     "Topology",
+    "with_disks",
 ]

@@ -53,12 +53,14 @@ class Device:
         installed_bytes: the memory that is soldered on.
         memory_bytes: what of it an application can use.
         memory_bytes_per_s: the peak rate of memory.
-        disk_bytes_per_s: what the disk sustains.
+        disk_bytes_per_s: what the disk sustains when it reads, and when it writes unless that is said.
         power: what the whole board draws. Another power mode is another device.
         origin: what kind of number ``flop_per_s`` is.
         source: where it comes from; every other number says it in the device's file.
         context_bytes: what PyTorch, and CUDA on a GPU, take of ``memory_bytes`` before any model. It depends
             on the device, not on what it is asked. 0 says that ``memory_bytes`` is what the framework leaves.
+        disk_write_bytes_per_s: what the disk sustains when it writes; None: as much as when it reads.
+        disk_source: where the disk's rates come from, if they were measured apart; "": from where ``source`` says.
     """
 
     name: str
@@ -72,12 +74,16 @@ class Device:
     source: str
     efficiency: tuple[EfficiencyCurve, ...] = ()
     context_bytes: float = 0.0
+    disk_write_bytes_per_s: float | None = None
+    disk_source: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "efficiency", tuple(self.efficiency))
         if not 0 <= self.context_bytes < inf:
             raise ValueError(f"device {self.name}: context_bytes must be finite and >= 0, got {self.context_bytes}")
-        for value in ("flop_per_s", "installed_bytes", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s"):
+        writes = () if self.disk_write_bytes_per_s is None else ("disk_write_bytes_per_s",)
+        rates = ("flop_per_s", "installed_bytes", "memory_bytes", "memory_bytes_per_s", "disk_bytes_per_s")
+        for value in (*rates, *writes):
             if not getattr(self, value) > 0:
                 raise ValueError(f"device {self.name}: {value} must be positive, got {getattr(self, value)}")
             if getattr(self, value) < inf and not is_reckonable(getattr(self, value)):
@@ -93,6 +99,11 @@ class Device:
 
     def __str__(self) -> str:
         return f"{self.name} ({show(self.flop_per_s, 'FLOP/s')}, {show(self.memory_bytes, 'B')}, {self.origin})"
+
+    @property
+    def writes_bytes_per_s(self) -> float:
+        """What the disk sustains when it writes."""
+        return self.disk_bytes_per_s if self.disk_write_bytes_per_s is None else self.disk_write_bytes_per_s
 
     def budget_bytes(self, head_room: float) -> float:
         """Return the usable memory that is left where a share ``head_room`` of it is kept free."""

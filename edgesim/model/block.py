@@ -104,7 +104,10 @@ class Block:
     are attention's Q Kᵀ and P V, which some published counts leave out.
 
     ``tied_bytes`` are parameters that the block shares with the layer ``tied_to``, where they are counted: a stage
-    without that layer holds a copy of them.
+    without that layer holds a copy of them. Where they are ``tied_exchanged``, stages may train them apart: strategies
+    add their gradients up.
+
+    ``statistics_bytes`` are running means and variances of batches: nobody trains them, but they move with the block.
 
     ``gradient_bytes`` is what the backward pass sends back over the boundary behind the block; None where it is as much
     as ``output_bytes``, nothing where nothing before the boundary is trained.
@@ -134,6 +137,8 @@ class Block:
     weight_stash_bytes: Cost = Cost()
     tied_bytes: int = 0
     tied_to: str = ""
+    statistics_bytes: int = 0
+    tied_exchanged: bool = False
     gradient_bytes: Cost | None = None
     unsplit: Unsplit = Unsplit()
     window_tokens: int = 0

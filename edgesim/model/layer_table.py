@@ -14,12 +14,27 @@ from edgesim.model.block import Block, BlockKind, Cost, SplitBy, Unsplit
 from edgesim.model.model import Layer, Model
 
 
-def from_table(*, table: str) -> Model:
+def from_table(*, table: str, resolution: int | None = None) -> Model:
     """Read a traced layer table: one of ``edgesim/tables`` by its name, or any other by its path, which ends in .json.
 
     Tables are written by ``python -m real_runtime.tracing.trace_model`` from the PyTorch module itself. A table of a
-    user's own module names its file relative to the table. Raises ValueError for an unknown table.
+    user's own module names its file relative to the table. Of pictures of another ``resolution`` there is a table
+    beside it, ``<table>_<resolution>``. Raises ValueError for an unknown table.
     """
+    model = _read(table)
+    if resolution is None or resolution == model.hyper.get("resolution"):
+        return model
+    beside = f"{table.removesuffix('.json')}_{resolution}" + (".json" if table.endswith(".json") else "")
+    try:
+        return _read(beside)
+    except ValueError as error:
+        raise ValueError(
+            f"{model.name} was traced for pictures of {model.hyper.get('resolution')} pixels, not of {resolution}: "
+            f"{error} (trace it: python -m real_runtime.tracing.trace_model --resolution {resolution})"
+        ) from error
+
+
+def _read(table: str) -> Model:
     kept = files("edgesim") / "tables"
     own = Path(table).resolve() if table.endswith(".json") else None
     path, folder = (own, own.parent) if own else (kept / f"{table}.json", kept)
@@ -63,7 +78,7 @@ def _read_costs(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_to_dict(model: Model) -> dict[str, Any]:
-    """Write the model as plain JSON data, without ``parts``, ``unsplit``, ``per_key`` and a window where empty."""
+    """Write the model as plain JSON data, without what is empty of ``parts``, ``unsplit``, ``per_key`` and others."""
     data: dict[str, Any] = _plain(model)
     return data
 
@@ -79,4 +94,12 @@ def _plain(value: Any) -> Any:
     return {name: _plain(item) for name, item in items.items() if (name, item) not in _LEFT_OUT}
 
 
-_LEFT_OUT = (("parts", ()), ("unsplit", Unsplit()), ("per_key", 0.0), ("window_tokens", 0), ("activation_bytes", 4))
+_LEFT_OUT = (
+    ("tied_exchanged", False),
+    ("parts", ()),
+    ("unsplit", Unsplit()),
+    ("per_key", 0.0),
+    ("window_tokens", 0),
+    ("statistics_bytes", 0),
+    ("activation_bytes", 4),
+)

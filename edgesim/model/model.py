@@ -55,6 +55,11 @@ class Layer:
         return sum(block.parameter_bytes for block in self.blocks)
 
     @property
+    def statistics_bytes(self) -> int:
+        """The bytes of running means and variances of batches."""
+        return sum(block.statistics_bytes for block in self.blocks)
+
+    @property
     def trainable_bytes(self) -> int:
         """The bytes of the parameters that get gradients."""
         return sum(block.parameter_bytes for block in self.blocks if block.trainable)

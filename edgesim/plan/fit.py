@@ -29,13 +29,16 @@ def check_shares(stage: Stage, model: Model, workload: Workload) -> None:
 
 
 def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:
-    """Return the pairs of layers, by index, that share weights which the workload trains: the owner comes first."""
+    """Return the pairs of layers, by index, that share weights which the workload trains: the owner comes first.
+
+    Not those whose gradients are exchanged: nothing keeps them together.
+    """
     if not workload.trains:
         return []
     place, ties = {layer.name: i for i, layer in enumerate(model.layers)}, []
     for layer in model.layers:
         for block in layer.blocks:
-            if not block.tied_bytes:
+            if not block.tied_bytes or block.tied_exchanged:
                 continue
             if block.tied_to not in place:
                 raise PlanError(f"{model.name}: layer {layer.name} is tied to {block.tied_to!r}, which it lacks")
@@ -49,8 +52,8 @@ def trained_ties(model: Model, workload: Workload) -> list[tuple[int, int]]:
 def tied_apart(stages: Sequence[Stage], model: Model, workload: Workload) -> str:
     """Say which trained weights two stages would share, and the ways out; an empty text if there are none.
 
-    Their gradients would have to be exchanged in every iteration, which no strategy does. Frozen weights and
-    inference are fine: each stage holds a copy.
+    Their gradients have to be exchanged in every iteration, which finetuning=full_exchanged asks for. Frozen weights
+    and inference are fine: each stage holds a copy.
     """
     for one, other in trained_ties(model, workload):
         if _stage_of(stages, one) != _stage_of(stages, other):
@@ -59,7 +62,7 @@ def tied_apart(stages: Sequence[Stage], model: Model, workload: Workload) -> str
             return (
                 f"layers {owner.name} and {layer.name} share {show(shared, 'B')} of trained weights "
                 "and lie in different stages, which would have to exchange gradients "
-                "(put both into one stage, freeze them, or untie them: model.tied=false)"
+                "(put both into one stage, freeze them, untie them: model.tied=false, or finetuning=full_exchanged)"
             )
     return ""
 

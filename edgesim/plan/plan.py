@@ -130,6 +130,7 @@ class Plan:
                     replicas=len(stage.ranks),
                     context_bytes=cluster.devices[rank].context_bytes,
                     share=stage.share(rank),
+                    recompute=stage.recompute,
                 ),
             )
             for stage in self.stages
@@ -142,6 +143,8 @@ class Plan:
         for stage in data["stages"]:
             if not stage["modes"]:
                 del stage["modes"]  # most plans know none
+            if not stage["recompute"]:
+                del stage["recompute"]  # and most keep what they have computed
         return json.dumps(data, indent=2) + "\n"
 
     @classmethod

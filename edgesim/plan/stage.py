@@ -28,6 +28,8 @@ class Stage:
         columns: [rank] of the MLP's inner matrix; the head's vocabulary is divided in proportion.
         tokens: [rank] of the sequence.
         modes: [rank] the name of the power mode it runs in, which is a device; "" for its own. None: all in their own.
+        recompute: whether a micro-batch in flight keeps nothing but its input, and is computed forward a second time
+            before it goes back (GPipe, Huang et al., 2019).
     """
 
     layers: tuple[int, int]
@@ -38,6 +40,7 @@ class Stage:
     columns: tuple[int, ...] = ()
     tokens: tuple[int, ...] = ()
     modes: tuple[str, ...] = ()
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.layers[0] < self.layers[1]:
@@ -61,6 +64,11 @@ class Stage:
             raise PlanError(f"stage {self.layers}: heads and columns are divided together, or neither")
         if self.in_flight < 1:
             raise PlanError(f"stage {self.layers}: in_flight must be at least 1, got {self.in_flight}")
+        if self.recompute and self.divides_blocks:
+            raise PlanError(
+                f"stage {self.layers}: only ranks that divide samples recompute activations, these divide blocks "
+                "(leave recompute out)"
+            )
 
     def with_at_most(self, micro_batches: int) -> "Stage":
         """Return the stage as it is where there are no more micro-batches than these."""
@@ -127,7 +135,8 @@ class Stage:
     def __str__(self) -> str:
         modes = [f"@{mode}" if mode else "" for mode in self.modes] or [""] * len(self.ranks)
         ranks = (f"r{rank}:{self.share_text(rank)}{mode}" for rank, mode in zip(self.ranks, modes, strict=True))
-        return f"layers {self.layers[0]}-{self.layers[1] - 1} on {' '.join(ranks)} K={self.in_flight}"
+        how = f"K={self.in_flight}{', recomputed' if self.recompute else ''}"
+        return f"layers {self.layers[0]}-{self.layers[1] - 1} on {' '.join(ranks)} {how}"
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Stage":

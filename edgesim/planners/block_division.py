@@ -29,9 +29,17 @@ def _named(problem: Problem, ranks: str) -> tuple[int, ...]:
     if ranks == "all":
         return tuple(problem.ranks)
     if ranks == "fastest":
+        if not has_divisible_blocks(problem):
+            return (min(problem.ranks, key=lambda rank: _alone_s(problem, rank)),)
         speeds = capacities(problem, problem.ranks)
         return (speeds.index(max(speeds)),)
     raise PlanError(f"unknown ranks {ranks!r} (try 'all', 'fastest', or a list like [0, 2])")
+
+
+def _alone_s(problem: Problem, rank: int) -> float:
+    """Return the seconds of a micro-batch on one device, all layers of it."""
+    layers = (0, len(problem.model.layers))
+    return problem.seconds(rank=rank, layers=layers, samples=problem.workload.micro_batch_samples)
 
 
 def capacities(problem: Problem, ranks: Sequence[int]) -> list[float]:
@@ -101,15 +109,23 @@ def divided_plan(
     return problem.plan(planner=planner, stages=(stage,))
 
 
+_DIVISIBLE = frozenset({BlockKind.ATTENTION, BlockKind.MLP})
+
+
+def has_divisible_blocks(problem: Problem) -> bool:
+    """Return whether the model has attention and MLP, whose heads and columns can be divided."""
+    return {block.kind for layer in problem.model.layers for block in layer.blocks} >= _DIVISIBLE
+
+
 def _divisible(problem: Problem) -> Iterator[tuple[str, Block]]:
     """Yield attention and MLP of every layer, by name. Raises PlanError if the model lacks either."""
     blocks = [
         (f"{layer.name}/{block.name}", block)
         for layer in problem.model.layers
         for block in layer.blocks
-        if block.kind in (BlockKind.ATTENTION, BlockKind.MLP)
+        if block.kind in _DIVISIBLE
     ]
-    if {block.kind for _, block in blocks} != {BlockKind.ATTENTION, BlockKind.MLP}:
+    if not has_divisible_blocks(problem):
         raise PlanError(
             f"blocks of transformers can be divided; {problem.model.name} lacks attention or MLP (share its samples)"
         )

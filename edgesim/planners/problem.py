@@ -129,6 +129,12 @@ class Problem:
         micro_batches = self.workload.micro_batches
         return make_stages(cuts=cuts, groups=groups, samples=samples, depth=depth, micro_batches=micro_batches)
 
+    def alone(self, *, planner: str, rank: int) -> Plan:
+        """Return the plan of one rank that computes all layers of all samples, not yet checked."""
+        samples = self.workload.micro_batch_samples
+        stage = Stage(layers=(0, len(self.model.layers)), ranks=(rank,), samples=(samples,), in_flight=1)
+        return self.plan(planner=planner, stages=(stage,))
+
     def plan(
         self,
         *,

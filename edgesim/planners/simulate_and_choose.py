@@ -165,7 +165,7 @@ def pipelines(
 def _judged(problem: Problem, plan: Plan, proofs: dict[Depth, Proof], most: int) -> Plan:
     """With the formula's value, and the bound of its depth, or a weak one of all its numbers of replicas."""
     value, depth = iteration_s(problem, plan), depth_of(plan)
-    within = all(len(stage.ranks) <= most for stage in plan.stages)
+    within = all(len(stage.ranks) <= most and not stage.recompute for stage in plan.stages)
     proven = proofs.get(depth) if depth is not None and within else None
     bound, solver = (proven.bound, proven.solver) if proven else (None, None)
     if bound is None:

@@ -7,6 +7,7 @@ of these the table is linear; outside it refuses. But an estimate, which is a fo
 
 from edgesim.profile.estimates import Estimates, estimated_s
 from edgesim.profile.lines import leave_one_out_error
+from edgesim.profile.of_blocks import of_blocks
 from edgesim.profile.point import BACKWARD, CALL, FORWARD, UPDATE, Point, Portion
 from edgesim.profile.profile import Profile
 from edgesim.profile.sources import estimate, mix, profile_from_rows
@@ -24,5 +25,6 @@ __all__ = [
     "estimated_s",
     "leave_one_out_error",
     "mix",
+    "of_blocks",
     "profile_from_rows",
 ]

@@ -2,10 +2,10 @@
 
 from edgesim.recording.courses import Course, Drawn, Floats, Recorded, TooManyChangesError
 from edgesim.recording.files import read_recording, recording_from_text
-from edgesim.recording.recording import Change, Column, Recording, Unit
+from edgesim.recording.recording import BandwidthChange, Column, Recording, Unit
 
 __all__ = [
-    "Change",
+    "BandwidthChange",
     "Column",
     "Course",
     "Drawn",

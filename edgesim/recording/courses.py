@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.recording.recording import Change, Recording, Unit
+from edgesim.recording.recording import BandwidthChange, Recording, Unit
 
 Floats = NDArray[np.float64]
 """Seconds, or values at them."""
@@ -65,19 +65,24 @@ class Recorded:
 
 
 class Drawn:
-    """The course of what is drawn step by step, drawn as far as it was asked for."""
+    """The course of what is drawn step by step, drawn as far as it was asked for; it began ``since_s`` ago."""
 
     def __init__(
-        self, interval_s: float, whose: Callable[[int], str], changes: Callable[[int], Iterator[Change]]
+        self,
+        interval_s: float,
+        whose: Callable[[int], str],
+        changes: Callable[[int], Iterator[BandwidthChange]],
+        since_s: float = 0.0,
     ) -> None:
-        self.interval_s, self.whose, self._changes = interval_s, whose, changes
+        self.interval_s, self.since_s, self.whose, self._changes = interval_s, since_s, whose, changes
         self._values: dict[str, Floats] = {}
 
     def times_s(self, until_s: float) -> Floats:
-        steps = until_s / self.interval_s
-        if not steps < MOST_CHANGES:
+        if not until_s / self.interval_s < MOST_CHANGES:
             raise TooManyChangesError
-        return np.arange(int(steps) + 1, dtype=np.float64) * self.interval_s
+        first, last = int(self.since_s // self.interval_s), int((self.since_s + until_s) / self.interval_s)
+        times_s = np.arange(first + 1, last + 1, dtype=np.float64) * self.interval_s - self.since_s
+        return np.concatenate([[0.0], times_s[times_s > 0]])  # rounding may put a step that is now just behind
 
     def values(self, rank: int, count: int) -> tuple[Unit, Floats]:
         whose = self.whose(rank)

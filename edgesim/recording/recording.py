@@ -17,7 +17,7 @@ class Unit(StrEnum):
     RATE = "rate"
 
 
-class Change(NamedTuple):
+class BandwidthChange(NamedTuple):
     """From ``at_s`` on, the bandwidth is ``value``."""
 
     at_s: float
@@ -101,14 +101,14 @@ class Recording:
         column = self.column(rank)
         return "" if column is None else "all" if column.rank is None else str(rank)
 
-    def changes(self, rank: int, seed: int) -> Iterator[Change]:
+    def changes(self, rank: int, seed: int) -> Iterator[BandwidthChange]:
         """Yield the rank's bandwidth over time, or nothing if no column is for it; the seed is not used."""
         if (column := self.column(rank)) is None:
             return
         for lap in count() if self.repeat_s < inf else (0,):
             begin_s = lap * self.repeat_s if lap else 0.0
             for at_s, value in zip(self.at_s, column.values, strict=True):
-                yield Change(begin_s + at_s, value, column.unit)
+                yield BandwidthChange(begin_s + at_s, value, column.unit)
 
 
 def _whose(rank: int | None) -> str:

@@ -8,11 +8,13 @@ Tasks print as ``2F0@1``: stage 2, forward of micro-batch 0, on rank 1. Roughly,
 
     F         outputs[m] = module(inputs[m])
     B         input_gradients[m] = backward(outputs[m], output_gradients[m])
+    RECOMPUTE the same forward once more, whose F kept nothing but its input: what B needs is there again
     UPDATE    optimiser step over the stage's parameters
     SEND      the peer's RECV gets samples a:b of a tensor
     RECV      samples a:b of a tensor arrive from the peer
     ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER   over all peers, in ring order
     CACHE_READ, CACHE_WRITE                  activations from and to disk
+    COMMIT    all peers have their gradients of this iteration, and may update (edgesim/job)
 """
 
 from edgesim.schedule.columns import NONE, TaskColumns
@@ -22,6 +24,7 @@ from edgesim.schedule.kind import (
     COMPUTE,
     COMPUTE_STREAM,
     DISK,
+    MEETING,
     MESSAGE,
     Channel,
     Kind,
@@ -42,6 +45,7 @@ __all__ = [
     "COMPUTE",
     "COMPUTE_STREAM",
     "DISK",
+    "MEETING",
     "MESSAGE",
     "NONE",
     "Channel",

@@ -11,6 +11,7 @@ class Op(StrEnum):
 
     F = "F"
     B = "B"
+    RECOMPUTE = "RECOMPUTE"
     UPDATE = "UPDATE"
     SEND = "SEND"
     RECV = "RECV"
@@ -19,14 +20,17 @@ class Op(StrEnum):
     REDUCE_SCATTER = "REDUCE_SCATTER"
     CACHE_READ = "CACHE_READ"
     CACHE_WRITE = "CACHE_WRITE"
+    COMMIT = "COMMIT"
 
 
-COMPUTE = frozenset({Op.F, Op.B, Op.UPDATE})
+COMPUTE = frozenset({Op.F, Op.B, Op.RECOMPUTE, Op.UPDATE})
 """What a rank computes, one after the other."""
 MESSAGE = frozenset({Op.SEND, Op.RECV})
 """The two ends of a message between two ranks."""
 COLLECTIVE = frozenset({Op.ALL_REDUCE, Op.ALL_GATHER, Op.REDUCE_SCATTER})
 """What several ranks do together, in ring order."""
+MEETING = COLLECTIVE | {Op.COMMIT}
+"""What several ranks begin together; a commit is told over the control channel, and puts nothing on the network."""
 DISK = frozenset({Op.CACHE_READ, Op.CACHE_WRITE})
 """What moves activations from and to a rank's own disk."""
 
@@ -35,7 +39,8 @@ class Payload(StrEnum):
     """What a message carries.
 
     A tile is some rank's tokens, complete; a partial sum lacks other ranks' heads or columns; a vocabulary message says
-    what a rank's columns of it make of tokens: the best of them, or the sums that a loss needs.
+    what a rank's columns of it make of tokens: the best of them, or the sums that a loss needs. Tied is the gradient of
+    weights that layers of several stages share.
     """
 
     ACTIVATION = "activation"
@@ -46,6 +51,7 @@ class Payload(StrEnum):
     VOCABULARY = "vocabulary"
     WEIGHTS = "weights"
     CACHE = "cache"
+    TIED = "tied"
 
 
 class Channel(StrEnum):
@@ -65,6 +71,7 @@ CHANNEL = {
     Payload.GRADIENT: Channel.BACKWARD,
     Payload.WEIGHTS: Channel.WEIGHTS,
     Payload.CACHE: Channel.WEIGHTS,
+    Payload.TIED: Channel.WEIGHTS,
 }
 
 
@@ -74,6 +81,7 @@ class StreamKind(StrEnum):
     COMPUTE = "compute"
     DISK = "disk"
     COLLECTIVE = "collective"
+    CONTROL = "control"
     SEND = "send to"
     RECEIVE = "receive from"
 
@@ -156,6 +164,8 @@ class Kind(NamedTuple):
             return COMPUTE_STREAM
         if self.op in DISK:
             return Stream(StreamKind.DISK)
+        if self.op is Op.COMMIT:
+            return Stream(StreamKind.CONTROL)
         if self.op in COLLECTIVE:
             return Stream(StreamKind.COLLECTIVE, channel=self.channel)
         way = StreamKind.SEND if self.op is Op.SEND else StreamKind.RECEIVE
@@ -165,7 +175,7 @@ class Kind(NamedTuple):
     def meeting(self) -> tuple[object, ...]:
         """What the two ends of a message, or the members of a collective, have in common but the micro-batch."""
         ends: tuple[object, ...]
-        if self.op in COLLECTIVE:
+        if self.op in MEETING:
             ends = (self.op, self.stage, self.peers)
         else:
             ends = (self.rank, self.peers[0]) if self.op is Op.SEND else (self.peers[0], self.rank)

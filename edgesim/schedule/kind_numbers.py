@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, Op, Peers
+from edgesim.schedule.kind import COMPUTE, DISK, MEETING, Op, Peers
 from edgesim.schedule.kind_table import Field, KindTable, Numbers, combined, dense
 
 ALONE, SENDS, RECEIVES, MEETS = range(4)
-_ROLE = {Op.SEND: SENDS, Op.RECV: RECEIVES} | dict.fromkeys(COMPUTE | DISK, ALONE) | dict.fromkeys(COLLECTIVE, MEETS)
+_ROLE = {Op.SEND: SENDS, Op.RECV: RECEIVES} | dict.fromkeys(COMPUTE | DISK, ALONE) | dict.fromkeys(MEETING, MEETS)
 
 
 class KindNumbers(NamedTuple):

@@ -6,6 +6,7 @@ So a whole schedule is one loop of three numbers a step, in which nothing is loo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from struct import pack
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,14 @@ class Recurrence:
     def waits(self) -> tuple[list[int], list[int]]:
         """The first and second moments as a loop reads them."""
         return self.first.tolist(), self.second.tolist()
+
+    def moments(self, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return [moment] when it is, given what everything takes, numbered as in ``takes``."""
+        at_s = [0.0]
+        for first, second, lasts_s in zip(*self.waits, seconds[self.takes].tolist(), strict=True):
+            one_s, other_s = at_s[first], at_s[second]
+            at_s.append((one_s if one_s > other_s else other_s) + lasts_s)
+        return np.frombuffer(pack(f"{len(at_s)}d", *at_s))  # four times as fast as numpy reads a list
 
     @cached_property
     def starts(self) -> tuple[Numbers, Numbers]:

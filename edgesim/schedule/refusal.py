@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NoReturn
 
 from edgesim.errors import ScheduleError
-from edgesim.schedule.kind import COLLECTIVE, COMPUTE, DISK, MESSAGE, Channel, Op, Stream
+from edgesim.schedule.kind import COMPUTE, DISK, MEETING, MESSAGE, Channel, Op, Stream
 from edgesim.schedule.task import Task
 
 Programs = Sequence[Sequence[Task]]  # [rank]
@@ -80,7 +80,7 @@ def members_of(tasks: tuple[Task, ...]) -> tuple[tuple[int, ...], ...]:
                 raise ScheduleError(
                     f"{first} has no {'RECV' if first.op is Op.SEND else 'SEND'} on rank {first.peers[0]}"
                 )
-        elif first.op in COLLECTIVE and sorted(tasks[i].rank for i in ends) != sorted(first.peers):
+        elif first.op in MEETING and sorted(tasks[i].rank for i in ends) != sorted(first.peers):
             raise ScheduleError(f"{first} is for ranks {first.peers}, but only {[tasks[i].rank for i in ends]} run it")
         if len({tasks[i].nbytes for i in ends}) > 1:
             raise ScheduleError("unequal bytes: " + ", ".join(f"{tasks[i]} has {tasks[i].nbytes} B" for i in ends))

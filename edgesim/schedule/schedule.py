@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice, pairwise
 
+import numpy as np
+
 from edgesim.errors import ScheduleError, reading
 from edgesim.schedule.columns import TaskColumns, lengths_of
 from edgesim.schedule.graph import Graph, graph_of
+from edgesim.schedule.kind import Kind, Op
 from edgesim.schedule.refusal import Programs, refuse
 from edgesim.schedule.rows import columns_of
 from edgesim.schedule.task import Task
@@ -56,6 +59,14 @@ class Schedule:
     def names(self) -> list[str]:
         """Return the names of all tasks, rank by rank."""
         return self.columns.names() if "columns" in self.__dict__ else [task.name for task in self]
+
+    @cached_property
+    def iterations(self) -> int:
+        """How many iterations it spans: 1, but where they overlap and updates name the micro-batch that they end."""
+        columns = self.columns
+        op = columns.table.fields[Kind._fields.index("op")]
+        updates = op.each(lambda said: said is Op.UPDATE).astype(bool)[columns.kind]
+        return max(1, len(np.unique(columns.micro_batch[updates])))
 
     @cached_property
     def graph(self) -> Graph:

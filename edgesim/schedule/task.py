@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edgesim.schedule.kind import COLLECTIVE, MESSAGE, Channel, Kind, Op, Payload, Peers, Stream
+from edgesim.schedule.kind import MEETING, MESSAGE, Channel, Kind, Op, Payload, Peers, Stream
 
 MOST_MICRO_BATCHES = 2**31
 
@@ -46,9 +46,7 @@ class Task:
                 f"{self.op} of rank {self.rank}: needs a payload and one other rank, "
                 f"got {self.payload} and peers {self.peers}"
             )
-        if self.op in COLLECTIVE and (
-            self.rank not in (own := Peers.of(self.peers)).ranks or len(own.ranks) != len(own)
-        ):
+        if self.op in MEETING and (self.rank not in (own := Peers.of(self.peers)).ranks or len(own.ranks) != len(own)):
             raise ValueError(
                 f"{self.op} of rank {self.rank}: needs distinct peers, itself among them, got {self.peers}"
             )

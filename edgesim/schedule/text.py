@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from edgesim.errors import ScheduleError
 from edgesim.schedule.columns import TaskColumns
-from edgesim.schedule.kind import COLLECTIVE, Kind, Op, Payload, Peers
+from edgesim.schedule.kind import MEETING, Kind, Op, Payload, Peers
 from edgesim.schedule.task import Task
 
 _NAME = re.compile(
@@ -24,7 +24,7 @@ def task_to_text(task: Task) -> str:
 def column_lines(columns: TaskColumns) -> Iterator[str]:
     """Yield what :func:`task_to_text` writes of every task."""
     # Each kind once, but for collectives, which have few tasks and may name thousands of peers.
-    fields = ["" if kind.op in COLLECTIVE else _fields(kind) for kind in columns.kinds]
+    fields = ["" if kind.op in MEETING else _fields(kind) for kind in columns.kinds]
     names = columns.names()
     for name, kind, needs in zip(names, columns.kind.tolist(), columns.needed(names), strict=True):
         yield f"{name}{fields[kind] or _fields(columns.kinds[kind])}{_needs(needs)}"
@@ -35,7 +35,7 @@ def _fields(kind: Kind) -> str:
     for name, (start, stop) in (("tokens", kind.tokens), ("units", kind.units)):
         if stop:
             fields.append(f"{name}={start}:{stop}")
-    if kind.op in COLLECTIVE:
+    if kind.op in MEETING:
         fields.append(f"peers={_peers_text(kind.peers)}")
     if kind.nbytes:
         fields.append(f"bytes={kind.nbytes}")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from edgesim.cluster import Network
 from edgesim.scenario import Scenario
+from edgesim.scenario.paces import Pace
 from edgesim.schedule import COMPUTE, Graph
 from edgesim.simulator.node_costs import NodeCosts
-from edgesim.simulator.paces import Pace
 from edgesim.simulator.rates import Rates
 
 AT_FULL_SPEED = Scenario().speeds(0)

@@ -14,7 +14,8 @@ from edgesim.cluster import Cluster
 from edgesim.errors import ScheduleError
 from edgesim.model import Model
 from edgesim.profile import Profile
-from edgesim.scenario import Scenario
+from edgesim.scenario import NOTHING_HAPPENS, Scenario
+from edgesim.scenario.paces import Pace, lasts_s
 from edgesim.schedule import Graph, Schedule
 from edgesim.simulator.clock import after
 from edgesim.simulator.disturbance import Disturbance, by_kind, disturbance_of
@@ -24,10 +25,7 @@ from edgesim.simulator.network.changes import ChangingRoutes
 from edgesim.simulator.network.fabric import Routes
 from edgesim.simulator.network.topology import fabric_of
 from edgesim.simulator.node_costs import NodeCosts, node_costs
-from edgesim.simulator.paces import Pace, lasts_s
 from edgesim.trace import Times, Trace
-
-NOTHING_HAPPENS = Scenario()
 
 
 def simulate(
@@ -41,14 +39,16 @@ def simulate(
 ) -> Trace:
     """Play one iteration in virtual time, with what happens in it, and return its trace.
 
-    Raises ScheduleError, ProfileError, and ValueError for a scenario of unknown ranks, before anything is played; and
-    ValueError for a scenario whose bandwidth changes millions of times.
+    Raises ScheduleError, ProfileError, and ValueError for a scenario of unknown ranks, or in which ranks are lost,
+    leave or join, before anything is played; and ValueError for a scenario whose bandwidth changes millions of times.
     """
     if schedule.ranks > len(cluster.devices):
         raise ScheduleError(
             f"schedule is for {schedule.ranks} ranks, cluster {cluster.name} has {len(cluster.devices)}"
         )
     scenario.check(len(cluster.devices))
+    if scenario.membership:
+        raise ValueError(f"scenario: {scenario.membership[0]}: only a job can go on after that (edgesim run +job=...)")
     graph, network = schedule.graph, cluster.network
     if scenario.bandwidths:
         known = KindCosts(cluster, model, profile, tokens, ChangingRoutes(network, scenario))

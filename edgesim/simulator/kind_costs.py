@@ -66,7 +66,8 @@ class KindCosts:
             return self.profile.block_s(device=device, block=work.block, op=work.op, portion=work.portion)
         samples = 0 if kind.op is Op.UPDATE else kind.samples[1] - kind.samples[0]
         layers = self.model.layers[slice(*kind.layers)]
-        return self.profile.layers_s(device=device, layers=layers, op=kind.op, samples=samples, tokens=self.tokens)
+        op = Op.F if kind.op is Op.RECOMPUTE else kind.op  # the same pass, a second time
+        return self.profile.layers_s(device=device, layers=layers, op=op, samples=samples, tokens=self.tokens)
 
     def wire(self, kind: Kind) -> Wire:
         """Return the way of a message, or of a ring collective."""

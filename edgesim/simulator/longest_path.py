@@ -7,16 +7,15 @@ played.
 """
 
 from math import isfinite, nan
-from struct import pack
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.scenario.paces import TOUCH, Pace, lasts_s
 from edgesim.schedule import Graph, Recurrence
 from edgesim.simulator.disturbance import UNDISTURBED, Disturbance, by_kind
 from edgesim.simulator.node_costs import NodeCosts
-from edgesim.simulator.paces import TOUCH, Pace, lasts_s
 from edgesim.simulator.rates import UnknownRateError
 
 _BEYOND = 1.25  # times as far as all seemed to last: where rates were looked at, and bytes may still be on their way
@@ -73,20 +72,17 @@ def _moments(
     recurrence: Recurrence, costs: NodeCosts, work: NDArray[np.float64], paces: dict[int, Pace]
 ) -> NDArray[np.float64]:
     """[moment] When it is."""
-    takes = np.concatenate([work, costs.latency_s, [0.0]])[recurrence.takes].tolist()
-    at_s = [0.0]
+    seconds = np.concatenate([work, costs.latency_s, [0.0]])
     if not paces:
-        for first, second, seconds in zip(*recurrence.waits, takes, strict=True):
-            one_s, other_s = at_s[first], at_s[second]
-            at_s.append((one_s if one_s > other_s else other_s) + seconds)
-    else:
-        step_paces = np.full(len(takes), None, dtype=object)
-        step_paces[recurrence.begun] = by_kind(paces, costs)
-        for first, second, seconds, pace in zip(*recurrence.waits, takes, step_paces.tolist(), strict=True):
-            one_s, other_s = at_s[first], at_s[second]
-            start_s = one_s if one_s > other_s else other_s
-            at_s.append(start_s + (seconds if pace is None else lasts_s(pace, start_s, seconds)))
-    return np.frombuffer(pack(f"{len(at_s)}d", *at_s))  # four times as fast as numpy reads a list
+        return recurrence.moments(seconds)
+    takes, at_s = seconds[recurrence.takes].tolist(), [0.0]
+    step_paces = np.full(len(takes), None, dtype=object)
+    step_paces[recurrence.begun] = by_kind(paces, costs)
+    for first, second, lasts, pace in zip(*recurrence.waits, takes, step_paces.tolist(), strict=True):
+        one_s, other_s = at_s[first], at_s[second]
+        start_s = one_s if one_s > other_s else other_s
+        at_s.append(start_s + (lasts if pace is None else lasts_s(pace, start_s, lasts)))
+    return np.array(at_s)
 
 
 def _any_meet(costs: NodeCosts, times: NodeTimes) -> bool:

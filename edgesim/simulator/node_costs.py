@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Graph
+from edgesim.schedule import COLLECTIVE, COMPUTE, MESSAGE, Graph, Op
 from edgesim.simulator.kind_costs import KindCosts, Wire, refuse_beyond
 
 
@@ -56,6 +56,10 @@ def node_costs(graph: Graph, costs: KindCosts) -> NodeCosts:
             wires[number] = costs.wire(each)
         elif each.op in COMPUTE:
             seconds[number] = costs.seconds(each)
+        elif each.op is Op.COMMIT:
+            seconds[number] = 0.0  # a word over the control channel; hosts' costs of a job hold it
         else:
-            seconds[number] = each.nbytes / costs.cluster.devices[each.rank].disk_bytes_per_s
+            device = costs.cluster.devices[each.rank]
+            rate = device.disk_bytes_per_s if each.op is Op.CACHE_READ else device.writes_bytes_per_s
+            seconds[number] = each.nbytes / rate
     return NodeCosts(kind=graph.kind, seconds=seconds, wires=wires)

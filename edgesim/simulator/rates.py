@@ -13,10 +13,10 @@ import numpy as np
 from edgesim.cluster import Network
 from edgesim.recording import Course, Floats, TooManyChangesError, Unit
 from edgesim.scenario import Scenario
+from edgesim.scenario.paces import Pace
 from edgesim.simulator.network.fabric import Route, Routes
 from edgesim.simulator.network.flow import Hops
 from edgesim.simulator.node_costs import NodeCosts
-from edgesim.simulator.paces import Pace
 from edgesim.units import LEAST, MOST
 
 

@@ -1,7 +1,8 @@
 """How does what every micro-batch repeats become a schedule? Templates of tasks, written once and used many times.
 
 A template is what a rank does at a stretch: for a micro-batch, or once in an iteration. What a task needs is said by
-numbers of other kinds: the task of that kind for the same micro-batch; of a task without a micro-batch, for the last.
+numbers of other kinds: the task of that kind for the same micro-batch, or for one that lies a lag before it, if there
+is one; of a task without a micro-batch, for the last.
 """
 
 from collections.abc import Sequence
@@ -24,13 +25,23 @@ class TaskTemplates:
         self.micro_batches = micro_batches
         self.kinds: list[Kind] = []
         self.needs: list[Sequence[int]] = []  # [kind] the kinds that it needs
+        self.lags: list[Sequence[int]] = []  # [kind] by how many micro-batches each of them lies before
         self.starts: list[int] = [0]  # [template] its first kind; at the end the number of all kinds
 
-    def write(self, kind: Kind, needs: Sequence[int] = ()) -> int:
-        """Add a task to the template that is being written; return the number of its kind."""
+    @property
+    def next(self) -> int:
+        """The number that the next kind will have."""
+        return len(self.kinds)
+
+    def write(self, kind: Kind, needs: Sequence[int] = (), *, lagging: Sequence[tuple[int, int]] = ()) -> int:
+        """Add a task to the template that is being written; return the number of its kind.
+
+        ``lagging`` are kinds that it needs too, each for an earlier micro-batch: so many before its own.
+        """
         self.kinds.append(kind)
-        self.needs.append(needs)
-        return len(self.kinds) - 1
+        self.needs.append((*needs, *(number for number, _ in lagging)))
+        self.lags.append((*(0 for _ in needs), *(lag for _, lag in lagging)))
+        return self.next - 1
 
     def end(self) -> Template:
         """End the template that is being written; return its number."""
@@ -45,7 +56,7 @@ class TaskTemplates:
         begins = starts_of(lengths)
         kind = expanded(starts[template], lengths)
         micro_batch = np.repeat(of, lengths)
-        needed, needs_from = self._needed(kind)
+        needed, lag, needs_from = self._needed(kind, micro_batch)
         needing = np.repeat(micro_batch, lengths_of(needs_from))
         # Where the needed task's template was used: a row per template, a column per micro-batch and one for NONE.
         width = self.micro_batches + 1
@@ -55,7 +66,7 @@ class TaskTemplates:
         once = np.ones(len(starts) - 1, dtype=bool)
         once[template[of != NONE]] = False
         asked = template_of[needed]
-        at = np.where(once[asked], NONE, np.where(needing == NONE, self.micro_batches - 1, needing))
+        at = np.where(once[asked], NONE, np.where(needing == NONE, self.micro_batches - 1, needing - lag))
         return Schedule(
             TaskColumns(
                 table=KindTable.of(self.kinds),
@@ -67,9 +78,15 @@ class TaskTemplates:
             )
         )
 
-    def _needed(self, kind: Numbers) -> tuple[Numbers, Numbers]:
-        """The kinds that each task needs, task after task, and where those of each begin."""
+    def _needed(self, kind: Numbers, micro_batch: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        """The kinds that each task needs, task after task; how far before; and where those of each begin."""
         counts = np.array([len(needs) for needs in self.needs])
-        flat = np.array(list(chain.from_iterable(self.needs)), dtype=np.int64)
+        flat, lags = (np.array(list(chain.from_iterable(each)), dtype=np.int64) for each in (self.needs, self.lags))
         lengths = counts[kind]
-        return flat[expanded(starts_of(counts)[kind], lengths)], starts_of(lengths)
+        chosen = expanded(starts_of(counts)[kind], lengths)
+        needed, lag = flat[chosen], lags[chosen]
+        if not lag.any():
+            return needed, lag, starts_of(lengths)
+        needing = np.repeat(np.arange(len(kind)), lengths)
+        there = (lag == 0) | (micro_batch[needing] >= lag)
+        return needed[there], lag[there], starts_of(np.bincount(needing[there], minlength=len(kind)))

@@ -58,6 +58,16 @@ class RankSpans:
         """Return [span] whether it is one of these operations."""
         return self.each(lambda kind: kind.op in ops, bool)
 
+    def chosen(self, spans: npt.NDArray[np.bool_]) -> "RankSpans":
+        """Return those of the spans for which [span] it is true."""
+        return RankSpans(
+            kinds=self.kinds,
+            kind=self.kind[spans],
+            micro_batch=self.micro_batch[spans],
+            start_s=self.start_s[spans],
+            end_s=self.end_s[spans],
+        )
+
     def said(self, spans: npt.NDArray[np.int64]) -> list[Kind]:
         """Return the kinds of these spans, in their order."""
         return [self.kinds[kind] for kind in self.kind[spans].tolist()]

@@ -30,7 +30,8 @@ class Trace:
     """One iteration as it was played: start and end of every task of the schedule, in the schedule's order.
 
     Kept as columns, for speed; iterate to get spans. ``player`` is "simulated" or "measured"; ``profile_hash`` says
-    which profile a simulated trace rests on.
+    which profile a simulated trace rests on. ``began_s`` is when second 0 of a measured one was on the monotonic clock
+    of the machine that played it; in slow motion on one that is as slow.
     """
 
     schedule: Schedule
@@ -39,6 +40,7 @@ class Trace:
     player: str
     profile_hash: str | None = None
     readings: tuple[Reading, ...] = ()
+    began_s: float | None = None
 
     def __post_init__(self) -> None:
         if not len(self.schedule) == len(self.start_s) == len(self.end_s):
@@ -109,7 +111,9 @@ class Trace:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of :meth:`to_lines`, each with its end."""
-        head = {"player": self.player, "schedule": self.schedule.hash, "profile": self.profile_hash}
+        head: dict[str, Any] = {"player": self.player, "schedule": self.schedule.hash, "profile": self.profile_hash}
+        if self.began_s is not None:
+            head["began_s"] = self.began_s
         yield json.dumps(head) + "\n"
         for name, start_s, end_s in zip(map(json.dumps, self.schedule.names()), self.start_s, self.end_s, strict=True):
             yield f'{{"task": {name}, "start_s": {float(start_s)!r}, "end_s": {float(end_s)!r}}}\n'
@@ -137,4 +141,5 @@ class Trace:
             start_s=tuple(row["start_s"] for row in spans),
             end_s=tuple(row["end_s"] for row in spans),
             readings=tuple(Reading(**row) for row in rows if "what" in row),
+            began_s=head.get("began_s"),
         )

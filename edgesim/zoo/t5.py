@@ -1,6 +1,9 @@
 """What do T5 and FLAN-T5 cost? Pre-norm encoder and decoder, relative positions, no biases (Raffel et al., 2020)."""
 
+from dataclasses import replace
+
 from edgesim.model import Block, Model
+from edgesim.units import BYTES_PER_FLOAT32
 from edgesim.zoo.chains import encoder_decoder, refuse_counts
 from edgesim.zoo.parts.attention import AttentionStyle, Lengths, attention
 from edgesim.zoo.parts.costs import TOKENS, TransformerWidths, always
@@ -25,6 +28,7 @@ def t5(
     dropout: bool = False,
     gated: bool = False,
     tied: bool = True,
+    own_tables: bool = False,
 ) -> Model:
     """T5 as ``transformers.T5ForConditionalGeneration``: 1.0 ties both embeddings and the head.
 
@@ -32,8 +36,9 @@ def t5(
     unties it where a checkpoint says otherwise.
 
     The chain is that of :func:`edgesim.zoo.chains.encoder_decoder`; the last encoder layer ends with the encoder's
-    final norm. The first layer of each stack holds the table of relative positions (``buckets`` x ``heads``); other
-    stages need a copy of that tiny table, which is a matter of the runtime. Attention is the library's eager one,
+    final norm. The first layer of each stack holds the table of relative positions (``buckets`` x ``heads``), to
+    which the others are tied. With ``own_tables`` every layer has its
+    own, which is no T5, but a side network like it. Attention is the library's eager one,
     which stashes the probabilities. So does its default, for self-attention on the CPU: the fused kernel there
     takes no trained bias.
     """
@@ -45,8 +50,13 @@ def t5(
     inner = MlpStyle(activation=activation, biases=False, dropout=dropout, inner_dropout=dropout)
 
     def stack(layers: int, lengths: Lengths) -> list[tuple[Block, ...]]:
-        """Layers, the first of which has the table of relative positions."""
-        return [_layer(widths, lengths, inner, 0 if i else buckets * heads) for i in range(layers)]
+        """Layers, the first of which, or each, has a table of relative positions; the others share the first's."""
+        table = buckets * heads
+        first, *others = [_layer(widths, lengths, inner, table * (i == 0 or own_tables)) for i in range(layers)]
+        if own_tables:
+            return [first, *others]
+        owner = "decoder.0" if lengths.crossed else "encoder.0"
+        return [first, *(tuple(_tied(part, table, owner) for part in layer) for layer in others)]
 
     encoder, decoder = stack(encoder_layers, Lengths()), stack(decoder_layers, Lengths(queries=decoding, keys=TOKENS))
     encoder[-1] += (rms_norm("norm_final", hidden=hidden, dropout=dropout),)
@@ -74,8 +84,16 @@ def t5(
         "dropout": dropout,
         "gated": gated,
         "tied": tied,
+        "own_tables": own_tables,
     }
     return Model(name=name, architecture="t5", hyper=hyper, layers=chain)
+
+
+def _tied(part: Block, numbers: int, owner: str) -> Block:
+    """Self-attention, which shares the table of positions with the owner's; any other block as it is."""
+    if part.name != "attention":
+        return part
+    return replace(part, tied_bytes=numbers * BYTES_PER_FLOAT32, tied_to=owner)
 
 
 def _layer(widths: TransformerWidths, lengths: Lengths, inner: MlpStyle, table: int) -> tuple[Block, ...]:

@@ -5,6 +5,13 @@ What is not listed is written as it stands in the tables, with blanks for unders
 
 from collections.abc import Mapping
 
+# Methods that stand for ways to share a training in studies of energy: the four parallelisms, a pipeline being Eco-FL's
+# cut by speed; hybrids of blocks and of a pipeline's stages; equal layers, in the best micro-batches or the workload's.
+DP, SP, TP, PP = "eddl_proportional", "sequence_by_speed", "tensor_by_speed", "eco_fl"
+FOUR = (DP, SP, TP, PP)
+HMP, HPP = "galaxy", "asteroid"
+EVEN, EVEN_AS_ASKED = "gpipe", "gpipe_as_asked"
+
 METHODS: Mapping[str, str] = {
     "local": "one device",
     "one_device": "one device",
@@ -16,16 +23,21 @@ METHODS: Mapping[str, str] = {
     "pipeline_ilp": "1F1B pipeline",
     "hybrid_parallel": "hybrid pipeline",
     "hybrid_model": "hybrid model parallel",
+    "tensor_by_speed": "tensor parallel (by speed)",
+    "sequence_by_speed": "sequence parallel (by speed)",
     "megatron_tp": "Megatron-LM TP",
     "sequence_parallel": "sequence parallel",
     "galaxy": "Galaxy",
     "galaxy_without_overlap": "Galaxy, no overlap",
+    "asteroid": "Asteroid",
     "dapple": "DAPPLE",
     "eco_fl": "Eco-FL",
+    "ddp": "PyTorch DDP",
     "eddl_even": "EDDL (even)",
     "eddl_proportional": "EDDL (by speed)",
     "gpipe": "GPipe",
     "hetpipe": "HetPipe",
+    "pac": "PAC",
     "pipedream": "PipeDream",
     "pipeedge": "PipeEdge",
     "prima": "prima.cpp",
@@ -66,10 +78,18 @@ MODELS: Mapping[str, str] = {
     "bert-small": "BERT-small",
     "bert-small-bytes": "BERT-small",
     "bert-base": "BERT-base",
+    "bert-base-untied": "BERT-base",
+    "bert-large-untied": "BERT-large",
+    "t5-base+full_untied": "T5-base",
+    "tinyllama-1.1b": "TinyLlama-1.1B",
     "bert-large": "BERT-large",
     "distilbert": "DistilBERT",
     "gpt2-large": "GPT2-large",
+    "efficientnet_b1_digits_32": "EfficientNet-B1, 32 px",
     "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v2_32": "MobileNetV2, 32 px",
+    "mobilenet_v2_224": "MobileNetV2, 224 px",
+    "resnet50": "ResNet-50",
     "opt-1.3b": "OPT-1.3B",
     "opt-2.7b": "OPT-2.7B",
 }
@@ -78,6 +98,7 @@ CLUSTERS: Mapping[str, str] = {
     "nanos": "3 Jetson Nanos",
     "tx2-nano-pi": "TX2, Nano and Pi 4",
     "galaxy-m": "Jetson Nanos (M)",
+    **{f"asteroid-{letter}": f"environment {letter.upper()}" for letter in "abcd"},
     **{f"galaxy-{letter}": f"environment {letter.upper()}" for letter in "abcdef"},
 }
 TESTBEDS: Mapping[str, str] = {"netns": "network namespaces", "loopback": "plain processes"}

@@ -20,7 +20,7 @@ def _stage_in_words(stage: Stage, ranks: Sequence[str]) -> str:
     layers = f"layer {first}" if first == last else f"layers {first}–{last}"
     shared = len(stage.ranks) > 1
     held = [f"{ranks[rank]} ({_share(stage, i)})" if shared else ranks[rank] for i, rank in enumerate(stage.ranks)]
-    return f"{layers} on {', '.join(held)}"
+    return f"{layers} on {', '.join(held)}{', recomputed' if stage.recompute else ''}"
 
 
 def _share(stage: Stage, i: int) -> str:

@@ -44,9 +44,11 @@ class Prediction:
 
 def analytic_s(problem: Problem, plan: Plan, strategy: Callable[..., Any]) -> float | None:
     """Seconds per iteration by the evaluator for this kind of plan; None where it cannot count the strategy's ways."""
+    options = getattr(strategy, "keywords", {})
+    if "staleness" in options:
+        return None  # iterations that overlap
     if not any(stage.divides_blocks for stage in plan.stages):
         return iteration_s(problem, plan)
-    options = getattr(strategy, "keywords", {})
     if options.get("exchange", "ring") != "ring":
         return None
     try:

@@ -15,6 +15,7 @@ from edgesim.units import show
 from experiments.analysis.names import reader_name
 from experiments.analysis.series import series
 from experiments.api.comparison import Comparison, compare, tidy_rows
+from experiments.api.explained import Explained, explained
 from experiments.api.mistakes import in_sentences
 from experiments.execution.folders import save_run
 from experiments.execution.play import Played
@@ -73,7 +74,7 @@ class Result(Played):
         Raises:
             ValueError: If the path ends in anything else.
         """
-        from experiments.figures.gantt import gantt_figure
+        from experiments.figures.one_run.gantt import gantt_figure
         from experiments.figures.style import written
 
         ranks = [f"{rank} {device.name}" for rank, device in enumerate(self.cluster.devices)]
@@ -146,6 +147,18 @@ class Result(Played):
             The comparison, this run first.
         """
         return compare(self, *others)
+
+    @in_sentences
+    def explain(self, other: Played | None = None) -> Explained:
+        """Say what bounds this run, or where the difference to another comes from.
+
+        Args:
+            other: The run that came before, or that this one is compared with; left out, this run is explained alone.
+
+        Returns:
+            A verdict with its tables, which shows itself; what it says is in its attributes, in seconds that add up.
+        """
+        return explained(self, other)
 
     @in_sentences
     def save(self, folder: str | Path) -> Path:

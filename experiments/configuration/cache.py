@@ -46,6 +46,7 @@ def texts_of(cfg: Config) -> dict[str, str]:
     }
     return texts | {
         "model": f"{texts['model']} {text(cfg['finetuning'])}",
+        "cluster": f"{texts['cluster']} {text(cfg.get('disks'))}",
         "planner": f"{texts['planner']} {text([cfg.get(name) for name in _READ_BY_CONTENDERS])}",
         "modes": f"modes: {text(cfg['modes'])}",
     }
@@ -57,7 +58,7 @@ def files_of(cfg: Config) -> dict[str, list[str]]:
     own = table if str(table).endswith(".json") else None  # kept tables change with the library
     paths = {
         "model": [own, given and config_file(given)],
-        "cluster": [cfg["network"]["calibrated"]],
+        "cluster": [cfg["network"]["calibrated"], cfg.get("disks")],
         "profile": [cfg["profile"].get("path")],
         "scenario": [event.get("path") for event in (cfg["scenario"].get("events") or {}).values()],
     }

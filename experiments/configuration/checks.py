@@ -18,6 +18,7 @@ from omegaconf import DictConfig, Node, OmegaConf
 
 from edgesim.units import dimension_of, quantity
 from experiments.configuration.keys import (
+    ABOVE_ZERO,
     ANY_SIGN,
     AT_LEAST_ONE,
     IF_NULL,
@@ -33,7 +34,7 @@ from experiments.configuration.suggestions import suggestion
 from experiments.configuration.targets import OF_HYDRA, check_class, check_target, load
 from experiments.configuration.value_types import MAPPINGS, NO_HINT, choices, inner, misfit, near, shown, takes_numbers
 
-_OF_PLANNERS = frozenset(("handed", "declares"))  # read by experiments.configuration.planners, not by the function
+_OF_PLANNERS = frozenset(("handed", "declares", "micro_batch"))  # read by configuration.planners, not by the function
 _UNREAD = ("launcher", "data")  # their constructors load what a simulation does not need: their keys stand in TYPES
 _LINK = re.compile(r"\$\{(?:si:\s*\$\{|oc\.select:\s*)?([\w.\-\[\]]+)(?:,[^{}]*)?\}{1,2}")
 _KEPT = 1000  # branches of configurations that were found right
@@ -193,6 +194,8 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | str | None:
         number = quantity(value, measures, name=name, bare=bare)
         if (expected := misfit(number, hint)) is not None and int not in choices(hint):
             raise ValueError(f"{name}: expected {expected}, got {shown(value)}")
+        if path in ABOVE_ZERO and number <= 0:
+            raise ValueError(f"{name}: expected {measures.noun} above 0, like '{measures.example}', got {shown(value)}")
         if isinstance(value, str) and not outside:
             return int(number) if int in choices(hint) and float not in choices(hint) else number
         return None

@@ -161,13 +161,14 @@ def _refuse_no_name(choice: Override, key: str, written: str) -> None:
 
 
 def _meant(words: Sequence[str]) -> list[str]:
-    """The words, and what ``model.from=PATH`` means by itself.
+    """The words, ``+job=NAME`` as ``job=NAME``, and what ``model.from=PATH`` means by itself.
 
-    It chooses conf/model/hugging_face.yaml, unless another file is chosen; and since which arguments that model has
+    That chooses conf/model/hugging_face.yaml, unless another file is chosen; and since which arguments that model has
     its configuration says, and not this file, each is an override that may be new.
     """
+    words = [word.removeprefix("+") if word.startswith("+job=") else word for word in words]
     if not any(word.startswith("model.from=") for word in words):
-        return list(words)
+        return words
     chosen = any(word.startswith("model=") for word in words)
     new = [re.sub(r"^(?=model\.(?!from=|name=|_target_=)\w+=)", "++", word) for word in words]
     return new if chosen else ["model=hugging_face", *new]

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,9 +107,22 @@ def joined(*, name: str, devices: Sequence[Device], network: Callable[..., Netwo
     return Cluster(name=name, devices=tuple(devices), network=network(transmit_bytes_per_s=rates))
 
 
-def scenario(*, seed: int, iteration: int, events: Mapping[str, Event]) -> Scenario:
-    """A scenario of named events, so that an override can name a value of one: ``scenario.events.walk.low=0.5``."""
-    return Scenario(seed=seed, iteration=iteration, events=tuple(events.values()))
+def one_channel(
+    *, transmit_bytes_per_s: Sequence[float], latency_s: float, goodput: float, origin: str, source: str
+) -> Network:
+    """A radio channel that all stations share; each sends to all others at its own rate."""
+    stations = len(transmit_bytes_per_s)
+    rates = [[rate] * stations for rate in transmit_bytes_per_s]
+    return Network.radio(bytes_per_s=rates, latency_s=latency_s, goodput=goodput, origin=origin, source=source)
+
+
+def scenario(*, seed: int, iteration: int, events: Mapping[str, Event | Sequence[Event]]) -> Scenario:
+    """A scenario of named events, so that an override can name a value of one: ``scenario.events.walk.low=0.5``.
+
+    What a name stands for may be several, as drawn losses are.
+    """
+    each = (named if isinstance(named, tuple | list) else (named,) for named in events.values())
+    return Scenario(seed=seed, iteration=iteration, events=tuple(chain.from_iterable(each)))
 
 
 def measured(*, path: str, model: Model, cluster: Cluster, workload: Workload, modes: Sequence[Device] = ()) -> Profile:

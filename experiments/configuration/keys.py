@@ -11,9 +11,11 @@ from edgesim.units import Dimension
 TYPES: dict[str, Any] = {
     "execute": bool,
     "iterations": int,
+    "power": bool,
     "rehearsals": int,
     "checkpoint": str | None,
     "save_weights": str | None,
+    "activations": str | None,
     "seed": int,
     "head_room": float,
     "groups": str | Sequence[Sequence[int]] | None,
@@ -21,11 +23,16 @@ TYPES: dict[str, Any] = {
     "config_dirs": Sequence[str],
     "study": Mapping[str, Any] | None,
     "devices": Mapping[str, Device],
-    "scenario.events": Mapping[str, Event],
+    "disks": str | None,
+    "meters": Mapping[str, Any],
+    "scenario.events": Mapping[str, Event | Sequence[Event]],
     "modes": Mapping[str, Mapping[str, Device]],
-    "data.kind": Literal["text", "digits"],
+    "planner.micro_batch": Literal["workload", "best"],
+    "data.kind": Literal["text", "digits", "task"],
+    "data.task": str | None,
+    "data.tokenizer": str | None,
     "data.folder": str | None,
-    "testbed.kind": Literal["auto", "netns", "loopback"],
+    "testbed.kind": Literal["auto", "netns", "loopback", "ssh"],
     "launcher.workers": int | None,
     "launcher.retries": int,
     "launcher.shared_files": bool,
@@ -41,23 +48,25 @@ TYPES: dict[str, Any] = {
     "calibration.name": str | None,
     "calibration.samples": Sequence[int],
     "calibration.repeats": int,
+    "calibration.segment_s": float,
+    "calibration.disk_folder": str | None,
     "fit.knots": int,
 }
 # Keys of the first level and of the network that are read by name; others must be read by some ${...}.
 TOP = frozenset(
     """
-    cluster model finetuning workload profile planner strategy method scenario testbed data launcher grid experiment
-    groups depth divides device devices network modes config_dirs sweep search study calibration fit demo validation
-    planner_regret
+    cluster model finetuning workload profile planner strategy method scenario testbed data launcher grid meter
+    experiment groups depth divides device devices network modes job config_dirs sweep search study calibration fit demo
+    validation planner_regret job_validation pac_validation
     """.split()  # noqa: SIM905
 ) | {key for key in TYPES if "." not in key}
 NOUNS = frozenset(
     """
-    cluster model finetuning workload profile planner strategy scenario testbed grid data launcher
+    cluster model finetuning workload profile planner strategy scenario testbed grid data launcher job meter
     """.split()  # noqa: SIM905
 )
 NETWORK = frozenset(("rate", "latency", "goodput", "calibrated"))
-OR_NULL = frozenset(("grid",))  # a noun that may be left out
+OR_NULL = frozenset(("grid", "job", "meter"))  # nouns that may be left out
 LINKED = frozenset(("devices", "network"))  # mappings to whose values others refer
 # What to do about a value that is not known: no silence, and no zero.
 IF_NULL = {
@@ -78,4 +87,5 @@ AT_LEAST_ONE = frozenset(
     tokens epochs keep replicas stages column_unit samples batch repeats knots rounds finetuning.rank
     """.split()  # noqa: SIM905
 )
+ABOVE_ZERO = frozenset(("calibration.segment_s",))  # amounts that no constructor checks
 ANY_SIGN = frozenset(("launcher.workers",))  # -1: one per core; 0 and less are the launcher's to judge

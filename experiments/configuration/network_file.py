@@ -1,10 +1,11 @@
-"""A calibrated network on disk: JSON, written whole or not at all."""
+"""Calibrated networks and disks in files: JSON, written whole or not at all."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edgesim.cluster import Network, Origin, Topology
+from edgesim.cluster import DiskRates, Network, Origin, Topology
 from edgesim.errors import reading, text_of
 from experiments.configuration.result_folders import write_text
 
@@ -30,3 +31,15 @@ def save_network(path: Path, network: Network) -> None:
 def load_network(path: Path) -> Network:
     """Read a network file."""
     return network_from_json(text_of(path, "network"), source=str(path))
+
+
+def save_disks(path: Path, disks: Sequence[DiskRates]) -> None:
+    """Write the rates of all ranks' disks."""
+    write_text(path, json.dumps({"disks": [asdict(disk) for disk in disks]}, indent=2) + "\n")
+
+
+def load_disks(path: Path) -> tuple[DiskRates, ...]:
+    """Read what :func:`save_disks` wrote. Raises ValueError, naming the file, for anything else."""
+    text = text_of(path, "disks")
+    with reading(str(path), "disks", written_by="experiments.calibrate"):
+        return tuple(DiskRates(**disk) for disk in json.loads(text)["disks"])

@@ -1,8 +1,9 @@
 """Which planners are there, what does each need to be called, and where does it compete? As its YAML file declares.
 
 A file of conf/planner, or of ``planner/`` in a folder given as ``--config-dir``, names a Python function and its
-options, and may say two things more::
+options, and may say three things more::
 
+    micro_batch: best        # as its planner finds best of all sizes that divide the batch; else the workload's
     handed: [evaluate]       # what a run hands the function beside the problem; see Handed
     declares:
       plans: [pipelines]     # what its plans are: pipelines, blocks
@@ -21,7 +22,7 @@ own. A planner that declines raises PlanError or InfeasibleError, whose message 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from math import inf
@@ -31,6 +32,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from edgesim.errors import reading
 from edgesim.plan import Plan
+from edgesim.planners.micro_batches import with_best_micro_batch
 from edgesim.planners.problem import Planner
 from edgesim.workload import Purpose
 from experiments.configuration.command_line import DECLARES
@@ -62,6 +64,13 @@ class Handed(StrEnum):
     CONTENDERS = "contenders"  # the planners that declare to contend, ready to be asked
 
 
+class MicroBatch(StrEnum):
+    """Which size of micro-batches a planner plans for."""
+
+    WORKLOAD = "workload"  # as the workload says
+    BEST = "best"  # that of its best plan, among all that divide the batch
+
+
 # The strategy that plays all plans of a kind; the bench takes it unless an entry names another.
 _STRATEGIES = {Plans.PIPELINES: "hybrid_pipeline", Plans.BLOCKS: "hybrid_model"}
 
@@ -73,12 +82,14 @@ class ConfiguredPlanner:
     function: Callable[..., Plan]
     handed: tuple[Handed, ...] = ()
     contenders: tuple["ConfiguredPlanner", ...] = ()
+    micro_batch: MicroBatch = MicroBatch.WORKLOAD
 
     def bind(self, run: Mapping[Handed, object]) -> Planner:
         """The planner as the library knows it: a problem in, a plan out."""
         if self.contenders:
             run = {**run, Handed.CONTENDERS: tuple(each.bind(run) for each in self.contenders)}
-        return partial(self.function, **{str(name): run[name] for name in self.handed})
+        planner = partial(self.function, **{str(name): run[name] for name in self.handed})
+        return with_best_micro_batch(planner) if self.micro_batch is MicroBatch.BEST else planner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +130,7 @@ def build_planner(cfg: Config) -> ConfiguredPlanner:
     planner = _configured(cfg["planner"])
     if Handed.CONTENDERS not in planner.handed:
         return planner
-    return ConfiguredPlanner(
-        function=planner.function, handed=planner.handed, contenders=tuple(contending_planners(cfg))
-    )
+    return replace(planner, contenders=tuple(contending_planners(cfg)))
 
 
 def contending_planners(cfg: Config) -> Iterator[ConfiguredPlanner]:
@@ -140,10 +149,14 @@ def contending_planners(cfg: Config) -> Iterator[ConfiguredPlanner]:
 def _configured(node: Config) -> ConfiguredPlanner:
     plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     assert isinstance(plain, Mapping), "a planner's file is a mapping"
-    options = {str(name): value for name, value in plain.items() if name != "handed"}
+    options = {str(name): value for name, value in plain.items() if name not in ("handed", "micro_batch")}
     handed = plain.get("handed") or ()
     function = build_function({"planner": options}, "planner", "problem", named=handed)
-    return ConfiguredPlanner(function=function, handed=tuple(Handed(name) for name in handed))
+    return ConfiguredPlanner(
+        function=function,
+        handed=tuple(Handed(name) for name in handed),
+        micro_batch=MicroBatch(plain.get("micro_batch", MicroBatch.WORKLOAD)),
+    )
 
 
 def planner_files(folders: Sequence[str | Path] = ()) -> list[Path]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from edgesim.cluster import Cluster, Device, Grid, Network
+from edgesim.cluster import Cluster, Device, Grid, Network, with_disks
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Model, with_activation_bytes
 from edgesim.plan import Plan
@@ -14,6 +14,7 @@ from edgesim.profile import Profile
 from edgesim.scenario import Scenario
 from edgesim.schedule import Schedule
 from edgesim.simulator import simulate
+from edgesim.steady_state import seconds_per_iteration
 from edgesim.strategies import Strategy
 from edgesim.trace import Trace
 from edgesim.units import mbit_per_s
@@ -21,8 +22,9 @@ from edgesim.workload import Workload
 from edgesim.zoo.architectures import longest_tokens
 from experiments.configuration.cache import Cache, text, texts_of
 from experiments.configuration.constructors import Config, build, build_function, build_noun, of_kind
-from experiments.configuration.network_file import load_network
+from experiments.configuration.network_file import load_disks, load_network
 from experiments.configuration.planners import ConfiguredPlanner, Handed, build_planner
+from real_runtime.testbeds.scenarios.refusals import refuse_for_iterations, refuse_for_jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +67,13 @@ class Setup:
         """The planner, handed what it declares to need of this run."""
         return planner.bind({Handed.EVALUATE: partial(self.seconds, strategy=strategy), Handed.MODES: self.modes})
 
-    def in_modes_of(self, plan: Plan) -> "Setup":
-        """The same, with the cluster in the plan's power modes: what plays and measures it."""
-        return replace(self, cluster=plan.in_modes(self.cluster, self.modes)) if plan.modes else self
+    def as_planned(self, plan: Plan) -> "Setup":
+        """The same in the plan's power modes and micro-batches: what plays and measures it."""
+        setup = replace(self, cluster=plan.in_modes(self.cluster, self.modes)) if plan.modes else self
+        samples = plan.micro_batch_samples
+        if samples == self.workload.micro_batch_samples:
+            return setup
+        return replace(setup, workload=replace(self.workload, micro_batch_samples=samples))
 
     def simulate(self, schedule: Schedule) -> Trace:
         """The schedule in virtual time, under the scenario."""
@@ -83,7 +89,7 @@ class Setup:
     def seconds(self, plan: Plan, strategy: Strategy) -> float:
         """Simulated seconds per iteration of a plan if nothing happens: planners do not know the scenario."""
         undisturbed = replace(self, scenario=Scenario())
-        return undisturbed.simulate(strategy(plan, self.model, self.workload)).makespan_s
+        return seconds_per_iteration(undisturbed.simulate(strategy(plan, self.model, self.workload)))
 
     def measure(self, trace: Trace) -> Metrics:
         """What a trace of either player meant."""
@@ -132,7 +138,8 @@ def _profile(cfg: Config, handed: Mapping[str, object]) -> Profile:
     return of_kind(build_function(cfg, "profile", named=handed)(**handed), Profile, "profile")
 
 
-def _strategy(cfg: Config) -> Strategy:
+def read_strategy(cfg: Config) -> Strategy:
+    """The strategy that the configuration names."""
     return build_function(cfg, "strategy", "plan", "model", "workload")
 
 
@@ -158,11 +165,13 @@ def nominal_cluster(cfg: Config) -> Cluster:
 
 
 def read_cluster(cfg: Config) -> Cluster:
-    """The cluster, with its network as it was measured where the configuration names a calibration.
+    """The cluster, with its network and its disks as they were measured where the configuration names a calibration.
 
-    Raises ValueError where that was made at another line rate.
+    Raises ValueError where that was made at another line rate, or of other devices.
     """
     cluster = nominal_cluster(cfg)
+    if (disks := cfg.get("disks")) is not None:
+        cluster = with_disks(cluster, load_disks(Path(disks)))
     calibrated = cfg["network"]["calibrated"]
     if calibrated is None:
         return cluster
@@ -191,10 +200,10 @@ def prepare(cfg: Config, cache: Cache | None = None) -> Prepared:
     cache, texts = cache or Cache(), texts_of(cfg)
     setup = _setup(cfg, texts, cache)
     if cfg["execute"]:
-        refuse_to_execute(setup)
+        refuse_to_execute(setup, in_job=cfg.get("job") is not None)
     if cfg["save_weights"] is not None:
         refuse_to_save(cfg, setup.workload)
-    strategy: Strategy = cache.get(texts["strategy"], lambda: _strategy(cfg))
+    strategy: Strategy = cache.get(texts["strategy"], lambda: read_strategy(cfg))
     planned_for = (setup.head_room, *(each for noun, each in texts.items() if noun != "scenario"))
     plan = cache.get(planned_for, lambda: setup.plan(build_planner(cfg), strategy))
     if cfg["execute"]:
@@ -204,7 +213,7 @@ def prepare(cfg: Config, cache: Cache | None = None) -> Prepared:
         (texts["strategy"], texts["model"], texts["workload"], plan.stages),
         lambda: of_kind(strategy(plan, setup.model, setup.workload), Schedule, "strategy"),
     )
-    return Prepared(setup=setup.in_modes_of(plan), strategy=strategy, plan=plan, schedule=schedule)
+    return Prepared(setup=setup.as_planned(plan), strategy=strategy, plan=plan, schedule=schedule)
 
 
 def refuse_misfit(model: Model, workload: Workload) -> None:
@@ -233,12 +242,9 @@ def refuse_misfit(model: Model, workload: Workload) -> None:
             )
 
 
-def refuse_to_execute(setup: Setup) -> None:
-    """Raise ValueError where something happens, or where numbers are shorter: only the simulator can play that."""
-    if setup.scenario.events:
-        raise ValueError(
-            f"the testbed cannot play a scenario yet: {setup.scenario} (set scenario=none, or execute=false)"
-        )
+def refuse_to_execute(setup: Setup, *, in_job: bool = False) -> None:
+    """Raise ValueError for what only the simulator can play: some scenarios, and some shorter numbers."""
+    (refuse_for_jobs if in_job else refuse_for_iterations)(setup.scenario)
     if (length := setup.workload.kv_bytes) not in (4, 2):
         raise ValueError(
             f"the testbed keeps K and V in FP32 or BF16, got workload.kv_bytes={length} "

@@ -22,7 +22,7 @@ from experiments.configuration.suggestions import suggestion
 from experiments.console.overview import choices, groups_of_conf
 
 # Commands that take a study by its name; all others are sweeps.
-_STUDIES = {"demo": "demo", "validation": "validate", "planner_regret": "regret"}
+_STUDIES = {"demo": "demo", "validation": "validate", "planner_regret": "regret", "job_validation": "validate-jobs"}
 
 
 def main(words: Sequence[str] | None = None) -> int:

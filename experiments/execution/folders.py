@@ -1,11 +1,13 @@
 """How is a run kept? As a folder, whole or not at all: configuration, plan, schedule, traces, series and figures."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from edgesim.metered import log_lines
 from edgesim.perfetto import save_perfetto
 from edgesim.whole_files import append_lines
 from experiments.analysis.series import series
@@ -14,6 +16,10 @@ from experiments.configuration.result_folders import json_text, versions, whole_
 from experiments.configuration.setup import Prepared
 from experiments.execution.iteration_lines import ITERATIONS, TRACES, line_of, trace_line_of
 from experiments.execution.play import Played
+from experiments.metering.hosts import power_file
+
+COMMAND = "command.txt"  # what to type to make the run again, where that is known
+REHEARSED = "rehearsed.json"  # the profile that was simulated, of a run whose hosts rehearsed
 
 
 def save_run(run: Played, target: Path) -> None:
@@ -27,6 +33,12 @@ def save_run(run: Played, target: Path) -> None:
         if run.losses:
             append_lines(folder / ITERATIONS, map(line_of, run.iterations))
             append_lines(folder / TRACES, map(trace_line_of, run.iterations))
+        if run.words:
+            (folder / COMMAND).write_text(shlex.join(["edgesim", "run", *run.words]) + "\n")
+        if run.setup.profile != run.prepared.setup.profile:
+            run.setup.profile.save(folder / REHEARSED)
+        for log in run.power:
+            _write(folder / power_file(log), log_lines(log))
         series(run.last_traces, run.setup).to_csv(folder / "series.csv", index=False)
 
 
@@ -53,6 +65,7 @@ def _metrics(run: Played) -> str:
             "plan": run.promised.to_dict(),
             "losses": list(run.losses),
             **({"disturbed": list(run.disturbed)} if run.disturbed else {}),
+            **({"metered": run.metered.to_dict()} if run.metered else {}),
             "iterations": [each.to_dict() for each in run.metrics],
         }
     )

@@ -21,10 +21,11 @@ def line_of(iteration: Iteration) -> str:
 
 
 def trace_line_of(iteration: Iteration) -> str:
-    """When its tasks start and end, in the order of the schedule."""
+    """When its tasks start and end, in the order of the schedule; ``began_s``: its second 0 on the machine's clock."""
     trace = iteration.trace
     times = {"start_s": list(map(float, trace.start_s)), "end_s": list(map(float, trace.end_s))}
-    return _line({"iteration": iteration.number, "schedule": trace.schedule.hash} | times)
+    head = {"iteration": iteration.number, "schedule": trace.schedule.hash, "began_s": trace.began_s}
+    return _line(head | times)
 
 
 def _line(values: dict[str, object]) -> str:

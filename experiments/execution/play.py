@@ -8,9 +8,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from edgesim.cluster import Cluster, Origin
+from edgesim.metered import MeteredRun, PowerLog, metered_run
 from edgesim.metrics import Metrics
 from edgesim.model import Model
 from edgesim.plan import Plan
+from edgesim.planners.alone import why_slower
 from edgesim.profile import Profile
 from edgesim.schedule import Schedule
 from edgesim.trace import Trace
@@ -19,8 +21,8 @@ from experiments.analysis.predictions import prediction
 from experiments.analysis.promised import SideBySide, side_by_side
 from experiments.configuration.constructors import Config
 from experiments.configuration.setup import Prepared, Setup
+from experiments.execution.assignments import execute_once, on_the_clock
 from experiments.execution.listener import SILENCE, Listener
-from experiments.execution.testbed_jobs import execute_once
 from real_runtime.execution import Iteration
 
 
@@ -37,6 +39,7 @@ class Played:
         losses: of the measured iterations.
         disturbed: of each of these, the share of this machine's processors that other programs took meanwhile, 0 where
             it is too little to count; empty where nothing was measured, or nothing is known of other programs.
+        power: what meters read while it was executed.
         words: the overrides that a command line would need for the same run, where these are known.
     """
 
@@ -47,6 +50,7 @@ class Played:
     metrics: tuple[Metrics, ...]
     losses: tuple[float, ...] = ()
     disturbed: tuple[float, ...] = ()
+    power: tuple[PowerLog, ...] = ()
     words: tuple[str, ...] = ()
 
     @property
@@ -101,16 +105,22 @@ class Played:
     @property
     def uncalibrated(self) -> str:
         """In words, what of an executed run was simulated without having been measured; nothing where all was."""
-        if len(self.traces) == 1:
-            return ""
-        sources = (("links", self.setup.cluster.network.origin), ("seconds", self.setup.profile.origin))
-        guessed = [f"{what} that are {origin}" for what, origin in sources if origin is not Origin.MEASURED]
-        if not guessed:
-            return ""
-        return (
-            f"simulated with {' and '.join(guessed)}, not measured on this testbed: their difference says little "
-            "(python -m experiments.calibrate, and use what it writes)"
-        )
+        return uncalibrated(self.setup) if len(self.traces) > 1 else ""
+
+    @cached_property
+    def metered(self) -> MeteredRun | None:
+        """What meters say of the measured iterations; None where there was no meter."""
+        if not self.power:
+            return None
+        hosts, samples = len(self.cluster.devices), self.workload.batch_samples
+        return metered_run(self.power, on_the_clock(self.traces[1:]), hosts=hosts, batch_samples=samples)
+
+    @cached_property
+    def slower_because(self) -> str:
+        """Why its simulated iteration is slower than the fastest device alone; nothing where it is not."""
+        if self.setup.scenario.events:
+            return ""  # what happens to one device would happen to another
+        return why_slower(self.setup.problem, self.plan, self.metrics[0].makespan_s)
 
     @cached_property
     def promised(self) -> SideBySide:
@@ -120,7 +130,12 @@ class Played:
 
 
 def play(cfg: Config, prepared: Prepared, listener: Listener = SILENCE) -> Played:
-    """Execute what is prepared if the configuration says so, and simulate it; the one way from a plan to its traces."""
+    """Execute what is prepared if the configuration says so, and simulate it; the one way from a plan to its traces.
+
+    Raises ValueError for a job, which is more than an iteration.
+    """
+    if cfg.get("job") is not None:
+        raise ValueError("whole jobs are played by python -m experiments.run alone (leave job out for one iteration)")
     setup, execution = prepared.setup, None
     if cfg["execute"]:
         whole = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
@@ -138,6 +153,19 @@ def play(cfg: Config, prepared: Prepared, listener: Listener = SILENCE) -> Playe
         metrics=tuple(setup.measure(trace) for trace in traces),
         losses=tuple(execution.losses) if execution else (),
         disturbed=execution.disturbed if execution else (),
+        power=execution.power if execution else (),
+    )
+
+
+def uncalibrated(setup: Setup) -> str:
+    """In words, what of these nouns nobody has measured; nothing where all was."""
+    sources = (("links", setup.cluster.network.origin), ("seconds", setup.profile.origin))
+    guessed = [f"{what} that are {origin}" for what, origin in sources if origin is not Origin.MEASURED]
+    if not guessed:
+        return ""
+    return (
+        f"simulated with {' and '.join(guessed)}, not measured on this testbed: their difference says little "
+        "(python -m experiments.calibrate, and use what it writes)"
     )
 
 

@@ -5,6 +5,13 @@ validation/TESTBED_*.csv   a parity plot per testbed
 published/costs.csv        DeTransformer's curves
 planner_bench/table.csv    regrets and planning times of all planners
 planner_bench/regret.csv   their measured regrets
+asteroid/timeline.csv      how training goes on after a loss, by policy
+asteroid/goodput.csv       what is left of it where losses are many
+pac_learning/table.csv     how well techniques of fine-tuning learn, epoch by epoch
+pac_studies/*.csv          hours, throughput and epochs of PAC beside published ones; when a cache is worth its disk
+energy_*/table.csv         joules of ways to share, by state, over bandwidth and over mini-batches
+energy/fronts.csv          plans for energy beside the fastest one with its clocks turned down
+energy/watts.csv           which watt decides the order of two ways to share
 simulator_speed/growth.csv     what the steps of a simulation cost over tasks
 simulator_speed/iteration.csv  how long an iteration takes, of who plays it
 RUN/schedule.txt           a run's folder, kept: its Gantt chart, and its memory and power over time
@@ -27,7 +34,22 @@ from experiments.configuration.places import CONF
 from experiments.configuration.studies import Study, studies, table_path
 from experiments.configuration.suggestions import suggestion
 from experiments.figures.detransformer import curves
-from experiments.figures.gantt import gantt_figure, load
+from experiments.figures.energy import (
+    energy_by_state,
+    energy_fronts,
+    energy_over_bandwidth,
+    energy_over_batches,
+    order_over_watts,
+)
+from experiments.figures.jobs import goodput_over_losses, recovery_by_policy
+from experiments.figures.one_run.gantt import gantt_figure, load
+from experiments.figures.pac import (
+    cache_worth,
+    hours_by_system,
+    hours_over_epochs,
+    learning_curves,
+    throughput_over_nanos,
+)
 from experiments.figures.panels import Drawing, figure_of
 from experiments.figures.parity import parity_figure
 from experiments.figures.planners import COLUMNS
@@ -38,6 +60,22 @@ from experiments.planner_regret.summary import REGRET
 HERE = Path(__file__).parent
 # What a measured run and a simulated one must have in common to be drawn as one method's.
 SAME = ["cluster", "model", "method", "devices", "bandwidth_bit_per_s", "batch_samples", "placement", "profile_hash"]
+
+# Folders of results whose tables have a figure of their own.
+_OF_FILES: Mapping[str, Mapping[str, Sequence[ModuleType]]] = {
+    "simulator_speed": {"growth.csv": (cost_over_size,), "iteration.csv": (iteration_speed,)},
+    "asteroid": {"timeline.csv": (recovery_by_policy,), "goodput.csv": (goodput_over_losses,)},
+    "pac_studies": {
+        "hours.csv": (hours_by_system,),
+        "throughput.csv": (throughput_over_nanos,),
+        "claims.csv": (hours_over_epochs,),
+        "worth.csv": (cache_worth,),
+    },
+    "pac_learning": {"table.csv": (learning_curves,)},
+    "energy_parallelisms": {"table.csv": (energy_by_state, energy_over_bandwidth)},
+    "energy_batches": {"table.csv": (energy_over_batches,)},
+    "energy": {"fronts.csv": (energy_fronts,), "watts.csv": (order_over_watts,)},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +102,8 @@ def requests(folders: Folders) -> Iterator[Request]:
     yield from _published(folders.results / "published" / "costs.csv")
     yield from _planner_bench(table_path(folders.results, "planner_bench"))
     yield from _measured(folders.results / "planner_bench" / REGRET)
-    yield from _simulator_speed(folders.results / "simulator_speed")
+    for folder, drawings in _OF_FILES.items():
+        yield from _of_files(folders.results / folder, drawings)
     for study in studies(folders.conf):
         table = table_path(folders.results, study.name)
         for name in study.figures if table.exists() else ():
@@ -167,14 +206,14 @@ def _measured(table: Path) -> Iterator[Request]:
         yield Request(of=table.parent.name, stem=table.with_name("planner_regret"), make=make)
 
 
-def _simulator_speed(folder: Path) -> Iterator[Request]:
-    for drawing, file in ((cost_over_size, "growth.csv"), (iteration_speed, "iteration.csv")):
-        if (table := folder / file).exists():
+def _of_files(folder: Path, drawings: Mapping[str, Sequence[ModuleType]]) -> Iterator[Request]:
+    for file, modules in drawings.items():
+        for drawing in modules if (table := folder / file).exists() else ():
             name = drawing.__name__.rpartition(".")[2]
-            yield Request(of=folder.name, stem=folder / name, make=partial(_of_simulator, drawing, table))
+            yield Request(of=folder.name, stem=folder / name, make=partial(_of_file, drawing, table))
 
 
-def _of_simulator(drawing: ModuleType, table: Path) -> Figure:
+def _of_file(drawing: ModuleType, table: Path) -> Figure:
     rows = read_table(table, needs=drawing.COLUMNS)
     return figure_of(cast(Drawing, drawing), rows, source=str(table))
 

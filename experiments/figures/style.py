@@ -36,6 +36,7 @@ DASHES = ("-", "--", ":", "-.")
 OPS: Mapping[str, tuple[str, str]] = {
     "forward": (BLUE, ""),
     "backward": (ORANGE, ""),
+    "recomputation": (SKY, ""),
     "update": (BLACK, ""),
     "activation": (SKY, "////"),
     "gradient": (YELLOW, "\\\\\\\\"),
@@ -72,6 +73,15 @@ METHODS: Mapping[str, Look] = {
     "sequence_parallel": Look(colour=ORANGE, marker="h", dashes=(0, (5, 1)), hatch="--"),
     "galaxy_without_overlap": Look(colour=GREEN, marker="p", dashes=(0, (1, 1)), hatch="oo"),
     "galaxy": Look(colour=PURPLE, marker="8", dashes="-", hatch="xx"),
+    "asteroid": Look(colour=BLACK, marker="*", dashes="-", hatch="**"),
+    "ddp": Look(colour=VERMILION, marker="<", dashes=(0, (4, 1)), hatch="///"),
+    "eddl_even": Look(colour=VERMILION, marker="2", dashes=(0, (1, 2)), hatch="//"),
+    "eddl_proportional": Look(colour=VERMILION, marker=">", dashes=(0, (2, 1)), hatch="/"),
+    "gpipe": Look(colour=SKY, marker="x", dashes=(0, (3, 2)), hatch="\\\\\\"),
+    "eco_fl": Look(colour=BLUE, marker="1", dashes=(0, (6, 1)), hatch="\\\\"),
+    "pipedream": Look(colour=GREEN, marker="3", dashes=(0, (2, 3)), hatch=".."),
+    "dapple": Look(colour=GREEN, marker="4", dashes=(0, (4, 2, 1, 2)), hatch="..."),
+    "hetpipe": Look(colour=PURPLE, marker="+", dashes=(0, (1, 3)), hatch="|"),
 }
 # The same way to share a model, planned in another way: it looks alike unless both stand in one figure.
 _ALIKE = {
@@ -142,7 +152,13 @@ RC = {
 }
 
 
-_BY_OP = {Op.F: "forward", Op.B: "backward", Op.UPDATE: "update", Op.ALL_REDUCE: "all-reduce"}
+_BY_OP = {
+    Op.F: "forward",
+    Op.B: "backward",
+    Op.RECOMPUTE: "recomputation",
+    Op.UPDATE: "update",
+    Op.ALL_REDUCE: "all-reduce",
+}
 _BY_PAYLOAD = {
     Payload.ACTIVATION: "activation",
     Payload.GRADIENT: "gradient",

@@ -107,7 +107,7 @@ def tried(posed: Posed) -> Row:
 
 def judged(posed: Posed, plan: Plan) -> Row:
     """What the plan promises, and its seconds in the simulator."""
-    setup = posed.setup.in_modes_of(plan)
+    setup = posed.setup.as_planned(plan)
     known = prediction(setup.problem, plan, posed.strategy)
     return proof_columns(plan.proof) | {
         "predicted_s": known.predicted_s,
@@ -121,9 +121,10 @@ def judged(posed: Posed, plan: Plan) -> Row:
 
 def family(problem: Problem, plan: Plan) -> str | None:
     """Plans that one bound holds for: pipelines of one depth, with as many replicas a stage as the planners that prove
-    allow; None for a depth of nobody's rule, for more replicas, for other power modes, and for blocks.
+    allow; None for a depth of nobody's rule, for more replicas, for other power modes, for blocks, and where stages
+    recompute activations.
     """
-    if plan.modes or any(stage.divides_blocks for stage in plan.stages):
+    if plan.modes or any(stage.divides_blocks or stage.recompute for stage in plan.stages):
         return None
     most = most_replicas(problem, None, interchangeable(problem.cluster))
     depth = depth_of(plan) if all(len(stage.ranks) <= most for stage in plan.stages) else None

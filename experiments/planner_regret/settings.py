@@ -20,7 +20,10 @@ _WORKLOAD = {"batch_samples", "micro_batch_samples"}
 def check(cfg: DictConfig) -> None:
     """Raise ValueError for what could not be measured, before anything starts."""
     asked, counts = cfg.planner_regret, sorted(cfg.calibration.samples)
-    refuse_to_execute(read_setup(cfg))
+    setup = read_setup(cfg)
+    if setup.scenario.events:
+        raise ValueError(f"planners know of no scenario: {setup.scenario} (set scenario=none)")
+    refuse_to_execute(setup)
     if not asked.rates or not asked.workloads:
         raise ValueError("planner_regret needs at least one of the rates and one of the workloads")
     for name in ("rounds", "iterations", "keep"):

@@ -19,7 +19,7 @@ from edgesim.plan import Plan
 from edgesim.strategies import Strategy
 from experiments.configuration.command_line import sentence
 from experiments.configuration.setup import Setup
-from experiments.execution.testbed_jobs import execute, make_job
+from experiments.execution.assignments import execute, make_assignment
 from experiments.planner_regret.contenders import Contender
 from real_runtime.execution import Execution
 from real_runtime.testbeds.opening import open_testbed
@@ -134,5 +134,5 @@ def _trial(executions: Sequence[Execution]) -> Trial:
 def _run(plan: Plan, testbed: Testbed, setup: Setup, strategy: Strategy, cfg: DictConfig) -> Execution:
     """The iterations that count."""
     schedule = strategy(plan, setup.model, setup.workload)
-    job = make_job(cfg, setup, schedule, cfg.planner_regret.iterations)
-    return execute(testbed, job)
+    assignment = make_assignment(cfg, setup, schedule, cfg.planner_regret.iterations)
+    return execute(testbed, assignment)

@@ -20,6 +20,8 @@ PAC = "PAC (arXiv 2408.10746)"
 # Of every fine-tuning row of PAC's paper: mini-batch 16, encoder length 128; decoder length 1 is in the models' files.
 SAMPLES, TOKENS = 16, 128
 DEVICES = 8
+# Items of the paper that experiments.pac predicts and figures draw.
+HOURS, EPOCHS = "Table 2", "Fig. 11"
 FILLS_CACHE, WITH_CACHE = "Parallel Adapters", "Parallel Adapters + cache"
 # Sizes of the techniques that the paper does not state: defaults of ``edgesim.finetuning``, read from its table.
 BOTTLENECK = Constant(

@@ -33,7 +33,7 @@ from experiments.published.constants import Constant, ConstantOrigin, Row
 
 ITEMS = TABLE, FIGURE = "Table 1", "Fig. 8b"
 _FITTED_TO = "T5-Base"
-_FRAMEWORK = Constant(
+FRAMEWORK = Constant(
     name="memory of the framework",
     origin=ConstantOrigin.FITTED,
     rows=frozenset(
@@ -41,7 +41,7 @@ _FRAMEWORK = Constant(
         for method in ("Full", "Adapters", "LoRA", FILLS_CACHE, WITH_CACHE)
     ),
 )
-_COPIES = Constant(
+COPIES = Constant(
     name="copies of what is cached and of gradients in buckets",
     origin=ConstantOrigin.CHOSEN,
     rows=frozenset(
@@ -59,7 +59,7 @@ def claims() -> Iterator[Claim]:
     framework_gib = fitted_framework_gib()
     for row, (value, unit) in numbers(item=FIGURE).items():
         parts = peak_parts_gib(row.model, row.method)
-        rests_on = () if row.metric == "weights" else (_FRAMEWORK, *_copies(row.method))
+        rests_on = () if row.metric == "weights" else (FRAMEWORK, *_copies(row.method))
         yield Claim(
             row=row,
             unit=unit,
@@ -79,7 +79,7 @@ def fitted_framework_gib() -> float:
     rows = [
         (sum(peak_parts_gib(row.model, row.method).values()), value)
         for row, (value, _) in numbers(item=FIGURE).items()
-        if row in _FRAMEWORK.rows
+        if row in FRAMEWORK.rows
     ]
 
     def worst(framework_gib: float) -> float:
@@ -113,7 +113,7 @@ def peak_parts_gib(title: str, method: str) -> dict[str, float]:
 
 
 def _copies(method: str) -> tuple[Constant, ...]:
-    return (_COPIES,) if method in (FILLS_CACHE, WITH_CACHE) else ()
+    return (COPIES,) if method in (FILLS_CACHE, WITH_CACHE) else ()
 
 
 def _table() -> Iterator[Claim]:

@@ -27,7 +27,7 @@ from experiments.published.constants import Constant, ConstantOrigin, Row
 ITEM = "Fig. 8a"
 ITEMS = (ITEM,)
 _FITTED_TO = "T5-Base"
-_CURVE = Constant(
+CURVE = Constant(
     name="efficiency of a Jetson Nano",
     origin=ConstantOrigin.FITTED,
     rows=frozenset(
@@ -49,14 +49,14 @@ def claims() -> Iterator[Claim]:
             unit=unit,
             published=value,
             predicted=seconds(nano, row.model, row.method, row.metric),
-            constants=(_CURVE, *technique_constants(row.method)),
+            constants=(CURVE, *technique_constants(row.method)),
         )
 
 
 def fitted_nano() -> Device:
     """The Jetson Nano with an efficiency curve of two points, fitted to T5-Base's seconds in total."""
     nano: Device = build(composed("cluster=nanos", "cluster.count=1").cluster).devices[0]
-    rows = [(row, value) for row, (value, _) in numbers(item=ITEM).items() if row in _CURVE.rows]
+    rows = [(row, value) for row, (value, _) in numbers(item=ITEM).items() if row in CURVE.rows]
 
     def errors(fractions: NDArray[np.float64]) -> list[float]:
         device = with_curve(nano, fractions)

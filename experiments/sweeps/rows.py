@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
+from edgesim.energy import STATES
 from edgesim.errors import OutOfMemoryError
 from edgesim.metrics import Metrics
 from edgesim.units import bit_per_s, si
@@ -38,6 +39,14 @@ FIGURES = (
 )
 # Figures that only some configurations give: a device's battery, a grid. Of batteries the first that is empty.
 OPTIONAL_FIGURES = ("samples_per_charge", "carbon_g")
+# Joules of all ranks by state: in a study's table where it asks for them under ``study.columns``.
+STATE_FIGURES = tuple(f"{state}_j" for state in STATES)
+# What of an executed run is computed from its measured times and from watts: no meter read it.
+_OF_WATTS = frozenset(
+    ("energy_j", "energy_per_sample_j", "edp_js", *OPTIONAL_FIGURES, *STATE_FIGURES, "energy_source", "carbon_source")
+)
+# What meters read of an executed run, of which kind it is, and how much of the run they saw.
+METERED = ("energy_per_sample_j", "coverage", "evidence", "covers")
 
 
 class Runner:
@@ -101,7 +110,20 @@ def facts(run: Played) -> Row:
     measured = figures(run.metrics[1:]) if len(run.metrics) > 1 else {}
     if run.disturbed:
         measured["disturbed"] = max(run.disturbed)
-    return row | {f"measured.{name}": value for name, value in measured.items()}
+    if run.slower_because:
+        row["slower_because"] = run.slower_because
+    row |= {real_column(name): value for name, value in measured.items()}
+    metered = {} if run.metered is None else {f"metered.{name}": getattr(run.metered, name) for name in METERED}
+    return row | metered
+
+
+def real_column(name: str) -> str:
+    """What a figure of an executed run is called in a sweep's table; only what was measured is called so.
+
+    >>> real_column("makespan_s"), real_column("energy_j")
+    ('measured.makespan_s', 'from_measured_times.energy_j')
+    """
+    return f"from_measured_times.{name}" if name in _OF_WATTS else f"measured.{name}"
 
 
 def which(config: Mapping[str, Any], setup: Setup) -> Row:
@@ -155,10 +177,11 @@ def figures(iterations: Sequence[Metrics]) -> Row:
             "utilisation": sum(metrics.utilisation) / len(metrics.utilisation),
             "samples_per_charge": min((n for n in metrics.samples_per_charge if n is not None), default=None),
         }
+        | {f"{state}_j": sum(each[state] for each in metrics.energy_by_state_j) for state in STATES}
         for metrics in iterations
     ]
     times = [metrics.makespan_s for metrics in iterations]
-    known = [name for name in (*FIGURES, *OPTIONAL_FIGURES) if plain[0][name] is not None]
+    known = [name for name in (*FIGURES, *OPTIONAL_FIGURES, *STATE_FIGURES) if plain[0][name] is not None]
     return (
         dict.fromkeys(OPTIONAL_FIGURES)
         | {name: median(each[name] for each in plain) for name in known}

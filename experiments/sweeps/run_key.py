@@ -13,15 +13,17 @@ from real_runtime.data.text_folder import text_of_folder
 
 # What says where and how a run is made or shown, not what it is.
 BESIDE = tuple(
-    "results save_weights config_dirs study sweep launcher search calibration fit validation demo".split()  # noqa: SIM905
+    "results power save_weights config_dirs study sweep launcher search calibration fit validation demo".split()  # noqa: SIM905
 )
 # What matters only to a run that is also executed.
 _REAL = ("testbed", "data", "iterations", "rehearsals", "checkpoint")
+_METERS = ("meter", "meters")  # of a run that is executed, where there are any
 
 
 def key(config: Mapping[str, Any]) -> str:
     """What identifies a run: a hash of all that its result depends on, files by their content, not by their place."""
     left_out = BESIDE if config["execute"] else BESIDE + _REAL
+    left_out += tuple(name for name in _METERS if not (config["execute"] and config.get(name)))
     matters = {name: value for name, value in config.items() if name not in left_out}
     named = [file for files in files_of(config).values() for file in files]
     contents = {file: sha256(Path(file).read_bytes()).hexdigest() for file in (*named, *own_modules(matters))}

@@ -10,20 +10,20 @@ from typing import Any
 from edgesim.model import Block
 from edgesim.schedule import Task
 from edgesim.work import Work, work_of
-from real_runtime.job import Job
+from real_runtime.assignment import Assignment
 
 
 class AlikeLayers:
-    """The layers of a job's model, those that cost the same under one name."""
+    """The layers of an assignment's model, those that cost the same under one name."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
         first: dict[tuple[Block, ...], str] = {}
-        self.first_like = {layer.name: first.setdefault(layer.blocks, layer.name) for layer in job.model.layers}
+        self.first_like = {layer.name: first.setdefault(layer.blocks, layer.name) for layer in assignment.model.layers}
 
     def work(self, task: Task) -> Work:
         """The work of a task of a block, as if it were in the first of the layers that cost the same."""
-        work = work_of(task, self.job.model, self.job.workload.tokens)
+        work = work_of(task, self.assignment.model, self.assignment.workload.tokens)
         layer, _, block = work.block.partition("/")
         return replace(work, block=f"{self.first_like[layer]}/{block}")
 

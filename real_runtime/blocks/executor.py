@@ -1,4 +1,4 @@
-"""What does a rank do with its part of a job, where ranks divide blocks? Every block by the class of its kind.
+"""What does a rank do with its part of an assignment, where ranks divide blocks? Every block by the class of its kind.
 
 A rank holds its cut of every block, and its tokens. Tokens, units and tiles are those that tasks name; nothing here
 knows a strategy.
@@ -14,6 +14,7 @@ from torch import Tensor
 from edgesim.model import BlockKind
 from edgesim.schedule import Op, Payload, Task
 from edgesim.work import Work
+from real_runtime.assignment import Assignment
 from real_runtime.blocks.alike_layers import AlikeLayers
 from real_runtime.blocks.attention import AttentionComputation
 from real_runtime.blocks.computation import BlockComputation, ExchangingComputation
@@ -25,7 +26,6 @@ from real_runtime.blocks.own_parts import kinds_of, own_parts, units_of
 from real_runtime.blocks.rank_state import RankState, block_of, part_of
 from real_runtime.blocks.tensor_store import TensorPlace, place_of
 from real_runtime.blocks.trained_weights import BlockWeights
-from real_runtime.job import Job
 from real_runtime.models import build_layers
 
 # What computes a block of each kind, made of its name, its shard of the weights, and what all blocks share.
@@ -42,15 +42,17 @@ _COMPUTATIONS: dict[BlockKind, Callable[[str, Any, RankState], BlockComputation]
 
 
 class BlockExecutor:
-    """A rank's part of a job whose tasks are of blocks."""
+    """A rank's part of an assignment whose tasks are of blocks."""
 
-    def __init__(self, job: Job, program: Sequence[Task]) -> None:
-        self.job = job
-        kinds = kinds_of(job.model)
-        everything, short = range(len(job.model.layers)), job.workload.weight_bytes
-        layers = build_layers(job.model, everything, seed=job.seed, checkpoint=job.checkpoint, weight_bytes=short)
-        shards = own_parts(job.model, layers, program)
-        self.state = RankState(job, program, kinds)
+    def __init__(self, assignment: Assignment, program: Sequence[Task]) -> None:
+        self.assignment = assignment
+        kinds = kinds_of(assignment.model)
+        everything, short = range(len(assignment.model.layers)), assignment.workload.weight_bytes
+        layers = build_layers(
+            assignment.model, everything, seed=assignment.seed, checkpoint=assignment.checkpoint, weight_bytes=short
+        )
+        shards = own_parts(assignment.model, layers, program)
+        self.state = RankState(assignment, program, kinds)
         self.exchanging = {
             block: _EXCHANGING[kinds[block]](block, shard, self.state)
             for block, shard in shards.items()
@@ -60,8 +62,8 @@ class BlockExecutor:
             block: self.exchanging.get(block) or _COMPUTATIONS[kinds[block]](block, shard, self.state)
             for block, shard in shards.items()
         }
-        self.alike = AlikeLayers(job)
-        self.weights = BlockWeights(shards, units_of(program), job.workload) if self.state.training else None
+        self.alike = AlikeLayers(assignment)
+        self.weights = BlockWeights(shards, units_of(program), assignment.workload) if self.state.training else None
 
     def begin(self, iteration: int) -> None:
         """Draw the batch and forget the last iteration's tensors."""

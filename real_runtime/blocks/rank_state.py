@@ -15,10 +15,10 @@ from torch import Tensor
 
 from edgesim.model import BlockKind
 from edgesim.schedule import Op, Payload, Task
+from real_runtime.assignment import Assignment
 from real_runtime.blocks.autograd_segments import AutogradSegments, Key
 from real_runtime.blocks.tensor_store import TensorPlace, TensorStore, piece, place_of
 from real_runtime.data.samples import Source
-from real_runtime.job import Job
 from real_runtime.weights.precision import number_type, widening
 
 _COMPLETE = (Payload.TILE, Payload.KV, Payload.GRADIENT, Payload.VOCABULARY)
@@ -48,11 +48,11 @@ class PassState:
 class RankState:
     """What the blocks of one rank share; :meth:`begin` starts an iteration."""
 
-    def __init__(self, job: Job, program: Sequence[Task], kinds: Mapping[str, BlockKind]) -> None:
-        self.model, self.workload = job.model, job.workload
-        self.training = job.workload.trains
-        self.hidden = int(job.model.hyper["hidden"])
-        self.kept = number_type(job.workload.activation_bytes)  # of what blocks put out
+    def __init__(self, assignment: Assignment, program: Sequence[Task], kinds: Mapping[str, BlockKind]) -> None:
+        self.model, self.workload = assignment.model, assignment.workload
+        self.training = assignment.workload.trains
+        self.hidden = int(assignment.model.hyper["hidden"])
+        self.kept = number_type(assignment.workload.activation_bytes)  # of what blocks put out
         forwards = [task for task in program if task.op is Op.F]
         self.samples = forwards[0].samples[1]
         # A rank's first complete tile is its own.
@@ -65,7 +65,7 @@ class RankState:
             task.block for task in forwards if kinds[block_of(task)] is BlockKind.HEAD and part_of(task) != "in"
         )
         self.vocabulary = next(products, "")
-        self.source = Source(job.data, job.model, job.workload, job.seed)
+        self.source = Source(assignment.data, assignment.model, assignment.workload, assignment.seed)
         self._to_send = Counter(place_of(task) for task in program if task.op is Op.SEND)
 
     def begin(self, iteration: int) -> None:

@@ -6,65 +6,80 @@ sleep with a known end lasts, it goes on. Who is to blame is judged from all tha
 
 import contextlib
 import queue
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from edgesim.errors import RunError
 from edgesim.scratch import scratch_folder
 from real_runtime.control.diagnosis import diagnose, is_decisive
 from real_runtime.control.evidence import Failure, OwnError, Patience
-from real_runtime.control.forking.client import ForkServer
 from real_runtime.control.interruptions import held_back
 from real_runtime.control.meeting_place import MeetingPlace
-from real_runtime.control.rank_process import Message, RankProcess
+from real_runtime.control.rank_process import LedRank, Message, Start
 from real_runtime.control.witness import Witness
 
 _LOOK_S = 0.05
-# After the first sign, how long to wait for its cause, and beside a cause for others of the same moment: a killed peer
-# shows within 0.05 s.
-_GRACE_S, _BESIDE_S = 0.3, 0.06
+_BESIDE_S = 0.06  # beside a cause, how long to wait for others of the same moment
 _ANSWER_S = 0.3  # for ranks to tell of their connections
 _CLOSE_S = 5.0
 
 
 class Coordinator:
-    """All rank processes of one testbed, which a fork server makes.
+    """So many ranks of one testbed, which ``start`` starts.
 
-    ``namespaces`` are the files of those that each rank enters. ``group_oom_kills`` says how often the kernel killed
-    for memory in the group that a testbed made for a rank.
+    ``group_oom_kills`` says how often the kernel killed for memory in the group that a testbed made for a rank;
+    ``called`` is what people call the rank's host, "" where it has no name.
     """
 
     def __init__(
         self,
-        server: ForkServer,
-        namespaces: Sequence[Sequence[str]],
+        start: Start,
+        ranks: int,
         *,
         patience: Patience,
         group_oom_kills: Callable[[int], int] = lambda rank: 0,
+        called: Callable[[int], str] = lambda rank: "",
     ) -> None:
         self.patience = patience
         self.leaving = contextlib.ExitStack()
         self.heard: queue.SimpleQueue[tuple[int, Message | None]] = queue.SimpleQueue()
         self.meeting_place = MeetingPlace(lambda rank, answer: self.ranks[rank].tell(answer))
-        self.ranks: list[RankProcess] = []
+        self.ranks: list[LedRank] = []
+        self._start, self._called = start, called
         self.living = self.ranks
         self.asked = 0
         with held_back():
-            folder = self.leaving.enter_context(scratch_folder())
+            self._folder = self.leaving.enter_context(scratch_folder())
             try:
-                for rank, files in enumerate(namespaces):
-                    self.ranks.append(RankProcess(rank, server, files, folder, self._hear))
+                for rank in range(ranks):
+                    self.ranks.append(self._started(rank))
             except (OSError, RunError):
                 self.close()
                 raise
         self.witness = Witness(self.ranks, patience, group_oom_kills)
 
+    def _started(self, rank: int) -> LedRank:
+        return self._start(rank, self._folder, self._hear)
+
+    def renew(self, rank: int) -> None:
+        """End a rank's process, if it has not ended, and start another in its place."""
+        with held_back():
+            self.ranks[rank].kill()
+            self.ranks[rank].leave(time.monotonic() + _CLOSE_S)
+            self.ranks[rank] = self._started(rank)
+        self.witness.endings.pop(rank, None)
+
     def _hear(self, rank: int, message: Message | None) -> None:
         """In a thread of that rank's: keep what it says for whoever asked, or answer what it asks."""
         if message is not None and "store" in message:
             self.witness.heard(rank)
-            self.meeting_place.hear(rank, message["store"])
+            try:
+                self.meeting_place.hear(rank, message["store"])
+            except ValueError as error:
+                told = {"failure": Failure.OTHER, "task": "asking where others are", "message": str(error)}
+                self.heard.put((rank, {"error": told, "number": self.asked}))
         else:
             self.heard.put((rank, message))
 
@@ -132,7 +147,7 @@ class Coordinator:
     def _explain(self) -> RunError:
         """Wait a moment for more evidence, then name the rank, its task and the cause."""
         begun_s, witness = time.monotonic(), self.witness
-        while (waited_s := time.monotonic() - begun_s) < _GRACE_S:
+        while (waited_s := time.monotonic() - begun_s) < self.patience.grace_s:
             with contextlib.suppress(queue.Empty):
                 self._takes(*self.heard.get(timeout=_LOOK_S / 5))
             is_sure = is_decisive(witness.evidence({})) or not (witness.errors or witness.endings)
@@ -140,7 +155,13 @@ class Coordinator:
                 break
         witness.look()
         stuck = {} if witness.endings or witness.errors else self._stuck()
-        return RunError(diagnose(witness.evidence(stuck), time.monotonic(), self.patience))
+        return RunError(self._named(diagnose(witness.evidence(stuck), time.monotonic(), self.patience)))
+
+    def _named(self, told: str) -> str:
+        """What is told of ranks, and on which hosts they are, where these have names."""
+        numbers = sorted({int(number) for number in re.findall(r"\brank (\d+)", told)})
+        named = [f"rank {rank} is {name}" for rank in numbers if (name := self._called(rank))]
+        return f"{told} ({', '.join(named)})" if named else told
 
     def _stuck(self) -> dict[int, tuple[int, ...]]:
         """[rank] With whom it has connections on which nothing passes; of ranks that answer."""

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterable, Sequence
 
 from real_runtime.control.board import Doing, State
-from real_runtime.control.evidence import Failure, Memory, Patience, RankEvidence
+from real_runtime.control.evidence import HOST_LOST, Failure, Memory, Patience, RankEvidence
 from real_runtime.control.waiting import Broken, Busy, Idle, culprit
 
 _SWAPS_FROM = 50.0  # page faults from a disk per second; a process that computes has none
@@ -33,7 +33,8 @@ def diagnose(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) ->
     for kind in kinds:
         if (told := kind(ranks, now_s, patience)) is not None:
             return told
-    return f"nothing has moved for {patience.deadline_s:g} s, and no rank waits for another"
+    at = ", ".join(f"rank {rank.rank} at {_at(rank.main, now_s)}" for rank in ranks)
+    return f"nothing has moved for {patience.deadline_s:g} s, and no rank waits for one that could be blamed: {at}"
 
 
 def is_decisive(ranks: Iterable[RankEvidence]) -> bool:
@@ -52,6 +53,8 @@ def _ended(ranks: Sequence[RankEvidence], now_s: float, patience: Patience) -> s
     said = f" (it last wrote: {ending.last_words})" if ending.last_words else ""
     said = f": {ending.cause}" if ending.cause else said
     at = rank.main.task
+    if ending.exit_code == HOST_LOST:
+        return f"rank {rank.rank} is lost at {at}{said}"
     if (name := signal_of(ending.exit_code)) is None:
         return f"rank {rank.rank} ended itself with code {ending.exit_code} at {at}{said}"
     if ending.memory is Memory.AT_ITS_LIMIT:

@@ -6,6 +6,9 @@ from enum import StrEnum
 from real_runtime.control.board import Doing
 from real_runtime.control.vitals import UNKNOWN, Vitals
 
+HOST_LOST = 256
+"""The exit code of a process whose host is not heard any more; none has it of its own."""
+
 
 class Failure(StrEnum):
     """Why a rank could not go on, as far as it can tell."""
@@ -91,6 +94,8 @@ class Patience:
         silent_s: no other thread of a rank can run, while one uses the processor for all that time, or none does.
             A healthy rank beside two busy cores was seen to miss 0.16 s.
         starting_silent_s: the same before it has said anything.
+        grace_s: after the first sign, how long to wait for its cause: a killed peer shows within 0.05 s, over SSH when
+            its host has told of it.
         starting_s: nothing moves while ranks start, if that is longer than the deadline: a process that a crowded
             machine does not run yet shows nothing at all.
         computations: how many deadlines of processor time one computation may take.
@@ -100,6 +105,7 @@ class Patience:
     stopped_s: float = 0.2
     link_down_s: float = 1.0
     silent_s: float = 1.5
+    grace_s: float = 0.3
     starting_s: float = 60.0
     starting_silent_s: float = 20.0
     computations: float = 10.0

@@ -1,4 +1,7 @@
-"""How is one rank's process started, told, heard and ended? No call here waits for the rank, but for its end."""
+"""How is one rank's process started, told, heard and ended? No call here waits for the rank, but for its end.
+
+``LedRank`` is what a coordinator needs of a rank, wherever its process lives; ``RankProcess`` is one of this machine.
+"""
 
 import contextlib
 import json
@@ -9,23 +12,93 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgesim.errors import RunError
-from real_runtime.control.board import BoardReader, shared_memory
+from real_runtime.control.board import BoardReader, Doing, Head, shared_memory
+from real_runtime.control.evidence import Memory
 from real_runtime.control.forking.client import ForkServer
 from real_runtime.control.forking.server import Given
-from real_runtime.control.vitals import Vitals, group_oom_kills, memory_group, vitals
+from real_runtime.control.vitals import Vitals, group_oom_kills, memory_group, oom_kills, vitals
 
 Message = dict[str, Any]
+Hear = Callable[[int, Message | None], object]
+"""Is called in a thread, with the number of a rank and each of its messages, and with None when its process ends."""
 _LOOK_S = 0.005
 
 
-class RankProcess:
-    """One rank's process. ``hear`` is called in a thread, with each of its messages, and with None when it ends.
+class ReadableBoard(Protocol):
+    """What a rank has said on its board, as it is read."""
 
-    ``namespaces`` are the files of those that it enters (forking/child.py).
-    """
+    def head(self) -> Head:
+        """The counters."""
+
+    def main(self) -> Doing:
+        """What the computing thread does."""
+
+    def doings(self) -> tuple[Doing, ...]:
+        """What all streams do; the computing thread's comes first."""
+
+
+class LedRank(Protocol):
+    """One rank, as its coordinator leads it."""
+
+    @property
+    def board(self) -> ReadableBoard:
+        """What it says that it does."""
+
+    @property
+    def pid(self) -> int:
+        """Its process, on its host."""
+
+    @property
+    def now(self) -> str:
+        """What it computes, or is about to."""
+
+    @property
+    def cause(self) -> str:
+        """Why its process ended, where that was not its own doing."""
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether what is known of it is of this moment: where its host says nothing, nobody knows."""
+
+    def tell(self, command: Message) -> None:
+        """Give the rank a command; returns at once."""
+
+    def signal(self, number: int) -> None:
+        """Send its process a signal, if it is there."""
+
+    def vitals(self) -> Vitals:
+        """How its process is, from outside."""
+
+    def note_memory(self) -> None:
+        """Remember the kernel's counters of kills for memory."""
+
+    def memory(self) -> Memory:
+        """What these counters say since they were noted."""
+
+    def exit_code(self, *, within_s: float = 0.0) -> int | None:
+        """How its process ended; None if it has not."""
+
+    def last_words(self) -> str:
+        """The last line that it wrote to its log."""
+
+    def kill(self) -> None:
+        """Send the process, whatever state it is in, a signal that nothing withstands."""
+
+    def leave(self, until_s: float) -> None:
+        """Wait for the end of a killed process, and give back what it cost."""
+
+
+Start = Callable[[int, Path, Hear], LedRank]
+"""Starts a rank's process, by its number; its log goes to the folder. Raises RunError, OSError if it does not start."""
+
+
+class RankProcess:
+    """One rank's process on this machine; ``namespaces`` are the files of those that it enters (forking/child.py)."""
+
+    is_seen = True
 
     def __init__(
         self,
@@ -33,7 +106,7 @@ class RankProcess:
         server: ForkServer,
         namespaces: Sequence[str],
         folder: Path,
-        hear: Callable[[int, Message | None], object],
+        hear: Hear,
     ) -> None:
         """Start it. Raises RunError, OSError if it does not."""
         self.rank, self._server, self._hear = rank, server, hear
@@ -43,7 +116,7 @@ class RankProcess:
         self._code: int | None = None
         self.cause = ""  # of its end, where that was not its own
         self._group: Path | None = None
-        self._group_kills = 0
+        self._group_kills = self._machine_kills = 0
         commands, replies = os.pipe(), os.pipe()  # of each, the end where one reads, and the end where one writes
         self._commands, self._replies = os.fdopen(commands[1], "w"), os.fdopen(replies[0])
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -91,14 +164,17 @@ class RankProcess:
         """How its process is, from outside."""
         return vitals(self.pid)
 
-    def note_memory_group(self) -> None:
-        """Remember the control group that it is in: of one that has ended, nobody could tell."""
+    def note_memory(self) -> None:
+        """Remember the machine's counter, and the control group that it is in: of one that has ended, nobody could."""
+        self._machine_kills = oom_kills()
         if (group := memory_group(self.pid)) is not None and group != self._group:
             self._group, self._group_kills = group, group_oom_kills(group)
 
-    def oom_killed_in_group(self) -> bool:
-        """Whether the kernel killed for memory in its control group since we noted it."""
-        return group_oom_kills(self._group) > self._group_kills
+    def memory(self) -> Memory:
+        """Whether the kernel killed for memory since then, in its control group or anywhere on this machine."""
+        if group_oom_kills(self._group) > self._group_kills:
+            return Memory.AT_ITS_LIMIT
+        return Memory.SOMEWHERE if oom_kills() > self._machine_kills else Memory.NOTHING
 
     def exit_code(self, *, within_s: float = 0.0) -> int | None:
         """How its process ended; None if it has not."""
@@ -120,11 +196,15 @@ class RankProcess:
             return lines[-1].strip() if lines else ""
         return ""
 
+    def signal(self, number: int) -> None:
+        """Send its process a signal, if it is there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
     def kill(self) -> None:
         """Send the process, whatever state it is in, a signal that nothing withstands."""
         if self.exit_code() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            self.signal(signal.SIGKILL)
 
     def leave(self, until_s: float) -> None:
         """Wait for the end of a killed process, and give back what it cost."""
@@ -139,3 +219,8 @@ class RankProcess:
             with contextlib.suppress(OSError, ValueError):
                 pipe.close()
         os.close(self._memory)
+
+
+def on_this_machine(server: ForkServer, namespaces: Sequence[Sequence[str]]) -> Start:
+    """What starts ranks here: ``namespaces`` are the files of those that each of them enters."""
+    return lambda rank, folder, hear: RankProcess(rank, server, namespaces[rank], folder, hear)

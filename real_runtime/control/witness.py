@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from real_runtime.control.board import Doing, State
 from real_runtime.control.diagnosis import is_hung_with_lock
 from real_runtime.control.evidence import Ending, Memory, OwnError, Patience, RankEvidence
-from real_runtime.control.rank_process import RankProcess
-from real_runtime.control.vitals import Vitals, oom_kills
+from real_runtime.control.rank_process import LedRank
+from real_runtime.control.vitals import Vitals
 from real_runtime.control.watch import Movement, RunningClock, still_s
 
 _EXIT_S = 0.5  # from the last word of a process to its exit code
@@ -16,23 +16,21 @@ _EXIT_S = 0.5  # from the last word of a process to its exit code
 class Witness:
     """Looks at ranks from outside and at their boards, and keeps what ended and what failed."""
 
-    def __init__(self, ranks: Sequence[RankProcess], patience: Patience, group_oom_kills: Callable[[int], int]) -> None:
+    def __init__(self, ranks: Sequence[LedRank], patience: Patience, group_oom_kills: Callable[[int], int]) -> None:
         self.ranks, self.patience, self._group_oom_kills = ranks, patience, group_oom_kills
         self.clock = RunningClock()
         self.movements = [Movement() for _ in ranks]
         self.vitals: list[Vitals] = []
         self.endings: dict[int, Ending] = {}
         self.errors: dict[int, tuple[float, OwnError]] = {}
-        self._oom_kills = oom_kills()
 
     def begin(self) -> None:
         """Start to watch: what happened while nobody asked anything is no evidence."""
         self.errors.clear()
-        self._oom_kills = oom_kills()
         now_s = self.clock.tick()
         for movement, rank in zip(self.movements, self.ranks, strict=True):
             movement.begin(now_s)
-            rank.note_memory_group()
+            rank.note_memory()
         self.look()
 
     def heard(self, rank: int) -> None:
@@ -44,7 +42,10 @@ class Witness:
         now_s = self.clock.tick()
         self.vitals = [rank.vitals() for rank in self.ranks]
         for movement, rank, vital in zip(self.movements, self.ranks, self.vitals, strict=True):
-            movement.look(now_s, rank.board.head(), rank.board.main(), vital)
+            if rank.is_seen:
+                movement.look(now_s, rank.board.head(), rank.board.main(), vital)
+            else:
+                movement.begin(now_s)
 
     def note_end(self, number: int) -> None:
         """Note how a rank's process ended, if it has."""
@@ -52,11 +53,7 @@ class Witness:
         code = rank.exit_code(within_s=_EXIT_S)
         if code is None or number in self.endings:
             return
-        memory = Memory.NOTHING
-        if self._group_oom_kills(number) or rank.oom_killed_in_group():
-            memory = Memory.AT_ITS_LIMIT
-        elif oom_kills() > self._oom_kills:
-            memory = Memory.SOMEWHERE
+        memory = Memory.AT_ITS_LIMIT if self._group_oom_kills(number) else rank.memory()
         self.endings[number] = Ending(
             exit_code=code, at_s=time.monotonic(), memory=memory, last_words=rank.last_words(), cause=rank.cause
         )

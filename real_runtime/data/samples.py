@@ -10,7 +10,8 @@ from torch import Tensor
 
 from edgesim.model import Model
 from edgesim.workload import Workload
-from real_runtime.data.spec import MASK, DataSpec, corpus
+from real_runtime.data.spec import MASK, DataSpec, answered_tokens, corpus
+from real_runtime.data.tasks.asking import task_source
 from real_runtime.models import is_causal
 from real_runtime.models.language import IGNORED, masked_tokens
 
@@ -22,25 +23,34 @@ class Source:
 
     def __init__(self, spec: DataSpec, model: Model, workload: Workload, seed: int) -> None:
         self.model, self.workload, self.seed = model, workload, seed
-        if spec.kind == "digits":
+        if spec.kind == "task":
+            self.task = task_source(spec, model, workload)
+        elif spec.kind == "digits":
             self.images, self.labels = _digits(int(model.hyper["resolution"]))
         else:
             self.causal = is_causal(model)
-            self.corpus = corpus(spec, workload)
+            self.answered = answered_tokens(model)
+            self.corpus = corpus(spec, model, workload)
         self.kind = spec.kind
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
         """One iteration's inputs and targets: ids and labels [batch, tokens], or images and classes [batch].
 
-        Labels are the bytes that are hidden; those of a causal model, the next byte for every token.
+        Labels are the bytes that are hidden; those of a causal model, the next byte for every token; those of an
+        encoder and decoder, the bytes behind the text that the encoder reads.
         """
+        if self.kind == "task":
+            return self.task.batch(iteration, seed=self.seed)
         random = np.random.default_rng([self.seed, iteration])
         if self.kind == "digits":
             chosen = torch.from_numpy(random.integers(len(self.labels), size=self.workload.batch_samples))
             return self.images[chosen], self.labels[chosen]
         tokens = self.workload.tokens
-        starts = random.integers(self.corpus.size - tokens, size=self.workload.batch_samples)
-        text = torch.from_numpy(np.stack([self.corpus[s : s + tokens + 1] for s in starts]).astype(np.int64))
+        more = max(1, self.answered)
+        starts = random.integers(self.corpus.size - tokens - more + 1, size=self.workload.batch_samples)
+        text = torch.from_numpy(np.stack([self.corpus[s : s + tokens + more] for s in starts]).astype(np.int64))
+        if self.answered:
+            return text[:, :tokens].contiguous(), text[:, tokens:].contiguous()
         if self.causal:
             return text[:, :-1].contiguous(), text[:, 1:].contiguous()
         return _hide(text[:, :-1], random)

@@ -9,6 +9,7 @@ from edgesim.workload import Workload
 from real_runtime.data.text_folder import text_of_folder
 
 PAD, MASK, SEPARATOR, BYTE_VOCABULARY = 256, 257, 258, 259
+TASKS = ("mrpc", "sts_b", "sst_2", "qnli", "halves", "same_module")
 # What a model of this hyper-parameter reads: token ids, or images.
 _READS = {"vocabulary": "text", "resolution": "digits"}
 
@@ -19,14 +20,23 @@ class DataSpec:
 
     ``text``: all ``*.py``, ``*.txt`` and ``*.md`` files of a folder, by default Python's own sources.
     ``digits``: scikit-learn's 8 x 8 images, scaled to the model's resolution.
+    ``task``: questions with answers. Of GLUE, whose folder holds a folder for each task; or about Python's own sources,
+    or those of a folder (``halves``, ``same_module``). Bytes are tokens, or ``tokenizer`` is a folder of the library's.
     """
 
     kind: str
     folder: str | None = None
+    task: str | None = None
+    tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("text", "digits"):
-            raise ValueError(f"unknown data {self.kind!r} (known: text, digits)")
+        if self.kind not in ("text", "digits", "task"):
+            raise ValueError(f"unknown data {self.kind!r} (known: text, digits, task)")
+        if (self.kind == "task") != (self.task is not None):
+            said = "needs the name of a task" if self.task is None else f"has no task {self.task}"
+            raise ValueError(f"data {self.kind} {said} (choose data=glue or data=functions, and data.task)")
+        if self.task is not None and self.task not in TASKS:
+            raise ValueError(f"unknown task {self.task!r} (known: {', '.join(TASKS)})")
 
 
 def known_reads(model: Model) -> str | None:
@@ -39,17 +49,23 @@ def refuse_other_data(model: Model, data: DataSpec) -> None:
     reads = known_reads(model)
     if reads is None:
         raise ValueError(f"{model.name} does not say what it reads (trace it with --resolution or --vocabulary)")
-    if data.kind != reads:
+    if reads != ("text" if data.kind == "task" else data.kind):
         raise ValueError(f"{model.name} reads {reads}, not {data.kind} (choose data={reads} and a workload to match)")
-    if reads == "text" and model.hyper["vocabulary"] < BYTE_VOCABULARY:
+    if reads == "text" and data.tokenizer is None and model.hyper["vocabulary"] < BYTE_VOCABULARY:
         raise ValueError(
             f"{model.name} has a vocabulary of {model.hyper['vocabulary']}, text as bytes needs {BYTE_VOCABULARY}"
         )
 
 
-def corpus(spec: DataSpec, workload: Workload) -> np.ndarray:
+def answered_tokens(model: Model) -> int:
+    """How many tokens a decoder answers to what its encoder reads; 0 for a model without both."""
+    return int(model.hyper.get("decoder_tokens", 0))
+
+
+def corpus(spec: DataSpec, model: Model, workload: Workload) -> np.ndarray:
     """The text that samples are drawn from. Raises ValueError where there is too little."""
-    text = np.frombuffer(text_of_folder(spec.folder), dtype=np.uint8)
-    if text.size <= workload.tokens:
-        raise ValueError(f"text folder {spec.folder}: holds {text.size} bytes, a sample needs {workload.tokens + 1}")
+    text, needed = np.frombuffer(text_of_folder(spec.folder), dtype=np.uint8), max(1, answered_tokens(model))
+    if text.size < workload.tokens + needed:
+        needed += workload.tokens
+        raise ValueError(f"text folder {spec.folder}: holds {text.size} bytes, a sample needs {needed}")
     return text

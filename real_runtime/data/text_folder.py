@@ -1,6 +1,6 @@
 """Which text does a folder hold? Its sources and pages, one after the other, up to a limit.
 
-What was read is kept for the next job, as long as the same files lie there unchanged.
+What was read is kept for the next assignment, as long as the same files lie there unchanged.
 """
 
 import os

@@ -4,13 +4,15 @@ An architecture's file offers ``layer(hyper, index)``, ``sample(hyper, tokens)``
 ``loss(hyper, tokens, output, target)``, the sum over samples of the mean loss of a sample; one whose costs are traced
 also ``layer_names(hyper)``. A language model's file offers ``labelled(tokens)``, how many tokens of a sample have a
 label, and ``CAUSAL``, whether each token predicts the next; for checkpoints ``WHOLE``, the library's whole model,
-``layer_of(whole, index)``, ``hyper_of(config)``, the zoo's hyper-parameters of it, ``config_of(hyper)``, the way back,
-and ``DROPOUTS``, settings to zero.
+``layer_of(whole, hyper, index)``, ``hyper_of(config)``, the zoo's hyper-parameters of it, ``config_of(hyper)``, the way
+back, ``DROPOUTS``, settings to zero, and ``ATTENTION``, where that is not one operation. ``loans(hyper, index)`` says
+which weights a layer shares with another one, beside the head that is tied. A layer that ``READS_LABELS`` is given them
+as well: the decoder's ids.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -20,6 +22,8 @@ from torch import Tensor, nn
 from edgesim.model import Model
 from real_runtime.architectures import known_architectures, refuse_unknown
 from real_runtime.weights.checkpoints import read_whole
+from real_runtime.weights.drawing import drawn
+from real_runtime.weights.loans import Loan, lend, refuse_apart
 from real_runtime.weights.plain_layout import read_plain
 from real_runtime.weights.precision import keep_at
 
@@ -37,11 +41,32 @@ class Architecture(Protocol):
 
     def labelled(self, tokens: int) -> int: ...
 
-    def layer_of(self, whole: nn.Module, index: int) -> nn.Module: ...
+    def layer_of(self, whole: nn.Module, hyper: Mapping[str, Any], index: int) -> nn.Module: ...
+
+
+class Layers(nn.Sequential):
+    """Layers one after the other; those that read labels are given them.
+
+    ``tied`` are trained weights that layers elsewhere have a copy of, or that are such copies, by their owner's index.
+    """
+
+    def __init__(self, *layers: Any, tied: Mapping[int, nn.Parameter] | None = None) -> None:
+        super().__init__(*layers)
+        self.tied = dict(tied or {})
+
+    def forward(self, entered: Any, labels: Tensor | None = None) -> Any:
+        for layer in self:
+            entered = layer(entered, labels) if reads_labels(layer) else layer(entered)
+        return entered
+
+
+def reads_labels(layer: nn.Module) -> bool:
+    """Whether a layer is to be given the labels, beside what the layer before it puts out."""
+    return bool(getattr(layer, "READS_LABELS", False))
 
 
 def load_libraries() -> None:
-    """Import what all architectures need, so that no job's memory or time holds it."""
+    """Import what all architectures need, so that no assignment's memory or time holds it."""
     for name in known_architectures():
         import_module(f"{__name__}.{name}")
 
@@ -62,30 +87,44 @@ def is_causal(model: Model) -> bool:
 
 
 def build_layers(
-    model: Model, layers: Sequence[int], *, seed: int, checkpoint: str | None = None, weight_bytes: int = 4
-) -> nn.Sequential:
+    model: Model,
+    layers: Sequence[int],
+    *,
+    seed: int,
+    checkpoint: str | None = None,
+    weight_bytes: int = 4,
+    frozen: bool = False,
+) -> Layers:
     """The named layers with random weights, each drawn from its own seed, so that every cut agrees.
 
     With a ``checkpoint``, a local folder, they hold its weights instead. Weights of 2 bytes are BF16; who computes with
-    them does so within ``widening``. Raises ValueError if it is not of this model,
-    and for a part of a tied model: only where all its layers live together is the head's weight the embedding's.
+    them does so within ``widening``. Where nobody trains the model's own weights they are ``frozen``, and a part of the
+    layers holds copies of what it shares with others; so it does where their gradients are exchanged. Raises ValueError
+    if the checkpoint is not of this model, and for a part of the layers that shares trained weights else.
     """
     if not model.hyper.get("fused", True):
         raise ValueError(f"the runtime computes attention of {model.name} fused (set model.fused=true)")
-    tied = bool(model.hyper.get("tied"))
-    if tied and list(layers) != list(range(len(model.layers))):
-        raise ValueError(
-            f"the runtime builds {model.name} without tied weights where a stage holds only some of its layers "
-            f"(set model.tied=false)"
-        )
-    if checkpoint is None:
-        arch = architecture(model)
-        built = [keep_at(_drawn(arch, model, index, seed), weight_bytes) for index in layers]
-    else:
-        built = [keep_at(layer, weight_bytes) for layer in read_layers(model, layers, checkpoint)]
-    if tied:
-        tie(built)
-    return nn.Sequential(*built)
+    loans = {index: loans_of(model, index) for index in range(len(model.layers))}
+    exchanged = any(block.tied_exchanged for layer in model.layers for block in layer.blocks)
+    if not frozen and not exchanged:
+        refuse_apart(model.name, layers, loans, [layer.name for layer in model.layers])
+    read = _reader(model, seed, checkpoint)
+    kept = {index: keep_at(layer, weight_bytes) for index, layer in zip(layers, read(list(layers)), strict=True)}
+
+    def elsewhere(index: int) -> nn.Module:
+        with drawn():
+            return keep_at(read([index])[0], weight_bytes)
+
+    tied = lend(kept, loans, elsewhere, trained=exchanged and not frozen)
+    return Layers(*kept.values(), tied=tied)
+
+
+def _reader(model: Model, seed: int, checkpoint: str | None) -> Callable[[Sequence[int]], list[nn.Module]]:
+    """What makes layers, by their indices, before they share any weights."""
+    if checkpoint is not None:
+        return partial(read_layers, model, folder=checkpoint)
+    arch = architecture(model)
+    return lambda layers: [_drawn(arch, model, index, seed) for index in layers]
 
 
 def read_layers(model: Model, layers: Sequence[int], folder: str) -> list[nn.Module]:
@@ -96,8 +135,9 @@ def read_layers(model: Model, layers: Sequence[int], folder: str) -> list[nn.Mod
     arch = architecture(model)
     if hasattr(arch, "WHOLE"):
         whole = read_whole(arch, model, folder)
-        built = [arch.layer_of(whole, index) for index in layers]
-        _untie(built)
+        built = [arch.layer_of(whole, model.hyper, index) for index in layers]
+        if not model.hyper.get("tied"):
+            _untie(built)
         return built
     blank = {index: arch.layer(model.hyper, index) for index in layers}
     read_plain(model, blank, folder)
@@ -109,9 +149,15 @@ def _drawn(arch: Architecture, model: Model, index: int, seed: int) -> nn.Module
     return arch.layer(model.hyper, index)
 
 
-def tie(layers: Sequence[Any]) -> None:
-    """Make the last layer's matrix onto the vocabulary the very weight of the first one's word embedding."""
-    layers[-1].decoder.weight = layers[0].word_embeddings.weight
+def loans_of(model: Model, index: int) -> list[Loan]:
+    """Which weights a layer has on loan from another one: a tied head those of the words, and what its family says."""
+    known: Any = architecture(model)
+    if hasattr(known, "loans"):
+        lent: list[Loan] = known.loans(model.hyper, index)
+        return lent
+    if model.hyper.get("tied") and index == len(model.layers) - 1:
+        return [Loan(owner=0, of="word_embeddings.weight", name="decoder.weight")]
+    return []
 
 
 def _untie(layers: Sequence[nn.Module]) -> None:
@@ -127,13 +173,16 @@ def boundary_shapes(model: Model, tokens: int) -> tuple[tuple[int, ...], ...]:
     return _shapes(model.architecture, json.dumps(model.hyper, sort_keys=True), len(model.layers), tokens)
 
 
-@lru_cache(maxsize=8)  # jobs of one model follow each other
+@lru_cache(maxsize=8)  # assignments of one model follow each other
 def _shapes(name: str, hyper_as_text: str, layers: int, tokens: int) -> tuple[tuple[int, ...], ...]:
     arch, hyper = _file_of(name), json.loads(hyper_as_text)
     shapes: list[tuple[int, ...]] = []
     with torch.device("meta"), torch.no_grad():
         tensor = arch.sample(hyper, tokens).expand(2, *[-1] * (arch.sample(hyper, tokens).dim() - 1))
-        for index in range(layers):
-            tensor = arch.layer(hyper, index)(tensor)
+        made = {index: arch.layer(hyper, index) for index in range(layers)}
+        if hasattr(arch, "loans"):
+            lend(made, {index: arch.loans(hyper, index) for index in made}, made.__getitem__)
+        for layer in made.values():
+            tensor = layer(tensor)
             shapes.append(tuple(tensor.shape[1:]))
     return tuple(shapes)

@@ -33,7 +33,7 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     return _one_bias(BertLMPredictionHead(config))
 
 
-def layer_of(whole: BertForMaskedLM, index: int) -> nn.Module:
+def layer_of(whole: BertForMaskedLM, hyper: Mapping[str, Any], index: int) -> nn.Module:
     """The same layer of a whole model."""
     if index == 0:
         return whole.bert.embeddings

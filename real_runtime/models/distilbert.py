@@ -52,7 +52,7 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     )
 
 
-def layer_of(whole: DistilBertForMaskedLM, index: int) -> nn.Module:
+def layer_of(whole: DistilBertForMaskedLM, hyper: Mapping[str, Any], index: int) -> nn.Module:
     """The same layer of a whole model."""
     body = whole.distilbert
     if index == 0:

@@ -49,7 +49,7 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     return NormedHead(norm, nn.Linear(hidden, hyper["vocabulary"], bias=False))
 
 
-def layer_of(whole: GPT2LMHeadModel, index: int) -> nn.Module:
+def layer_of(whole: GPT2LMHeadModel, hyper: Mapping[str, Any], index: int) -> nn.Module:
     """The same layer of a whole model."""
     body = whole.transformer
     if index == 0:

@@ -40,9 +40,11 @@ def _cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     return nn.functional.cross_entropy(output.flatten(0, 1), target.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def library_config(kind: Callable[..., Config], dropouts: Sequence[str], **settings: Any) -> Config:
-    """The library's configuration of a model with these settings: no dropout, attention as one operation."""
-    return kind(attn_implementation="sdpa", **settings, **dict.fromkeys(dropouts, 0.0))
+def library_config(
+    kind: Callable[..., Config], dropouts: Sequence[str], *, attention: str = "sdpa", **settings: Any
+) -> Config:
+    """The library's configuration of a model with these settings: no dropout, attention as one operation by default."""
+    return kind(attn_implementation=attention, **settings, **dict.fromkeys(dropouts, 0.0))
 
 
 def token_ids(hyper: Mapping[str, Any], tokens: int) -> Tensor:
@@ -80,3 +82,16 @@ class NormedHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.decoder(self.norm(hidden))
         return logits
+
+
+class WordsAlone(nn.Module):
+    """An embedding of words without positions: what comes behind it knows them."""
+
+    def __init__(self, words: nn.Embedding) -> None:
+        super().__init__()
+        self.word_embeddings = words
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """[samples, tokens] ids to [samples, tokens, hidden]."""
+        hidden: Tensor = self.word_embeddings(ids)
+        return hidden

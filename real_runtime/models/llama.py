@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
-from real_runtime.models.language import NormedHead, causal_loss, every_token, library_config, token_ids
+from real_runtime.models.language import NormedHead, WordsAlone, causal_loss, every_token, library_config, token_ids
 
 WHOLE = LlamaForCausalLM
 DROPOUTS = ("attention_dropout",)
@@ -18,18 +18,6 @@ labelled, loss, sample = every_token, causal_loss, token_ids
 _ROTARY = ("default", "linear", "llama3")
 # What the zoo's Llama can have beside, and this one has not: by its argument, what to say instead.
 _LACKING = {"biases": "false", "qk_norms": "false", "windows": "[]"}
-
-
-class LlamaEmbedding(nn.Module):
-    """Words alone: positions turn Q and K in every layer."""
-
-    def __init__(self, words: nn.Embedding) -> None:
-        super().__init__()
-        self.word_embeddings = words
-
-    def forward(self, ids: Tensor) -> Tensor:
-        hidden: Tensor = self.word_embeddings(ids)
-        return hidden
 
 
 class LlamaDecoder(nn.Module):
@@ -49,18 +37,18 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     """Layer ``index``: 0 the embedding, then the decoder, last norm and head."""
     config, hidden = config_of(hyper), hyper["hidden"]
     if index == 0:
-        return LlamaEmbedding(nn.Embedding(hyper["vocabulary"], hidden))
+        return WordsAlone(nn.Embedding(hyper["vocabulary"], hidden))
     if index <= hyper["layers"]:
         return LlamaDecoder(LlamaDecoderLayer(config, layer_idx=index - 1), LlamaRotaryEmbedding(config))
     norm = LlamaRMSNorm(hidden, eps=config.rms_norm_eps)
     return NormedHead(norm, nn.Linear(hidden, hyper["vocabulary"], bias=False))
 
 
-def layer_of(whole: LlamaForCausalLM, index: int) -> nn.Module:
+def layer_of(whole: LlamaForCausalLM, hyper: Mapping[str, Any], index: int) -> nn.Module:
     """The same layer of a whole model."""
     body = whole.model
     if index == 0:
-        return LlamaEmbedding(body.embed_tokens)
+        return WordsAlone(body.embed_tokens)
     if index <= len(body.layers):
         return LlamaDecoder(body.layers[index - 1], body.rotary_emb)
     return NormedHead(body.norm, whole.lm_head)

@@ -48,7 +48,7 @@ def layer(hyper: Mapping[str, Any], index: int) -> nn.Module:
     return NormedHead(nn.LayerNorm(hidden), nn.Linear(hidden, vocabulary, bias=False))
 
 
-def layer_of(whole: OPTForCausalLM, index: int) -> nn.Module:
+def layer_of(whole: OPTForCausalLM, hyper: Mapping[str, Any], index: int) -> nn.Module:
     """The same layer of a whole model."""
     body = whole.model.decoder
     if index == 0:

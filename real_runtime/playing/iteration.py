@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from edgesim.schedule import COMPUTE, COMPUTE_STREAM, Op, Stream, Task
 from real_runtime.control.board import Board, Slot, State
-from real_runtime.pacing import Dilation
+from real_runtime.pacing import Dilation, Disk
 from real_runtime.playing.finiteness import refuse_not_finite
 from real_runtime.transport import Receive, Transport
 
@@ -26,6 +26,7 @@ _STATES = {
     Op.SEND: State.SENDS,
     Op.RECV: State.RECEIVES,
     Op.ALL_REDUCE: State.MEETS,
+    Op.COMMIT: State.MEETS,
 }
 
 
@@ -46,7 +47,7 @@ class Times:
 
 
 class Executor(Protocol):
-    """What computes a rank's part of a job, and holds the tensors that its messages carry."""
+    """What computes a rank's part of an assignment, and holds the tensors that its messages carry."""
 
     def begin(self, iteration: int) -> None:
         """Draw the iteration's batch and forget the last iteration's tensors."""
@@ -55,7 +56,7 @@ class Executor(Protocol):
         """A key that all tasks which compute as much as this one share."""
 
     def compute(self, task: Task) -> None:
-        """Do an F, a B or an UPDATE."""
+        """Do an F, a B, a RECOMPUTE or an UPDATE."""
 
     def made(self, task: Task) -> Iterable[Tensor]:
         """What the last computation, this one, has put out: it must be finite."""
@@ -76,12 +77,30 @@ class Executor(Protocol):
         """The trained weights after the last iteration; after inference, logits and chosen tokens."""
 
 
+@runtime_checkable
+class KeepsOutputs(Protocol):
+    """An executor that keeps what frozen layers put out, on its rank's disk."""
+
+    def at_disk(self, task: Task) -> int:
+        """Do a CACHE_WRITE or a CACHE_READ; return the bytes of the outputs as they are kept."""
+
+    def close(self) -> None:
+        """Let go of the disk: nothing more is played."""
+
+
 class Host(Protocol):
-    """What a rank has to play with, from job to job."""
+    """What a rank has to play with, from assignment to assignment."""
 
     transport: Transport
     dilation: Dilation
     board: Board
+    disk: Disk
+
+    def begins(self, task: str, number: int) -> None:
+        """Hear that a task of an iteration of this number begins."""
+
+    def commit(self, number: int) -> None:
+        """Say that an iteration of this number can be committed, and return when it is."""
 
 
 class IterationPlayer:
@@ -96,7 +115,8 @@ class IterationPlayer:
         self.stream_of = {task.name: str(stream) for stream, queue in self.streams.items() for task in queue}
         self.done = {task.name: threading.Event() for task in program}
         self.times: dict[str, Times] = {}
-        self.failed: TaskError | None = None
+        self.threads: list[threading.Thread] = []
+        self.failed: Exception | None = None
         # Both ends of a connection number its messages alike: their order is the same (Schedule.check).
         self.tags = {task.name: i for queue in self.streams.values() for i, task in enumerate(queue)}
         self.posted: dict[str, Receive] = {}
@@ -106,7 +126,7 @@ class IterationPlayer:
 
     def play(self) -> dict[str, tuple[float, float]]:
         """Play all streams; return (ready, end) of every task. Raises TaskError."""
-        threads = [
+        self.threads = [
             threading.Thread(target=self.run, args=(queue, self.slots[stream]), name=str(stream), daemon=True)
             for stream, queue in self.streams.items()
             if stream != COMPUTE_STREAM
@@ -114,7 +134,7 @@ class IterationPlayer:
         begin_s = time.monotonic()
         for task in (task for queue in self.streams.values() for task in queue if task.name in self.posted):
             self.times[task.name] = Times(begin_s, begin_s)
-        for thread in threads:
+        for thread in self.threads:
             thread.start()
         self.run(self.streams[COMPUTE_STREAM], self.slots[COMPUTE_STREAM])
         for task in (queue[-1] for queue in self.streams.values() if queue):
@@ -123,9 +143,25 @@ class IterationPlayer:
             done.wait()  # all are set as soon as anything fails
         if self.failed is not None:
             raise self.failed
-        for thread in threads:
+        for thread in self.threads:
             thread.join()
         return {name: (times.ready_s, times.end_s) for name, times in self.times.items()}
+
+    def give_up(self, error: Exception) -> None:
+        """Let all streams end with this error, whatever they wait for."""
+        self.failed = self.failed or error
+        for event in self.done.values():
+            event.set()
+
+    def settle(self, *, within_s: float) -> None:
+        """Return when no thread of it runs any more, or after so long.
+
+        gloo wakes a thread whose connection was shut down, but for one whose message was arriving just then: it waits
+        for ever, and holds nothing but that message's tensor.
+        """
+        until_s = time.monotonic() + within_s
+        for thread in self.threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
 
     def run(self, queue: list[Task], slot: Slot) -> None:
         """Play one stream's tasks in order; an error ends all streams of this rank."""
@@ -143,9 +179,7 @@ class IterationPlayer:
             except Exception as error:
                 failure = TaskError(task)
                 failure.__cause__ = error
-                self.failed = self.failed or failure
-                for event in self.done.values():
-                    event.set()
+                self.give_up(failure)
                 return
             self.done[task.name].set()
             slot.finish()
@@ -154,10 +188,11 @@ class IterationPlayer:
 
     def perform(self, task: Task, slot: Slot, *, waited: bool) -> None:
         """Do one task, which may have ``waited`` for others until now, and note its times."""
+        self.host.begins(task.name, self.number)
         ready_s = time.monotonic()
         slot.tell(_STATES.get(task.op, State.COMPUTES), task.name, message=self.tags[task.name], awaits=task.peers)
         match task.op:
-            case Op.F | Op.B | Op.UPDATE:
+            case Op.F | Op.B | Op.RECOMPUTE | Op.UPDATE:
                 kind = self.executor.kind(task)
                 _, ready_s, end_s = self.host.dilation.run(partial(self.executor.compute, task), kind, waited=waited)
                 self.times[task.name] = Times(ready_s, end_s)
@@ -178,9 +213,22 @@ class IterationPlayer:
                 tensor = self.executor.reduced(task)
                 check_bytes(task, tensor)
                 self.transport.all_reduce(tensor.reshape(-1), task.peers, task.rank)
+            case Op.COMMIT:
+                self.host.commit(self.number)
+            case Op.CACHE_READ | Op.CACHE_WRITE:
+                self.at_disk(task)
             case _:
                 raise NotImplementedError(f"{task}: the runtime has no {task.op} yet")
         self.times[task.name] = Times(ready_s, time.monotonic())
+
+    def at_disk(self, task: Task) -> None:
+        """Read or write what is cached, as fast as the rank's disk. Raises ValueError where nothing keeps it."""
+        executor = self.executor
+        if not isinstance(executor, KeepsOutputs):
+            raise ValueError(f"{task}: no activation cache was opened for it")
+        nbytes = self.host.disk.run(partial(executor.at_disk, task), reads=task.op is Op.CACHE_READ)
+        if nbytes != task.nbytes:
+            raise ValueError(f"{task}: the schedule says {task.nbytes} B, the cache keeps {nbytes} B")
 
     def post(self, task: Task) -> None:
         """Announce where a message goes, ahead of its arrival."""

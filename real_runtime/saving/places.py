@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgesim.scratch import scratch_folder
 from edgesim.whole_files import refuse_unwritable
-from real_runtime.job import Job
+from real_runtime.assignment import Assignment
 
 # What a folder of weights holds that is written here.
 _OURS = re.compile(
@@ -28,8 +28,8 @@ def refuse_place(target: Path) -> None:
 
 
 @contextmanager
-def saving(job: Job, target: Path) -> Iterator[Job]:
-    """Within, the job is to be played; what its ranks have trained then is in the folder, whole, or it is as it was.
+def saving(assignment: Assignment, target: Path) -> Iterator[Assignment]:
+    """Within, the assignment is to be played; what its ranks have trained then is in the folder, whole, or as it was.
 
     Raises ValueError where it cannot be written.
     """
@@ -38,5 +38,5 @@ def saving(job: Job, target: Path) -> Iterator[Job]:
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(within=target.parent, prefix=f".{target.name[:40]}.ranks.") as parts:
-        yield replace(job, results_folder=str(parts))
-        save(job, parts, target)
+        yield replace(assignment, results_folder=str(parts))
+        save(assignment, parts, target)

@@ -1,24 +1,25 @@
-"""Which tensors does a rank need for its part of a job? Its module, its samples, the boundary tensors in between."""
+"""Which tensors does a rank need for its part of an assignment? Its module, its samples, the boundary tensors."""
 
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from edgesim.schedule import Op, Payload, Task
+from real_runtime.assignment import Assignment
 from real_runtime.data.samples import Source
-from real_runtime.job import Job
-from real_runtime.models import boundary_shapes
+from real_runtime.finetuning.boundary import message_shapes
 from real_runtime.stages.module import StageModule
 from real_runtime.weights.precision import number_type
 from real_runtime.weights.tensor_files import named_by_layer
 
 
 class StageExecutor:
-    """A rank's part of a job whose tasks are of whole layers: its stage's module, its data and its boundary tensors."""
+    """A rank's part of an assignment of whole layers: its stage's module, its data and its boundary tensors."""
 
-    def __init__(self, job: Job, program: Sequence[Task]) -> None:
-        self.job = job
+    def __init__(self, assignment: Assignment, program: Sequence[Task]) -> None:
+        self.assignment = assignment
         held = {task.layers for task in program if task.op is Op.F}
         if len(held) > 1:
             raise ValueError(f"a rank plays one stage, the schedule gives it {sorted(held)}")
@@ -27,29 +28,42 @@ class StageExecutor:
             (self.layers,) = held
             stops = {task.layers[0] for task in program if task.op is Op.B} - {self.layers[0]}
             self.stage = StageModule(
-                job.model, job.workload, self.layers, seed=job.seed, checkpoint=job.checkpoint, stops=stops
+                assignment.model,
+                assignment.workload,
+                self.layers,
+                seed=assignment.seed,
+                checkpoint=assignment.checkpoint,
+                stops=stops,
             )
-            self.source = Source(job.data, job.model, job.workload, job.seed)
-            self.shapes = boundary_shapes(job.model, job.workload.tokens)
+            self.source = Source(assignment.data, assignment.model, assignment.workload, assignment.seed)
+            activations, gradients = message_shapes(assignment.model, assignment.workload.tokens)
+            self.shapes = {Payload.ACTIVATION: activations, Payload.GRADIENT: gradients}
             self.samples = next(task.samples for task in program if task.op is Op.F)
+            self.recomputes = any(task.op is Op.RECOMPUTE for task in program)
 
     def begin(self, iteration: int) -> None:
         """Draw the batch and forget the last iteration's tensors."""
         self.entered: dict[int, Tensor] = {}
         self.gradients: dict[int, Tensor] = {}
         self.leaving: dict[int, Tensor] = {}
+        self.given: dict[int, list[Tensor]] = {}  # outputs of frozen layers, where they come from a cache
         if self.stage is not None:
             self.stage.loss = 0.0
-            self.inputs, self.targets = self.source.batch(iteration)
+            self.stage.sent.clear()
+            epoch = self.assignment.epoch_iterations
+            self.drawn = iteration if epoch is None else iteration % epoch  # which batch it is
+            self.inputs, self.targets = self.source.batch(self.drawn)
 
     def loss(self) -> float:
         """This rank's part of the batch's loss; 0 except on the last stage."""
         return 0.0 if self.stage is None else self.stage.loss
 
     def reduced(self, task: Task) -> Tensor:
-        """What an all-reduce adds up, in place: gradients of the stage's layers, or of a bucket of them."""
+        """What an all-reduce adds up, in place: gradients of the stage's layers, of some, or of a tied weight."""
         if self.stage is None:
             return torch.zeros(task.nbytes, dtype=torch.uint8).view(torch.float32)  # a measurement of the network
+        if task.payload is Payload.TIED:
+            return self.stage.tied_gradients(task.layers[0])
         return self.stage.gradients(task.layers)
 
     def results(self) -> dict[str, Tensor]:
@@ -63,24 +77,33 @@ class StageExecutor:
             )
         return named_by_layer(self.stage.module, self.layers[0])
 
+    def samples_of(self, micro_batch: int) -> tuple[int, int]:
+        """This rank's samples of a micro-batch, as its tasks name them."""
+        return self.samples
+
     def rows(self, micro_batch: int) -> slice:
         """This rank's samples of a micro-batch, within the batch."""
-        start = micro_batch * self.job.workload.micro_batch_samples
-        return slice(start + self.samples[0], start + self.samples[1])
+        start = micro_batch * self.assignment.workload.micro_batch_samples
+        first, stop = self.samples_of(micro_batch)
+        return slice(start + first, start + stop)
 
     def kind(self, task: Task) -> Hashable:
         """The operation and the number of samples: a rank computes one stage."""
         return (task.op, task.layers, task.samples[1] - task.samples[0])
 
     def compute(self, task: Task) -> None:
-        """Do an F, a B or an UPDATE of the stage."""
+        """Do an F, a B, a RECOMPUTE or an UPDATE of the stage."""
         assert self.stage is not None
         m = task.micro_batch
         match task.op:
             case Op.F:
                 assert m is not None
-                entered = self.inputs[self.rows(m)] if self.layers[0] == 0 else self.entered.pop(m)
-                self.stage.forward(m, entered, self.targets[self.rows(m)] if self.stage.last else None)
+                entered = self._entering(m)
+                forward = self.stage.forward_keeping_input if self.recomputes else self.stage.forward
+                forward(m, entered, self.targets[self.rows(m)] if self.stage.reads_labels else None)
+            case Op.RECOMPUTE:
+                assert m is not None
+                self.stage.recompute(m)
             case Op.B:
                 assert m is not None
                 gradient = self.stage.backward(m, task.layers, self.gradients.pop(m, None))
@@ -89,12 +112,18 @@ class StageExecutor:
             case Op.UPDATE:
                 self.stage.update()
 
+    def _entering(self, micro_batch: int) -> Any:
+        """What the stage computes with: cached outputs, data, or what was received."""
+        if micro_batch in self.given:
+            return self.given.pop(micro_batch)
+        return self.inputs[self.rows(micro_batch)] if self.layers[0] == 0 else self.entered.pop(micro_batch)
+
     def made(self, task: Task) -> Iterable[Tensor]:
         """An output or loss, the gradient of what was read, or the weights, which show what their gradients were."""
         assert self.stage is not None
         m = task.micro_batch
         if m is None:
-            return self.stage.module.parameters()
+            return (weight for weight in self.stage.module.parameters() if weight.requires_grad)
         if task.op is Op.F:
             return (self.stage.output(m),)
         return (self.leaving[m],) if m in self.leaving else ()
@@ -116,14 +145,18 @@ class StageExecutor:
         if self.stage is None:
             return torch.empty(task.nbytes, dtype=torch.uint8)
         assert task.micro_batch is not None
+        assert task.payload is not None
         home = self.entered if task.payload is Payload.ACTIVATION else self.gradients
         if task.micro_batch not in home:
-            shape = self.shapes[task.layers[0] - 1]
+            shape = self.shapes[task.payload][task.layers[0] - 1]
+            first, stop = self.samples_of(task.micro_batch)
             home[task.micro_batch] = torch.empty(
-                self.samples[1] - self.samples[0], *shape, dtype=number_type(self.job.workload.activation_bytes)
+                stop - first, *shape, dtype=number_type(self.assignment.workload.activation_bytes)
             )
         return home[task.micro_batch][self.own(task)]
 
     def own(self, task: Task) -> slice:
         """A message's samples within this rank's tensors."""
-        return slice(task.samples[0] - self.samples[0], task.samples[1] - self.samples[0])
+        assert task.micro_batch is not None
+        first, _ = self.samples_of(task.micro_batch)
+        return slice(task.samples[0] - first, task.samples[1] - first)

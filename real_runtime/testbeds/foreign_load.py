@@ -94,7 +94,7 @@ class LoadWatch:
 
     def share(self, start_s: float, end_s: float) -> float:
         """The share of the processors that other programs took meanwhile. Raises ValueError outside of the watch."""
-        return foreign_share(self.samples, start_s, end_s, cores=self.cores)
+        return foreign_share(tuple(self.samples), start_s, end_s, cores=self.cores)  # the thread goes on sampling
 
 
 @contextmanager

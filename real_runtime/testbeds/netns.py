@@ -8,20 +8,21 @@ input closes, so that even a killed coordinator leaves nothing behind.
 import functools
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgesim.errors import RunError
+from real_runtime.control.heartbeats.heartbeats import Heartbeats
+from real_runtime.testbeds.shaping import shaped
+from real_runtime.testbeds.socket_elsewhere import datagram_socket_in
 
-# A token bucket gives every idle link a free burst: 5 ms of the rate keeps it small against a message, and large enough
-# that the shaper's interrupts do not steal computation (16 KB at 100 Mbit/s were seen to cost 39 %, 64 KB under 11 %).
-_BURST_S, _MIN_BURST_BYTES = 0.005, 16 * 1024
-_QUEUE_MS = 400  # what may wait in the shaper before TCP sees a loss
 # The machine's own TCP settings must not matter. BBR, some machines' default, takes the two-way traffic of a ring for a
 # slower line (80-89 % of what Reno reaches at 20 Mbit/s); a slow start, also after a pause, is not simulated.
 _TCP = "congctl reno initcwnd 256 initrwnd 256"
+_BRIDGE = "10.77.0.254"  # hosts are .1, .2, ...
 _READY_S = 20.0
 _UNSHARE = ["--net", "--mount", "--pid"]
 
@@ -31,8 +32,13 @@ class NetnsHosts:
     """Namespaces h0, h1, ... inside the holder's."""
 
     holder: int  # process id of the holder's shell, seen from outside
-    interface: str = "eth0"
     paces: bool = False
+    are_here: bool = True
+    uncertainties_s: tuple[float, ...] = ()
+
+    def interface_of(self, rank: int) -> str:
+        """Each has one."""
+        return "eth0"
 
     def namespaces(self, rank: int) -> tuple[str, ...]:
         """The host's network; without root, only who is of the holder's user namespace may enter it."""
@@ -55,9 +61,33 @@ class NetnsHosts:
         files = (f"{option}={path}" for option, path in zip(options, self.namespaces(rank), strict=True))
         return ["nsenter", *files, *(["--preserve-credentials"] if os.geteuid() else [])]
 
+    def ear(self, period_s: float) -> Heartbeats:
+        """Hears heartbeats that travel the emulated network."""
+        return Heartbeats(self.listener(), period_s)
+
+    def listener(self) -> socket.socket:
+        """A UDP socket beside the bridge. Raises RunError with the words of who could not make it."""
+        user = ["--user", "--preserve-credentials"] if os.geteuid() else []
+        try:
+            return datagram_socket_in(["nsenter", "--target", str(self.holder), *user, "--net"], _BRIDGE)
+        except subprocess.SubprocessError as error:
+            raise RunError(f"no socket could be made beside the emulated network's bridge: {error}") from error
+
     def cut(self, rank: int) -> None:
         """Unplug a host's cable."""
-        subprocess.run([*self.enter(), "ip", "link", "set", f"v{rank}", "down"], check=True, timeout=10)
+        self._set(rank, "down")
+
+    def mend(self, rank: int) -> None:
+        """Plug it in again."""
+        self._set(rank, "up")
+
+    def _set(self, rank: int, state: str) -> None:
+        subprocess.run([*self.enter(), "ip", "link", "set", f"v{rank}", state], check=True, timeout=10)
+
+
+def host_address(rank: int) -> str:
+    """A host's address in the emulated network."""
+    return f"10.77.0.{rank + 1}"
 
 
 @contextmanager
@@ -101,23 +131,23 @@ def _script(rates_bytes_per_s: Sequence[float]) -> str:
         "mount -t tmpfs edgesim /run",
         "mkdir -p /run/netns",
         "ip link set lo up",
-        "ip link add bridge0 type bridge",
+        # An address of its own: else it takes that of a host's cable, and another one whenever a cable is plugged in.
+        "ip link add bridge0 address 02:00:0a:4d:00:fe type bridge",
         "ip link set bridge0 up",
+        f"ip addr add {_BRIDGE}/24 dev bridge0",
     ]
     for rank, rate in enumerate(rates_bytes_per_s):
-        burst = max(_MIN_BURST_BYTES, round(rate * _BURST_S))
-        shape = f"root tbf rate {round(rate * 8)}bit burst {burst}b latency {_QUEUE_MS}ms"
         inside = f"ip netns exec h{rank}"
         lines += [
             f"ip netns add h{rank}",
             f"ip link add v{rank} type veth peer name eth0 netns h{rank}",
             f"ip link set v{rank} master bridge0 up",
-            f"{inside} ip addr add 10.77.0.{rank + 1}/24 dev eth0",
+            f"{inside} ip addr add {host_address(rank)}/24 dev eth0",
             f"{inside} ip link set lo up",
             f"{inside} ip link set eth0 up",
             f"{inside} ip route change 10.77.0.0/24 dev eth0 {_TCP}",
-            f"{inside} tc qdisc add dev eth0 {shape}",
-            f"tc qdisc add dev v{rank} {shape}",
+            *(f"{inside} {command}" for command in shaped("eth0", rate)),
+            *shaped(f"v{rank}", rate),
         ]
     # /proc is still the outer one: its "self" is this shell as the coordinator sees it.
     return "\n".join([*lines, "read -r pid _ < /proc/self/stat", 'echo "ready $pid"', "cat > /dev/null"])

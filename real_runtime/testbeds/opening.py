@@ -1,13 +1,12 @@
-"""How does a cluster come up on this machine? Hosts, a rank on each, and every rank as fast as its device."""
+"""How does a cluster come up? Hosts, emulated here or reached over SSH, and a rank on each, as fast as its device."""
 
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 from edgesim.cluster import Cluster, Device, Topology
 from edgesim.errors import RunError
@@ -15,19 +14,23 @@ from edgesim.model import BlockKind
 from edgesim.units import show
 from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.evidence import Patience
-from real_runtime.control.forking.client import fork_server
+from real_runtime.control.forking.client import RANK, fork_server
 from real_runtime.control.interruptions import held_back, terminable
+from real_runtime.control.rank_process import on_this_machine
 from real_runtime.pacing import MATRIX_FLOP
+from real_runtime.ssh.hosts import ssh_hosts
+from real_runtime.ssh.inventory import described, hosts_for
 from real_runtime.testbeds import cgroups, loopback, netns
+from real_runtime.testbeds.connecting import dilation, joins
 from real_runtime.testbeds.core_speed import core_flop_per_s
+from real_runtime.testbeds.shaping import nic_rates
 from real_runtime.testbeds.spec import TestbedSpec
-from real_runtime.testbeds.testbed import Choice, Hosts, Testbed, nic_rates
+from real_runtime.testbeds.testbed import Choice, Testbed
 
 # Share of the machine's cores that hosts may ask for together: the rest carries the network and the system.
 _CORES_SHARE = 0.8
 
-# The process from which ranks are forked. With -P a folder called real_runtime where the user stands is not ours.
-RANK = (sys.executable, "-P", "-m", "real_runtime")
+_FAR_GRACE_S = 2.0  # in which a host tells how its rank ended, over a line that may be slow
 
 _LIBRARIES = ("torch", "transformers")  # that it loads, and we do not
 
@@ -36,46 +39,74 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
-    """Start a rank on every emulated host; end and remove everything on leaving, also after an error or Ctrl-C.
+    """Start a rank on every host; end and remove everything on leaving, also after an error or Ctrl-C.
 
-    Raises ValueError where the machine cannot emulate the cluster, RunError where ranks do not come up,
-    ModuleNotFoundError without what they load.
+    Raises ValueError where the machine cannot emulate the cluster, or hosts do not fit it; RunError where ranks do not
+    come up, ModuleNotFoundError without what they load.
     """
+    with terminable(), ExitStack() as stack:
+        yield (_over_ssh if spec.kind == "ssh" else _emulated)(spec, cluster, stack)
+
+
+def _over_ssh(spec: TestbedSpec, cluster: Cluster, stack: ExitStack) -> Testbed:
+    """Ranks on hosts of their own."""
+    _refuse_other_topologies(cluster)
+    chosen, ranks = hosts_for(spec.hosts, cluster), len(cluster.devices)
+    if spec.fractions is not None and len(spec.fractions) != ranks:
+        raise ValueError(f"testbed: {len(spec.fractions)} fractions for {ranks} devices")
+    hosts = stack.enter_context(ssh_hosts(chosen, spec.reaching))
+    patience = replace(patience_of(spec), grace_s=_FAR_GRACE_S)
+    with held_back():
+        coordinator = Coordinator(hosts.start, ranks, patience=patience, called=hosts.called)
+        stack.callback(coordinator.close)
+    choice = Choice(kind="ssh", why=described(chosen))
+    testbed = Testbed(spec, cluster, coordinator, hosts, choice)
+    coordinator.ask(joins(testbed, range(ranks)))
+    testbed.fractions = spec.fractions or (1.0,) * ranks
+    coordinator.ask({rank: dilation(testbed, rank) for rank in range(ranks)})
+    return testbed
+
+
+def _emulated(spec: TestbedSpec, cluster: Cluster, stack: ExitStack) -> Testbed:
+    """Ranks on hosts that this machine emulates."""
     for library in _LIBRARIES:
         if find_spec(library) is None:
             raise ModuleNotFoundError(f"No module named {library!r}", name=library)
-    if cluster.network.topology is not Topology.SWITCHED:
-        raise ValueError(
-            f"the testbeds emulate switched networks, cluster {cluster.name} has topology {cluster.network.topology}"
-        )
+    _refuse_other_topologies(cluster)
     if spec.fractions is not None:
         core_fractions(spec, cluster, None)  # refuses those that do not fit this machine
     ranks = len(cluster.devices)
     choice = choose(spec.kind)
     rates = nic_rates(cluster, spec.slow_motion)
-    with terminable(), ExitStack() as stack:
-        server = fork_server(RANK)  # loads while the hosts are made
-        hosts: Hosts = (
-            stack.enter_context(netns.hosts(rates)) if choice.kind == "netns" else stack.enter_context(loopback.hosts())
+    server = fork_server(RANK)  # loads while the hosts are made
+    hosts: netns.NetnsHosts | loopback.LoopbackHosts = (
+        stack.enter_context(netns.hosts(rates)) if choice.kind == "netns" else stack.enter_context(loopback.hosts())
+    )
+    groups = (
+        stack.enter_context(cgroups.groups(ranks))
+        if spec.cpu_quota or (spec.memory_limit and cgroups.available())
+        else None
+    )
+    server.wait_until_ready()
+    with held_back():
+        coordinator = Coordinator(
+            on_this_machine(server, [hosts.namespaces(rank) for rank in range(ranks)]),
+            ranks,
+            patience=patience_of(spec),
+            group_oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
         )
-        groups = (
-            stack.enter_context(cgroups.groups(ranks))
-            if spec.cpu_quota or (spec.memory_limit and cgroups.available())
-            else None
+        stack.callback(coordinator.close)
+    testbed = Testbed(spec, cluster, coordinator, hosts, choice)
+    coordinator.ask(joins(testbed, range(ranks)))
+    _emulate_speed(testbed, groups)
+    return testbed
+
+
+def _refuse_other_topologies(cluster: Cluster) -> None:
+    if cluster.network.topology is not Topology.SWITCHED:
+        raise ValueError(
+            f"the testbeds have switched networks, cluster {cluster.name} has topology {cluster.network.topology}"
         )
-        server.wait_until_ready()
-        with held_back():
-            coordinator = Coordinator(
-                server,
-                [hosts.namespaces(rank) for rank in range(ranks)],
-                patience=patience_of(spec),
-                group_oom_kills=lambda rank: 0 if groups is None else groups[rank].oom_kills(),
-            )
-            stack.callback(coordinator.close)
-        testbed = Testbed(spec, cluster, coordinator, hosts, choice)
-        coordinator.ask(_joins(testbed, rates))
-        _emulate_speed(testbed, groups)
-        yield testbed
 
 
 def patience_of(spec: TestbedSpec) -> Patience:
@@ -84,47 +115,26 @@ def patience_of(spec: TestbedSpec) -> Patience:
     return replace(patience, silent_s=max(patience.silent_s, spec.deadline_s)) if spec.cpu_quota else patience
 
 
-def _joins(testbed: Testbed, rates: Sequence[float]) -> dict[int, dict[str, Any]]:
-    """[rank] The command that lets it join the others."""
-    hosts, ranks = testbed.hosts, len(testbed.cluster.devices)
-    return {
-        rank: {
-            "do": "join",
-            "rank": rank,
-            "world": ranks,
-            "interface": hosts.interface,
-            "nic_bytes_per_s": rates[rank] if hosts.paces else None,
-        }
-        for rank in range(ranks)
-    }
-
-
 def _emulate_speed(testbed: Testbed, groups: Sequence[cgroups.Cgroup] | None) -> None:
     """Give each rank its device's speed and memory. Raises ValueError, RunError."""
     spec, devices, coordinator = testbed.spec, testbed.cluster.devices, testbed.coordinator
     flop_per_s = core_flop_per_s(coordinator, spec.disturbed_above) if spec.fractions is None else None
     testbed.fractions = core_fractions(spec, testbed.cluster, flop_per_s)
     if groups is not None:
-        _confine(testbed, groups)
-    limits = [device.memory_bytes if spec.memory_limit and groups is None else None for device in devices]
-    dilations = {
-        rank: {"do": "dilate", "fraction": 1.0 if spec.cpu_quota else fraction, "memory_bytes": limits[rank]}
-        for rank, fraction in enumerate(testbed.fractions)
-    }
-    coordinator.ask(dilations)
+        confine = testbed.confine = partial(_confine, testbed, groups)
+        for rank in range(len(devices)):
+            confine(rank)  # now that they are up: start-up is never throttled
+    coordinator.ask({rank: dilation(testbed, rank) for rank in range(len(devices))})
 
 
-def _confine(testbed: Testbed, groups: Sequence[cgroups.Cgroup]) -> None:
-    """Put the ranks, now that they are up, into their cgroups: start-up is never throttled."""
-    spec, devices = testbed.spec, testbed.cluster.devices
-    for rank, group, device, fraction in zip(
-        testbed.coordinator.ranks, groups, devices, testbed.fractions, strict=True
-    ):
-        if spec.cpu_quota:
-            group.limit_cpu(fraction)
-        if spec.memory_limit:
-            group.limit_memory(int(device.memory_bytes))
-        group.add(rank.pid)
+def _confine(testbed: Testbed, groups: Sequence[cgroups.Cgroup], rank: int) -> None:
+    """Put a rank's process into its cgroup."""
+    spec, group = testbed.spec, groups[rank]
+    if spec.cpu_quota:
+        group.limit_cpu(testbed.fractions[rank])
+    if spec.memory_limit:
+        group.limit_memory(int(testbed.cluster.devices[rank].memory_bytes))
+    group.add(testbed.coordinator.ranks[rank].pid)
 
 
 def core_fractions(spec: TestbedSpec, cluster: Cluster, machine_flop_per_s: float | None) -> tuple[float, ...]:

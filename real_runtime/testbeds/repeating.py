@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from real_runtime.assignment import Assignment
 from real_runtime.execution import Execution, Heard, Iteration, unheard
-from real_runtime.job import Job
 from real_runtime.testbeds.foreign_load import told, up_to
 
 T = TypeVar("T")
@@ -33,25 +33,25 @@ class Retries:
 
 
 class Plays(Protocol):
-    """What plays a job; whoever hears, hears of each iteration as it ends."""
+    """What plays an assignment; whoever hears, hears of each iteration as it ends."""
 
-    def __call__(self, job: Job, *, heard: Heard) -> Execution: ...
+    def __call__(self, assignment: Assignment, *, heard: Heard) -> Execution: ...
 
 
-def undisturbed(play: Plays, job: Job, retries: Retries, *, heard: Heard = unheard) -> Execution:
-    """The iterations of a job that count: the first one warms up.
+def undisturbed(play: Plays, assignment: Assignment, retries: Retries, *, heard: Heard = unheard) -> Execution:
+    """The iterations of an assignment that count: the first one warms up.
 
     Those that were disturbed are played again as far as that is worth its time. They keep their loss, since other load
     changes when things happen, not what; and the weights after the last iteration are those of the first playing.
     """
-    kept = _counted(play(job, heard=heard))
+    kept = _counted(play(assignment, heard=heard))
     retries.saw(min(kept.disturbed, default=0.0))
     for _ in range(retries.most):
         places = [place for place, share in enumerate(kept.disturbed) if share]
         if not places or retries.lasting:
             break
         before = min(kept.disturbed[place] for place in places)
-        shorter = replace(job, iterations=len(places) + 1, results_folder=None)
+        shorter = replace(assignment, iterations=len(places) + 1, results_folder=None)
         again = _counted(play(shorter, heard=_as_repeats(heard, places, kept.losses)))
         kept = _with(kept, places, again)
         retries.saw(before, min(again.disturbed, default=0.0))

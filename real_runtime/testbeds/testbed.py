@@ -1,7 +1,8 @@
-"""What can be asked of emulated hosts? To play a job, to time layers, rehearsals and the network between them."""
+"""What can be asked of emulated hosts? To play an assignment; to time layers, rehearsals and the network."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, Protocol
@@ -10,18 +11,20 @@ from edgesim.cluster import Cluster, Network, Origin
 from edgesim.model import Model, model_to_dict
 from edgesim.profile import Point, Profile
 from edgesim.ring import ring_steps
+from edgesim.scenario import NOTHING_HAPPENS, Scenario
 from edgesim.schedule import COMPUTE, Schedule
 from edgesim.trace import Trace
 from edgesim.units import mbit_per_s
 from edgesim.work import Work, work_of
 from edgesim.workload import Optimiser, Purpose, Workload
+from real_runtime.assignment import Assignment
 from real_runtime.control.coordinator import Coordinator
+from real_runtime.control.heartbeats.heartbeats import Ear
 from real_runtime.data import DataSpec
 from real_runtime.execution import Execution, Heard, Iteration, unheard
-from real_runtime.job import Job
 from real_runtime.statistic import Statistic
 from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
-from real_runtime.testbeds.merging import Reports, merge
+from real_runtime.testbeds.merging import Reports, merge, report_of
 from real_runtime.testbeds.network_fit import (
     fit_network,
     relay_schedule,
@@ -31,6 +34,8 @@ from real_runtime.testbeds.network_fit import (
     small,
 )
 from real_runtime.testbeds.repeating import Retries, least_disturbed, undisturbed
+from real_runtime.testbeds.scenarios.starts import starts_under
+from real_runtime.testbeds.shaping import nic_rates
 from real_runtime.testbeds.spec import TestbedSpec
 
 # Messages and an all-reduce of all ranks that time the line, as seconds of the nominal rate; the all-reduce is long,
@@ -44,15 +49,22 @@ class Hosts(Protocol):
     """What a kind of testbed offers: a place in the network for a rank's process."""
 
     @property
-    def interface(self) -> str:
-        """The network interface by which a host's ranks reach each other."""
-
-    @property
     def paces(self) -> bool:
         """Whether the ranks themselves pace their messages."""
 
-    def namespaces(self, rank: int) -> tuple[str, ...]:
-        """Files of the namespaces that a rank's process enters, in this order."""
+    @property
+    def are_here(self) -> bool:
+        """Whether hosts are emulated by this machine, and so disturbed by what else it does."""
+
+    @property
+    def uncertainties_s(self) -> tuple[float, ...]:
+        """[rank] By how much a moment of its clock may be off; nothing where all have one clock."""
+
+    def interface_of(self, rank: int) -> str:
+        """The network interface by which a rank reaches the others."""
+
+    def ear(self, period_s: float) -> Ear:
+        """What hears whether ranks are there, if each says so so often. Raises RunError where it cannot be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +85,9 @@ class Testbed:
     ) -> None:
         self.spec, self.cluster, self.coordinator, self.hosts = spec, cluster, coordinator, hosts
         self.choice = choice
+        self.generation = 0  # how often ranks have been connected
+        # Puts a rank's process into its control group; None where there is none.
+        self.confine: Callable[[int], object] | None = None
         self.retries = Retries(spec.repeat_disturbed)
         self.fractions: tuple[float, ...] = ()  # [rank] of one core of this machine, once the hosts are up
         # [measurement] How far other load disturbed what was timed so far of layers and links; 0 where it did not.
@@ -87,37 +102,49 @@ class Testbed:
     @property
     def description(self) -> str:
         """Which testbed, why, and what its hosts are."""
-        rates = nic_rates(self.cluster)
-        hosts = ", ".join(
-            f"{device.name} at {fraction:.2f} core and {mbit_per_s(rate):g} Mbit/s"
-            for device, fraction, rate in zip(self.cluster.devices, self.fractions, rates, strict=True)
-        )
+        if not self.hosts.are_here:
+            return f"{self.name}: {self.choice.why}; other load of theirs is not watched"
+        hosts = emulated(self.cluster, self.fractions)
         slow = f", in {self.spec.slow_motion:g}x slow motion" if self.spec.slow_motion > 1 else ""
         blind = "" if load_is_known() else "; other load is not watched: the kernel does not tell of it"
         return f"{self.name} ({self.choice.why}): {hosts}{slow}{blind}"
 
-    def execute(self, job: Job, rehearsed: Profile | None = None, *, heard: Heard = unheard) -> Execution:
-        """Play a job on the hosts; computations that were ``rehearsed`` take as long as they did then.
+    def execute(
+        self,
+        assignment: Assignment,
+        rehearsed: Profile | None = None,
+        *,
+        scenario: Scenario = NOTHING_HAPPENS,
+        heard: Heard = unheard,
+    ) -> Execution:
+        """Play an assignment on the hosts; computations that were ``rehearsed`` take as long as they did then.
 
-        ``heard`` hears of each iteration when all ranks have played it. Raises RunError naming rank, task and cause,
-        ValueError for a job of other ranks.
+        Every iteration is played under the scenario from its first second on. ``heard`` hears of each iteration when
+        all ranks have played it. Raises RunError naming rank, task and cause, ValueError for an assignment of other
+        ranks, and for a scenario that a testbed cannot play.
         """
-        if job.schedule.ranks > len(self.cluster.devices):
+        if assignment.schedule.ranks > len(self.cluster.devices):
             raise ValueError(
-                f"the schedule is for {job.schedule.ranks} ranks, the testbed has {len(self.cluster.devices)}"
+                f"the schedule is for {assignment.schedule.ranks} ranks, the testbed has {len(self.cluster.devices)}"
             )
-        job.schedule.check()
-        reports = [Reports() for _ in range(job.iterations)]
+        assignment.schedule.check()
+        reports = [Reports() for _ in range(assignment.iterations)]
         played: list[Iteration] = []
-        command = {"do": "play", "job": job.to_dict()}
-        commands = {rank: command | {"rehearsed": self._known(rank, rehearsed)} for rank in self._all(command)}
-        with watching(self.coordinator.pids) as watch:
+        command = {"do": "play", "assignment": assignment.to_dict(), "starts": bool(scenario.events)}
+        ranks = range(len(self.cluster.devices))
+        commands = {rank: command | {"rehearsed": self._known(rank, rehearsed)} for rank in ranks}
+        with (
+            starts_under(scenario, self.hosts, self.coordinator, self.cluster, self.spec) as starts,
+            self._watching() as watch,
+        ):
             for _, message in self.coordinator.stream(commands):
-                if "iteration" in message:
-                    report = reports[message["iteration"]]
+                if starts is not None and "ready" in message:
+                    starts.hear(message)
+                elif "iteration" in message:
+                    report = report_of(reports, message["iteration"])
                     report.hear(message)
                     if report.ranks == len(commands):
-                        played.append(self._iteration(message["iteration"], report, job, watch))
+                        played.append(self._iteration(message["iteration"], report, assignment, watch))
                         heard(played[-1])
         return Execution(
             traces=tuple(iteration.trace for iteration in played),
@@ -126,16 +153,20 @@ class Testbed:
             disturbed=tuple(each.disturbed for each in played if each.disturbed is not None),
         )
 
-    def _iteration(self, number: int, report: Reports, job: Job, watch: LoadWatch | None) -> Iteration:
+    def _iteration(self, number: int, report: Reports, assignment: Assignment, watch: LoadWatch | None) -> Iteration:
         """What became of an iteration that all ranks have played just now."""
         if watch is not None:
             watch.sample()
         return Iteration(
             number=number,
-            trace=merge(job.schedule, report.times, self.spec.slow_motion),
+            trace=merge(assignment.schedule, report.times, self.spec.slow_motion, self.hosts.uncertainties_s),
             loss=report.loss,
             disturbed=self._disturbed(watch, *report.span_s) if watch else None,
         )
+
+    def _watching(self) -> AbstractContextManager[LoadWatch | None]:
+        """Watch the load beside emulated hosts; of others nothing is known."""
+        return watching(self.coordinator.pids) if self.hosts.are_here else nullcontext(None)
 
     def _disturbed(self, watch: LoadWatch, start_s: float, end_s: float) -> float:
         """The share of the processors that other programs took, 0 where it is too little to count."""
@@ -165,40 +196,40 @@ class Testbed:
             for row in self._timed(rank, command, self.disturbed_timings)
         ]
 
-    def rehearse(self, job: Job, *, repeats: int) -> Profile:
-        """Measured seconds of what each rank computes in a job's schedule of blocks, one host after the other.
+    def rehearse(self, assignment: Assignment, *, repeats: int) -> Profile:
+        """Measured seconds of what each rank computes in an assignment's schedule of blocks, one host after the other.
 
         Hosts of one device that compute alike are asked once. Raises RunError, and ValueError for a schedule of whole
         layers: these are timed layer by layer (profile_layers).
         """
-        if any(task.op in COMPUTE and not task.block for task in job.schedule):
+        if any(task.op in COMPUTE and not task.block for task in assignment.schedule):
             raise ValueError(
                 "only schedules of blocks are rehearsed (rehearsals=0; time layers by experiments.calibrate)"
             )
         points: dict[Point, float] = {}
         disturbed: list[float] = []
         asked: set[tuple[str, frozenset[Work]]] = set()
-        for rank, program in enumerate(job.schedule.programs):
+        for rank, program in enumerate(assignment.schedule.programs):
             device = self.cluster.devices[rank].name
-            works = {work_of(t, job.model, job.workload.tokens) for t in program if t.op in COMPUTE}
+            works = {work_of(t, assignment.model, assignment.workload.tokens) for t in program if t.op in COMPUTE}
             if not works or (device, frozenset(works)) in asked:
                 continue
             asked.add((device, frozenset(works)))
-            command = {"do": "rehearse", "job": job.to_dict(), "repeats": repeats}
+            command = {"do": "rehearse", "assignment": assignment.to_dict(), "repeats": repeats}
             for row in self._timed(rank, command, disturbed):
                 seconds = row["seconds"] / self.spec.slow_motion
                 point = Point(device=device, **row | {"seconds": 0.0})
                 points[point] = min(seconds, points.get(point, seconds))
         source = sourced(f"rehearsals of the plan on {self.name}, {repeats} repeats", told(disturbed, "rehearsals"))
         made = tuple(replace(point, seconds=seconds) for point, seconds in points.items())
-        return Profile(model=job.model.name, origin=Origin.MEASURED, source=source, points=made)
+        return Profile(model=assignment.model.name, origin=Origin.MEASURED, source=source, points=made)
 
     def _timed(self, rank: int, command: dict[str, Any], disturbed: list[float]) -> list[dict[str, Any]]:
         """Rows of seconds from one host; adds to ``disturbed`` how far other load disturbed what is kept."""
         whole = {rank: command | {"statistic": self._statistic(rank)}}
 
         def measure() -> tuple[list[dict[str, Any]], float]:
-            with watching(self.coordinator.pids) as watch:
+            with self._watching() as watch:
                 begin_s = time.monotonic()
                 (answer,) = self.coordinator.ask(whole)
                 end_s = time.monotonic()
@@ -213,9 +244,6 @@ class Testbed:
         if self.spec.cpu_quota:
             return Statistic.MEAN
         return Statistic.LEAST if self.fractions[rank] < 1 else Statistic.MEDIAN
-
-    def _all(self, command: dict[str, Any]) -> dict[int, dict[str, Any]]:
-        return dict.fromkeys(range(len(self.cluster.devices)), command)
 
     def measure_network(self) -> Network:
         """Rates and latencies of the hosts' NICs, and what hosts need for a message or a step of a ring."""
@@ -234,26 +262,29 @@ class Testbed:
         return fit_network(relayed(relays), small(rounds, ranks), ring, ranks, source=source)
 
     def _probes(self, schedule: Schedule, repeats: int) -> tuple[Trace, ...]:
-        job = Job(
+        assignment = Assignment(
             schedule=schedule,
-            model=_NO_MODEL,
-            workload=_NO_WORK,
+            model=NO_MODEL,
+            workload=NO_WORK,
             data=DataSpec(kind="text"),
             iterations=repeats + 1,
             seed=0,
             pause_s=_PROBE_PAUSE_S,
         )
-        found = undisturbed(self.execute, job, self.retries)
+        found = undisturbed(self.execute, assignment, self.retries)
         self.disturbed_messages += found.disturbed
         return found.traces
 
 
-def nic_rates(cluster: Cluster, slow_motion: float = 1.0) -> list[float]:
-    """[rank] bytes per second of each host's line, the slower of its two directions."""
-    return [min(up, down) / slow_motion for up, down in zip(*cluster.network.bytes_per_s, strict=True)]
+def emulated(cluster: Cluster, fractions: Sequence[float]) -> str:
+    """The hosts that are emulated, for people."""
+    return ", ".join(
+        f"{device.name} at {fraction:.2f} core and {mbit_per_s(rate):g} Mbit/s"
+        for device, fraction, rate in zip(cluster.devices, fractions, nic_rates(cluster), strict=True)
+    )
 
 
-_NO_MODEL = Model(name="none", architecture="none", hyper={}, layers=())
-_NO_WORK = Workload(
+NO_MODEL = Model(name="none", architecture="none", hyper={}, layers=())
+NO_WORK = Workload(
     purpose=Purpose.TRAIN, batch_samples=1, micro_batch_samples=1, tokens=1, optimiser=Optimiser.SGD, learning_rate=0.0
 )

@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
 from real_runtime.data import known_reads
 from real_runtime.models import Architecture, architecture
+from real_runtime.models.batch_norms import statistics_of_batches
 from real_runtime.tracing.cost_polynomials import CHECKED_SAMPLES, SAMPLES, Costs, fit
 from real_runtime.tracing.op_counter import INPUT, OUTPUT, Counts, count
 
@@ -51,6 +52,7 @@ def _block(kind: BlockKind, module: nn.Module, fits: Mapping[str, Cost]) -> Bloc
         name=kind.value,
         kind=kind,
         parameter_bytes=sum(p.nbytes for p in module.parameters()),
+        statistics_bytes=sum(each.nbytes for each in statistics_of_batches(module)),
         split_by=SplitBy.NOTHING,
         splits=0,
         **costs,

@@ -47,6 +47,15 @@ KEPT: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# Of small models also at other sizes of pictures: CIFAR-10's own, Mini-ImageNet's own, and ImageNet's.
+_SIZES = {"mobilenet_v2": (32, 224), "resnet50_digits": (32, 84, 224), "efficientnet_b1_digits": (32, 240)}
+KEPT |= {
+    f"{name}_{resolution}": (KEPT[name][0], KEPT[name][1] | {"resolution": resolution})
+    for name, sizes in _SIZES.items()
+    for resolution in sizes
+}
+
+
 def trace_kept(name: str, **changes: int) -> Model:
     """A table that the project keeps, or the same with another resolution or number of classes."""
     arch, hyper = KEPT[name]

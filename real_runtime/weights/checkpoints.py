@@ -34,7 +34,7 @@ def read_whole(architecture: Any, model: Model, folder: str) -> nn.Module:
                 config=config,
                 local_files_only=True,
                 dtype=torch.float32,
-                attn_implementation="sdpa",
+                attn_implementation=getattr(architecture, "ATTENTION", "sdpa"),
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )

@@ -13,6 +13,8 @@ from builders import homogeneous, switched
 from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.evidence import Patience
 from real_runtime.control.forking.client import fork_server
+from real_runtime.control.rank_process import on_this_machine
+from real_runtime.testbeds.loopback import LoopbackHosts
 from real_runtime.testbeds.netns import NetnsHosts
 from real_runtime.testbeds.opening import RANK
 from real_runtime.testbeds.spec import TestbedSpec
@@ -20,13 +22,13 @@ from real_runtime.testbeds.testbed import Choice, Hosts, Testbed
 
 
 @contextmanager
-def our_ranks(hosts: Hosts, ranks: int, bytes_per_s: float = inf) -> Iterator[Testbed]:
+def our_ranks(hosts: NetnsHosts | LoopbackHosts, ranks: int, bytes_per_s: float = inf) -> Iterator[Testbed]:
     """Ranks of the runtime that neither pace messages nor stretch computation, on lines of a rate."""
     places = [hosts.namespaces(rank) for rank in range(ranks)]
-    coordinator = Coordinator(fork_server(RANK), places, patience=Patience(deadline_s=60.0))
+    coordinator = Coordinator(on_this_machine(fork_server(RANK), places), ranks, patience=Patience(deadline_s=60.0))
     with ExitStack() as stack:
         stack.callback(coordinator.close)
-        common = {"do": "join", "world": ranks, "interface": hosts.interface}
+        common = {"do": "join", "members": list(range(ranks)), "generation": 0, "interface": hosts.interface_of(0)}
         free = {"nic_bytes_per_s": None, "memory_bytes": None}
         coordinator.ask({rank: common | free | {"rank": rank} for rank in range(ranks)})
         cluster = homogeneous(ranks, network=switched(ranks, bytes_per_s=bytes_per_s))
@@ -41,7 +43,16 @@ class PyTorch:
     def __init__(self, hosts: Hosts, ranks: int, script: Path, store: Path, words: Sequence[str]) -> None:
         def argv(rank: int) -> list[str]:
             there = hosts.on_host(rank) if isinstance(hosts, NetnsHosts) else []
-            return [*there, sys.executable, str(script), str(rank), str(ranks), str(store), hosts.interface, *words]
+            return [
+                *there,
+                sys.executable,
+                str(script),
+                str(rank),
+                str(ranks),
+                str(store),
+                hosts.interface_of(rank),
+                *words,
+            ]
 
         self.ranks = [
             subprocess.Popen(argv(rank), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

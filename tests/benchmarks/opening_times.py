@@ -14,8 +14,8 @@ from edgesim.model import Model
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
+from real_runtime.assignment import Assignment
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
-from real_runtime.job import Job
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Testbed
@@ -28,7 +28,7 @@ MODELS = {
 }
 
 
-def job(model: Model) -> Job:
+def assignment(model: Model) -> Assignment:
     """One iteration of a pipeline on three ranks."""
     work = Workload(
         purpose="train",
@@ -39,10 +39,10 @@ def job(model: Model) -> Job:
         learning_rate=0.01,
     )
     schedule = hybrid_pipeline(CASES[3].plan(model), model, work)
-    return Job(schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=0)
+    return Assignment(schedule=schedule, model=model, workload=work, data=DataSpec(kind="text"), iterations=1, seed=0)
 
 
-def besides_s(testbed: Testbed, played: Job) -> float:
+def besides_s(testbed: Testbed, played: Assignment) -> float:
     """Seconds of a play without those of its iteration."""
     begin_s = time.monotonic()
     (trace,) = testbed.execute(played).traces
@@ -51,7 +51,7 @@ def besides_s(testbed: Testbed, played: Job) -> float:
 
 def main(kind: str, name: str) -> None:
     """The first opening, and medians of what can be repeated."""
-    played = job(bert(name=name, **MODELS[name], vocabulary=BYTE_VOCABULARY, positions=128))  # type: ignore[arg-type]
+    played = assignment(bert(name=name, **MODELS[name], vocabulary=BYTE_VOCABULARY, positions=128))  # type: ignore[arg-type]
     openings_s, first_s, further_s = [], [], []
     for _ in range(OPENINGS):
         begin_s = time.monotonic()

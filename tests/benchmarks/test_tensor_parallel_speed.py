@@ -16,8 +16,8 @@ from edgesim.trace import Trace
 from edgesim.units import si
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
+from real_runtime.assignment import Assignment
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
-from real_runtime.job import Job
 from real_runtime.testbeds import loopback, netns
 from real_runtime.testbeds.testbed import Hosts
 
@@ -38,7 +38,7 @@ PEER = Path(__file__).with_name("torch_tensor_parallel.py")
 pytestmark = [pytest.mark.timeout(600)]
 
 
-def our_job() -> Job:
+def our_assignment() -> Assignment:
     stage = Stage(
         layers=(0, len(MODEL.layers)),
         ranks=tuple(range(RANKS)),
@@ -62,7 +62,7 @@ def our_job() -> Job:
         optimiser="sgd",
         learning_rate=0.0,
     )
-    return Job(
+    return Assignment(
         schedule=tensor(plan, MODEL, work),
         model=MODEL,
         workload=work,
@@ -80,14 +80,14 @@ def layers_s(trace: Trace) -> float:
 
 def compare(hosts: Hosts, folder: Path, where: str) -> float:
     """The median over all rounds of our seconds over theirs; prints both."""
-    job, ratios, ours_s, theirs_s = our_job(), [], [], []
+    assignment, ratios, ours_s, theirs_s = our_assignment(), [], [], []
     sizes = (LAYERS, HIDDEN, HEADS, COLUMNS, SAMPLES, TOKENS)
     with (
         our_ranks(hosts, RANKS) as ours,
         PyTorch(hosts, RANKS, PEER, folder / "theirs", list(map(str, sizes))) as theirs,
     ):
         for _ in range(ROUNDS):
-            ours_s.append(median([layers_s(trace) for trace in ours.execute(job).traces][WARM_UP:]))
+            ours_s.append(median([layers_s(trace) for trace in ours.execute(assignment).traces][WARM_UP:]))
             theirs_s.append(median(theirs.times_s(PASSES + WARM_UP)[WARM_UP:]))
             ratios.append(ours_s[-1] / theirs_s[-1])
     print(

@@ -28,8 +28,8 @@ from edgesim.trace import Trace
 from edgesim.units import si
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
+from real_runtime.assignment import Assignment
 from real_runtime.data import BYTE_VOCABULARY, DataSpec
-from real_runtime.job import Job
 from real_runtime.testbeds import netns
 
 ROUNDS, ITERATIONS, WARM_UP, TOKENS = 5, 3, 1, 64
@@ -96,8 +96,8 @@ class Setting:
         return hybrid_pipeline(self.plan, MODEL, self.workload, bucket_bytes=None if mib is None else mib * 2**20)
 
     @property
-    def job(self) -> Job:
-        return Job(
+    def assignment(self) -> Assignment:
+        return Assignment(
             schedule=self.schedule,
             model=MODEL,
             workload=self.workload,
@@ -170,7 +170,7 @@ def compared(setting: Setting, folder: Path) -> dict[str, Any]:
     ):
         network = ours.measure_network()
         for _ in range(ROUNDS):
-            traces = ours.execute(setting.job).traces[WARM_UP:]
+            traces = ours.execute(setting.assignment).traces[WARM_UP:]
             ours_s.append(median(trace.makespan_s for trace in traces))
             theirs_s.append(median(theirs.times_s(ITERATIONS + WARM_UP)[WARM_UP:]))
             ratios.append(theirs_s[-1] / ours_s[-1])

@@ -17,6 +17,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn import functional
 
+from real_runtime.playing.freed_memory import keep_freed_memory
+
 PLAN = {
     **dict.fromkeys(("query", "key", "value", "inner"), ColwiseParallel),
     **dict.fromkeys(("out", "outer"), RowwiseParallel),
@@ -49,6 +51,7 @@ def main(rank: int, world: int, store: str, interface: str, *sizes: int) -> None
     layers, hidden, heads, columns, samples, tokens = sizes
     os.environ["GLOO_SOCKET_IFNAME"] = interface
     torch.set_num_threads(1)
+    keep_freed_memory()  # as our ranks do
     dist.init_process_group(
         "gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=timedelta(seconds=60)
     )

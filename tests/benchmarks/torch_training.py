@@ -26,6 +26,7 @@ from edgesim.zoo.bert import bert
 from real_runtime.data import DataSpec
 from real_runtime.data.samples import Source
 from real_runtime.models import architecture, build_layers
+from real_runtime.playing.freed_memory import keep_freed_memory
 from real_runtime.stages.module import make_optimiser
 
 
@@ -90,6 +91,7 @@ def main(rank: int, world: int, store: str, interface: str, asked: Asked) -> Non
     """Join the others, and answer until the input ends."""
     os.environ["GLOO_SOCKET_IFNAME"] = interface
     torch.set_num_threads(1)
+    keep_freed_memory()  # as our ranks do
     dist.init_process_group(
         "gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=timedelta(seconds=120)
     )

@@ -14,8 +14,8 @@ from edgesim.plan import Plan, Stage
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
 from edgesim.strategies.sequence import sequence
 from edgesim.workload import Purpose
+from real_runtime.assignment import Assignment
 from real_runtime.control.coordinator import Coordinator
-from real_runtime.job import Job
 from real_runtime.testbeds import opening
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Testbed
@@ -28,11 +28,11 @@ def say(**what: Any) -> None:
     print(json.dumps(what | {"at_s": time.monotonic()}), flush=True)
 
 
-def job(iterations: int, results: str | None = None) -> Job:
+def assignment(iterations: int, results: str | None = None) -> Assignment:
     """A pipeline of three ranks on a tiny model."""
     work = workload(BERT)
     schedule = hybrid_pipeline(CASES[3].plan(BERT), BERT, work)
-    return Job(
+    return Assignment(
         schedule=schedule,
         model=BERT,
         workload=work,
@@ -43,12 +43,12 @@ def job(iterations: int, results: str | None = None) -> Job:
     )
 
 
-def rehearsed_job() -> Job:
+def rehearsed_assignment() -> Assignment:
     """The same model in blocks whose tokens the ranks divide."""
     work = replace(workload(BERT), purpose=Purpose.INFER, batch_samples=6)
     stage = Stage(layers=(0, len(BERT.layers)), ranks=(0, 1, 2), samples=(6, 6, 6), in_flight=1, tokens=(6, 5, 5))
     plan = Plan(model=BERT.name, stages=(stage,), micro_batches=1, micro_batch_samples=6, planner="by hand")
-    return replace(job(1), schedule=sequence(plan, BERT, work), workload=work)
+    return replace(assignment(1), schedule=sequence(plan, BERT, work), workload=work)
 
 
 def live(testbed: Testbed, moment: str, results: str | None) -> None:
@@ -60,17 +60,17 @@ def live(testbed: Testbed, moment: str, results: str | None) -> None:
     if moment == "rehearsal":
         say(moment=moment)
         while True:
-            testbed.rehearse(rehearsed_job(), repeats=20)
+            testbed.rehearse(rehearsed_assignment(), repeats=20)
     if moment == "tell":
         say(moment=moment)
         time.sleep(2)  # in which a rank is stopped
-        testbed.execute(replace(job(1), results_folder="x" * 200_000))
+        testbed.execute(replace(assignment(1), results_folder="x" * 200_000))
     if moment == "saving":
         say(moment=moment)
-        testbed.execute(job(3, results))
-    testbed.execute(job(1))
+        testbed.execute(assignment(3, results))
+    testbed.execute(assignment(1))
     say(moment=moment)
-    testbed.execute(job(100_000))
+    testbed.execute(assignment(100_000))
 
 
 class Announced(Coordinator):

@@ -14,10 +14,10 @@ from old_engine.clock import after
 from old_engine.network import Fabric, Flow, Hops, Route
 
 from edgesim.cluster import Network, Topology
-from edgesim.recording import Change, Unit
+from edgesim.recording import BandwidthChange, Unit
 from edgesim.scenario import Scenario
 
-NEVER = Change(inf, 1.0)  # and before the first change
+NEVER = BandwidthChange(inf, 1.0)  # and before the first change
 # What stands for a rate of 0: so few bytes that no sum of doubles changes, in any time that a link is out.
 _OUTAGE_BYTES_PER_S = 1e-30
 
@@ -43,7 +43,7 @@ def lasts_s(speeds: Sequence[tuple[float, float]], start_s: float, work_s: float
 class Course:
     """One rank's bandwidth by one event: what holds now, and what comes next."""
 
-    def __init__(self, changes: Iterator[Change]) -> None:
+    def __init__(self, changes: Iterator[BandwidthChange]) -> None:
         self.changes = changes
         self.now, self.next = NEVER, next(changes, NEVER)
 

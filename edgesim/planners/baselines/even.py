@@ -4,10 +4,14 @@ from edgesim.apportion import even_shares
 from edgesim.plan import Depth, Plan
 from edgesim.planners.partitioning import even_cuts
 from edgesim.planners.problem import Groups, Problem
+from edgesim.planners.recomputation import Recompute, recomputed
 
 
-def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
-    """Return equal numbers of layers per stage and samples per rank, the remainder to the first. Raises PlanError."""
+def even(problem: Problem, *, groups: Groups, depth: Depth, recompute: Recompute = "never") -> Plan:
+    """Return equal numbers of layers per stage and samples per rank, the remainder to the first.
+
+    Stages recompute activations as :func:`edgesim.planners.recomputation.recomputed` says. Raises PlanError.
+    """
     formed = problem.group(groups)
     plan = problem.plan(
         planner="even",
@@ -18,4 +22,4 @@ def even(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
             depth=depth,
         ),
     )
-    return plan
+    return recomputed(problem, plan, recompute)

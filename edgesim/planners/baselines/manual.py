@@ -7,6 +7,7 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.partitioning import even_cuts
 from edgesim.planners.problem import Groups, Problem
+from edgesim.planners.recomputation import Recompute, recomputed
 
 
 def manual(
@@ -16,8 +17,12 @@ def manual(
     depth: Depth,
     cuts: Sequence[int] | None = None,
     samples: Sequence[Sequence[int]] | None = None,
+    recompute: Recompute = "never",
 ) -> Plan:
-    """Return the plan of these cuts and shares of a micro-batch; None: even ones. Raises PlanError."""
+    """Return the plan of these cuts and shares of a micro-batch; None: even ones.
+
+    Stages recompute activations as :func:`edgesim.planners.recomputation.recomputed` says. Raises PlanError.
+    """
     formed = problem.group(groups)
     if cuts is not None and len(cuts) != len(formed) + 1:
         raise PlanError(f"{len(formed)} stages lie between {len(formed) + 1} cuts, got {list(cuts)}")
@@ -33,4 +38,4 @@ def manual(
             depth=depth,
         ),
     )
-    return plan
+    return recomputed(problem, plan, recompute)

@@ -7,13 +7,15 @@ from edgesim.errors import PlanError
 from edgesim.plan import Depth, Plan
 from edgesim.planners.partitioning import fastest_cuts, move_from_stragglers
 from edgesim.planners.problem import Groups, Problem
+from edgesim.planners.recomputation import Recompute, recomputed
 from edgesim.proof import Objective, Proof
 
 
-def proportional(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
+def proportional(problem: Problem, *, groups: Groups, depth: Depth, recompute: Recompute = "never") -> Plan:
     """Return the cuts whose slowest stage is fastest, and samples by speed; messages are not counted. Raises PlanError.
 
     A rank's speed on a stage is micro-batches per second, v_r = 1 / seconds(stage, all samples); a group's is Σ v_r.
+    Stages recompute activations as :func:`edgesim.planners.recomputation.recomputed` says.
     """
     formed = problem.group(groups)
 
@@ -38,7 +40,7 @@ def proportional(problem: Problem, *, groups: Groups, depth: Depth) -> Plan:
         stages=problem.stages(cuts=cuts, groups=formed, samples=samples, depth=depth),
         proof=proof,
     )
-    return plan
+    return recomputed(problem, plan, recompute)
 
 
 def _speeds(problem: Problem, group: tuple[int, ...], layers: tuple[int, int]) -> list[float]:

@@ -26,7 +26,7 @@ from edgesim.errors import PlanError
 from edgesim.model import SplitBy
 from edgesim.plan import Plan
 from edgesim.planners.cost_models.phase_counts import phases
-from edgesim.planners.cost_models.phases import Computation, Phase, RingRounds
+from edgesim.planners.cost_models.phases import BlockPhase, Computation, RingRounds
 from edgesim.planners.problem import Problem
 from edgesim.profile import UPDATE, Portion
 from edgesim.ring import ring_steps
@@ -121,7 +121,7 @@ class BlockCosts:
             else:
                 yield profile.block_s(device=device, block=work.block, op=work.op, portion=portion)
 
-    def rows(self, rank: int, phase: Phase, amount: int, *, ranks: int) -> list[Row]:
+    def rows(self, rank: int, phase: BlockPhase, amount: int, *, ranks: int) -> list[Row]:
         """Return the rows of an overlapped phase on a ring of so many ranks; the longest of them is its time."""
         between = sum(self.work_s(rank, work, amount) for work in phase.works)
         enter = self._by_tiles(rank, phase.entering, amount, ranks)
@@ -185,7 +185,7 @@ def block_latency_s(problem: Problem, plan: Plan, *, overlap: bool) -> float:
 
 
 def _phase_s(
-    costs: BlockCosts, phase: Phase, ranks: Sequence[int], amounts: Sequence[dict[SplitBy, int]], step_s: float
+    costs: BlockCosts, phase: BlockPhase, ranks: Sequence[int], amounts: Sequence[dict[SplitBy, int]], step_s: float
 ) -> float:
     """The slowest rank's computations and the exchange behind, or the slowest rank's of both at once."""
     n = len(ranks)

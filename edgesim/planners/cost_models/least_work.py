@@ -15,7 +15,7 @@ from edgesim.model import BlockKind, SplitBy
 from edgesim.planners.block_division import splits
 from edgesim.planners.cost_models.block_time import BlockCosts
 from edgesim.planners.cost_models.phase_counts import phases
-from edgesim.planners.cost_models.phases import Computation, Phase
+from edgesim.planners.cost_models.phases import BlockPhase, Computation
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
 from edgesim.profile import BACKWARD, FORWARD
@@ -82,7 +82,7 @@ class _Shared:
         formula = problem.profile.estimates
         self.estimated = formula is not None and not self.measured & set(self.ranks)
 
-    def phase_s(self, phase: Phase) -> float:
+    def phase_s(self, phase: BlockPhase) -> float:
         """Return seconds of a phase: those of the kind of work that takes longest."""
         tiles = [work for work in (phase.entering, phase.leaving) if work is not None and self.estimated]
         by_kind: dict[SplitBy, list[Computation]] = defaultdict(list)

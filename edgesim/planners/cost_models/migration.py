@@ -15,12 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgesim.errors import InfeasibleError, PlanError
-from edgesim.model import Layer
+from edgesim.memory import carried_bytes
 from edgesim.plan import Plan
 from edgesim.planners.cost_models.transfers import Transfers
 from edgesim.planners.problem import Problem
 from edgesim.units import BYTES_PER_FLOAT32, show
-from edgesim.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +45,6 @@ class Holdings:
                 yield owner, nbytes
 
 
-def carried_bytes(layer: Layer, workload: Workload) -> float:
-    """Return the bytes that move with a layer: its weights, and the optimiser's state of those that are trained."""
-    weights = layer.parameter_bytes / BYTES_PER_FLOAT32 * workload.weight_bytes
-    trains = workload.trains
-    return weights + (layer.trainable_bytes * workload.optimiser.state_per_parameter if trains else 0)
-
-
 def tied(problem: Problem) -> Iterator[tuple[int, int, float]]:
     """Yield (layer, owner, bytes) of weights of which a layer needs a copy where it lies apart from the owner."""
     place = {layer.name: i for i, layer in enumerate(problem.model.layers)}
@@ -71,7 +63,7 @@ def holdings(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int 
     senders: list[tuple[int, ...]] = []
     for s, stage in enumerate(old.stages):
         left = [rank for rank in stage.ranks if rank in held]
-        holders = left or [rank for rank in _backup(old, s) if rank in held]
+        holders = left or [rank for rank in backed_up_on(old, s) if rank in held]
         if not holders and coordinator is None:
             raise InfeasibleError(_gone(problem, old, s))
         senders += [tuple(holders) if holders else (coordinator or 0,)] * (stage.layers[1] - stage.layers[0])
@@ -82,10 +74,10 @@ def holdings(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int 
     return Holdings(problem=problem, held={r: frozenset(layers) for r, layers in held.items()}, senders=tuple(senders))
 
 
-def _backup(old: Plan, s: int) -> list[int]:
-    """The rank that a stage is backed up on, if any is."""
-    alone = len(old.stages[s].ranks) == 1 and len(old.stages) > 1
-    return [old.stages[(s + 1) % len(old.stages)].ranks[0]] if alone else []
+def backed_up_on(plan: Plan, s: int) -> list[int]:
+    """Return the rank that a stage is backed up on, if any: it has a single rank, and there is another stage."""
+    alone = len(plan.stages[s].ranks) == 1 and len(plan.stages) > 1
+    return [plan.stages[(s + 1) % len(plan.stages)].ranks[0]] if alone else []
 
 
 def _check(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int | None) -> None:
@@ -110,7 +102,7 @@ def _check(problem: Problem, old: Plan, lost: Sequence[int], coordinator: int | 
 
 
 def _gone(problem: Problem, old: Plan, s: int) -> str:
-    stage, backup = old.stages[s], _backup(old, s)
+    stage, backup = old.stages[s], backed_up_on(old, s)
     layer = problem.model.layers[stage.layers[0]]
     lost = ", ".join(f"rank {rank} ({problem.cluster.devices[rank].name})" for rank in stage.ranks)
     without = "it has no backup: only single devices of a pipeline do"

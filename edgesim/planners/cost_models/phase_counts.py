@@ -15,11 +15,11 @@ from edgesim.block_passes.steps import ComputeStep, Exchange, ExchangeStep, Over
 from edgesim.errors import PlanError
 from edgesim.model import SplitBy
 from edgesim.planners.cost_models.equal_blocks import first_of_equals
-from edgesim.planners.cost_models.phases import Computation, Phase, RingRounds
+from edgesim.planners.cost_models.phases import BlockPhase, Computation, RingRounds
 from edgesim.planners.problem import Problem
 
 
-def phases(problem: Problem, *, units: bool, tokens: bool, overlap: bool) -> dict[Phase, float]:
+def phases(problem: Problem, *, units: bool, tokens: bool, overlap: bool) -> dict[BlockPhase, float]:
     """Return how often each phase happens in one iteration or request, in the order in which they first happen.
 
     Raises PlanError for a workload that these phases do not describe.
@@ -66,14 +66,14 @@ class _PhaseCounter:
 
     def __init__(self, division: BlockDivision, same: Mapping[str, str]) -> None:
         self.division, self.same = division, same  # of every block, the first one that costs the same
-        self.counts: dict[Phase, float] = {}
+        self.counts: dict[BlockPhase, float] = {}
 
     def add(self, steps: Iterable[Step], times: float) -> None:
         """Count the phases of a pass that happens so often; its end ends the last one."""
         for phase in self._phases(steps):
             self.counts[phase] = self.counts.get(phase, 0.0) + times
 
-    def _phases(self, steps: Iterable[Step]) -> Iterator[Phase]:
+    def _phases(self, steps: Iterable[Step]) -> Iterator[BlockPhase]:
         works: tuple[Computation, ...] = ()
         for step in steps:
             match step:
@@ -81,14 +81,14 @@ class _PhaseCounter:
                     works += (self._computation(step),)
                 case OverlapStep():
                     if works:
-                        yield Phase(works=works)
+                        yield BlockPhase(works=works)
                     yield self._overlapped(step)
                     works = ()
                 case ExchangeStep() | SumGradientsStep():
-                    yield Phase(works=works, exchange=self._ring(step))
+                    yield BlockPhase(works=works, exchange=self._ring(step))
                     works = ()
         if works:
-            yield Phase(works=works)
+            yield BlockPhase(works=works)
 
     def _computation(self, step: ComputeStep) -> Computation:
         tokens = None if step.by is SplitBy.TOKENS else self.division.length(step.tokens)
@@ -96,12 +96,12 @@ class _PhaseCounter:
         block = f"{name}.{step.part}" if step.part else name
         return Computation(block=block, op=str(step.op), by=step.by, tokens=tokens, keys=step.keys)
 
-    def _overlapped(self, step: OverlapStep) -> Phase:
+    def _overlapped(self, step: OverlapStep) -> BlockPhase:
         entering, leaving = (
             replace(self._computation(one), tokens=None) if one else None for one in (step.entering, step.leaving)
         )
         works = tuple(self._computation(inner) for inner in step.between)
-        return Phase(works=works, exchange=self._ring(step.gather), entering=entering, leaving=leaving)
+        return BlockPhase(works=works, exchange=self._ring(step.gather), entering=entering, leaving=leaving)
 
     def _ring(self, step: ExchangeStep | SumGradientsStep) -> RingRounds:
         """What the exchange sends around the ring."""

@@ -40,7 +40,7 @@ class RingRounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class BlockPhase:
     """Computations, and then an exchange; or, with overlap, both at once.
 
     With overlap ``entering`` is a product over each tile as it is gathered, ``leaving`` one over each tile before it

@@ -3,10 +3,11 @@
     E(d) = idle_w T + (compute_w - idle_w) computing(d) + (transmit_w - idle_w) sending(d)
          + (receive_w - idle_w) receiving(d) + joules of its bytes and messages
 
-T is ``pipeline_time.py``; a device computes its own share of every micro-batch, however long its stage's slowest takes.
-A message is on the air while its bytes are: as long as the busiest link that this device's messages of a boundary use,
-whatever else goes over it. A ring's members send and receive all through it. The states are those of ``energy.py``, so
-that this predicts what ``metrics.py`` measures: ranks that hold nothing draw idle watts, and count, unless told.
+Backward passes and updates have their own watts where a power model says so. T is ``pipeline_time.py``; a device
+computes its own share of every micro-batch, however long its stage's slowest takes. A message is on the air while its
+bytes are: as long as the busiest link that this device's messages of a boundary use, whatever else goes over it. A
+ring's members send and receive all through it. The states are those of ``energy.py``, so that this predicts what
+``metrics.py`` measures: ranks that hold nothing draw idle watts, and count, unless told.
 """
 
 from collections import defaultdict
@@ -14,7 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from edgesim.cluster import PowerModel
+from edgesim.cluster import Device, PowerModel
+from edgesim.errors import PlanError
 from edgesim.plan import Plan, Stage
 from edgesim.planners.cost_models.pipeline_time import iteration_s, link_loads, ring_s
 from edgesim.planners.cost_models.stage_costs import StageCosts
@@ -24,10 +26,12 @@ from edgesim.ring import ring_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
+class DeviceActivity:
     """What a rank does in an iteration: seconds in each state, bytes and messages either way."""
 
-    computing_s: float = 0.0
+    forward_s: float = 0.0
+    backward_s: float = 0.0
+    update_s: float = 0.0
     sending_s: float = 0.0
     receiving_s: float = 0.0
     sent_bytes: float = 0.0
@@ -38,7 +42,9 @@ class Activity:
     def above_idle_j(self, power: PowerModel) -> float:
         """Return the joules above what ``idle_w`` draws all the time."""
         return (
-            (power.compute_w - power.idle_w) * self.computing_s
+            (power.compute_w - power.idle_w) * self.forward_s
+            + (power.backward_draw_w - power.idle_w) * self.backward_s
+            + (power.update_draw_w - power.idle_w) * self.update_s
             + (power.transmit_w - power.idle_w) * self.sending_s
             + (power.receive_w - power.idle_w) * self.receiving_s
             + power.transmit_j_per_byte * self.sent_bytes
@@ -69,9 +75,10 @@ def device_j(
 def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
     """Return, for each rank that works, the joules above its idle power."""
     devices, joules = costs.problem.cluster.devices, defaultdict[int, float](float)
+    refuse_tails(devices)
     for stage in plan.stages:
         for rank, samples in zip(stage.ranks, stage.samples, strict=True):
-            computing = Activity(computing_s=_computing_s(costs, stage, rank, samples, plan.micro_batches))
+            computing = _computing(costs, stage, rank, samples, plan.micro_batches)
             joules[rank] += computing.above_idle_j(devices[rank].power)
         for rank, activity in _ring(costs, stage):
             joules[rank] += activity.above_idle_j(devices[rank].power)
@@ -81,15 +88,35 @@ def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
     return dict(joules)
 
 
-def _computing_s(costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int) -> float:
+def computing_s(costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int) -> float:
+    """Return the seconds of an iteration in which a rank of a stage computes."""
+    own = _computing(costs, stage, rank, samples, micro_batches)
+    return own.forward_s + own.backward_s + own.update_s
+
+
+def _computing(costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int) -> DeviceActivity:
+    """What a rank of a stage computes in an iteration; a second forward pass counts as one."""
     forward_s = costs.seconds(rank, stage.layers, FORWARD, samples)
     if not costs.problem.workload.trains:
-        return micro_batches * forward_s
-    both_s = forward_s + costs.seconds(rank, stage.layers, BACKWARD, samples)
-    return micro_batches * both_s + costs.seconds(rank, stage.layers, UPDATE, 0)
+        return DeviceActivity(forward_s=micro_batches * forward_s)
+    return DeviceActivity(
+        forward_s=micro_batches * forward_s * (2 if stage.recompute else 1),
+        backward_s=micro_batches * costs.seconds(rank, stage.layers, BACKWARD, samples),
+        update_s=costs.seconds(rank, stage.layers, UPDATE, 0),
+    )
 
 
-def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Activity]]:
+def refuse_tails(devices: Iterable[Device]) -> None:
+    """Raise PlanError for a device whose radio stays awake behind messages: that depends on the gaps between them."""
+    for device in devices:
+        if device.power.tail_w is not None:
+            raise PlanError(
+                f"{device.name} has a radio's tail (tail_w={device.power.tail_w}, tail_s={device.power.tail_s}), whose "
+                "joules depend on gaps between messages, which no planner of energy knows (plan without a tail)"
+            )
+
+
+def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, DeviceActivity]]:
     """The all-reduce, by rank: 2(n-1) messages of the n-th part, each way."""
     problem, n, nbytes = costs.problem, len(stage.ranks), costs.trained_bytes(stage.layers)
     if not problem.workload.trains or n == 1 or not nbytes:
@@ -98,7 +125,7 @@ def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Activity]]:
     for rank in stage.ranks:
         yield (
             rank,
-            Activity(
+            DeviceActivity(
                 sending_s=seconds,
                 receiving_s=seconds,
                 sent_bytes=steps * nbytes / n,
@@ -109,7 +136,7 @@ def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, Activity]]:
         )
 
 
-def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, Activity]]:
+def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, DeviceActivity]]:
     """Yield what ranks do for one micro-batch's messages between two stages, there and back."""
     sent, workload = problem.model.layers[before.layers[1] - 1], problem.workload
     shared = [(rank, peer, b - a) for rank, peer, (a, b) in before.overlaps(after)]
@@ -118,7 +145,7 @@ def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[i
         yield from _one_way(problem, [(b, a, sent.gradient_bytes(n, workload.tokens)) for a, b, n in shared])
 
 
-def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable[tuple[int, Activity]]:
+def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable[tuple[int, DeviceActivity]]:
     """Messages of (source, destination, bytes) that begin together."""
     for end, sends in ((0, True), (1, False)):
         by_rank = defaultdict[int, list[tuple[int, int, int]]](list)
@@ -128,9 +155,9 @@ def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable
             loads = link_loads(problem.cluster.network, (((a, b), nbytes) for a, b, nbytes in own))
             seconds, nbytes = max(loads.values(), default=0.0), sum(nbytes for *_, nbytes in own)
             if sends:
-                yield rank, Activity(sending_s=seconds, sent_bytes=nbytes, sent_messages=len(own))
+                yield rank, DeviceActivity(sending_s=seconds, sent_bytes=nbytes, sent_messages=len(own))
             else:
-                yield rank, Activity(receiving_s=seconds, received_bytes=nbytes, received_messages=len(own))
+                yield rank, DeviceActivity(receiving_s=seconds, received_bytes=nbytes, received_messages=len(own))
 
 
 def air_s(problem: Problem, plan: Plan) -> float:

@@ -12,7 +12,9 @@ With M micro-batches, stages 0..P-1 of E = F + B seconds per micro-batch, K(p) o
 
 Sums over stages hold the messages between them. Where stages are balanced this is what the schedule takes; it is too
 long where a slow stage has little behind it, whose time it hides. Unlike in ``asteroid_latency.py``, messages
-go both ways at once, a micro-batch is spread over all replicas' links, and the messages of one link add up.
+go both ways at once, a micro-batch is spread over all replicas' links, and the messages of one link add up. Where
+activations are recomputed, B holds the second forward pass as well: an upper estimate, since that need not wait for the
+gradient.
 """
 
 from collections import defaultdict
@@ -77,7 +79,8 @@ def stage_times(costs: StageCosts, stage: Stage) -> StageTimes:
     shares = list(zip(stage.ranks, stage.samples, strict=True))
 
     def slowest_s(op: str) -> float:
-        return max(costs.seconds(rank, stage.layers, op, share) for rank, share in shares)
+        ops = (FORWARD, op) if stage.recompute and op == BACKWARD else (op,)
+        return max(sum(costs.seconds(rank, stage.layers, each, share) for each in ops) for rank, share in shares)
 
     trained = costs.trained_bytes(stage.layers)
     return StageTimes(

@@ -25,6 +25,10 @@ def certify(problem: Problem, plan: Plan, *, time_limit_s: float = 60.0) -> Plan
     problem.check(plan)
     if any(stage.divides_blocks for stage in plan.stages):
         raise PlanError(f"certify judges pipelines; ranks divide blocks in {plan} (take ilp_blocks)")
+    if any(stage.recompute for stage in plan.stages):
+        raise PlanError(
+            f"certify bounds pipelines that keep activations, some are recomputed in {plan} (planner.recompute=never)"
+        )
     value = iteration_s(problem, plan)
     most = most_replicas(problem, None, interchangeable(problem.cluster))
     replicas = max(most, *(len(stage.ranks) for stage in plan.stages))

@@ -12,8 +12,9 @@ Ours: there are as many workers as there can be equal ones that fit, because a w
 cannot hold the model. Where the types have no common divisor, as one TX2 and three Nanos, that is one worker of
 all devices. In a worker, devices are ordered by memory, largest first, because early stages keep most in flight.
 
-Not modelled: the parameter server, which becomes the replicas' all-reduce, and waves (WSP), which let workers continue
-with the weights of earlier waves: here all wait for all in every iteration.
+The plan does not know how workers meet: ``strategies/parameter_server.py`` is the paper's way, with a server and waves
+(WSP) that let workers go on with the weights of earlier waves; ``hybrid_pipeline`` lets all wait for all in every
+iteration, for an all-reduce. In flight are a synchronous 1F1B's micro-batches either way.
 """
 
 from collections.abc import Sequence

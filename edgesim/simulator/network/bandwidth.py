@@ -5,12 +5,12 @@ A scenario may go on for ever; its changes are looked at when somebody asks.
 
 from math import inf, prod
 
-from edgesim.recording import Change, Unit
+from edgesim.recording import BandwidthChange, Unit
 from edgesim.scenario import Scenario
 from edgesim.units import LEAST, MOST
 
 OUTAGE_S_PER_BYTE = inf
-NEVER = Change(inf, 1.0)  # and before the first change
+NEVER = BandwidthChange(inf, 1.0)  # and before the first change
 _LOOKED_AT = 1000  # changes to the same value at a time: there may be no end of them
 MOST_CHANGES = 10_000_000  # of one rank's bandwidth in an iteration: minutes of playing
 
@@ -43,7 +43,7 @@ class Bandwidth:
         self.next_s = min((change.at_s for change in self._next), default=inf)
         return any(a.value != b.value or a.unit != b.unit for a, b in zip(before, self._now, strict=True))
 
-    def _following(self, i: int) -> Change:
+    def _following(self, i: int) -> BandwidthChange:
         """The next change of an event to another value; in a long row of equal ones, the last that was looked at."""
         now = self._now[i]
         for _ in range(_LOOKED_AT):

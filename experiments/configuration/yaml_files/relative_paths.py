@@ -21,7 +21,13 @@ from omegaconf import DictConfig, OmegaConf
 # Keys that name a file or a folder to read, in the composed configuration.
 PATHS = (
     "checkpoint",
+    "activations",
+    "calibration.disk_folder",
     "data.folder",
+    "data.tokenizer",
+    "disks",
+    "job.checkpoints",
+    "job.resume",
     "launcher.working_dir",
     "model.from",
     "model.table",
@@ -29,6 +35,9 @@ PATHS = (
     "planner.old",
     "profile.path",
     "scenario.events.*.path",
+    "testbed.hosts.*.key",
+    "testbed.reaching.ssh_config",
+    "testbed.reaching.wheel",
 )
 Turn = Callable[[str], str]
 Place = tuple[str | int, ...]  # of a value: the keys and indices that lead to it
@@ -135,4 +144,4 @@ def _is_relative(path: Any, key: str | int) -> bool:
     """Whether a value is a path that starts at its file: no link, and no name of a table that the library holds."""
     if not isinstance(path, str) or path in ("", "???") or "${" in path:
         return False
-    return not Path(path).is_absolute() and (key != "table" or path.endswith(".json"))
+    return not Path(path).is_absolute() and not path.startswith("~") and (key != "table" or path.endswith(".json"))

@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import weakref
@@ -23,6 +24,9 @@ from edgesim.errors import RunError
 from real_runtime.control.forking.server import Given
 from real_runtime.control.vitals import vitals
 from real_runtime.control.watch import RunningClock
+
+RANK = (sys.executable, "-P", "-m", "real_runtime")
+"""The process from which ranks are forked. With -P a folder called real_runtime where the user stands is not ours."""
 
 _ANSWER_BYTES, _LOG_BYTES = 4096, 100_000
 _LOOK_S, _END_S = 0.05, 1.0
@@ -84,6 +88,10 @@ class ForkServer:
             return True
         except OSError:
             return False
+
+    def kill(self) -> None:
+        """End it, and with it all that it forked."""
+        self._process.kill()
 
     def wait_until_ready(self) -> None:
         """Return when it has loaded everything. Raises RunError if it does not come up."""

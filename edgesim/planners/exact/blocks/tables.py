@@ -14,7 +14,7 @@ import numpy as np
 
 from edgesim.model import SplitBy
 from edgesim.planners.cost_models.block_time import BlockCosts, Ring
-from edgesim.planners.cost_models.phases import Phase
+from edgesim.planners.cost_models.phases import BlockPhase
 from edgesim.planners.exact.blocks.memory_rows import Divisible, MemoryRow, memory_rows, room_bytes
 from edgesim.planners.problem import Problem
 
@@ -31,7 +31,7 @@ class Team:
     ring: Ring
 
 
-def exchanges_alone_s(counts: Mapping[Phase, float], team: Team, division: Divisible, tokens: int) -> float:
+def exchanges_alone_s(counts: Mapping[BlockPhase, float], team: Team, division: Divisible, tokens: int) -> float:
     """Return the seconds of all exchanges of a team with equal tiles and no computation: no plan of it takes less."""
     largest, total_s = -(-tokens // team.size) if SplitBy.TOKENS in division.totals else 0, 0.0
     for phase, count in counts.items():
@@ -60,16 +60,16 @@ class PhaseSeconds:
 
     def __init__(self, costs: BlockCosts, division: Divisible) -> None:
         self.costs, self.division = costs, division
-        self._known: dict[tuple[str, Phase], tuple[float, dict[SplitBy, list[float]]]] = {}
+        self._known: dict[tuple[str, BlockPhase], tuple[float, dict[SplitBy, list[float]]]] = {}
 
-    def __call__(self, phase: Phase, rank: int) -> tuple[float, dict[SplitBy, list[float]]]:
+    def __call__(self, phase: BlockPhase, rank: int) -> tuple[float, dict[SplitBy, list[float]]]:
         """Return the seconds that do not depend on the share, and those of every amount."""
         key = self.costs.problem.cluster.devices[rank].name, phase
         if key not in self._known:
             self._known[key] = self._summed(phase, rank)
         return self._known[key]
 
-    def _summed(self, phase: Phase, rank: int) -> tuple[float, dict[SplitBy, list[float]]]:
+    def _summed(self, phase: BlockPhase, rank: int) -> tuple[float, dict[SplitBy, list[float]]]:
         constant_s, seconds = 0.0, dict[SplitBy, list[float]]()
         for work, times in Counter(phase.works).items():
             if work.by not in self.division.totals:
@@ -85,7 +85,7 @@ class PhaseSeconds:
 class Tables:
     """All that a team's integer programme needs; ``counts`` is how often each phase happens."""
 
-    def __init__(self, phase_seconds: PhaseSeconds, counts: Mapping[Phase, float], team: Team) -> None:
+    def __init__(self, phase_seconds: PhaseSeconds, counts: Mapping[BlockPhase, float], team: Team) -> None:
         self.phase_seconds, self.costs, self.team = phase_seconds, phase_seconds.costs, team
         self.problem: Problem = self.costs.problem
         totals, multiples = phase_seconds.division.totals, phase_seconds.division.multiples
@@ -102,7 +102,7 @@ class Tables:
         self.memory: tuple[MemoryRow, ...] = memory_rows(self.problem, totals, ranks=team.size)
         self.rows = [{rank: self._rows(phase, rank) for rank in team.members} for phase, _ in self.phases]
 
-    def _rows(self, phase: Phase, rank: int) -> list[TableRow]:
+    def _rows(self, phase: BlockPhase, rank: int) -> list[TableRow]:
         if phase.entering is not None:
             return self._overlapped(phase, phase.entering.by, rank)
         constant_s, seconds = self.phase_seconds(phase, rank)
@@ -110,7 +110,7 @@ class Tables:
         cut = {by: of[-1:] if self.team.size == 1 else of[: len(self.amounts[by])] for by, of in seconds.items()}
         return [TableRow(constant_s=constant_s, seconds=cut, steps=0)]
 
-    def _overlapped(self, phase: Phase, by: SplitBy, rank: int) -> list[TableRow]:
+    def _overlapped(self, phase: BlockPhase, by: SplitBy, rank: int) -> list[TableRow]:
         table = [self.costs.rows(rank, phase, amount, ranks=self.team.size) for amount in self.amounts[by]]
         return [
             TableRow(constant_s=0.0, seconds={by: [rows[i][0] for rows in table]}, steps=steps)

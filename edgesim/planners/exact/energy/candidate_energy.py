@@ -45,10 +45,13 @@ class StageEnergy:
     def _of_device(self, kind: int, samples: int) -> Floats:
         """Return the joules of one device with so many samples of a micro-batch, without its all-reduce."""
         c, power = self.candidates, self.power(kind)
-        computing = self.micro_batches * c.seconds(kind, FORWARD, samples)
+        above_w, joules = power.compute_w - power.idle_w, self.micro_batches * self._messages(kind, samples)
+        joules = joules + above_w * self.micro_batches * c.seconds(kind, FORWARD, samples)
         if self.trains:
-            computing = computing + self.micro_batches * c.seconds(kind, BACKWARD, samples) + c.seconds(kind, UPDATE, 0)
-        return (power.compute_w - power.idle_w) * computing + self.micro_batches * self._messages(kind, samples)
+            backward_s, update_s = self.micro_batches * c.seconds(kind, BACKWARD, samples), c.seconds(kind, UPDATE, 0)
+            joules = joules + (power.backward_draw_w - power.idle_w) * backward_s
+            joules = joules + (power.update_draw_w - power.idle_w) * update_s
+        return joules
 
     def _messages(self, kind: int, samples: int) -> Floats:
         """Return the joules of one micro-batch's messages on one device."""

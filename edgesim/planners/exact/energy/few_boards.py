@@ -126,7 +126,8 @@ def least_computing_j(modes: ModeExpansion, costs: StageCosts) -> float:
     ops = (FORWARD, BACKWARD) if problem.workload.trains else (FORWARD,)
     for rank in devices.values():
         power = problem.cluster.devices[rank].power
+        draws_w = {FORWARD: power.compute_w, BACKWARD: power.backward_draw_w}
         for samples in range(1, problem.workload.micro_batch_samples + 1):
-            seconds = np.sum([np.diff(costs.sums(rank, op, samples)) for op in ops], axis=0)
-            least_j = np.minimum(least_j, (power.compute_w - power.idle_w) * seconds / samples)
+            joules = sum((draws_w[op] - power.idle_w) * np.diff(costs.sums(rank, op, samples)) for op in ops)
+            least_j = np.minimum(least_j, joules / samples)
     return float(np.sum(least_j)) * problem.workload.micro_batch_samples * problem.workload.micro_batches

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from edgesim.cluster import Cluster, Device, Network, Topology
 from edgesim.errors import PlanError
 from edgesim.plan import Stage
+from edgesim.planners.cost_models.pipeline_energy import refuse_tails
 from edgesim.planners.device_types import interchangeable
 from edgesim.planners.problem import Modes, Problem
 
@@ -47,6 +48,7 @@ def in_all_modes(problem: Problem, modes: Modes) -> ModeExpansion:
     known = {device.name for device in problem.cluster.devices}
     if unknown := [name for name in modes if name not in known]:
         raise PlanError(f"modes name {unknown[0]!r}, cluster {problem.cluster.name} has {', '.join(sorted(known))}")
+    refuse_tails((*problem.cluster.devices, *(mode for of_device in modes.values() for mode in of_device)))
     types = interchangeable(problem.cluster)
     kinds, type_of, board_of, devices = list[tuple[int, ...]](), list[int](), list[int](), list[Device]()
     for number, boards in enumerate(types):

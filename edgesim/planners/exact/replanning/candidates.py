@@ -9,7 +9,8 @@ from functools import cache
 
 import numpy as np
 
-from edgesim.planners.cost_models.migration import Holdings, carried_bytes, tied
+from edgesim.memory import carried_bytes
+from edgesim.planners.cost_models.migration import Holdings, tied
 from edgesim.planners.device_types import Types, interchangeable, split
 from edgesim.planners.exact.pipelines.candidate_links import Floats
 from edgesim.planners.exact.pipelines.candidates import Candidates, PipelineFamily

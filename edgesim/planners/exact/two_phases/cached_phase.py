@@ -15,15 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from edgesim.cached_outputs import kept_bytes
 from edgesim.finetuning import cached
 from edgesim.memory import RankLoad, held_bytes
-from edgesim.model import Model
 from edgesim.plan import Depth, Stage, in_flight
-from edgesim.planners.cost_models.migration import tied
 from edgesim.planners.cost_models.pipeline_time import stage_times
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.problem import Problem
-from edgesim.profile import BACKWARD, FORWARD, Profile
+from edgesim.profile import BACKWARD, FORWARD, of_blocks
 
 Shares = tuple[int, ...]  # [rank] samples of a micro-batch in the second phase; 0: it takes no part
 
@@ -58,7 +57,7 @@ class CachedPhase:
     def second(self) -> Problem:
         """The same problem without the backbone. Raises ValueError for a model without parallel adapters."""
         model = cached(self.problem.model)
-        return replace(self.problem, model=model, profile=_of_adapters(self.problem.profile, model))
+        return replace(self.problem, model=model, profile=of_blocks(self.problem.profile, model))
 
     @cached_property
     def costs(self) -> StageCosts:
@@ -67,9 +66,11 @@ class CachedPhase:
 
     @cached_property
     def layer_bytes(self) -> tuple[int, ...]:
-        """[layer] of one sample's frozen output: what travels on, less the side state, which has a gradient."""
-        tokens, layers = self.problem.workload.tokens, self.problem.model.layers[:-1]
-        return (*(layer.output_bytes(1, tokens) - layer.gradient_bytes(1, tokens) for layer in layers), 0)
+        """[layer] of what the cache keeps of one sample, in FP32."""
+        model, tokens = self.problem.model, self.problem.workload.tokens
+        return tuple(
+            kept_bytes(model, (layer, layer + 1), samples=1, tokens=tokens) for layer in range(len(model.layers))
+        )
 
     @cached_property
     def sample_bytes(self) -> int:
@@ -95,16 +96,11 @@ class CachedPhase:
                 context_bytes=device.context_bytes,
             ),
         )
-        free = self.problem.budget_bytes(rank) - held.total_bytes - self.tied_bytes
+        free = self.problem.budget_bytes(rank) - held.total_bytes
         in_memory = int(min(samples, free // self.sample_bytes))
         if free < 0 or (samples - in_memory) * self.sample_bytes > self.disk_bytes[rank]:
             return None
         return KeptSamples(rank=rank, in_memory=in_memory, on_disk=samples - in_memory)
-
-    @cached_property
-    def tied_bytes(self) -> float:
-        """The bytes of copies of the embedding's words."""
-        return sum(nbytes for _, _, nbytes in tied(self.second))
 
     @property
     def in_flight(self) -> int:
@@ -139,10 +135,3 @@ class CachedPhase:
         """Return the seconds of an iteration: the slowest rank, then all-reduce and update."""
         ending_s = stage_times(self.costs, self.stage_of(shares)).ending_s
         return max(self.rank_s(shares[of.rank], of) for of in kept) + ending_s
-
-
-def _of_adapters(profile: Profile, model: Model) -> Profile:
-    """Return the profile without the backbone: blocks keep their seconds, whole layers are no longer whole."""
-    head = model.layers[-1].name
-    points = tuple(point for point in profile.points if "/" in point.block or point.block == head)
-    return replace(profile, model=model.name, points=points)

@@ -35,7 +35,7 @@ class CachingCandidates(AllSharesCandidates):
     def loads(self, g: int) -> Loads:
         """Return messages and links of a group; a disk is one more link, which carries a stage's outputs."""
         loads, outputs = super().loads(g), self._outputs()
-        rates = [self.problem.cluster.devices[self.kinds[kind][0]].disk_bytes_per_s for kind, _ in self.groups[g]]
+        rates = [self.problem.cluster.devices[self.kinds[kind][0]].writes_bytes_per_s for kind, _ in self.groups[g]]
         written_s = np.outer(np.max(self.splits[g] / np.array(rates), axis=1), outputs)
         fields = {name: getattr(loads, name) for name in Loads.__slots__}
         fields["link_s"] = np.maximum(loads.link_s, written_s)

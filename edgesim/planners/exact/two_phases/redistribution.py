@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.cluster import Resource, ResourceKind
+from edgesim.memory import carried_bytes
 from edgesim.plan import Plan
-from edgesim.planners.cost_models.migration import carried_bytes, tied
+from edgesim.planners.cost_models.migration import tied
 from edgesim.planners.cost_models.transfers import Transfers
 from edgesim.planners.exact.two_phases.cached_phase import CachedPhase, KeptSamples, Shares
 
@@ -128,7 +129,7 @@ class Redistribution:
         return {
             Resource(ResourceKind.DISK, (rank,)): share
             * float(self.outputs[stage.layers[1]] - self.outputs[stage.layers[0]])
-            / devices[rank].disk_bytes_per_s
+            / devices[rank].writes_bytes_per_s
             for stage in first.stages
             for rank, share in zip(stage.ranks, stage.samples, strict=True)
         }

@@ -1,0 +1,1 @@
+"""How does fine-tuning go on from cached activations, after an epoch that has filled the cache?"""

@@ -1,0 +1,284 @@
+"""Who plays a job in virtual time? A player that lets iterations, messages and what hosts take pass on one clock.
+
+``edgesim.job.run_job`` says what comes next. An iteration in which nothing happens is simulated once for all that are
+alike. One in which a rank is lost is lost, unless all had committed; then everybody waits until the rank is missed. A
+migration is simulated as an iteration is; what hosts take is in ``HostCosts``.
+"""
+
+from collections.abc import Collection
+from functools import partial
+from math import floor, inf
+from time import perf_counter
+
+import numpy as np
+
+from edgesim.errors import ScheduleError
+from edgesim.job import Activity, Change, HostCosts, JobSpan, Migration, Phase, Played, Recovery, Refill, Safety
+from edgesim.memory import carried_bytes
+from edgesim.model import Model
+from edgesim.scenario import Membership
+from edgesim.schedule import Op
+from edgesim.simulator.iterations import Iterations
+from edgesim.simulator.roster import Missing, Roster
+from edgesim.trace import Trace
+from edgesim.workload import Workload
+
+
+class SimulatedJob:
+    """A job's player in virtual time; ``planning_s`` is what a policy takes, None: what it takes here."""
+
+    name = "simulated"
+
+    def __init__(
+        self,
+        iterations: Iterations,
+        roster: Roster,
+        host_costs: HostCosts,
+        workload: Workload,
+        planning_s: float | None,
+    ) -> None:
+        self.iterations, self.roster, self.costs = iterations, roster, host_costs
+        self.workload, self.planning_s = workload, planning_s
+        self.spans: list[JobSpan] = []
+        self.losses: list[float] = []
+        self.now_s = 0.0
+        self._most_done = 0  # what was done before a rank was lost may be done again
+
+    # --- what a job's player does ---
+
+    def train(self, phase: Phase, done: int, until: int, safety: Safety) -> Played:
+        """Play iterations until somebody is known to be lost, leaves or has come."""
+        first, replicated, checkpoint = done, None, None
+        change: Change | None = None
+        while done < until and (change := self._news(phase)) is None:
+            replicates = phase.replicates(done, safety.replicate_every, first=first)
+            schedule = phase.schedule_of(done, safety.replicate_every, first=first)
+            trace, steady_until_s = self.iterations.at(schedule, self.now_s, done, phase.model)
+            alike = 1 if replicates else _alike(phase, done, until, safety)
+            count = self._undisturbed(phase, trace, min(alike, self.roster.next_iteration(done) - done), steady_until_s)
+            if count:
+                self._trained(phase, trace, done, count, self.now_s + count * _takes_s(trace, self.costs))
+            else:
+                count, change = self._one(phase, trace, done)
+            done += count
+            replicated = done - 1 if replicates and count else replicated
+            if change is None and safety.checkpoints(done):
+                change = self._spend(
+                    Activity.CHECKPOINT,
+                    _checkpoint_s(phase, self.iterations, self.workload, writes=True),
+                    phase.plan.ranks,
+                )
+                checkpoint = done if change is None else checkpoint
+            if change is not None:
+                break
+        return Played(done=done, change=change, replicated=replicated, checkpoint=checkpoint)
+
+    def plan(self, answer: partial[Recovery]) -> Recovery:
+        """Ask a policy, and let the time pass that it takes."""
+        begun_s = perf_counter()
+        recovery = answer()
+        seconds = perf_counter() - begun_s if self.planning_s is None else self.planning_s
+        self._spent(Activity.PLANNING, self.now_s + seconds, says=recovery.says)
+        return recovery
+
+    def wait(self, wait_s: float) -> Change | None:
+        """Pass to the next second in which somebody comes, leaves or is missed."""
+        start_s, now_s, change = self.now_s, self.now_s, self.roster.change(self.now_s)
+        while change is None and (now_s := self.roster.next_s) <= start_s + wait_s:
+            change = self.roster.change(now_s)
+        self._spent(Activity.WAITING, start_s + wait_s if change is None else now_s)
+        return change
+
+    def regroup(self, ranks: tuple[int, ...]) -> Change | None:
+        """Connect ranks anew; who has left and is not among them is gone."""
+        change = self._spend(Activity.REGROUPING, self.costs.regroup_s, ranks)
+        self.roster.parting &= set(ranks)
+        return change
+
+    def move(self, migration: Migration, version: int) -> Change | None:
+        """Simulate a migration."""
+        trace, _ = self.iterations.at(migration.schedule, self.now_s)
+        ranks = {task.rank for task in migration.schedule}
+        return self._spend(Activity.MIGRATION, trace.last_s, ranks, trace=trace, says=migration.name)
+
+    def refill(self, refill: Refill, phase: Phase, version: int) -> Change | None:
+        """Let ranks load frozen layers, and simulate the iterations of a refill."""
+        loading_s = self.costs.go_back_s + _loading_s(refill, self.iterations)
+        change = self._spend(Activity.REGROUPING, loading_s, refill.ranks, says="load frozen layers")
+        if change is not None:
+            return change
+        trace, _ = self.iterations.at(refill.schedule, self.now_s)
+        first, count = refill.iterations[0], refill.iterations[1] - refill.iterations[0]
+        seconds, more = count * _takes_s(trace, self.costs), {"first": first, "count": count}
+        return self._spend(Activity.REFILL, seconds, refill.ranks, trace=trace, says=refill.name, **more)
+
+    def go_back(self, phase: Phase, version: int) -> Change | None:
+        """Let ranks take up their layers."""
+        says = f"take up layers of iteration {version}"
+        return self._spend(Activity.REGROUPING, self.costs.go_back_s, phase.plan.ranks, says=says)
+
+    def restart(self, phase: Phase, version: int) -> Change | None:
+        """Start all processes anew, which read the checkpoint if there is one."""
+        self.roster.parting.clear()
+        seconds = self.costs.restart_s + (
+            _checkpoint_s(phase, self.iterations, self.workload, writes=False) if version else 0.0
+        )
+        return self._spend(Activity.RESTART, seconds, phase.plan.ranks)
+
+    # --- iterations ---
+
+    def _news(self, phase: Phase) -> Change | None:
+        """Who is known now to be lost, to leave or to have come; of a new phase's plan also who was gone before."""
+        if (change := self.roster.change(self.now_s)) is not None:
+            return change
+        absent = tuple(sorted(rank for rank in phase.plan.ranks if rank not in self.roster.there))
+        return Change(at_s=self.now_s, noticed_s=self.now_s, lost=absent) if absent else None
+
+    def _undisturbed(self, phase: Phase, trace: Trace, most: float, steady_until_s: float) -> int:
+        """How many such iterations, at most so many, end before anything happens."""
+        until_s = min(steady_until_s, self.roster.next_s)
+        if self.roster.first_missing(phase.plan.ranks, self.now_s):
+            return 0
+        whole = most if until_s == inf else floor((until_s - self.now_s) / _takes_s(trace, self.costs))
+        return int(max(0, min(most, whole)))
+
+    def _one(self, phase: Phase, trace: Trace, iteration: int) -> tuple[int, Change | None]:
+        """Play one iteration in which something may happen: whether it is done, and who was lost in it."""
+        for event in self.roster.of_iteration(iteration):
+            instead = self.roster.happens(event, self.now_s + _starts_s(trace, event))
+            if instead:
+                self.iterations.happens_too(*instead)
+                trace, _ = self.iterations.at(trace.schedule, self.now_s, iteration)
+        end_s = self.now_s + _takes_s(trace, self.costs)
+        missing = self.roster.first_missing(phase.plan.ranks, end_s)
+        if missing is None:
+            self._trained(phase, trace, iteration, 1, end_s)
+            return 1, None
+        if self.now_s + _committed_s(trace) <= missing.at_s:  # who is left ends the iteration
+            self._trained(phase, trace, iteration, 1, max(missing.at_s, self.now_s + trace.last_s))
+            return 1, None
+        if missing.at_s > self.now_s:
+            self._spent(Activity.LOST, missing.at_s, first=iteration, says=f"rank {missing.rank} is lost")
+        return 0, self._missed(missing)
+
+    # --- the clock ---
+
+    def _trained(self, phase: Phase, trace: Trace, first: int, count: int, end_s: float) -> None:
+        redone = min(count, max(0, self._most_done - first))
+        self._spent(Activity.TRAINING, end_s, first=first, count=count, trace=trace, redone=redone, model=phase.model)
+        self._most_done = max(self._most_done, first + count)
+
+    def _spend(
+        self,
+        activity: Activity,
+        seconds: float,
+        ranks: Collection[int],
+        *,
+        first: int = 0,
+        count: int = 1,
+        trace: Trace | None = None,
+        says: str = "",
+    ) -> Change | None:
+        """Be at something that needs these ranks; if one of them is lost before its end, wait until it is missed."""
+        end_s = self.now_s + seconds
+        if (missing := self.roster.first_missing(ranks, end_s)) is None:
+            self._spent(activity, end_s, first=first, count=count, trace=trace, says=says)
+            return None
+        if missing.at_s > self.now_s:
+            self._spent(activity, missing.at_s, says=f"{says}; rank {missing.rank} is lost".removeprefix("; "))
+        return self._missed(missing)
+
+    def _missed(self, missing: Missing) -> Change:
+        """Wait until a rank counts as lost, and say so."""
+        self._spent(Activity.DETECTION, max(self.now_s, missing.noticed_s), says=f"of rank {missing.rank}")
+        change = self.roster.change(self.now_s)
+        assert change is not None, "who is missed is told of"
+        return change
+
+    def _spent(
+        self,
+        activity: Activity,
+        end_s: float,
+        *,
+        first: int = 0,
+        count: int = 1,
+        trace: Trace | None = None,
+        redone: int = 0,
+        says: str = "",
+        model: Model | None = None,
+    ) -> None:
+        span = JobSpan(
+            activity=activity,
+            start_s=self.now_s,
+            end_s=end_s,
+            first=first,
+            count=count,
+            trace=trace,
+            redone=redone,
+            says=says,
+            model=model,
+        )
+        self.spans.append(span)
+        self.now_s = end_s
+
+
+def _takes_s(trace: Trace, costs: HostCosts) -> float:
+    seconds = trace.last_s + costs.between_s
+    if not seconds > 0:
+        raise ScheduleError(
+            f"an iteration of {len(trace)} tasks takes {seconds:g} s: a job of such never ends (give the tasks "
+            "seconds in the profile, or between_s)"
+        )
+    return seconds
+
+
+def _loading_s(refill: Refill, iterations: Iterations) -> float:
+    """What the slowest disk takes for the weights with which its rank computes."""
+    layers, devices = iterations.model.layers, iterations.cluster.devices
+    held = {task.rank: task.layers for task in refill.schedule if task.op is Op.F}
+    return max(
+        sum(layer.parameter_bytes for layer in layers[slice(*span)]) / devices[rank].disk_bytes_per_s
+        for rank, span in held.items()
+    )
+
+
+def _checkpoint_s(phase: Phase, iterations: Iterations, workload: Workload, *, writes: bool) -> float:
+    """What the slowest disk takes for the state of its rank."""
+    layers, devices = (phase.model or iterations.model).layers, iterations.cluster.devices
+    return max(
+        sum(carried_bytes(layer, workload) for layer in layers[slice(*stage.layers)])
+        / (devices[rank].writes_bytes_per_s if writes else devices[rank].disk_bytes_per_s)
+        for stage in phase.plan.stages
+        for rank in stage.ranks
+    )
+
+
+def _alike(phase: Phase, done: int, until: int, safety: Safety) -> int:
+    """How many iterations play the same from this one on, by what they send and write."""
+    ends = [until - done]
+    if phase.replicating and safety.replicate_every:
+        ends.append(safety.replicate_every - done % safety.replicate_every)
+    if safety.checkpoint_every:
+        ends.append(safety.checkpoint_every - done % safety.checkpoint_every)
+    return min(ends)
+
+
+def _starts_s(trace: Trace, event: Membership) -> float:
+    """When the task starts at which something happens; 0 where it is the beginning of the iteration."""
+    if (task := event.when.task) is None:
+        return 0.0
+    names = trace.schedule.names()
+    if task not in names:
+        raise ValueError(
+            f"scenario: {event}: the iteration's schedule has no task {task!r} (its first is {names[0]!r}; give one as "
+            "schedule.txt names it, or a second)"
+        )
+    return trace.start_s[names.index(task)]
+
+
+def _committed_s(trace: Trace) -> float:
+    """When all ranks have committed; of a schedule without commits, its end."""
+    columns = trace.schedule.columns
+    commits = [number for number, kind in enumerate(columns.kinds) if kind.op is Op.COMMIT]
+    ends_s = np.asarray(trace.end_s)[np.isin(columns.kind, commits)]
+    return float(ends_s.max(initial=0.0)) if len(ends_s) else trace.last_s

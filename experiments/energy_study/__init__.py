@@ -1,0 +1,1 @@
+"""What does a sample cost in joules, where do they go, and which assumption decides the order of methods?"""

@@ -1,0 +1,1 @@
+"""How do jobs look on paper?"""

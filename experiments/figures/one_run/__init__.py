@@ -1,0 +1,1 @@
+"""Figures of what the ranks of a single run do over time."""

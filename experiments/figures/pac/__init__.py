@@ -1,0 +1,1 @@
+"""How does PAC look on paper, beside what its authors published?"""

@@ -1,0 +1,1 @@
+"""How is a whole job played, kept and shown?"""

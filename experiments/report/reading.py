@@ -1,0 +1,36 @@
+"""What of a run's folder does a page show? Both players' traces, and what they rest on."""
+
+import json
+from pathlib import Path
+
+from experiments.commands import NAME
+from experiments.execution.folders import COMMAND
+from experiments.explain.reading import MEASURED, SIMULATED, players_of, read_side
+from experiments.report.run_page import ShownRun
+from real_runtime.testbeds.foreign_load import told
+
+
+def read_run(folder: Path) -> ShownRun:
+    """A folder that experiments.run wrote. Raises ValueError if it is none."""
+    players = players_of(folder)
+    sides = [read_side(folder, player=player) for player in (SIMULATED, MEASURED) if player in players]
+    if not sides:
+        sides = [read_side(folder)]  # which says what is missing
+    config, versions, command = (_text(folder / name) for name in ("config.yaml", "versions.json", COMMAND))
+    return ShownRun(
+        name=folder.name,
+        sides=tuple(sides),
+        config=config,
+        versions=versions,
+        command=command or f"{NAME} run    # with the configuration below",
+        disturbed=_disturbed(folder / "metrics.json"),
+    )
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+def _disturbed(path: Path) -> str:
+    figures = json.loads(path.read_text()) if path.is_file() else {}
+    return told(tuple(figures.get("disturbed", ())), "iterations")

@@ -1,0 +1,1 @@
+"""What is a physical testbed like, and can it be used?"""

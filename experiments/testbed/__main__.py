@@ -1,0 +1,62 @@
+"""Look at the hosts of a physical testbed before anything runs there, all in one table.
+
+    python -m experiments.testbed check testbed=lab --config-dir my_conf
+
+For each host of the inventory: whether it is reached, its host key, versions, memory, clock, network interface, swap
+and governor; and below, what disturbs measurements there, with the command that mends it. It ends with code 1 where a
+host cannot be used. docs/testbed.md leads from empty SD cards to the first validated plan.
+"""
+
+import sys
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from experiments.commands import as_typed
+from experiments.configuration.command_line import run_command
+from experiments.configuration.constructors import build
+from experiments.testbed.table import host_table
+from real_runtime.ssh.checking import checked
+from real_runtime.testbeds.spec import TestbedSpec
+
+VERBS = ("check",)
+
+
+def check(cfg: DictConfig) -> None:
+    """Look, and say what was found."""
+    spec: TestbedSpec = build(cfg.testbed)
+    if not spec.hosts:
+        raise ValueError(
+            f"testbed.hosts is empty: testbed {spec.kind} names no hosts to look at (say testbed=NAME, of a file like "
+            "conf/testbed/ssh.yaml with your hosts; docs/testbed.md)"
+        )
+    reports = checked(list(spec.hosts.items()), spec.reaching)
+    console = Console()
+    console.print(host_table(reports))
+    for report in reports:
+        for warning in report.warnings:
+            console.print(f"{report.name}: {warning}", soft_wrap=True, markup=False, highlight=False)
+    failures = [report.failure for report in reports if report.failure]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if failures:
+        sys.exit(1)
+
+
+def main() -> None:
+    """Do what the first word says, with the other words as overrides."""
+    words = sys.argv[1:]
+    if not {"--help", "-h"} & set(words):
+        if not words or words[0] not in VERBS:
+            given = f"got {words[0]!r}" if words else "nothing is said"
+            print(
+                as_typed(f"python -m experiments.testbed: say one of {', '.join(VERBS)} first, {given}"),
+                file=sys.stderr,
+            )
+            sys.exit(2)
+        del sys.argv[1]
+    run_command(check, about=__doc__)
+
+
+if __name__ == "__main__":
+    main()

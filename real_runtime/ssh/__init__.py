@@ -1,0 +1,1 @@
+"""How do ranks live on hosts of their own, which are reached over SSH?"""

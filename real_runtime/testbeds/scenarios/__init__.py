@@ -1,0 +1,1 @@
+"""How does a scenario happen to emulated hosts?"""

@@ -1,0 +1,134 @@
+"""Do the figures of energy show what their tables say, and call no joule measured?"""
+
+from types import ModuleType
+from typing import Any, cast
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from pandas import DataFrame
+
+from experiments.analysis.names import DP, EVEN, EVEN_AS_ASKED, PP, SP, TP
+from experiments.analysis.tidy import read_table
+from experiments.configuration.command_line import composed
+from experiments.configuration.places import CODE
+from experiments.configuration.setup import read_setup
+from experiments.energy_study.break_even import break_even_tokens
+from experiments.figures.energy import (
+    energy_by_state,
+    energy_fronts,
+    energy_over_bandwidth,
+    energy_over_batches,
+    order_over_watts,
+)
+from experiments.figures.energy.ways import as_ways, in_order
+from experiments.figures.panels import Drawing, figure_of
+
+STATES = {"idle_j": 30.0, "waiting_j": 10.0, "compute_j": 40.0, "transmit_j": 15.0, "receive_j": 5.0}
+
+
+def run(method: str, **changes: Any) -> dict[str, Any]:
+    row = {"cluster": "energy-study-gpu", "model": "bert-base-untied", "method": method, "bandwidth_bit_per_s": 1e8}
+    more = {"batch_samples": 10, "status": "done", "energy_j": 100.0, "energy_per_sample_j": 10.0, **STATES}
+    return row | more | changes
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_a_bar_is_as_high_as_its_states_together_and_what_did_not_fit_says_so() -> None:
+    rows = DataFrame([run(PP), run(DP, status="out_of_memory", energy_j=None)])
+    (rows,) = energy_by_state.panels(rows).values()
+    _, ax = plt.subplots()
+    energy_by_state.draw(rows, ax)
+    tops = [bar.get_y() + bar.get_height() for container in ax.containers for bar in container]
+    assert max(tops) == pytest.approx(10.0)
+    said = {text.get_text() for text in ax.texts}
+    assert {"10", " out of memory"} == said
+    plt.close()
+
+
+def test_an_even_cut_in_the_workloads_micro_batches_is_a_way_of_its_own() -> None:
+    rows = as_ways(DataFrame([run(EVEN) | {"planner.micro_batch": each} for each in ("workload", "best")]))
+    assert list(rows["way"]) == [EVEN_AS_ASKED, EVEN]
+    assert in_order({EVEN, PP, DP}) == [DP, EVEN, PP]
+
+
+def test_a_way_that_never_fits_is_named_beside_the_lines_of_the_others() -> None:
+    rows = DataFrame(
+        [run(way, bandwidth_bit_per_s=rate) for way in (PP, TP) for rate in (1e8, 1e9)]
+        + [run(DP, bandwidth_bit_per_s=rate, status="out_of_memory", energy_per_sample_j=None) for rate in (1e8, 1e9)]
+    )
+    (rows,) = energy_over_bandwidth.panels(rows).values()
+    _, ax = plt.subplots()
+    energy_over_bandwidth.draw(rows, ax)
+    assert [text.get_text() for text in ax.texts] == ["out of memory: DP"]
+    assert len([line for line in ax.lines if line.get_label() in ("PP", "TP")]) == 2
+    plt.close()
+
+
+def test_the_dashed_line_is_where_the_bytes_of_sequence_and_tensor_parallelism_cross() -> None:
+    model = read_setup(composed("model=bert_base_untied", "workload.tokens=128")).model
+    assert pytest.approx(break_even_tokens(model) / 128, rel=1e-5) == energy_over_batches.CROSSING_SAMPLES
+
+
+def test_fronts_are_stairs_that_say_what_is_saved_in_equal_time() -> None:
+    place = {"model": "resnet50", "cluster": "energy_study_mixed"}
+    points = [
+        ("scaled", 1.0, 5.0, 0.0),
+        ("scaled", 2.0, 4.0, 0.25),
+        ("planned", 1.0, 5.0, None),
+        ("planned", 1.5, 3.0, None),
+    ]
+    rows = DataFrame([dict(zip(energy_fronts.COLUMNS[2:], point, strict=True)) | place for point in points])
+    (rows,) = energy_fronts.panels(rows).values()
+    _, ax = plt.subplots()
+    energy_fronts.draw(rows, ax)
+    assert [text.get_text() for text in ax.texts] == ["up to 25 % less\nin equal time"]
+    plt.close()
+
+
+def test_a_ratio_over_a_watt_goes_through_what_the_files_say() -> None:
+    place = {"cluster": "energy-study-cpu", "bandwidth_bit_per_s": 1e8, "batch_samples": 32, "first": SP, "second": TP}
+    rows = DataFrame(
+        [
+            place | {"watt": watt, "factor": factor, "ratio": 1 + factor / 10}
+            for watt in ("idle_w", "compute_w", "transmit_w", "receive_w")
+            for factor in (0.5, 1.0, 2.0)
+        ]
+    )
+    ((title, rows),) = order_over_watts.panels(rows).items()
+    assert title == "SP / TP, CPU, 100 Mbit/s"
+    _, ax = plt.subplots()
+    order_over_watts.draw(rows, ax)
+    (dot,) = [line for line in ax.lines if line.get_label() == "as in the files"]
+    assert list(dot.get_ydata()) == [pytest.approx(1.1)]
+    plt.close()
+
+
+KEPT = {
+    energy_by_state: "energy_parallelisms/table.csv",
+    energy_over_bandwidth: "energy_parallelisms/table.csv",
+    energy_over_batches: "energy_batches/table.csv",
+    energy_fronts: "energy/fronts.csv",
+    order_over_watts: "energy/watts.csv",
+}
+
+
+@pytest.mark.parametrize("module", KEPT, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_no_figure_of_energy_calls_a_joule_measured_and_every_one_says_computed(module: ModuleType) -> None:
+    table = read_table(CODE / "results" / KEPT[module], needs=module.COLUMNS)
+    said = texts(figure_of(cast(Drawing, module), table))
+    assert "computed" in said
+    assert "measured" not in said
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", sorted(set(KEPT.values())))
+def test_no_column_of_these_tables_is_called_measured(name: str) -> None:
+    table = read_table(CODE / "results" / name)
+    assert not [column for column in table.columns if "measured" in column]
+    if "player" in table.columns:
+        assert set(table["player"]) == {"simulated"}
