@@ -170,14 +170,29 @@ def ending_in_words(what_then: str = "") -> Iterator[None]:
     try:
         with terminable():
             yield
-    except KeyboardInterrupt:
-        print(f"interrupted{what_then}", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
-    except SystemExit as left:
-        if left.code != _TERMINATED or isinstance(left, _ToldExit):
+    except BaseException as error:
+        behind = interruption_behind(error)
+        if behind is None:
             raise
-        print(f"terminated{what_then}", file=sys.stderr)
-        raise _ToldExit(_TERMINATED) from None
+        by_hand = isinstance(behind, KeyboardInterrupt)
+        print(f"{'interrupted' if by_hand else 'terminated'}{what_then}", file=sys.stderr)
+        raise _ToldExit(_INTERRUPTED if by_hand else _TERMINATED) from None
+
+
+def interruption_behind(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
+    """The Ctrl-C or SIGTERM that this is, or while whose clean-up it came; of one that was told already, none.
+
+    A library that is torn out of the middle of a step may stumble over its own half-made state as it cleans up: what
+    it says then is of no use to anybody.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, _ToldExit):
+            return None
+        if isinstance(each, KeyboardInterrupt) or (isinstance(each, SystemExit) and each.code == _TERMINATED):
+            return each
+        each = each.__context__
+    return None
 
 
 def _hear_no_more() -> None:

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from processes import alive
 
+from experiments.commands import ending_in_words
 from experiments.configuration.places import CODE
 from real_runtime.testbeds import netns
 
@@ -89,6 +91,7 @@ def test_sigterm_does_the_same(seed: int, tmp_path: Path) -> None:
 
 PLANNER = """
 import time
+from contextlib import suppress
 from pathlib import Path
 from edgesim.scratch import scratch_folder
 
@@ -147,3 +150,35 @@ with ending_in_words():
 def test_a_signal_while_python_ends_after_a_command_that_is_done_changes_nothing() -> None:
     ended = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, cwd=CODE)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("came", "code", "word"),
+    [(KeyboardInterrupt(), 130, "interrupted"), (SystemExit(143), 143, "terminated")],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_what_a_library_stumbles_over_while_it_is_torn_away_is_not_told(
+    came: BaseException, code: int, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def torn() -> None:
+        half_made = None
+        with ending_in_words(), ending_in_words():
+            try:
+                raise came
+            finally:
+                half_made.clean_up()  # type: ignore[attr-defined]
+
+    with pytest.raises(SystemExit) as ended:
+        torn()
+    assert (ended.value.code, capsys.readouterr().err) == (code, f"{word}\n")
+
+
+def test_an_error_of_its_own_is_told_also_after_an_interruption_that_somebody_heard() -> None:
+    def heard() -> None:
+        with ending_in_words():
+            with suppress(KeyboardInterrupt):
+                raise KeyboardInterrupt
+            raise ValueError("of its own")
+
+    with pytest.raises(ValueError, match="of its own"):
+        heard()

@@ -27,7 +27,7 @@ from yaml import MarkedYAMLError, YAMLError
 import edgesim
 from edgesim.errors import EdgesimError
 from edgesim.own_code import users_mistake
-from experiments.commands import as_typed, ending_in_words, nobody_reads, reader_may_leave
+from experiments.commands import as_typed, ending_in_words, interruption_behind, nobody_reads, reader_may_leave
 from experiments.configuration.checks import check_values, read_si
 from experiments.configuration.places import CONF
 from experiments.configuration.result_folders import refuse_unwritable
@@ -73,6 +73,8 @@ def _run_command(command: Command, about: str | None, experiment: str | None) ->
             refuse_unwritable(Path(cfg.results))
             return command(cfg)
         except Exception as error:  # kept from Hydra, which would print a traceback
+            if (interruption := interruption_behind(error)) is not None:
+                raise interruption from None
             if not is_users(error):
                 raise
             mistakes.append(error)

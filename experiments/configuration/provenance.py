@@ -33,6 +33,7 @@ class Tree(StrEnum):
     CLEAN = "clean"
     DIRTY = "dirty"
     NOT_RECORDED = "not recorded"
+    EARLIER = "an earlier state of this commit's work"  # of tables whose own commit is no longer in the history
 
 
 def command(module: str, arguments: Sequence[str] = ()) -> str:
