@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.distributed_c10d import _world
 
 from edgesim.ring import ring_steps
 from edgesim.schedule import Channel
@@ -183,9 +184,14 @@ class Transport:
 
 
 def leave_groups() -> None:
-    """Leave all groups that this process is in, also such as never came up."""
+    """Leave all groups that this process is in, also such as never came up.
+
+    The library names a group by how many it has counted, and leaves one that never came up in its count: who joined
+    in vain would look for the next groups under other names than its peers, for ever.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+    _world.group_count = 0
 
 
 class Receive:

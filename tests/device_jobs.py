@@ -27,6 +27,7 @@ from real_runtime.testbeds.testbed import Testbed
 
 HOSTS, LAYERS = 4, len(BERT.layers)
 HEARTBEAT = Heartbeat(timeout_s=1.5)  # a machine that runs other tests as well may be silent for a while
+WAIT_S = 10.0  # long beside every pause that is drawn
 FRACTIONS = (0.3, 0.25, 0.2, 0.15)
 WORK = replace(workload(BERT), optimiser=Optimiser.ADAM, learning_rate=0.003)
 
@@ -91,7 +92,9 @@ def played(
     job = Job(
         phases=(prepared.phase(plan, iterations=iterations),),
         members=tuple(members),
-        safety=Safety(heartbeat=HEARTBEAT, replicate_every=replicate_every, checkpoint_every=checkpoint_every),
+        safety=Safety(
+            heartbeat=HEARTBEAT, replicate_every=replicate_every, checkpoint_every=checkpoint_every, wait_s=WAIT_S
+        ),
         recover=(policy or lightweight(prepared)) if recovers else None,
     )
     assignment = Assignment(
