@@ -20,6 +20,7 @@ from experiments.figures.energy import (
     energy_fronts,
     energy_over_bandwidth,
     energy_over_batches,
+    executed_by_state,
     order_over_watts,
 )
 from experiments.figures.energy.ways import as_ways, in_order
@@ -105,6 +106,33 @@ def test_a_ratio_over_a_watt_goes_through_what_the_files_say() -> None:
     order_over_watts.draw(rows, ax)
     (dot,) = [line for line in ax.lines if line.get_label() == "as in the files"]
     assert list(dot.get_ydata()) == [pytest.approx(1.1)]
+    plt.close()
+
+
+def executed(method: str, player: str, energy_j: float) -> dict[str, Any]:
+    states = {name: joules * energy_j / 100 for name, joules in STATES.items()}
+    return run(method, player=player, energy_j=energy_j, energy_per_sample_j=energy_j / 10) | states
+
+
+def test_executed_ways_are_bars_from_measured_times_beside_diamonds_from_simulated_ones() -> None:
+    joules = {"one_device": (90.0, 85.0), DP: (100.0, 95.0), SP: (120.0, 130.0), TP: (110.0, 140.0)}
+    table = DataFrame(
+        [
+            executed(method, player, each)
+            for method, both in joules.items()
+            for player, each in zip(("measured", "simulated"), both, strict=True)
+        ]
+    )
+    (rows,) = executed_by_state.panels(table).values()
+    _, ax = plt.subplots()
+    executed_by_state.draw(rows, ax)
+    bars = [bar for container in ax.containers for bar in container]
+    tops = {round(bar.get_x() + bar.get_width() / 2): bar.get_y() + bar.get_height() for bar in bars}
+    assert tops == pytest.approx({0: 9.0, 1: 10.0, 2: 12.0, 3: 11.0})  # alone, DP, SP, TP: the last state is on top
+    (diamonds,) = [line for line in ax.lines if line.get_marker() == "D"]
+    assert list(diamonds.get_ydata()) == [8.5, 9.5, 13.0, 14.0]
+    assert "5 of 6 pairs in the simulated order" in {text.get_text() for text in ax.texts}
+    assert ax.get_ylabel() == "J per sample (computed\nfrom measured times)"
     plt.close()
 
 

@@ -39,6 +39,7 @@ from experiments.figures.energy import (
     energy_fronts,
     energy_over_bandwidth,
     energy_over_batches,
+    executed_by_state,
     order_over_watts,
 )
 from experiments.figures.jobs import goodput_over_losses, recovery_by_policy
@@ -73,6 +74,7 @@ _OF_FILES: Mapping[str, Mapping[str, Sequence[ModuleType]]] = {
     },
     "pac_learning": {"table.csv": (learning_curves,)},
     "energy_parallelisms": {"table.csv": (energy_by_state, energy_over_bandwidth)},
+    "energy_executed": {"table.csv": (executed_by_state,)},
     "energy_batches": {"table.csv": (energy_over_batches,)},
     "energy": {"fronts.csv": (energy_fronts,), "watts.csv": (order_over_watts,)},
 }

@@ -1,7 +1,7 @@
 """Where do the joules of a sample go under each way to share? Stacked bars by state, computed from simulated times."""
 
 from matplotlib.axes import Axes
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.energy.ways import PLACES, SHORT, as_ways, in_order
@@ -13,7 +13,7 @@ COLUMNS = (
 )
 PANEL_IN = 1.9
 # From below: what computing takes, what messages take, and idle watts, at work and while waiting.
-_STATES = {
+STATES = {
     "compute_j": ("computing, above idle", GREEN, ""),
     "transmit_j": ("sending, above idle", SKY, "////"),
     "receive_j": ("receiving, above idle", BLUE, "\\\\\\\\"),
@@ -47,12 +47,18 @@ def draw(rows: DataFrame, ax: Axes) -> None:
                 place, 0, " out of memory", rotation=90, ha="center", va="bottom", fontsize=SMALL_PT, color=VERMILION
             )
             continue
-        run, bottom = done.loc[way], 0.0
-        for state, (text, colour, hatch) in _STATES.items():
-            height = run[state] / run["batch_samples"]
-            ax.bar(place, height, bottom=bottom, color=colour, hatch=hatch, edgecolor="white", linewidth=0, label=text)
-            bottom += height
-        ax.text(place, bottom + 0.01 * most, f"{bottom:.3g}", ha="center", va="bottom", fontsize=SMALL_PT - 1)
+        top = stack(done.loc[way], place, ax)
+        ax.text(place, top + 0.01 * most, f"{top:.3g}", ha="center", va="bottom", fontsize=SMALL_PT - 1)
     ax.set_xticks(range(len(ways)), [SHORT[way] for way in ways], rotation=90)
     ax.set_ylim(0, most * _ROOM)
     ax.set_ylabel("J per sample (computed)")
+
+
+def stack(run: Series, place: float, ax: Axes) -> float:
+    """Draw the joules of a run's sample by state, and return all of them."""
+    bottom = 0.0
+    for state, (text, colour, hatch) in STATES.items():
+        height = run[state] / run["batch_samples"]
+        ax.bar(place, height, bottom=bottom, color=colour, hatch=hatch, edgecolor="white", linewidth=0, label=text)
+        bottom += height
+    return bottom
