@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from edgesim import front_door as _front_door
-from edgesim.cluster import Cluster, Device, EfficiencyCurve, Grid, Network, Origin, PowerModel, Topology
+from edgesim.cluster import (
+    Cluster,
+    ComputeWatts,
+    Device,
+    EfficiencyCurve,
+    Grid,
+    Network,
+    Origin,
+    PowerModel,
+    Rail,
+    Topology,
+)
 from edgesim.errors import EdgesimError, InfeasibleError, PlanError, ProfileError, RunError, ScheduleError
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Block, BlockKind, Cost, Layer, Model, SplitBy
@@ -31,6 +42,7 @@ __all__ = [
     "Block",
     "BlockKind",
     "Cluster",
+    "ComputeWatts",
     "Cost",
     "Depth",
     "Device",
@@ -56,6 +68,7 @@ __all__ = [
     "ProfileError",
     "Proof",
     "Purpose",
+    "Rail",
     "Reading",
     "Recording",
     "RunError",

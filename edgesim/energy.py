@@ -8,6 +8,10 @@ Energy by state adds up to a rank's energy over the makespan T:
     transmit   (transmit_w - idle_w) x time on the air, and joules by bytes and messages sent
     receive    alike; and (tail_w - idle_w) x time in which a radio is still awake behind a message, with nothing on
                the air, which is waiting
+    static     static_w x T: the board around the module, as long as it is switched on
+
+Where a power model names watts by kind of block, compute is what ``computing_power.py`` says of each task, for which
+the model has to be known.
 
 A rank transmits while any of its sends or collectives is on the wire, so that two at once count the air time once, but
 each its bytes. A collective transmits and receives, on a ring one message per step.
@@ -18,12 +22,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from edgesim.cluster import Cluster, PowerModel
+from edgesim.computing_power import ComputingPower
 from edgesim.ring import ring_steps
 from edgesim.schedule import COLLECTIVE, COMPUTE, Kind, Op, Task
 from edgesim.trace import Floats, RankSpans, Trace
 
 Intervals = tuple[Floats, Floats]  # [interval] when each starts and ends, in seconds: disjoint and in order
-STATES = ("idle", "waiting", "compute", "transmit", "receive")
+STATES = ("idle", "waiting", "compute", "transmit", "receive", "static")
 
 
 def wire_bytes(task: Task | Kind) -> int:
@@ -86,13 +91,25 @@ def _above_idle_w(power: PowerModel) -> dict[str, float]:
 
 
 def _drawn(
-    spans: RankSpans, power: PowerModel, times: Mapping[str, Intervals], last_s: float
+    spans: RankSpans,
+    power: PowerModel,
+    times: Mapping[str, Intervals],
+    last_s: float,
+    computing: ComputingPower | None,
 ) -> Iterator[tuple[str, float, Intervals]]:
     """States with their watts above idle, and when; a state may come several times."""
     for state, watts in _above_idle_w(power).items():
         if state in times and (state != "compute" or power.computes_alike):
             yield state, watts, times[state]
-    if not power.computes_alike:
+    if power.by_kind:
+        computes = spans.does(*COMPUTE)
+        if computes.any():
+            computing = _known(computing)
+            above_w = spans.each(lambda kind: computing.of(kind).watts if kind.op in COMPUTE else 0.0, np.float64)
+            for watts in np.unique(above_w[computes]).tolist():
+                such = computes & (above_w == watts)
+                yield "compute", watts, _union(spans.start_s[such], spans.end_s[such])
+    elif not power.computes_alike:
         draws = (
             ((Op.F, Op.RECOMPUTE), power.compute_w),
             ((Op.B,), power.backward_draw_w),
@@ -105,40 +122,71 @@ def _drawn(
         yield "receive", power.tail_w - power.idle_w, _tails(radio, power.tail_s, last_s)
 
 
+def _known(computing: ComputingPower | None) -> ComputingPower:
+    if computing is None:
+        raise ValueError(
+            "watts by kind of block (by_kind) are drawn by the blocks of a model, which is not said here (give "
+            "computing, a ComputingPower of the cluster's devices and the model)"
+        )
+    return computing
+
+
+def _task_j(kind: Kind, power: PowerModel, computing: ComputingPower | None) -> dict[str, float]:
+    """The joules of a task by state that do not depend on its seconds."""
+    if power.by_kind and kind.op in COMPUTE:
+        return {"compute": _known(computing).of(kind).joules}
+    return message_j(kind, power)
+
+
 def _tails(radio: Sequence[Intervals], tail_s: float, last_s: float) -> Intervals:
     """Behind each time on the air, until the radio sleeps, the next time on the air begins, or the iteration ends."""
     start_s, end_s = _union(*map(np.concatenate, zip(*radio, strict=True)))
     return end_s, np.minimum(end_s + tail_s, np.append(start_s[1:], max(last_s, end_s[-1])))
 
 
-def energy_by_state_j(spans: RankSpans, power: PowerModel, makespan_s: float, *, last_s: float) -> dict[str, float]:
-    """Return the joules of one rank by state, from its spans of an iteration with this makespan that ends then."""
+def energy_by_state_j(
+    spans: RankSpans,
+    power: PowerModel,
+    makespan_s: float,
+    *,
+    last_s: float,
+    computing: ComputingPower | None = None,
+) -> dict[str, float]:
+    """Return the joules of one rank by state, from its spans of an iteration with this makespan that ends then.
+
+    ``computing`` is asked where the power model names watts by kind of block; ValueError where it is not given then.
+    """
     times = state_s(spans)
     work_s = _length_s(_union(*map(np.concatenate, zip(*times.values(), strict=True)))) if times else 0.0
     energy = {"idle": power.idle_w * work_s, "waiting": power.idle_w * (makespan_s - work_s)}
     energy |= dict.fromkeys(("compute", "transmit", "receive"), 0.0)
-    for state, watts, when in _drawn(spans, power, times, last_s):
+    for state, watts, when in _drawn(spans, power, times, last_s, computing):
         energy[state] += watts * _length_s(when)
     for kind, count in spans.counts():
-        for state, joules in message_j(kind, power).items():
+        for state, joules in _task_j(kind, power, computing).items():
             energy[state] += joules * count
+    energy["static"] = power.static_w * makespan_s
     return energy
 
 
-def power_over_time(trace: Trace, cluster: Cluster, rank: int) -> list[tuple[float, float]]:
+def power_over_time(
+    trace: Trace, cluster: Cluster, rank: int, computing: ComputingPower | None = None
+) -> list[tuple[float, float]]:
     """Return a rank's power as steps of (second, watts from then on), from the trace's first start to its last end."""
-    at_s, watts = power_steps(trace, cluster, rank)
+    at_s, watts = power_steps(trace, cluster, rank, computing)
     return list(zip(at_s.tolist(), watts.tolist(), strict=True))
 
 
-def power_steps(trace: Trace, cluster: Cluster, rank: int) -> tuple[Floats, Floats]:
+def power_steps(
+    trace: Trace, cluster: Cluster, rank: int, computing: ComputingPower | None = None
+) -> tuple[Floats, Floats]:
     """Return the seconds of :func:`power_over_time`, and the watts.
 
-    The joules of a message's bytes spread over its time on the air; of a message that took none (an infinitely fast
-    link), over the whole iteration. So the integral is the sum of the energies by state.
+    The joules of a message's bytes spread over its time on the air, those of a task's FLOP over its time; of a task
+    that took none (an infinitely fast link), over the whole iteration. So the integral is the sum over all states.
     """
     power, spans = cluster.devices[rank].power, trace.of_rank(rank)
-    joules = spans.each(lambda kind: sum(message_j(kind, power).values()), np.float64)
+    joules = spans.each(lambda kind: sum(_task_j(kind, power, computing).values()), np.float64)
     lasts_s = spans.end_s - spans.start_s
     on_air = (joules != 0) & (lasts_s > 0)
     at_once = float(np.sum(joules[~on_air])) / trace.makespan_s if trace.makespan_s else 0.0
@@ -146,7 +194,7 @@ def power_steps(trace: Trace, cluster: Cluster, rank: int) -> tuple[Floats, Floa
     drawn = [
         *(
             (np.full(len(when[0]), watts), *when)
-            for _, watts, when in _drawn(spans, power, state_s(spans), trace.last_s)
+            for _, watts, when in _drawn(spans, power, state_s(spans), trace.last_s, computing)
         ),
         (joules[on_air] / lasts_s[on_air], spans.start_s[on_air], spans.end_s[on_air]),
         (np.array([at_once]), *whole),
@@ -154,5 +202,5 @@ def power_steps(trace: Trace, cluster: Cluster, rank: int) -> tuple[Floats, Floa
     watts, start_s, end_s = map(np.concatenate, zip(*drawn, strict=True))
     at_s, number = np.unique(np.concatenate([start_s, end_s]), return_inverse=True)
     changes = np.bincount(number, weights=np.concatenate([watts, -watts]))
-    changes[0] += power.idle_w
+    changes[0] += power.always_w
     return at_s, np.cumsum(changes)

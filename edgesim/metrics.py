@@ -23,6 +23,7 @@ from math import inf, isfinite
 from typing import Any
 
 from edgesim.cluster import Cluster, Grid, PowerModel
+from edgesim.computing_power import ComputingPower
 from edgesim.energy import energy_by_state_j, wire_bytes
 from edgesim.errors import ScheduleError
 from edgesim.footprint import Footprints
@@ -88,10 +89,13 @@ def measure(trace: Trace, *, cluster: Cluster, model: Model, workload: Workload,
     busy_s = [_busy_s(own) / n for own in spans]
     working = [rank for rank in ranks if busy_s[rank] > 0]
     power = [device.power for device in cluster.devices]
+    computing = ComputingPower(cluster.devices, model, workload.tokens)
     energy = tuple(
         {state: joules / n for state, joules in by_state.items()}
         for rank in ranks
-        for by_state in [energy_by_state_j(spans[rank], power[rank], window.seconds, last_s=window.last_s)]
+        for by_state in [
+            energy_by_state_j(spans[rank], power[rank], window.seconds, last_s=window.last_s, computing=computing)
+        ]
     )
     footprints = Footprints(model, workload)
     energy_j = sum(sum(states.values()) for states in energy)

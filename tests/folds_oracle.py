@@ -220,7 +220,7 @@ def old_energy_by_state_j(spans: Sequence[Span], power: PowerModel, makespan_s: 
     for span in spans:
         for state, joules in message_j(span.task, power).items():
             energy[state] += joules
-    return energy
+    return energy | {"static": 0.0}
 
 
 def old_power_over_time(trace: Trace, cluster: Cluster, rank: int) -> list[tuple[float, float]]:

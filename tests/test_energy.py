@@ -133,7 +133,7 @@ def test_a_device_at_its_disk_waits() -> None:
     cluster = homogeneous(1, power=FLAT)
     trace = play_programs(cluster, [replace(compute(Op.F, 0), op=Op.CACHE_READ, nbytes=2_000_000)])
     assert metrics_of(trace, cluster).energy_by_state_j[0] == pytest.approx(
-        {"idle": 0, "waiting": 2, "compute": 0, "transmit": 0, "receive": 0}
+        {"idle": 0, "waiting": 2, "compute": 0, "transmit": 0, "receive": 0, "static": 0}
     )
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from itertools import product
 from math import inf
 
+from edgesim.cluster.compute_watts import ComputeWatts
+from edgesim.cluster.rail import Rail, refuse_rails
 from edgesim.units import si
 
 
@@ -12,7 +14,8 @@ class PowerModel:
     """What a device draws: watts of the whole board in each state, and joules of its messages.
 
     States add above idle: a device that computes while it transmits draws
-    ``idle_w + (compute_w - idle_w) + (transmit_w - idle_w)``. Other power modes of a board are other devices.
+    ``static_w + idle_w + (compute_w - idle_w) + (transmit_w - idle_w)``. Other power modes of a board are other
+    devices: a mode has its own clock, watts and efficiency.
 
     Attributes:
         idle_w: watts of a device that does nothing.
@@ -33,6 +36,11 @@ class PowerModel:
             depends on the gaps between messages has no closed form: planners of energy refuse it.
         battery_j: what a charge holds; None on mains.
         source: where the numbers come from.
+        static_w: what the board around the module draws as long as it is switched on: regulators, carrier, fan. It
+            comes on top of every state's watts, whose numbers leave it out; 0 where these are of the whole board.
+        by_kind: watts while it computes, by kind of block and by how much of its peak it reaches, forward and
+            backward; ``compute_w`` is for kinds that are not named. Instead of ``backward_w``.
+        rails: what flows over each rail, where it is known.
     """
 
     idle_w: float
@@ -49,8 +57,17 @@ class PowerModel:
     update_w: float | None = None
     tail_w: float | None = None
     tail_s: float = 0.0
+    static_w: float = 0.0
+    by_kind: tuple[ComputeWatts, ...] = ()
+    rails: tuple[Rail, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "by_kind", tuple(self.by_kind))
+        object.__setattr__(self, "rails", tuple(self.rails))
+        self._refuse_kinds()
+        refuse_rails(self.rails)
+        if not 0 <= self.static_w < inf:
+            raise ValueError(f"power model: static_w must be finite and >= 0, got {self.static_w}")
         for state in ("compute_w", "transmit_w", "receive_w", "backward_w", "update_w", "tail_w"):
             watts = getattr(self, state)
             if watts is not None and not 0 <= self.idle_w <= watts < inf:
@@ -67,6 +84,26 @@ class PowerModel:
         if self.battery_j is not None and not 0 < self.battery_j < inf:
             raise ValueError(f"power model: battery_j must be positive, got {self.battery_j} (leave it out on mains)")
 
+    def _refuse_kinds(self) -> None:
+        kinds = [each.kind for each in self.by_kind]
+        if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
+            raise ValueError(f"power model: by_kind names {twice[0]!r} twice")
+        if self.by_kind and self.backward_w is not None:
+            raise ValueError(
+                f"power model: backward_w={self.backward_w} and by_kind both say what backward passes draw "
+                "(leave one out)"
+            )
+        for each in self.by_kind:
+            if each.least_w < self.idle_w:
+                raise ValueError(
+                    f"power model: {each.kind} draws {each.least_w} W at least, which is below idle_w={self.idle_w}"
+                )
+
+    @property
+    def always_w(self) -> float:
+        """Watts of a device that does nothing, the board around it included."""
+        return self.static_w + self.idle_w
+
     @property
     def backward_draw_w(self) -> float:
         """Watts while it computes gradients."""
@@ -80,7 +117,7 @@ class PowerModel:
     @property
     def computes_alike(self) -> bool:
         """Whether all that it computes draws the same watts."""
-        return self.compute_w == self.backward_draw_w == self.update_draw_w
+        return not self.by_kind and self.compute_w == self.backward_draw_w == self.update_draw_w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,14 @@ Definitions, for a job that ends at T, of iterations of S samples:
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import groupby
 from typing import Any
 
 from edgesim.cluster import Cluster
+from edgesim.computing_power import ComputingPower
 from edgesim.energy import STATES, energy_by_state_j, wire_bytes
 from edgesim.footprint import Footprints
 from edgesim.job.job_trace import Activity, JobSpan, JobTrace, Resumption
@@ -84,14 +86,13 @@ def measure_job(trace: JobTrace, *, cluster: Cluster, model: Model, workload: Wo
     """Compute the metrics of a job's trace. Raises ValueError for one that takes no time."""
     if not trace.end_s > 0:
         raise ValueError(f"nothing to measure: {len(trace.spans)} spans of a job take {trace.end_s:g} s")
-    parts, played = (
-        _between_recoveries(trace),
-        _played(trace.of(Activity.TRAINING, Activity.MIGRATION, Activity.REFILL)),
-    )
+    working = list(trace.of(Activity.TRAINING, Activity.MIGRATION, Activity.REFILL))
+    parts, played = _between_recoveries(trace), _played(working)
     training = list(trace.of(Activity.TRAINING))
     redone = sum(span.redone for span in training)
     iterations = sum(span.count for span in training) - redone
-    energy = _energy_by_state_j(played, trace.end_s, cluster)
+    trained = {id(span.trace): span.model or model for span in working}
+    energy = _energy_by_state_j(played, trace.end_s, cluster, trained, workload.tokens)
     return JobMetrics(
         player=trace.player,
         end_s=trace.end_s,
@@ -166,17 +167,29 @@ def _samples_per_s(spans: Sequence[JobSpan], batch_samples: int) -> float | None
     return batch_samples * sum(span.count for span in training) / seconds if seconds > 0 else None
 
 
-def _energy_by_state_j(played: Traces, end_s: float, cluster: Cluster) -> dict[str, float]:
+def _energy_by_state_j(
+    played: Traces, end_s: float, cluster: Cluster, trained: Mapping[int, Model], tokens: int
+) -> dict[str, float]:
+    """``trained`` is the model of each trace, by its identity."""
     energy = dict.fromkeys(STATES, 0.0)
+    power_of = cache(lambda number: ComputingPower(cluster.devices, models[number], tokens))
+    models = {id(model): model for model in trained.values()}
     for rank, device in enumerate(cluster.devices):
         rest_s = end_s
         for trace, count in played:
             rest_s -= count * trace.makespan_s
             own = trace.of_rank(rank)
-            by_state = energy_by_state_j(own, device.power, trace.makespan_s, last_s=trace.last_s)
+            by_state = energy_by_state_j(
+                own,
+                device.power,
+                trace.makespan_s,
+                last_s=trace.last_s,
+                computing=power_of(id(trained[id(trace)])),
+            )
             for state, joules in by_state.items():
                 energy[state] += count * joules
         energy["waiting"] += device.power.idle_w * rest_s
+        energy["static"] += device.power.static_w * rest_s
     return energy
 
 

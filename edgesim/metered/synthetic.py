@@ -14,7 +14,7 @@ from edgesim.cluster import PowerModel
 from edgesim.metered.activity import WIRE, Activity, activity_of, together
 from edgesim.metered.joules import TraceOnClock, Window
 from edgesim.metered.power_log import Covers, Evidence, MeterFacts, PowerLog, Quantity
-from edgesim.schedule import COMPUTE
+from edgesim.schedule import COMPUTE, Op
 from edgesim.trace import Floats
 
 _AROUND_PERIODS = 3  # that it reads before the first window and after the last
@@ -33,11 +33,22 @@ class TrueWatts:
 
     @classmethod
     def of(cls, power: PowerModel) -> "TrueWatts":
-        """Return the watts that a device declares; time at its disk costs nothing there."""
-        above_w = {f"compute {op}": power.compute_w - power.idle_w for op in sorted(COMPUTE)}
+        """Return the watts that a device declares; time at its disk costs nothing there.
+
+        Idle watts are those of the whole board. Raises ValueError for watts by kind of block: hosts are known by what
+        they do, not by the blocks that they do it to.
+        """
+        if power.by_kind:
+            kinds = ", ".join(each.kind for each in power.by_kind)
+            raise ValueError(
+                f"synthetic meter: watts by kind of block ({kinds}) cannot be read, because hosts are known by pass: "
+                "forward, backward, update (give compute_w, backward_w and update_w instead of by_kind)"
+            )
+        draws_w = {Op.B: power.backward_draw_w, Op.UPDATE: power.update_draw_w}
+        above_w = {f"compute {op}": draws_w.get(op, power.compute_w) - power.idle_w for op in sorted(COMPUTE)}
         wire_w = {"transmit": power.transmit_w - power.idle_w, "receive": power.receive_w - power.idle_w}
         j_per_byte = {"transmit": power.transmit_j_per_byte, "receive": power.receive_j_per_byte}
-        return cls(idle_w=power.idle_w, above_w=above_w | wire_w, j_per_byte=j_per_byte)
+        return cls(idle_w=power.always_w, above_w=above_w | wire_w, j_per_byte=j_per_byte)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ that look at so many keys, and this share of its heads or columns, takes so many
 of these the table is linear; outside it refuses. But an estimate, which is a formula, answers whatever it is asked.
 """
 
-from edgesim.profile.estimates import Estimates, estimated_s
+from edgesim.profile.estimates import Estimates, estimated_s, flop_and_bytes
 from edgesim.profile.lines import leave_one_out_error
 from edgesim.profile.of_blocks import of_blocks
 from edgesim.profile.point import BACKWARD, CALL, FORWARD, UPDATE, Point, Portion
@@ -23,6 +23,7 @@ __all__ = [
     "Profile",
     "estimate",
     "estimated_s",
+    "flop_and_bytes",
     "leave_one_out_error",
     "mix",
     "of_blocks",

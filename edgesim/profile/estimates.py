@@ -25,16 +25,23 @@ def estimated_s(device: Device, block: Block, op: str, portion: Portion) -> floa
     A single kernel takes the longer of the two (Williams et al., CACM 2009). A block is several, one after the other:
     products bound by arithmetic; norms, activations and copies by memory.
     """
+    flop, touched = flop_and_bytes(block, op, portion)
+    return flop / (device.flop_per_s * device.efficiency_at(block.kind, flop)) + touched / device.memory_bytes_per_s
+
+
+def flop_and_bytes(block: Block, op: str, portion: Portion) -> tuple[float, float]:
+    """Return the FLOP of a block, or of a share of its heads or columns, and the bytes that it moves.
+
+    Raises ValueError for a share of what is not split.
+    """
     samples, tokens, share, keys = portion
     block = block if share == 1 else divided(block, share)  # what is remembered is found by a long hash
     if op == UPDATE:
         trainable = block.parameter_bytes if block.trainable else 0
-        flop, touched = _UPDATE_FLOP_PER_PARAMETER * trainable / 4, float(_UPDATE_TOUCHES * trainable)
-    elif op == FORWARD:
-        flop, touched = block.forward_flop(samples, tokens, keys), block.forward_bytes(samples, tokens, keys)
-    else:
-        flop, touched = block.backward_flop(samples, tokens, keys), block.backward_bytes(samples, tokens, keys)
-    return flop / (device.flop_per_s * device.efficiency_at(block.kind, flop)) + touched / device.memory_bytes_per_s
+        return _UPDATE_FLOP_PER_PARAMETER * trainable / 4, float(_UPDATE_TOUCHES * trainable)
+    if op == FORWARD:
+        return block.forward_flop(samples, tokens, keys), block.forward_bytes(samples, tokens, keys)
+    return block.backward_flop(samples, tokens, keys), block.backward_bytes(samples, tokens, keys)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from edgesim.computing_power import ComputingPower
 from edgesim.energy import power_steps
 from edgesim.footprint import Footprints
 from edgesim.trace import Floats, Trace
@@ -33,7 +34,8 @@ def series(traces: Sequence[Trace], setup: Setup) -> pd.DataFrame:
 def _steps(trace: Trace, setup: Setup, rank: int, footprints: Footprints) -> Floats:
     """[step, 3] the seconds since the trace's first task, and the bytes and watts from then on."""
     memory_s, held_bytes = footprints.over_time(trace.of_rank(rank), setup.cluster.devices[rank])
-    power_s, power_w = power_steps(trace, setup.cluster, rank)
+    computing = ComputingPower(setup.cluster.devices, setup.model, setup.workload.tokens)
+    power_s, power_w = power_steps(trace, setup.cluster, rank, computing)
     at_s = np.unique(np.concatenate([memory_s, power_s]))
     # Parameters are there before the first task; a rank without work holds none.
     held_before = held_bytes[0] if len(held_bytes) else 0.0

@@ -31,7 +31,15 @@ class StateSeconds:
 
     @classmethod
     def of(cls, row: Row, power: PowerModel) -> "StateSeconds":
-        """From the joules by state of equal boards."""
+        """From the joules by state of equal boards.
+
+        Raises ValueError for boards whose watts are not these four: the sum would leave joules out.
+        """
+        if power.static_w or not power.computes_alike:
+            raise ValueError(
+                f"{power.source}: static_w, by_kind, backward_w and update_w are no watts of a state alone, and this "
+                "study multiplies these only (boards without them)"
+            )
         whole_s = (number(row, "idle_j") + number(row, "waiting_j")) / power.idle_w
         computing_s, sending_s, receiving_s = (
             number(row, f"{state}_j") / (getattr(power, f"{state}_w") - power.idle_w)

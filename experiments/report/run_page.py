@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from edgesim.cluster import by_rail_j
 from edgesim.energy import STATES
 from edgesim.metrics import Metrics
 from edgesim.trace import Trace
@@ -12,7 +13,7 @@ from experiments.explain.explanation import Explanation, explain_sides
 from experiments.explain.tables import percent
 from experiments.explain.verdicts import bound, verdict
 from experiments.explain.waterfall import differences_figure, terms_figure
-from experiments.explain.worlds import Side
+from experiments.explain.worlds import Side, World
 from experiments.report.page import Cell, Section, figure, note, page, sentence, table, timeline, verbatim
 from experiments.report.plan_drawing import plan_svg
 from experiments.report.sources import HEADS, of_players, of_world
@@ -115,7 +116,19 @@ def _figures(run: ShownRun) -> str:
     )
     disturbed = note(run.disturbed) if run.disturbed else ""
     whole = table(heads, rows, caption=watts)
-    return whole + table(ranks, by_rank, caption="By device; joules by state.") + disturbed
+    return whole + table(ranks, by_rank, caption="By device; joules by state.") + _rails(metrics, world) + disturbed
+
+
+def _rails(metrics: Sequence[Metrics], world: World) -> str:
+    """Joules by rail of the devices whose rails are known; nothing where none are."""
+    rows = [
+        (m.player, f"{rank} {device.name}", rail, Cell(text=show(joules, "J"), value=joules))
+        for m in metrics
+        for rank, (device, states) in enumerate(zip(world.setup.cluster.devices, m.energy_by_state_j, strict=True))
+        for rail, joules in by_rail_j(states, device.power.rails).items()
+    ]
+    caption = "Joules by rail, shared out as the devices' files say; they are computed, no rail was read."
+    return table(("player", "device", "rail", "energy"), rows, caption=caption) if rows else ""
 
 
 def _of_metrics(m: Metrics) -> list[Cell | str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesim.computing_power import ComputingPower
 from edgesim.energy import power_steps
 from edgesim.explanation import critical_path
 from edgesim.footprint import Footprints
@@ -125,7 +126,8 @@ def _steps(trace: Trace, rank: int, setup: Setup) -> Iterator[dict[str, Any]]:
     memory_s, held_bytes = Footprints(setup.model, setup.workload).over_time(
         trace.of_rank(rank), setup.cluster.devices[rank]
     )
-    power_s, power_w = power_steps(trace, setup.cluster, rank)
+    computing = ComputingPower(setup.cluster.devices, setup.model, setup.workload.tokens)
+    power_s, power_w = power_steps(trace, setup.cluster, rank, computing)
     for what, unit, at_s, values in (("memory", "B", memory_s, held_bytes), ("power", "W", power_s, power_w)):
         if len(values):
             most = show(float(np.max(values)), unit)

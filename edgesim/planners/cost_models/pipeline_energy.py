@@ -1,9 +1,10 @@
 """How many joules does one iteration of a pipeline take? Watts by state times the seconds that a closed form gives.
 
-    E(d) = idle_w T + (compute_w - idle_w) computing(d) + (transmit_w - idle_w) sending(d)
+    E(d) = (static_w + idle_w) T + (compute_w - idle_w) computing(d) + (transmit_w - idle_w) sending(d)
          + (receive_w - idle_w) receiving(d) + joules of its bytes and messages
 
-Backward passes and updates have their own watts where a power model says so. T is ``pipeline_time.py``; a device
+Backward passes, updates and kinds of blocks have their own watts, and FLOP joules, where a power model says so
+(``computing_power.py``). T is ``pipeline_time.py``; a device
 computes its own share of every micro-batch, however long its stage's slowest takes. A message is on the air while its
 bytes are: as long as the busiest link that this device's messages of a boundary use, whatever else goes over it. A
 ring's members send and receive all through it. The states are those of ``energy.py``, so that this predicts what
@@ -26,12 +27,9 @@ from edgesim.ring import ring_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceActivity:
-    """What a rank does in an iteration: seconds in each state, bytes and messages either way."""
+class WireActivity:
+    """What a rank has on the wire in an iteration: seconds in each state, bytes and messages either way."""
 
-    forward_s: float = 0.0
-    backward_s: float = 0.0
-    update_s: float = 0.0
     sending_s: float = 0.0
     receiving_s: float = 0.0
     sent_bytes: float = 0.0
@@ -40,12 +38,9 @@ class DeviceActivity:
     received_messages: int = 0
 
     def above_idle_j(self, power: PowerModel) -> float:
-        """Return the joules above what ``idle_w`` draws all the time."""
+        """Return the joules above what an idle device draws all the time."""
         return (
-            (power.compute_w - power.idle_w) * self.forward_s
-            + (power.backward_draw_w - power.idle_w) * self.backward_s
-            + (power.update_draw_w - power.idle_w) * self.update_s
-            + (power.transmit_w - power.idle_w) * self.sending_s
+            (power.transmit_w - power.idle_w) * self.sending_s
             + (power.receive_w - power.idle_w) * self.receiving_s
             + power.transmit_j_per_byte * self.sent_bytes
             + power.transmit_j_per_message * self.sent_messages
@@ -69,7 +64,7 @@ def device_j(
     costs = costs or StageCosts(problem)
     seconds, above = iteration_s(problem, plan, costs), above_idle_j(costs, plan)
     ranks = problem.ranks if idle_devices else plan.ranks
-    return {rank: problem.cluster.devices[rank].power.idle_w * seconds + above.get(rank, 0.0) for rank in ranks}
+    return {rank: problem.cluster.devices[rank].power.always_w * seconds + above.get(rank, 0.0) for rank in ranks}
 
 
 def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
@@ -78,8 +73,9 @@ def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
     refuse_tails(devices)
     for stage in plan.stages:
         for rank, samples in zip(stage.ranks, stage.samples, strict=True):
-            computing = _computing(costs, stage, rank, samples, plan.micro_batches)
-            joules[rank] += computing.above_idle_j(devices[rank].power)
+            for op, share, times, seconds in _computing(costs, stage, rank, samples, plan.micro_batches):
+                draw = costs.computing.of_layers(rank, stage.layers, op, share)
+                joules[rank] += draw.watts * seconds + draw.joules * times
         for rank, activity in _ring(costs, stage):
             joules[rank] += activity.above_idle_j(devices[rank].power)
     for before, after in pairwise(plan.stages):
@@ -90,20 +86,22 @@ def above_idle_j(costs: StageCosts, plan: Plan) -> dict[int, float]:
 
 def computing_s(costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int) -> float:
     """Return the seconds of an iteration in which a rank of a stage computes."""
-    own = _computing(costs, stage, rank, samples, micro_batches)
-    return own.forward_s + own.backward_s + own.update_s
+    return sum(seconds for *_, seconds in _computing(costs, stage, rank, samples, micro_batches))
 
 
-def _computing(costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int) -> DeviceActivity:
-    """What a rank of a stage computes in an iteration; a second forward pass counts as one."""
-    forward_s = costs.seconds(rank, stage.layers, FORWARD, samples)
-    if not costs.problem.workload.trains:
-        return DeviceActivity(forward_s=micro_batches * forward_s)
-    return DeviceActivity(
-        forward_s=micro_batches * forward_s * (2 if stage.recompute else 1),
-        backward_s=micro_batches * costs.seconds(rank, stage.layers, BACKWARD, samples),
-        update_s=costs.seconds(rank, stage.layers, UPDATE, 0),
-    )
+def _computing(
+    costs: StageCosts, stage: Stage, rank: int, samples: int, micro_batches: int
+) -> Iterable[tuple[str, int, int, float]]:
+    """What a rank of a stage computes: passes with their samples, how often, and the seconds of all of them.
+
+    A second forward pass counts as one.
+    """
+    trains, forward_s = costs.problem.workload.trains, costs.seconds(rank, stage.layers, FORWARD, samples)
+    often = 2 if trains and stage.recompute else 1
+    yield FORWARD, samples, micro_batches * often, micro_batches * forward_s * often
+    if trains:
+        yield BACKWARD, samples, micro_batches, micro_batches * costs.seconds(rank, stage.layers, BACKWARD, samples)
+        yield UPDATE, 0, 1, costs.seconds(rank, stage.layers, UPDATE, 0)
 
 
 def refuse_tails(devices: Iterable[Device]) -> None:
@@ -116,7 +114,7 @@ def refuse_tails(devices: Iterable[Device]) -> None:
             )
 
 
-def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, DeviceActivity]]:
+def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, WireActivity]]:
     """The all-reduce, by rank: 2(n-1) messages of the n-th part, each way."""
     problem, n, nbytes = costs.problem, len(stage.ranks), costs.trained_bytes(stage.layers)
     if not problem.workload.trains or n == 1 or not nbytes:
@@ -125,7 +123,7 @@ def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, DeviceActivity
     for rank in stage.ranks:
         yield (
             rank,
-            DeviceActivity(
+            WireActivity(
                 sending_s=seconds,
                 receiving_s=seconds,
                 sent_bytes=steps * nbytes / n,
@@ -136,7 +134,7 @@ def _ring(costs: StageCosts, stage: Stage) -> Iterable[tuple[int, DeviceActivity
         )
 
 
-def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, DeviceActivity]]:
+def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[int, WireActivity]]:
     """Yield what ranks do for one micro-batch's messages between two stages, there and back."""
     sent, workload = problem.model.layers[before.layers[1] - 1], problem.workload
     shared = [(rank, peer, b - a) for rank, peer, (a, b) in before.overlaps(after)]
@@ -145,7 +143,7 @@ def _messages(problem: Problem, before: Stage, after: Stage) -> Iterable[tuple[i
         yield from _one_way(problem, [(b, a, sent.gradient_bytes(n, workload.tokens)) for a, b, n in shared])
 
 
-def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable[tuple[int, DeviceActivity]]:
+def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable[tuple[int, WireActivity]]:
     """Messages of (source, destination, bytes) that begin together."""
     for end, sends in ((0, True), (1, False)):
         by_rank = defaultdict[int, list[tuple[int, int, int]]](list)
@@ -155,9 +153,9 @@ def _one_way(problem: Problem, messages: list[tuple[int, int, int]]) -> Iterable
             loads = link_loads(problem.cluster.network, (((a, b), nbytes) for a, b, nbytes in own))
             seconds, nbytes = max(loads.values(), default=0.0), sum(nbytes for *_, nbytes in own)
             if sends:
-                yield rank, DeviceActivity(sending_s=seconds, sent_bytes=nbytes, sent_messages=len(own))
+                yield rank, WireActivity(sending_s=seconds, sent_bytes=nbytes, sent_messages=len(own))
             else:
-                yield rank, DeviceActivity(receiving_s=seconds, received_bytes=nbytes, received_messages=len(own))
+                yield rank, WireActivity(receiving_s=seconds, received_bytes=nbytes, received_messages=len(own))
 
 
 def air_s(problem: Problem, plan: Plan) -> float:

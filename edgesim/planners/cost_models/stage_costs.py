@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
 
+from edgesim.computing_power import ComputingPower
 from edgesim.memory import RankLoad, held_bytes
 from edgesim.planners.cost_models.asteroid_latency import PipelineStep
 from edgesim.planners.partitioning import most
@@ -29,6 +30,7 @@ class StageCosts:
         self._needs = cache(self._needs_bytes)
         self._trained = tuple(accumulate((layer.trainable_bytes for layer in problem.model.layers), initial=0))
         self.most_samples = cache(self._most_samples)
+        self.computing = ComputingPower(problem.cluster.devices, problem.model, problem.workload.tokens)
 
     def _sums_from_start(self, rank: int, op: str, samples: int) -> tuple[float, ...]:
         """[layer] seconds of all layers before it."""

@@ -44,14 +44,21 @@ class StageEnergy:
 
     def _of_device(self, kind: int, samples: int) -> Floats:
         """Return the joules of one device with so many samples of a micro-batch, without its all-reduce."""
-        c, power = self.candidates, self.power(kind)
-        above_w, joules = power.compute_w - power.idle_w, self.micro_batches * self._messages(kind, samples)
-        joules = joules + above_w * self.micro_batches * c.seconds(kind, FORWARD, samples)
+        joules = self.micro_batches * self._messages(kind, samples)
+        joules = joules + self._pass(kind, FORWARD, samples, self.micro_batches)
         if self.trains:
-            backward_s, update_s = self.micro_batches * c.seconds(kind, BACKWARD, samples), c.seconds(kind, UPDATE, 0)
-            joules = joules + (power.backward_draw_w - power.idle_w) * backward_s
-            joules = joules + (power.update_draw_w - power.idle_w) * update_s
+            joules = joules + self._pass(kind, BACKWARD, samples, self.micro_batches)
+            joules = joules + self._pass(kind, UPDATE, 0, 1)
         return joules
+
+    def _pass(self, kind: int, op: str, samples: int, times: int) -> Floats:
+        """Return the joules above idle of a pass that is computed so often."""
+        c, rank = self.candidates, self.candidates.kinds[kind][0]
+        seconds, computing = times * c.seconds(kind, op, samples), c.costs.computing
+        if not self.power(kind).by_kind or op == UPDATE:
+            return computing.by_pass(rank, op).watts * seconds
+        watts, joules = computing.layers(rank, op, samples).between(c.ranges[:, 0], c.ranges[:, 1])
+        return watts * seconds + joules * times
 
     def _messages(self, kind: int, samples: int) -> Floats:
         """Return the joules of one micro-batch's messages on one device."""
@@ -88,7 +95,7 @@ class StageEnergy:
         shape = len(totals), len(self.candidates.ranges)
         joules, latest_s = np.zeros(shape), np.full(shape, np.inf)
         for i, (kind, n) in enumerate(group):
-            ring, idle_w, budget_j = self._ring(group, kind), self.power(kind).idle_w, self.budget_j[kind]
+            ring, idle_w, budget_j = self._ring(group, kind), self.power(kind).always_w, self.budget_j[kind]
             for way, total in enumerate(totals[:, i].tolist()):
                 low, more = divmod(total, n)
                 least_j = self.of_device(kind, low) + ring

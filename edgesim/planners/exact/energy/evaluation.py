@@ -18,7 +18,7 @@ from edgesim.proof import Proof
 class Evaluation:
     """What a choice takes exactly: ``by_board_j`` of every board that counts, ``channel_s`` of a shared channel.
 
-    ``above_j`` of its joules are above idle; the others are ``idle_w`` all the time.
+    ``above_j`` of its joules are above idle; the others are ``idle_w`` all the time, with what boards always draw.
     """
 
     seconds: float
@@ -35,14 +35,14 @@ def evaluation_of(modes: ModeExpansion, costs: StageCosts, plan: Plan, *, idle_d
     boards = {modes.board_of[rank]: (modes.expanded.cluster.devices[rank], above.get(rank, 0.0)) for rank in plan.ranks}
     if idle_devices:
         boards = {rank: (board, 0.0) for rank, board in enumerate(modes.original.cluster.devices)} | boards
-    by_board_j = {rank: board.power.idle_w * seconds + joules for rank, (board, joules) in boards.items()}
+    by_board_j = {rank: board.power.always_w * seconds + joules for rank, (board, joules) in boards.items()}
     radio = modes.expanded.cluster.network.topology is Topology.RADIO
     return Evaluation(
         seconds=seconds,
         joules=sum(by_board_j.values()),
         by_board_j=by_board_j,
         above_j=sum(above.values()),
-        idle_w=sum(board.power.idle_w for board, _ in boards.values()),
+        idle_w=sum(board.power.always_w for board, _ in boards.values()),
         channel_s=air_s(modes.expanded, plan) if radio else 0.0,
     )
 

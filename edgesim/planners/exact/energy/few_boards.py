@@ -22,6 +22,7 @@ from edgesim.planners.exact.energy.idle_watts import IdleWatts
 from edgesim.planners.exact.energy.power_modes import ModeExpansion, of_types
 from edgesim.planners.exact.energy.search import NAME, EnergySearch
 from edgesim.planners.exact.pipelines.branch_and_bound import SearchResult
+from edgesim.planners.exact.pipelines.candidate_links import Floats
 from edgesim.planners.exact.pipelines.candidates import PipelineFamily, TooManyStagesError
 from edgesim.planners.exact.pipelines.explain import why_no_pipeline
 from edgesim.planners.exact.pipelines.many_kinds.affordable import FEWER_KINDS, SearchEnd, between, half_way
@@ -110,7 +111,7 @@ class FewBoards:
         for kind, number in zip(modes.kinds, modes.type_of, strict=True):
             power, layers = modes.expanded.cluster.devices[kind[0]].power, (0, len(modes.original.model.layers))
             seconds = modes.expanded.seconds(rank=kind[0], layers=layers, samples=1)
-            least[number] = min(least[number], (power.compute_w - power.idle_w) * seconds)
+            least[number] = min(least[number], (power.compute_w - power.idle_w) * seconds)  # about: an order, no bound
         return list(dict.fromkeys([*of_fast, *sorted(least, key=lambda number: (least[number], number))]))
 
     def _least_j(self, found: SearchResult, costs: StageCosts) -> float:
@@ -125,9 +126,19 @@ def least_computing_j(modes: ModeExpansion, costs: StageCosts) -> float:
     devices = {problem.cluster.devices[kind[0]].name: kind[0] for kind in modes.kinds}
     ops = (FORWARD, BACKWARD) if problem.workload.trains else (FORWARD,)
     for rank in devices.values():
-        power = problem.cluster.devices[rank].power
-        draws_w = {FORWARD: power.compute_w, BACKWARD: power.backward_draw_w}
         for samples in range(1, problem.workload.micro_batch_samples + 1):
-            joules = sum((draws_w[op] - power.idle_w) * np.diff(costs.sums(rank, op, samples)) for op in ops)
+            joules = sum(_at_least_j(costs, rank, op, samples) for op in ops)
             least_j = np.minimum(least_j, joules / samples)
     return float(np.sum(least_j)) * problem.workload.micro_batch_samples * problem.workload.micro_batches
+
+
+def _at_least_j(costs: StageCosts, rank: int, op: str, samples: int) -> Floats:
+    """[layer] Joules above idle that a layer takes at least, in whatever stage it is.
+
+    The seconds of a stage are shared out by estimates: where kinds of blocks draw their own watts, a layer's seconds
+    count with the least of them.
+    """
+    seconds, computing = np.diff(costs.sums(rank, op, samples)), costs.computing
+    if not costs.problem.cluster.devices[rank].power.by_kind:
+        return computing.by_pass(rank, op).watts * seconds
+    return computing.least_w(rank, op) * seconds + np.diff(computing.layers(rank, op, samples).joules)

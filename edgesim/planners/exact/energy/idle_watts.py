@@ -1,5 +1,6 @@
 """Which idle watts does every plan draw, and which does a device add by working? All ranks count, or those that work.
 
+What the board around a module always draws is among them.
 Where all ranks count and boards idle alike in all their modes, nothing is added, and energy is linear in a plan.
 """
 
@@ -27,14 +28,14 @@ class IdleWatts:
     @classmethod
     def of(cls, modes: ModeExpansion, *, idle_devices: bool) -> "IdleWatts":
         """Return the idle watts of all plans in these modes."""
-        idle_w = [modes.expanded.cluster.devices[kind[0]].power.idle_w for kind in modes.kinds]
+        idle_w = [modes.expanded.cluster.devices[kind[0]].power.always_w for kind in modes.kinds]
         of_type = [
             min(w for w, own in zip(idle_w, modes.type_of, strict=True) if own == t) for t in range(len(modes.types))
         ]
         type_of_board = {board: t for t, boards in enumerate(modes.types) for board in boards}
         boards = enumerate(modes.original.cluster.devices)  # those of no type never work
         least_w = tuple(
-            of_type[type_of_board[rank]] if rank in type_of_board else board.power.idle_w for rank, board in boards
+            of_type[type_of_board[rank]] if rank in type_of_board else board.power.always_w for rank, board in boards
         )
         if not idle_devices:
             return cls(always_w=min(idle_w), added_w=tuple(idle_w), offset_w=-min(idle_w), least_w=least_w)
