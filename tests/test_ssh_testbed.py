@@ -11,15 +11,21 @@ from pathlib import Path
 
 import pytest
 import ssh_lab
+from meter_trees import ORIN_NANO
 from runtime_builders import BERT, CASES, data, three_hosts, workload
 from safetensors.numpy import load_file
 from ssh_lab import Lab, lab
 
 from edgesim.cluster import Cluster, Network
 from edgesim.errors import RunError
+from edgesim.metered import Evidence, metered_run
 from edgesim.schedule import MESSAGE, Op
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
+from experiments.execution.assignments import on_the_clock
+from experiments.metering.hosts import HostMeter, metering
 from real_runtime.assignment import Assignment, results_file
+from real_runtime.meters.cpu_time import CpuTime
+from real_runtime.meters.jetson_rails import JetsonRails
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
 from real_runtime.testbeds.testbed import Testbed
@@ -113,6 +119,7 @@ def test_hosts_learn_the_same_on_one_clock_and_a_cut_channel_and_a_dead_host_are
                     if span.task.op is not Op.RECV:
                         assert span.start_s >= ended_s[need] - sum(known_s.values())
         assert_only_declared_ports(two)
+        assert_power_is_read_on_the_hosts(two, testbed)
 
         thread = threading.Thread(target=frozen, args=(two, 1, 3.0))
         thread.start()
@@ -125,6 +132,27 @@ def test_hosts_learn_the_same_on_one_clock_and_a_cut_channel_and_a_dead_host_are
         assert re.match(r"rank 1 is lost at .+: host h1 \(h1\): ", said)
         assert said.endswith("(rank 1 is host h1 (h1))")
     assert [each for each in two.nothing_is_left() if "edgesim-scratch" not in each] == []
+
+
+def assert_power_is_read_on_the_hosts(two: Lab, testbed: Testbed) -> None:
+    """By their own meters, a rail and processor time, each host's joules are its watts times seconds of ours."""
+    ORIN_NANO.write(two.root(0) / "media/orin")
+    rail, cpu_time = (
+        JetsonRails(root="/media/orin", period_s=0.2),
+        CpuTime(core_w=3.0, idle_w=1.0, watts_source="a guess", period_s=0.2),
+    )
+    meters = [HostMeter(meter=meter, ranks=(rank,), is_far=True) for rank, meter in enumerate((rail, cpu_time))]
+    with metering(meters, testbed) as read:
+        assert [f"on host h{rank} (" in said for rank, said in enumerate(read.told)] == [True, True]
+        played = on_the_clock(testbed.execute(assignment(20)).traces)
+    logs = read.logs(lambda rank: {}, [each.window_s for each in played])
+    run = metered_run(logs, played, hosts=2, batch_samples=workload(BERT).batch_samples)
+    of_rail, of_processes = (each.whole for each in run.energies)
+    assert (run.evidence, run.covers, run.refused) == (Evidence.ESTIMATED, "module, process", "")
+    assert logs[0].facts.evidence is Evidence.MEASURED
+    assert of_rail.energy_j == pytest.approx(ORIN_NANO.total_w * of_rail.seconds, rel=0.05)
+    assert of_processes.energy_j is not None
+    assert 1.0 < of_processes.energy_j / of_processes.seen_s < 1.0 + 3.0 * 2  # its idle watts, and of two cores at most
 
 
 def assert_only_declared_ports(two: Lab) -> None:

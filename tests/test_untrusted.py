@@ -32,6 +32,7 @@ from real_runtime.ssh.far_host import FarHost
 from real_runtime.ssh.far_rank import FarRank
 from real_runtime.ssh.frames import FrameError, read
 from real_runtime.ssh.inventory import Host, Reaching
+from real_runtime.ssh.metering.from_host import Arrived, facts_of
 from real_runtime.ssh.wheel import Wheel
 
 FEW, MANY = 150, 2600  # of each kind; all together more than ten thousand with --soak
@@ -59,8 +60,20 @@ OF_DRIVERS: list[dict[str, Any]] = [
     {"do": "tell", "rank": 0, "message": {"do": "join", "number": 1}},
     {"do": "signal", "rank": 0, "number": 9},
     {"do": "forget", "rank": 0},
+    {"do": "try_meter", "meter": {"name": "jetson_rails", "settings": {"root": "/nowhere", "period_s": 0.1}}},
+    {"do": "read_meter", "read_meter": 1, "meter": {"name": "jetson_rails", "settings": {"root": "/nowhere"}}},
+    {"do": "stop_meter"},
 ]
 DOING = ["compute", "0F1", 3, 12.5, "", -1, []]
+RAIL = {
+    "source": "a rail",
+    "covers": "module",
+    "evidence": "measured",
+    "quantity": "power_w",
+    "period_s": 0.1,
+    "resolution": 0.04,
+    "averages_s": 0.0,
+}
 OF_HOSTS: list[dict[str, Any]] = [
     {"pong": 1, "at_s": 12.5},
     {"look": 1, "vitals": ["R", 1.0, 2.0, 0], "head": [4, 0.0, 2, 100, False], "main": DOING, "doings": [DOING]},
@@ -73,6 +86,10 @@ OF_HOSTS: list[dict[str, Any]] = [
     {"ended": 1, "code": -9, "memory": "nothing", "last_words": "", "cause": ""},
     {"ready": True},
     {"refused": "no"},
+    {"reads": 1, "meter": RAIL},
+    {"readings": 1, "at_s": [1.0, 1.1], "values": [5.0, None]},
+    {"metered": 1, "notes": ["1 reading missing"]},
+    {"no_meter": "no sensor"},
 ]
 OF_COORDINATORS: list[dict[str, Any]] = [
     {"do": "commit", "iteration": 1, "stop": False},
@@ -190,6 +207,9 @@ def take_from_host(tmp_path: Path, sent: bytes) -> None:
     client = SshClient(name="a", host=Host(address="a"), reaching=Reaching(), folder=tmp_path)
     far = FarHost(client, Wheel(name="a-1-py3-none-any.whl", content=b""))
     far.clock.hear(Answer(asked_s=1.0, heard_s=1.001, there_s=1.0))
+    far.meter._number = 1
+    if "reads" not in str(sent):
+        far.meter._arrived = Arrived(facts=facts_of(RAIL), clock=far.clock)
     rank = far._ranks[1] = FarRank(0, 1, far, lambda number, message: heard.append((number, message)), pid=5)
     with suppress(FrameError):
         far._hear(read(sent))

@@ -44,9 +44,14 @@ def is_ours(name: str) -> bool:
 
 
 def check_class(target: str, kinds: Sequence[Any], path: str) -> None:
-    """Raise ValueError for a class that is none of these; what a function gives is seen once it is called."""
+    """Raise ValueError for a class that is none of these; what a function gives is seen once it is called.
+
+    So is what a class offers, where anything that offers it will do.
+    """
     found = load(target)
     wanted = [each for each in kinds if isinstance(each, type)]
+    if any(getattr(each, "_is_protocol", False) for each in wanted):
+        return
     if isinstance(found, type) and wanted and not issubclass(found, tuple(wanted)):
         names = " or ".join(each.__name__ for each in wanted)
         raise ValueError(f"{path}._target_: expected a {names}, got {target}")

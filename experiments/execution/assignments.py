@@ -105,8 +105,6 @@ def execute_once(cfg: DictConfig, prepared: Prepared, listener: Listener) -> Exe
     meters = host_meters(cfg, prepared.setup.cluster)
     with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
         listener.tell(testbed.description)
-        for each in meters:
-            listener.tell(f"meter of rank{'s' * (len(each.ranks) > 1)} {', '.join(map(str, each.ranks))}: {each.facts}")
         work = assignment.workload
         if 2 in (work.weight_bytes, work.activation_bytes, work.kv_bytes):
             listener.tell("numbers of 2 bytes are BF16: kept and sent so, and computed with in FP32")
@@ -114,6 +112,8 @@ def execute_once(cfg: DictConfig, prepared: Prepared, listener: Listener) -> Exe
         with nullcontext(assignment) if target is None else saving(assignment, target) as played:
             scenario = prepared.setup.scenario
             with metering(meters, testbed) as read:
+                for said in read.told:
+                    listener.tell(said)
                 execution = execute(testbed, played, rehearsed, scenario=scenario, heard=listener.measured)
             execution = replace(execution, power=_logs(read, on_the_clock(execution.traces)))
         if said := disturbance(execution):

@@ -29,7 +29,10 @@ class DevicePower:
 def refuse_meters(meters: Sequence[HostMeter], *, asked: bool) -> None:
     """Raise ValueError where watts are asked for, and no meter reads each host by itself."""
     if asked and not meters:
-        raise ValueError("power=true fits watts to what a meter reads (say meter=..., see edgesim energy meters)")
+        raise ValueError(
+            "power=true fits watts to what a meter reads (say meter=..., see edgesim energy meters; or name a "
+            "meter of each host in the inventory)"
+        )
     for each in meters:
         if len(each.ranks) > 1:
             raise ValueError(

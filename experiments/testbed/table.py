@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from edgesim.units import mbit_per_s, show
+from real_runtime.meters.by_name import name_of
 from real_runtime.ssh.checking import HostReport
 
 COLUMNS = ("host", "reached", "host key", "versions", "memory", "clock", "interface", "swap", "governor", "meter")
@@ -41,8 +42,18 @@ def _described(report: HostReport) -> list[str]:
         f"{facts['interface'] or '-'}\n{speed}",
         _bytes(swap) if swap else "off" if swap == 0 else "-",
         ", ".join(facts["governor"]) or "-",
-        report.host.meter or "-",
+        _meter(report),
     ]
+
+
+def _meter(report: HostReport) -> str:
+    """Its meter's name, and whether it was read."""
+    meter = report.host.read_by
+    if meter is None:
+        return "-"
+    if report.meter is not None:
+        return f"{name_of(meter)}\nread there, covers the {report.meter.covers}"
+    return f"{name_of(meter)}\n" + ("not readable" if report.meter_problem else "read here, after a run")
 
 
 def _bytes(value: float | None) -> str:

@@ -33,6 +33,7 @@ from real_runtime.ssh.frames import (
     whole_number,
     written,
 )
+from real_runtime.ssh.metering.on_host import MeterReader
 
 _TICK_S = 0.05
 _END_S = 5.0
@@ -54,9 +55,8 @@ class Agent:
         os.environ["TMPDIR"] = str(self._folder)  # whatever libraries leave there goes with it
         self._to_write: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._ranks: dict[int, RankProcess] = {}  # by the number under which it was started
-        self._told: dict[
-            int, tuple[tuple[Doing, ...], Doing]
-        ] = {}  # what was told last of all streams, and of the main one
+        self._told: dict[int, tuple[tuple[Doing, ...], Doing]] = {}  # last: of all streams, and of the main one
+        self._meter = MeterReader(self.say, lambda: [rank.pid for rank in list(self._ranks.values())])
         self._heard_s, self._silence_s, self._look_s = time.monotonic(), _SILENCE_S, _LOOK_S
         self._acts: dict[str, Callable[[Frame], object]] = {
             "ping": self._ping,
@@ -68,7 +68,7 @@ class Agent:
             "forget": self._forget,
             "watch": self._watch,
             "end": lambda frame: self.end(),
-        }
+        } | self._meter.acts
 
     def run(self) -> None:
         """Serve until the channel closes or falls silent; then end all ranks."""
@@ -111,6 +111,7 @@ class Agent:
             for rank in self._ranks.values():
                 rank.leave(until_s)
             self._ranks.clear()
+            self._meter.end()
             if self._server is not None:
                 self._server.kill()  # it may be loading, and would notice only then
             self._over.set()

@@ -9,7 +9,7 @@ from real_runtime.ssh.frames import Frame
 
 _LOOK_S = 0.1
 _LASTING = ("facts", "ready")  # answers that stay true
-WORDS = ("has", "refused", "facts", "ready", "failed", "started", "not_started")
+WORDS = ("has", "refused", "facts", "ready", "failed", "started", "not_started", "meter", "no_meter")
 
 
 class Answers:

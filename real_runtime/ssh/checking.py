@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
+from edgesim.errors import MeterError, RunError
+from edgesim.metered import MeterFacts
 from edgesim.units import mbit_per_s, show
+from real_runtime.meters.by_name import LIVE, name_of
+from real_runtime.meters.meter import LiveMeter
 from real_runtime.ssh.clock import ClockFit
 from real_runtime.ssh.facts import PACKAGES
 from real_runtime.ssh.far_host import PACKAGES as INSTALLED_BY
@@ -23,6 +27,8 @@ class HostReport:
     Attributes:
         failure: why it cannot be used, with the way out; "" where it can.
         ahead_s: its time of day, of ours.
+        meter: what is known of its meter, which was read once; None where that could not be, or has no meter there.
+        meter_problem: why it could not, and what to do.
         warnings: what disturbs measurements there, each with what mends it.
     """
 
@@ -35,6 +41,8 @@ class HostReport:
     clock: ClockFit | None = None
     ahead_s: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
+    meter: MeterFacts | None = None
+    meter_problem: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -52,6 +60,7 @@ def checked(hosts: Sequence[tuple[str, Host]], reaching: Reaching) -> list[HostR
 
 
 def _report(name: str, host: Host, far: FarHost) -> HostReport:
+    meter, problem = _metered(host, far)
     return HostReport(
         name=name,
         host=host,
@@ -61,7 +70,20 @@ def _report(name: str, host: Host, far: FarHost) -> HostReport:
         clock=far.clock.fit,
         ahead_s=far.ahead_s,
         facts=far.facts,
+        meter=meter,
+        meter_problem=problem,
     )
+
+
+def _metered(host: Host, far: FarHost) -> tuple[MeterFacts | None, str]:
+    """What is known of its meter after one reading, or why it cannot be read; neither of one that is not read there."""
+    meter = host.read_by
+    if meter is None:
+        return None, ""
+    try:
+        return (far.meter.tried(cast(LiveMeter, meter)), "") if name_of(meter) in LIVE else (None, "")
+    except (MeterError, RunError, ValueError) as error:
+        return None, str(error).removeprefix(f"{far.named}: ")
 
 
 def warnings_of(report: HostReport, all_reports: Sequence[HostReport]) -> Iterator[str]:
@@ -72,6 +94,8 @@ def warnings_of(report: HostReport, all_reports: Sequence[HostReport]) -> Iterat
         yield from _of_speed(report)
         yield from _of_clock(report)
         yield from _of_link(report)
+        if report.meter_problem:
+            yield f"its {report.meter_problem}"
 
 
 def _of_software(report: HostReport, all_reports: Sequence[HostReport]) -> Iterator[str]:

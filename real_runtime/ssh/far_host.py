@@ -19,6 +19,7 @@ from real_runtime.ssh.client import SshClient
 from real_runtime.ssh.clock import Answer, HostClock
 from real_runtime.ssh.far_rank import FarRank
 from real_runtime.ssh.frames import Frame, FrameError, finite_number, object_of, whole_number
+from real_runtime.ssh.metering.from_host import METERING, FarMeter
 from real_runtime.ssh.wheel import Wheel
 
 # Runs what it is sent, of so many bytes, and reads none too many; alone, whatever lies where it stands.
@@ -48,7 +49,8 @@ class FarHost:
         self.ahead_s = 0.0  # its time of day, of ours
         self._facts: dict[str, Any] = {}
         self._channel: Channel | None = None
-        self._answers = Answers(self.named, client.by_hand)
+        self.answers = Answers(self.named, client.by_hand)
+        self.meter = FarMeter(self, client.name)
         self._asked: dict[int, float] = {}
         self._ranks: dict[int, FarRank] = {}
         self._heard_s, self._number, self._pings = 0.0, 0, 0
@@ -59,13 +61,13 @@ class FarHost:
         begun_s = time.monotonic()
         within_s, says = self._arrive(), "its agent does not start"
         self.tell({"do": "describe", "interface": self.client.host.interface})
-        self._facts = object_of(self._answers.of("facts", within_s=within_s, otherwise=says), "facts")
+        self._facts = object_of(self.answers.of("facts", within_s=within_s, otherwise=says), "facts")
         self.ahead_s = finite_number(self._facts, "wall_s") - time.time()
         for _ in range(_FIRST_ANSWERS):
             self._ping()
             time.sleep(_FIRST_PAUSE_S)
         says = "its agent does not tell the time"
-        self._answers.until(lambda: self.clock.is_known, within_s=self.client.reaching.connect_s, otherwise=says)
+        self.answers.until(lambda: self.clock.is_known, within_s=self.client.reaching.connect_s, otherwise=says)
         self.arrived_s = time.monotonic() - begun_s
         threading.Thread(target=self._pulse, daemon=True).start()
 
@@ -91,7 +93,7 @@ class FarHost:
                 "packages": dict(self._packages),
             }
         )
-        first = self._answers.of("has", within_s=reaching.connect_s + _END_S, otherwise="it does not answer")
+        first = self.answers.of("has", within_s=reaching.connect_s + _END_S, otherwise="it does not answer")
         self.was_there = bool(first["has"])
         if self.was_there:
             return reaching.connect_s
@@ -116,7 +118,7 @@ class FarHost:
     def wait_until_ready(self) -> None:
         """Return when ranks can be started. Raises RunError."""
         starts_s, says = self.client.reaching.starts_s, "it does not load what ranks need"
-        answer = self._answers.of("ready", "failed", within_s=starts_s, otherwise=says)
+        answer = self.answers.of("ready", "failed", within_s=starts_s, otherwise=says)
         if "failed" in answer:
             raise RunError(f"{self.named}: {answer['failed']}")
 
@@ -124,11 +126,11 @@ class FarHost:
         """A new process of a rank. Raises RunError; as :data:`real_runtime.control.rank_process.Start` asks for."""
         self._number += 1
         number = self._number
-        self._answers.forget()
+        self.answers.forget()
         self._ranks[number] = FarRank(rank, number, self, hear, pid=0)
         self.tell({"do": "start", "start": number, "rank": rank})
         starts_s, says = self.client.reaching.connect_s, "it starts no process"
-        answer = self._answers.of("started", "not_started", within_s=starts_s, otherwise=says)
+        answer = self.answers.of("started", "not_started", within_s=starts_s, otherwise=says)
         if "not_started" in answer:
             raise RunError(f"{self.named}: {answer.get('why', 'no process could be started')}")
         self._ranks[number].pid = whole_number(answer, "pid")
@@ -146,7 +148,7 @@ class FarHost:
 
     def tell(self, frame: Frame) -> None:
         """Send a message to the agent; returns at once. To a host that is lost nothing is sent."""
-        if self._channel is not None and not self._answers.lost:
+        if self._channel is not None and not self.answers.lost:
             self._channel.tell(frame)
 
     def scratch(self) -> str:
@@ -188,7 +190,9 @@ class FarHost:
         elif "look" in frame or "says" in frame or "ended" in frame:
             self._hear_of_rank(frame)
             return
-        self._answers.hear(frame)
+        elif any(word in frame for word in METERING):
+            self.meter.hear(frame)
+        self.answers.hear(frame)
 
     def _hear_of_rank(self, frame: Frame) -> None:
         what = next(word for word in ("look", "says", "ended") if word in frame)
@@ -209,9 +213,9 @@ class FarHost:
             self._lose(wrong or self.client.why(self._channel.said(), self._channel.exit_code()))
 
     def _lose(self, why: str) -> None:
-        if self._answers.lose(why):
+        if self.answers.lose(why):
             for rank in list(self._ranks.values()):
-                rank.lost(self._answers.lost)
+                rank.lost(self.answers.lost)
 
     def close(self) -> None:
         """End the agent and all that it started, and the connection. Never raises."""
@@ -222,6 +226,6 @@ class FarHost:
         self._channel.finish()
         until_s = time.monotonic() + _END_S
         with contextlib.suppress(OSError):
-            while not self._answers.lost and self._channel.exit_code() is None and time.monotonic() < until_s:
+            while not self.answers.lost and self._channel.exit_code() is None and time.monotonic() < until_s:
                 time.sleep(_LOOK_S)
         self._channel.close()

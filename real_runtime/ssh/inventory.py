@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgesim.cluster import Cluster
 from edgesim.units import show
+from real_runtime.meters.by_name import Meter, meter_named, name_of
 
 COMPUTES = ("cpu", "gpu")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -27,7 +28,7 @@ class Host:
         interface: the network interface that messages pass; None: the one at which SSH arrives.
         python: the interpreter that has PyTorch, as a command or a path.
         device: the name of the cluster's device that this host is; None takes whichever has its place.
-        meter: the power meter that is to be read there.
+        meter: what reads its power: a name (real_runtime/meters/by_name.py), or a meter with settings of its own.
         memory_bytes: what the model may take there, at most; None: what its device says.
         compute: cpu or gpu.
     """
@@ -39,7 +40,7 @@ class Host:
     interface: str | None = None
     python: str = "python3"
     device: str | None = None
-    meter: str | None = None
+    meter: str | Meter | None = None
     memory_bytes: float | None = None
     compute: str = "cpu"
 
@@ -56,6 +57,18 @@ class Host:
             raise ValueError(f"host {self.address}: memory_bytes must be positive, got {self.memory_bytes:g}")
         if self.compute not in COMPUTES:
             raise ValueError(f"host {self.address}: compute must be cpu or gpu, got {self.compute!r}")
+        try:
+            _ = self.read_by  # an unknown name is refused now
+        except ValueError as error:
+            raise ValueError(f"host {self.address}: {error}") from None
+
+    @property
+    def read_by(self) -> Meter | None:
+        """The meter that reads its power. Raises ValueError for an unknown name, and for what is no meter of ours."""
+        if self.meter is None or isinstance(self.meter, str):
+            return None if self.meter is None else meter_named(self.meter)
+        name_of(self.meter)
+        return self.meter
 
     @property
     def place(self) -> str:
