@@ -48,6 +48,36 @@ def test_every_device_builds_and_says_where_its_numbers_come_from(name: str) -> 
 
 # What a number may be; an estimate is a profile's, and a mixture is no single number's.
 KIND = re.compile(r"# (measured|published|datasheet|derived|assumed): \w")
+WATTS = re.compile(r"^  (\w+_w): .*# (\w+): \w", re.MULTILINE)
+
+
+def watts_of(name: str) -> dict[str, str]:
+    """What each of a device's watts is, by its file and those that it is made from."""
+    text = (CONF / "device" / f"{name}.yaml").read_text()
+    base = re.search(r"defaults:\n  - (\w+)\n", text)
+    return (watts_of(base[1]) if base else {}) | dict(WATTS.findall(text))
+
+
+@pytest.mark.parametrize("name", [name for name in names("device") if not name.startswith("demo_")])
+def test_the_documentation_says_of_each_device_which_watts_are_assumed(name: str) -> None:
+    """Every watt of a model is named in a file with what it is, and docs/energy.md lists it."""
+    found, power = watts_of(name), device_named(name).power
+    assert {"idle_w", "compute_w", "transmit_w", "receive_w"} <= found.keys()
+    assert ("static_w" in found) == (power.static_w > 0)
+    kinds = [found["idle_w"], found["compute_w"], found["transmit_w"], found.get("static_w", "")]
+    text = (CONF.parent / "docs" / "energy.md").read_text()
+    assert f"| `{name}` | " + " | ".join(kinds) + " |\n" in text
+
+
+@pytest.mark.parametrize("name", names("device"))
+def test_a_mode_with_a_clock_of_its_own_has_its_own_watts_and_its_own_efficiency(name: str) -> None:
+    """A file that inherits these beside another clock would have another mode's watts at its speed."""
+    text = (CONF / "device" / f"{name}.yaml").read_text()
+    if "\nflop_per_s:" in text:
+        assert "\nefficiency:\n" in text
+        assert "\n  compute_w:" in text
+
+
 CLUSTER_NUMBERS = ("rate", "latency", "goodput", "count")
 
 
