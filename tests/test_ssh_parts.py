@@ -2,7 +2,9 @@
 
 import io
 import json
+import queue
 import re
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +18,11 @@ from runtime_builders import three_hosts
 from edgesim.errors import RunError
 from edgesim.schedule import Channel, Op, Schedule, Task
 from edgesim.trace import Reading
+from real_runtime.ssh import channel as channels
 from real_runtime.ssh.checking import HostReport, warnings_of
 from real_runtime.ssh.client import SshClient
 from real_runtime.ssh.clock import Answer, ClockFit, HostClock
-from real_runtime.ssh.frames import MOST_DEPTH, FrameError, finite_number, lines, read, whole_number, written
+from real_runtime.ssh.frames import MOST_DEPTH, Frame, FrameError, finite_number, lines, read, whole_number, written
 from real_runtime.ssh.inventory import Host, Reaching, hosts_for
 from real_runtime.ssh.wheel import Wheel, made_wheel, read_wheel
 from real_runtime.testbeds.merging import merge
@@ -128,6 +131,20 @@ def test_a_line_that_never_ends_is_not_held(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_line_that_is_torn_by_the_end_is_no_message() -> None:
     assert list(lines(io.BytesIO(b'{"a": 1}\n{"b"'))) == [b'{"a": 1}\n']
+
+
+def test_a_message_that_cannot_be_dealt_with_ends_its_host_with_the_reason() -> None:
+    ended = queue.SimpleQueue[str]()
+
+    def hear(message: Frame) -> None:
+        raise KeyError(f"nobody expects {message['told']}")
+
+    host = channels.Channel([sys.executable, "-c", 'print(\'{"told": "this"}\', flush=True)'], hear, ended.put)
+    try:
+        said = ended.get(timeout=30)
+    finally:
+        host.close()
+    assert said == "a message of it could not be dealt with here: KeyError: 'nobody expects this'"
 
 
 @pytest.mark.parametrize("value", [True, 1.5, -1, "3", None, 2**40])

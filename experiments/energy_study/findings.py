@@ -35,7 +35,7 @@ def _four(cells: Cells) -> Iterable[tuple[Cell, Mapping[str, Row]]]:
 
 def less(cells: Cells, first: str, second: str) -> Judged:
     """Whether the first takes fewer joules per sample, where both run."""
-    for cell, methods in _four(cells):
+    for cell, methods in cells.items():
         if ran(methods.get(first)) and ran(methods.get(second)):
             yield cell, per_sample_j(methods[first]) < per_sample_j(methods[second])
 

@@ -123,14 +123,7 @@ def _pipelines(cells: Cells) -> dict[str, Any]:
     return {
         f"{name}_over_planned": {"cells": len(each), "median": median(each), "most": max(each)}
         for name, each in found.items()
-    } | {"even_as_asked_before_tensor": shares(less_of(cells, EVEN_AS_ASKED, TP))}
-
-
-def less_of(cells: Cells, first: str, second: str) -> Iterable[tuple[Cell, bool]]:
-    """Whether the first takes fewer joules, where both run; of any methods."""
-    for cell, methods in cells.items():
-        if ran(methods.get(first)) and ran(methods.get(second)):
-            yield cell, per_sample_j(methods[first]) < per_sample_j(methods[second])
+    } | {"even_as_asked_before_tensor": shares(less(cells, EVEN_AS_ASKED, TP))}
 
 
 def deciding(rows: Sequence[Row]) -> dict[str, Any]:

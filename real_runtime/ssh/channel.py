@@ -71,7 +71,14 @@ class Channel:
         wrong = ""
         try:
             for line in lines(self._output):  # type: ignore[arg-type]
-                self._hear(read(line))
+                message = read(line)
+                try:
+                    self._hear(message)
+                except FrameError:
+                    raise
+                except Exception as error:  # a mistake of ours must end this host, not this thread without a word
+                    wrong = f"a message of it could not be dealt with here: {type(error).__name__}: {error}"
+                    break
         except FrameError as error:
             wrong = f"what it sends makes no sense: {error}"
         except (OSError, ValueError):  # closed while we read
