@@ -87,6 +87,12 @@ COMMANDS = (
         says="errors of validated workloads, by workload and kind of task",
     ),
     Command(
+        name="fidelity-study",
+        module="experiments.fidelity_study",
+        says="play plans drawn at random, and say how near the simulator is",
+        takes_overrides=True,
+    ),
+    Command(
         name="fit-device",
         module="experiments.fit_device",
         says="fit a device's efficiency to what was timed",

@@ -15,6 +15,7 @@ from experiments.configuration.places import CODE
 from experiments.configuration.setup import prepare
 from experiments.figures.__main__ import main as figures
 from experiments.sweeps.sweep import sweep_command
+from real_runtime.tracing.trace_model import Inputs, trace_file
 
 TEMPLATES = CODE / "docs" / "templates"
 CHOICES = ("cluster=my_cluster", "model=my_model", "workload=my_workload")
@@ -73,3 +74,10 @@ def test_contributing_links_every_template() -> None:
     linked = set(re.findall(r"\]\(docs/templates/([^)]+)\)", (CODE / "CONTRIBUTING.md").read_text()))
     files = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*.*") if "__pycache__" not in path.parts}
     assert files == linked
+
+
+def test_a_traced_module_of_templates_is_what_its_file_says_now() -> None:
+    """Traced again, it is the kept table: its file has not changed since."""
+    setup = prepare(composed("model=my_net", "workload=images", "data=digits", folders=[str(TEMPLATES)])).setup
+    traced = trace_file(f"{TEMPLATES / 'my_net.py'}:make", Inputs(resolution=64))
+    assert traced == setup.model

@@ -17,6 +17,7 @@ TARGET = re.compile(r"_target_: ([\w.]+)")
 PACKAGES = (
     "cluster",
     "explanation",
+    "intervals",
     "job",
     "metered",
     "model",

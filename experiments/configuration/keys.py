@@ -57,7 +57,7 @@ TOP = frozenset(
     """
     cluster model finetuning workload profile planner strategy method scenario testbed data launcher grid meter
     experiment groups depth divides device devices network modes job config_dirs sweep search study calibration fit demo
-    validation planner_regret job_validation pac_validation
+    validation planner_regret job_validation pac_validation fidelity_study
     """.split()  # noqa: SIM905
 ) | {key for key in TYPES if "." not in key}
 NOUNS = frozenset(
@@ -78,6 +78,7 @@ QUANTITIES = {
     "network.rate": (Dimension.BYTE_RATE, False),
     "network.latency": (Dimension.TIME, True),
     "planner_regret.rates": (Dimension.BYTE_RATE, False),
+    "fidelity_study.rates": (Dimension.BYTE_RATE, False),
     "validation.rates.rate": (Dimension.BYTE_RATE, False),
 }
 AT_LEAST_ONE = frozenset(

@@ -1,0 +1,96 @@
+"""Play plans drawn at random over drawn clusters, networks, models and workloads, and say how near the simulator is.
+
+    python -m experiments.fidelity_study
+    python -m experiments.fidelity_study fidelity_study.limit_s=540      # a block of minutes; say it again to go on
+    python -m experiments.fidelity_study fidelity_study.limit_s=0        # judge what was played so far, play nothing
+
+What is drawn stands in conf/experiment/fidelity_study.yaml. Clusters are in one of three parts: for calibration, where
+one may look for what the simulator lacks; conformal, whose residuals calibrate intervals; and test, which is reported.
+
+RESULTS/runs/fidelity_study/ holds a file per setting that was played. Writes to RESULTS/fidelity/: table.csv (a row
+per plan), kinds.csv (errors by kind of task), causes.csv (what makes each plan take other than simulated), worst.md
+(the worst ten), summary.json, residuals.json, and parity.pdf and .png.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from time import perf_counter
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from experiments.calibrate import busy, progress_bar
+from experiments.configuration.command_line import run_command
+from experiments.configuration.constructors import build
+from experiments.fidelity_study.asked import Asked, asked
+from experiments.fidelity_study.draws import DrawnSetting, drawn_clusters, drawn_settings
+from experiments.fidelity_study.journal import Journal
+from experiments.fidelity_study.playing import play_setting
+from experiments.fidelity_study.results import keep
+from experiments.planner_regret.trials import FreshTestbeds
+from real_runtime.testbeds.spec import TestbedSpec
+
+# What a cluster takes to come up and to time its links, and a setting for all: measured, about, with 8 plans.
+_CLUSTER_S, _SETTING_S = 25.0, 45.0
+
+
+def fidelity_study(cfg: DictConfig) -> None:
+    """Play what is left, as long as there is time for it, and judge all that was played."""
+    study, console = asked(cfg), Console()
+    journal = Journal(Path(cfg.results) / "runs" / "fidelity_study")
+    settings = list(drawn_settings(study, drawn_clusters(study)))
+    left = [setting for setting in settings if not journal.holds(setting)]
+    left_s = len(left) * _SETTING_S + len({setting.on.number for setting in left}) * _CLUSTER_S
+    console.print(
+        f"settings: {len(settings)}, {sum(len(setting.plans) for setting in settings)} plans; to be played: "
+        f"{len(left)}, about {left_s / 60:.0f} minutes where nothing else runs"
+    )
+    if left and (load := busy()):
+        console.print(f"[yellow]warning: {load}: what is measured now will be off[/yellow]")
+    _play(study, build(cfg.testbed), left, journal)
+    played = journal.entries(settings)
+    console.print(f"played: {len(played)} of {len(settings)} settings")
+    if played:
+        print(keep(Path(cfg.results) / "fidelity", played))
+
+
+def _play(study: Asked, spec: TestbedSpec, left: Sequence[DrawnSetting], journal: Journal) -> None:
+    """Cluster by cluster; no setting is begun that would be over only behind the limit."""
+    began_s = perf_counter()
+
+    def is_time_for(seconds: float) -> bool:
+        return study.limit_s is None or perf_counter() - began_s + seconds <= study.limit_s
+
+    for on, mine in groupby(left, key=lambda setting: setting.on):
+        if not is_time_for(_CLUSTER_S + _SETTING_S):
+            return
+        with (
+            FreshTestbeds(replace(spec, fractions=on.fractions), on.cluster) as testbeds,
+            progress_bar() as progress,
+        ):
+            progress.console.print(testbeds.testbed.description, soft_wrap=True)
+            task = progress.add_task(f"cluster {on.number}: timing links", total=None)
+            network = testbeds.testbed.measure_network()
+            for setting in mine:
+                if not is_time_for(_SETTING_S):
+                    return
+
+                tell = partial(_tell, progress, task, setting)
+                journal.keep(play_setting(study, setting, testbeds, network, tell))
+
+
+def _tell(progress: Progress, task: TaskID, setting: DrawnSetting, what: str) -> None:
+    progress.update(task, description=f"{setting.key} {setting.case}: {what}")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    run_command(fidelity_study, about=__doc__, experiment="fidelity_study")
+
+
+if __name__ == "__main__":
+    main()

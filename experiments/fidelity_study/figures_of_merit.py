@@ -1,0 +1,133 @@
+"""What do all plans say together? Errors, order, regret and intervals, of the test part and by model and strategy.
+
+median_abs_error, p95_abs_error, worst_abs_error    |simulated / measured - 1| of plans
+kendall_tau     between the simulated and the measured order of a setting's plans (tau-b), the mean over settings
+regret          of the plan that is simulated fastest in its setting, over the one measured fastest: median and worst
+coverage        the share of plans whose measured median lies in its interval, which the conformal part calibrates
+width_ratio     the width of a plan's interval over the run-to-run range of its iterations, in logarithms: the median
+ks              Kolmogorov and Smirnov's distance between the predicted distribution of iterations and the measured
+                one: the largest difference between the share of test iterations and that of conformal ones that take
+                at most so many times what was simulated, kind by kind of workload, and the mean over kinds
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from math import exp, log
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau, ks_2samp
+
+from edgesim.intervals import LEVEL, Residuals, WorkKind
+from experiments.fidelity_study.asked import Part
+from experiments.fidelity_study.judging import Judged
+
+_P95 = 95  # per cent
+
+
+def executed(judged: Iterable[Judged], part: Part | None = None) -> list[Judged]:
+    """Those that were executed, of one part or of all."""
+    return [each for each in judged if each.error is not None and part in (None, each.part)]
+
+
+def residuals_of(judged: Iterable[Judged], testbed: str, source: str) -> Residuals:
+    """What the conformal part says of other plans."""
+    return Residuals(
+        testbed=testbed,
+        source=source,
+        residuals=tuple(each.residual() for each in executed(judged, Part.CONFORMAL)),
+    )
+
+
+def figures_of_merit(judged: Sequence[Judged], residuals: Residuals) -> dict[str, Any]:
+    """The study in numbers: those of the test part, and of each part by itself what needs no intervals."""
+    test = executed(judged, Part.TEST)
+    return {
+        **_figures(test, residuals),
+        "level": LEVEL,
+        "by_kind": _by(test, lambda each: str(each.kind), residuals),
+        "by_model": _by(test, lambda each: each.case, residuals),
+        "by_strategy": _by(test, lambda each: each.played.strategy, residuals),
+        "by_hosts": _by(test, lambda each: str(each.hosts), residuals),
+        "by_rate_mbit": _by(test, lambda each: f"{each.rate_mbit_per_s:g}", residuals),
+        "parts": {str(part): errors(executed(judged, part)) for part in Part},
+        "failed": [
+            f"{each.setting}, {each.played.name}: {each.played.reason}" for each in judged if each.played.reason
+        ],
+    }
+
+
+def _by(test: Sequence[Judged], key: Callable[[Judged], str], residuals: Residuals) -> dict[str, Any]:
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for each in test:
+        groups[key(each)].append(each)
+    return {name: _figures(groups[name], residuals) for name in sorted(groups)}
+
+
+def _figures(test: Sequence[Judged], residuals: Residuals) -> dict[str, Any]:
+    return errors(test) | order(test) | intervals(test, residuals)
+
+
+def errors(plans: Sequence[Judged]) -> dict[str, Any]:
+    """How far single plans are off; None where there are none."""
+    signed = [each.error for each in plans if each.error is not None]
+    off = [abs(error) for error in signed]
+    spreads = [each.spread for each in plans if each.spread is not None]
+    return {
+        "plans": len(off),
+        "settings": len({each.setting for each in plans}),
+        "iterations": sum(len(each.played.measured_s) for each in plans),
+        "disturbed": sum(bool(each.played.disturbed) for each in plans),
+        "median_error": median(signed) if signed else None,
+        "median_abs_error": median(off) if off else None,
+        "p95_abs_error": float(np.percentile(off, _P95)) if off else None,
+        "worst_abs_error": max(off, default=None),
+        "median_run_to_run_range": exp(median(spreads)) - 1 if spreads else None,
+    }
+
+
+def order(plans: Sequence[Judged]) -> dict[str, Any]:
+    """Whether plans of a setting are simulated in their order, and what the choice costs."""
+    settings: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for each in plans:
+        if each.simulated_s is not None and each.measured_s is not None:
+            settings[each.setting].append((each.simulated_s, each.measured_s))
+    several = [pairs for pairs in settings.values() if len(pairs) > 1]
+    taus = [float(kendalltau(*zip(*pairs, strict=True)).statistic) for pairs in several]
+    regrets = [min(pairs)[1] / min(measured_s for _, measured_s in pairs) - 1 for pairs in several]
+    return {
+        "kendall_tau": fmean(taus) if taus else None,
+        "worst_tau": min(taus, default=None),
+        "median_regret": median(regrets) if regrets else None,
+        "mean_regret": fmean(regrets) if regrets else None,
+        "worst_regret": max(regrets, default=None),
+    }
+
+
+def intervals(test: Sequence[Judged], residuals: Residuals) -> dict[str, Any]:
+    """Whether intervals hold, and how wide they are; None, and why, where too few plans calibrate them."""
+    held, widths, apart, reasons = [], [], [], set[str]()
+    for work in WorkKind:
+        mine = [each for each in test if each.kind is work]
+        known = [repeat for each in residuals.of(work) for repeat in each.repeats]
+        for each in mine:
+            if each.simulated_s is None or each.measured_s is None or each.spread is None:
+                continue
+            try:
+                interval = residuals.interval(each.simulated_s, work)
+            except ValueError as error:
+                reasons.add(str(error))
+                continue
+            held.append(each.measured_s in interval)
+            if each.spread > 0:
+                widths.append(log(interval.high_s / interval.low_s) / each.spread)
+        seen = [repeat for each in mine for repeat in each.residual().repeats]
+        if known and seen:
+            apart.append(float(ks_2samp(known, seen).statistic))
+    return {
+        "coverage": fmean(held) if held else None,
+        "width_ratio": median(widths) if widths else None,
+        "ks": fmean(apart) if apart else None,
+        **({"no_interval": sorted(reasons)} if reasons else {}),
+    }

@@ -1,0 +1,243 @@
+"""Does the study draw what it says, go on where it ended, and tell how near the simulator is?"""
+
+import json
+import sys
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from math import exp
+from pathlib import Path
+
+import pytest
+from fake_testbed import open_fake
+from hydra.core.global_hydra import GlobalHydra
+
+from edgesim.explanation import CauseShare
+from edgesim.intervals import Residuals, WorkKind
+from experiments.analysis.tidy import read_table
+from experiments.configuration.command_line import composed, run_command
+from experiments.fidelity_study import __main__ as study
+from experiments.fidelity_study.asked import Asked, Part, asked
+from experiments.fidelity_study.drawn_plans import STRATEGIES
+from experiments.fidelity_study.draws import DrawnSetting, drawn_clusters, drawn_settings, setup_of
+from experiments.fidelity_study.figures_of_merit import figures_of_merit, intervals, order, residuals_of
+from experiments.fidelity_study.journal import Journal, Played
+from experiments.fidelity_study.judging import Judged
+from experiments.fidelity_study.playing import counts_of
+from experiments.fidelity_study.results import worst_text
+from experiments.planner_regret import trials as trials_module
+
+CASE = (
+    "{name: tiny, weight: 1, layers: true, blocks: false, words: ['model=bert_tiny_bytes'], batches: [[8, 4]], "
+    "tokens: [8]}"
+)
+TINY = (
+    "experiment=fidelity_study",
+    "fidelity_study.clusters={calibration: 0, conformal: 1, test: 1}",
+    "fidelity_study.settings=1",
+    "fidelity_study.plans=4",
+    "fidelity_study.hosts=[2]",
+    f"fidelity_study.cases=[{CASE}]",
+)
+
+
+@cache
+def whole() -> tuple[Asked, list[DrawnSetting]]:
+    """The study as it is kept, but with fewer clusters and plans, which take time to draw."""
+    kept = asked(composed("experiment=fidelity_study"))
+    study = replace(kept, settings=3, plans=2, clusters={Part.CONFORMAL: 3, Part.TEST: 3})
+    return study, list(drawn_settings(study, drawn_clusters(study)))
+
+
+def called(results: Path, *words: str) -> int:
+    """Calls the study as the shell would, on a fake testbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials_module, "open_testbed", open_fake)
+        GlobalHydra.instance().clear()
+        patch.setattr(sys, "argv", ["command", *TINY, f"results={results}", *words])
+        try:
+            run_command(study.fidelity_study, about="about", experiment="fidelity_study")
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a study that was played to its end, after a block in which there was no time to begin."""
+    folder = tmp_path_factory.mktemp("results")
+    assert called(folder, "fidelity_study.limit_s=0") == 0
+    assert not (folder / "fidelity").exists()
+    assert called(folder) == 0
+    return folder
+
+
+def test_the_same_seed_draws_the_same_and_another_one_does_not() -> None:
+    study, settings = whole()
+    first = drawn_clusters(study)
+    assert first == drawn_clusters(study)
+    assert first != drawn_clusters(replace(study, seed=study.seed + 1))
+    assert next(iter(drawn_settings(study, first))) == settings[0]
+
+
+def test_every_cluster_is_in_one_part_and_every_part_has_its_clusters() -> None:
+    study = asked(composed("experiment=fidelity_study"))
+    clusters = drawn_clusters(study)
+    assert Counter(each.part for each in clusters) == study.clusters
+    assert [each.number for each in clusters] == list(range(len(clusters)))
+    assert len({each.part for each in clusters[:4]}) > 1, "a study that is cut short has some of each part"
+
+
+def test_drawn_hosts_are_as_many_and_as_fast_as_was_asked() -> None:
+    study, _ = whole()
+    for each in drawn_clusters(study):
+        assert len(each.fractions) in study.hosts
+        assert sum(each.fractions) <= study.cores + 0.01
+        assert max(each.fractions) / min(each.fractions) <= study.ratio * 1.05
+        assert each.rate_bit_per_s in study.rates_bit_per_s
+
+
+def test_every_drawn_plan_fits_its_setting_and_takes_no_longer_than_was_asked() -> None:
+    study, settings = whole()
+    for setting in settings:
+        setup = setup_of(setting.words, setting.on.cluster)
+        assert len(setting.plans) == 2
+        assert len({(each.strategy, each.plan.stages) for each in setting.plans}) == len(setting.plans)
+        for each in setting.plans:
+            each.plan.check(setup.model, setup.cluster, setup.workload)
+            assert setup.seconds(each.plan, STRATEGIES[each.strategy]) <= study.most_s
+
+
+def test_all_kinds_of_workload_are_drawn_for_intervals_and_for_the_test() -> None:
+    _, settings = whole()
+    for part in (Part.CONFORMAL, Part.TEST):
+        assert {each.kind for each in settings if each.on.part is part} == set(WorkKind)
+
+
+def test_layers_are_timed_where_plans_ask_for_samples() -> None:
+    _, settings = whole()
+    generation = next(each for each in settings if each.kind is WorkKind.GENERATE)
+    training = next(each for each in settings if each.kind is WorkKind.TRAIN)
+    assert counts_of(generation.plans, 2) == []
+    assert counts_of(training.plans, 4) == [1, 2, 4]
+    assert counts_of(training.plans, 3) == [1, 2, 3]
+
+
+def test_a_study_is_played_and_told(played: Path) -> None:
+    assert len(list((played / "runs" / "fidelity_study").glob("*.json"))) == 2
+    rows = read_table(played / "fidelity" / "table.csv")
+    assert Counter(rows["part"]) == {"conformal": 4, "test": 4}
+    assert rows["error"].abs().max() < 0.5
+    figures = json.loads((played / "fidelity" / "summary.json").read_text())
+    assert (figures["plans"], figures["coverage"]) == (4, None)
+    assert "fake, train: 4 executed plans are too few" in figures["no_interval"][0]
+    assert len(Residuals.load(played / "fidelity" / "residuals.json").residuals) == 4
+
+
+def test_what_was_played_is_not_played_again_and_told_alike(played: Path) -> None:
+    def state() -> dict[str, bytes | int]:
+        told = {path.name: path.read_bytes() for path in (played / "fidelity").glob("*.csv")}
+        return told | {path.name: path.stat().st_mtime_ns for path in (played / "runs").rglob("*.json")}
+
+    before = state()
+    assert len(before) == 5
+    assert called(played) == 0
+    assert state() == before
+
+
+def test_what_was_drawn_otherwise_is_not_taken_for_the_same(played: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert called(played, f"fidelity_study.cases=[{CASE.replace('[8, 4]', '[12, 4]')}]") == 2
+    assert "was drawn as" in capsys.readouterr().err
+
+
+def test_an_entry_is_read_as_it_was_written(played: Path) -> None:
+    (path, *_) = sorted((played / "runs" / "fidelity_study").glob("*.json"))
+    drawn = asked(composed(*TINY))
+    setting = next(iter(drawn_settings(drawn, drawn_clusters(drawn))))
+    assert Journal(path.parent).entry(setting).to_json() == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("fidelity_study.hosts=[1]", "2 hosts or more"),
+        ("fidelity_study.iterations=[3, 2]", "at least and at most"),
+        ("fidelity_study.fastest=[0.5, 0.2]", "the smaller first"),
+        ("fidelity_study.cases=[]", "at least one of the cases"),
+        (f"fidelity_study.cases=[{CASE.replace('layers: true', 'layers: false')}]", "neither layers nor blocks"),
+        ("fidelity_study.most_s=1e-9", "raise it"),
+    ],
+)
+def test_a_study_that_cannot_be_played_is_refused_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    assert called(tmp_path, words) == 2
+    assert said in capsys.readouterr().err
+
+
+def judged(setting: str, name: str, simulated_s: float, *measured_s: float, part: Part = Part.TEST) -> Judged:
+    """A plan with these seconds; its difference is a link's."""
+    _, settings = whole()
+    drawn = settings[0].plans[0]
+    played = Played(name=name, strategy=drawn.strategy, plan=drawn.plan, runs=(measured_s,) if measured_s else ())
+    more_s = sum(measured_s) / len(measured_s) - simulated_s if measured_s else 0.0
+    share = CauseShare(what="transfer", where="link 0>1", seconds=more_s, least_s=more_s, most_s=more_s)
+    return Judged(
+        setting=setting,
+        part=part,
+        case="tiny",
+        kind=WorkKind.TRAIN,
+        hosts=3,
+        rate_mbit_per_s=100.0,
+        played=played,
+        simulated_s=simulated_s if measured_s else None,
+        shares=(share,) if measured_s else (),
+    )
+
+
+def test_order_and_regret_are_those_within_settings() -> None:
+    """One setting in order, one in the opposite order of two, where the choice takes 3 s and the best 2 s."""
+    plans = [
+        judged("a", "1", 1.0, 1.1),
+        judged("a", "2", 2.0, 2.2),
+        judged("b", "1", 1.0, 3.0),
+        judged("b", "2", 2.0, 2.0),
+    ]
+    found = order(plans)
+    assert (found["kendall_tau"], found["worst_tau"]) == (0.0, -1.0)
+    assert (found["median_regret"], found["worst_regret"]) == (pytest.approx(0.25), pytest.approx(0.5))
+
+
+def test_coverage_and_width_are_those_of_the_conformal_parts_intervals() -> None:
+    """Residuals from -9 to 9 %: of two test plans one is off by 5 % and one by 20 %; their iterations are 6 % apart."""
+    known = [judged("c", str(i), 1.0, exp(0.01 * i), part=Part.CONFORMAL) for i in range(-9, 10)]
+    test = [judged("d", str(off), 1.0, exp(off - 0.03), exp(off), exp(off + 0.03)) for off in (0.05, 0.2)]
+    found = intervals(test, residuals_of([*known, *test], "netns", "a test"))
+    assert found["coverage"] == 0.5
+    assert found["width_ratio"] == pytest.approx(0.18 / 0.06)
+
+
+def test_alike_distributions_are_near_and_others_are_far() -> None:
+    known = [judged("c", str(i), 1.0, exp(0.01 * i), part=Part.CONFORMAL) for i in range(-9, 10)]
+    residuals = residuals_of(known, "netns", "a test")
+    near = [replace(each, part=Part.TEST) for each in known]
+    far = [judged("d", str(i), 1.0, exp(0.5), exp(0.5)) for i in range(5)]
+    assert intervals(far, residuals)["ks"] == 1.0
+    assert intervals(near, residuals)["ks"] == 0.0
+
+
+def test_a_plan_that_was_not_executed_counts_nowhere_but_is_told() -> None:
+    failed = judged("a", "2", 1.0)
+    failed = replace(failed, played=replace(failed.played, reason="rank 0 was killed"))
+    plans = [judged("a", "1", 1.0, 1.1), failed]
+    figures = figures_of_merit(plans, residuals_of(plans, "netns", "a test"))
+    assert figures["plans"] == 1
+    assert figures["failed"] == ["a, 2: rank 0 was killed"]
+
+
+def test_the_worst_are_told_with_their_causes() -> None:
+    plans = [judged("a", str(i), 1.0, 1.0 + 0.01 * i) for i in range(1, 20)]
+    told = worst_text(plans)
+    assert told.count("\n## ") == 10
+    assert "## 1. tiny, 19: -16.0%" in told
+    assert "| transfer | link 0>1 | +0.1900 |" in told
