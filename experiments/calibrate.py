@@ -14,7 +14,7 @@ watts. Use it with: python -m experiments.run --config-dir results/fitted device
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -139,13 +139,17 @@ def timed(
     samples: Sequence[int],
     repeats: int,
     *,
+    ranks: Collection[int] | None = None,
     begins: Callable[[int], object] = lambda count: None,
 ) -> Profile:
-    """The seconds of a model's layers on every host, at these counts of samples; ``begins`` hears of each."""
+    """The seconds of a model's layers on every host, or on these ``ranks``, at these counts of samples.
+
+    ``begins`` hears of each count.
+    """
     points: list[Point] = []
     for count in samples:
         begins(count)
-        points += testbed.profile_layers(model, workload, samples=[count], repeats=repeats)
+        points += testbed.profile_layers(model, workload, samples=[count], repeats=repeats, ranks=ranks)
     how = f"{testbed.name}, layers within {repeats} whole passes"
     source = sourced(how, told(testbed.disturbed_timings, "timings"))
     return Profile(model=model.name, origin=Origin.MEASURED, source=source, points=merged(points))

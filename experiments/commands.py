@@ -64,6 +64,12 @@ COMMANDS = (
         takes_overrides=True,
     ),
     Command(
+        name="autopilot",
+        module="experiments.autopilot",
+        says="calibrate, plan, execute, compare; measure again what is off",
+        takes_overrides=True,
+    ),
+    Command(
         name="validate",
         module="experiments.validate",
         says="compare both players over many plans",

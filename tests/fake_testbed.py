@@ -1,7 +1,7 @@
 """A testbed for tests: plays schedules in the simulator and disturbs the clock a little; no process is started."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -32,8 +32,12 @@ class FakeTestbed:
     disturbed = 0.0  # the share of everything measured that other load disturbs
     breaks_after: int | None = None  # so many iterations
 
-    def __init__(self, cluster: Cluster, *, ranks: int = 99) -> None:
+    def __init__(
+        self, cluster: Cluster, *, ranks: int = 99, truth: Cluster | None = None, noise: float = NOISE
+    ) -> None:
         self.cluster, self.ranks = cluster, ranks
+        self.truth, self.noise = truth or cluster, noise  # what hosts are like, and how much their seconds vary
+        self.timed: list[str] = []  # devices whose layers were timed, in order
         self.fractions = tuple(0.5 / (1 + rank) for rank in range(len(cluster.devices)))
         self.random = np.random.default_rng(0)
         self.spec = TestbedSpec()
@@ -57,10 +61,10 @@ class FakeTestbed:
         if assignment.schedule.ranks > self.ranks:
             raise RunError(f"rank {self.ranks}: cannot be reached")
         samples = range(1, assignment.workload.micro_batch_samples + 1)
-        profile = estimate(assignment.model, self.cluster.devices, samples=samples, tokens=assignment.workload.tokens)
+        profile = estimate(assignment.model, self.truth.devices, samples=samples, tokens=assignment.workload.tokens)
         exact = simulate(
             assignment.schedule,
-            cluster=self.cluster,
+            cluster=self.truth,
             model=assignment.model,
             profile=profile,
             tokens=assignment.workload.tokens,
@@ -84,16 +88,26 @@ class FakeTestbed:
         )
 
     def _disturbed(self, trace: Trace) -> Trace:
-        factor = 1 + NOISE * self.random.standard_normal()
+        factor = 1 + self.noise * self.random.standard_normal()
         stretched = {name: tuple(factor * s for s in getattr(trace, name)) for name in ("start_s", "end_s")}
         began_s = self.now_s
         self.now_s += max(stretched["end_s"]) + 1.0
         return replace(trace, **stretched, player="measured", profile_hash=None, began_s=began_s)
 
-    def profile_layers(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
+    def profile_layers(
+        self,
+        model: Model,
+        workload: Workload,
+        *,
+        samples: Sequence[int],
+        repeats: int,
+        ranks: Collection[int] | None = None,
+    ) -> list[Point]:
         """The estimate, as if timed."""
         self.disturbed_timings.append(self.disturbed)
-        return list(estimate(model, self.cluster.devices, samples=samples, tokens=workload.tokens).points)
+        devices = [device for rank, device in enumerate(self.truth.devices) if ranks is None or rank in ranks]
+        self.timed += [device.name for device in devices]
+        return list(estimate(model, devices, samples=samples, tokens=workload.tokens).points)
 
     def _timed_disks(self, commands: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
         """Disks read as their devices say, and write a quarter as fast."""
@@ -107,7 +121,7 @@ class FakeTestbed:
     def measure_network(self) -> Network:
         """The nominal network, as if measured."""
         self.disturbed_messages.append(self.disturbed)
-        return replace(self.cluster.network, origin=Origin.MEASURED)
+        return replace(self.truth.network, origin=Origin.MEASURED)
 
 
 @contextmanager

@@ -59,6 +59,7 @@ MODULES = (
     "edgesim.units",
     "edgesim.workload",
     "edgesim.zoo.untied",
+    "experiments.autopilot.deviations",
     "experiments.jobs.asked",
     "real_runtime.assignment",
     "real_runtime.data",

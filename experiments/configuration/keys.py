@@ -50,6 +50,7 @@ TYPES: dict[str, Any] = {
     "calibration.repeats": int,
     "calibration.segment_s": float,
     "calibration.disk_folder": str | None,
+    "autopilot.loops": int,
     "fit.knots": int,
 }
 # Keys of the first level and of the network that are read by name; others must be read by some ${...}.
@@ -57,7 +58,7 @@ TOP = frozenset(
     """
     cluster model finetuning workload profile planner strategy method scenario testbed data launcher grid meter
     experiment groups depth divides device devices network modes job config_dirs sweep search study calibration fit demo
-    validation planner_regret job_validation pac_validation fidelity_study
+    validation planner_regret job_validation pac_validation fidelity_study autopilot
     """.split()  # noqa: SIM905
 ) | {key for key in TYPES if "." not in key}
 NOUNS = frozenset(

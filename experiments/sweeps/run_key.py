@@ -13,7 +13,9 @@ from real_runtime.data.text_folder import text_of_folder
 
 # What says where and how a run is made or shown, not what it is.
 BESIDE = tuple(
-    "results power save_weights config_dirs study sweep launcher search calibration fit validation demo".split()  # noqa: SIM905
+    """
+    results power save_weights config_dirs study sweep launcher search calibration fit validation demo autopilot
+    """.split()  # noqa: SIM905
 )
 # What matters only to a run that is also executed.
 _REAL = ("testbed", "data", "iterations", "rehearsals", "checkpoint")

@@ -1,7 +1,7 @@
 """What can be asked of emulated hosts? To play an assignment; to time layers, rehearsals and the network."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from statistics import median
@@ -43,6 +43,8 @@ from real_runtime.testbeds.spec import TestbedSpec
 _PROBE_S, _RING_S = (0.05, 0.2), 0.6
 _PROBE_REPEATS, _PROBE_PAUSE_S = 3, 0.03
 _ROUNDS, _ROUNDS_REPEATS = 20, 7
+
+Ranks = Collection[int] | None  # None: all of them
 
 
 class Hosts(Protocol):
@@ -181,18 +183,16 @@ class Testbed:
         rows = (asdict(replace(point, seconds=point.seconds * self.spec.slow_motion)) for point in own)
         return [{name: value for name, value in row.items() if name != "device"} for row in rows]
 
-    def profile_layers(self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int) -> list[Point]:
-        """Measured seconds of every layer on every host, one host after the other: devices do not share a cache."""
-        command = {
-            "do": "profile",
-            "model": model_to_dict(model),
-            "workload": asdict(workload),
-            "samples": list(samples),
-            "repeats": repeats,
-        }
+    def profile_layers(
+        self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int, ranks: Ranks = None
+    ) -> list[Point]:
+        """Measured seconds of every layer on every host, or on these; one after the other: devices share no cache."""
+        asked = {"model": model_to_dict(model), "workload": asdict(workload), "samples": list(samples)}
+        command = {"do": "profile", **asked, "repeats": repeats}
         return [
             Point(device=device.name, **row | {"seconds": row["seconds"] / self.spec.slow_motion})
             for rank, device in enumerate(self.cluster.devices)
+            if ranks is None or rank in ranks
             for row in self._timed(rank, command, self.disturbed_timings)
         ]
 

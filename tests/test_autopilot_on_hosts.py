@@ -1,0 +1,68 @@
+"""Does the autopilot repair a planted miscalibration on emulated hosts, with no regret against planning from scratch?"""
+
+from dataclasses import replace
+
+import pytest
+
+from edgesim.profile import Profile
+from experiments.autopilot.rounds import Round, rounds_until_nothing_is_off
+from experiments.calibrate import calibrate, progress_bar
+from experiments.configuration.command_line import composed
+from experiments.configuration.constructors import build
+from experiments.configuration.planners import build_planner
+from experiments.configuration.setup import read_setup, read_strategy
+from real_runtime.testbeds import netns
+from real_runtime.testbeds.opening import open_testbed
+
+PROBLEM = netns.problem()
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.netns,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM)),
+]
+FACTOR, SLOWER, REGRET = 1.4, "demo-medium", 0.03
+WORDS = (
+    "testbed=netns",
+    "testbed.fractions=[0.5,0.45,0.2]",
+    "workload.batch_samples=16",
+    "workload.micro_batch_samples=4",
+    "strategy=hybrid_pipeline",
+    "planner=ilp_hybrid_pipeline",
+    "calibration.samples=[1,2,4]",
+    "calibration.repeats=6",
+    "iterations=2",
+)
+
+
+def as_it_was(profile: Profile) -> Profile:
+    """A calibration of before one of the devices became slower."""
+    points = (
+        replace(point, seconds=point.seconds / FACTOR) if point.device == SLOWER else point for point in profile.points
+    )
+    return replace(profile, points=tuple(points))
+
+
+def test_a_device_that_is_slower_since_its_calibration_is_repaired_in_one_loop() -> None:
+    cfg = composed(*WORDS)
+    nominal, strategy = read_setup(cfg), read_strategy(cfg)
+    with open_testbed(build(cfg.testbed), nominal.cluster) as testbed, progress_bar() as progress:
+        truth = nominal.calibrated(*calibrate(testbed, nominal, cfg.calibration, progress))
+        stale = truth.calibrated(as_it_was(truth.profile), truth.cluster.network)
+        heard: list[Round] = []
+        outcome = rounds_until_nothing_is_off(cfg, stale, testbed, progress, heard.append)
+    first, second = heard[:2]
+    assert list(outcome.rounds) == heard
+    assert SLOWER in first.again.devices
+    off = {each.kind: each.error for each in first.off if nominal.cluster.devices[each.place[0]].name == SLOWER}
+    assert off.keys() >= {"F", "B"}
+    assert all(error < -0.15 for error in off.values())  # 1 / 1.4 - 1 is -0.29
+    assert SLOWER not in second.again.devices
+    from_scratch = truth.plan(build_planner(cfg), strategy)
+    regret = truth.seconds(second.run.plan, strategy) / truth.seconds(from_scratch, strategy) - 1
+    print(
+        f"regret {regret:+.2%}, kept plan {truth.seconds(first.run.plan, strategy)} -> "
+        f"{truth.seconds(second.run.plan, strategy)}; measured {[each.measured_s for each in heard]}; "
+        f"{[str(each.run.plan) for each in heard]} {[str(e.again) for e in heard]}"
+    )
+    assert regret <= REGRET
