@@ -1,4 +1,4 @@
-"""Does the autopilot repair a planted miscalibration on emulated hosts, with no regret against planning from scratch?"""
+"""Does the autopilot repair a planted miscalibration on emulated hosts, without regret against a plan from scratch?"""
 
 from dataclasses import replace
 
@@ -30,8 +30,9 @@ WORDS = (
     "strategy=hybrid_pipeline",
     "planner=ilp_hybrid_pipeline",
     "calibration.samples=[1,2,4]",
-    "calibration.repeats=6",
-    "iterations=2",
+    "calibration.repeats=4",
+    "iterations=4",  # a host charges the least that work took so far: the more micro-batches, the less that moves
+    "autopilot.tolerances.computing=0.15",
 )
 
 
@@ -60,9 +61,4 @@ def test_a_device_that_is_slower_since_its_calibration_is_repaired_in_one_loop()
     assert SLOWER not in second.again.devices
     from_scratch = truth.plan(build_planner(cfg), strategy)
     regret = truth.seconds(second.run.plan, strategy) / truth.seconds(from_scratch, strategy) - 1
-    print(
-        f"regret {regret:+.2%}, kept plan {truth.seconds(first.run.plan, strategy)} -> "
-        f"{truth.seconds(second.run.plan, strategy)}; measured {[each.measured_s for each in heard]}; "
-        f"{[str(each.run.plan) for each in heard]} {[str(e.again) for e in heard]}"
-    )
     assert regret <= REGRET
