@@ -76,14 +76,15 @@ def test_the_dashed_line_is_where_the_bytes_of_sequence_and_tensor_parallelism_c
 
 
 def test_fronts_are_stairs_that_say_what_is_saved_in_equal_time() -> None:
-    place = {"model": "resnet50", "cluster": "energy_study_mixed"}
+    place = {"model": "resnet50", "cluster": "energy_study_mixed", "rate": "100 Mbit/s"}
     points = [
         ("scaled", 1.0, 5.0, 0.0),
         ("scaled", 2.0, 4.0, 0.25),
         ("planned", 1.0, 5.0, None),
         ("planned", 1.5, 3.0, None),
     ]
-    rows = DataFrame([dict(zip(energy_fronts.COLUMNS[2:], point, strict=True)) | place for point in points])
+    told = [dict(zip(energy_fronts.COLUMNS[3:], point, strict=True)) | place for point in points]
+    rows = DataFrame([*told, told[0] | {"rate": "50 Mbit/s", "saving_at_equal_time": 0.5}])  # no part of the figure
     (rows,) = energy_fronts.panels(rows).values()
     _, ax = plt.subplots()
     energy_fronts.draw(rows, ax)

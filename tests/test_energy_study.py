@@ -7,12 +7,13 @@ import pytest
 from table_builders import made
 
 from edgesim.cluster import PowerModel
+from edgesim.energy import STATES
 from edgesim.ring import ring_steps
 from edgesim.zoo.bert import bert
 from experiments.analysis.names import DP, EVEN, EVEN_AS_ASKED, PP, SP, TP
 from experiments.configuration.command_line import composed
 from experiments.configuration.setup import read_setup
-from experiments.energy_study import boards
+from experiments.energy_study import boards, carbon
 from experiments.energy_study.boards import _among, _sets, by_board, words
 from experiments.energy_study.break_even import break_even_tokens
 from experiments.energy_study.cells import Cell, cells
@@ -20,7 +21,7 @@ from experiments.energy_study.findings import agreement, pairs_in_order
 from experiments.energy_study.fronts import Fronts, fronts_of, rows_of, summary_row
 from experiments.energy_study.scaling import Point, pareto, scaled
 from experiments.energy_study.settings import CLUSTERS, FRONTS, MODELS, Environment
-from experiments.energy_study.summary import deciding, idle_or_off, saved, waiting
+from experiments.energy_study.summary import by_grid, deciding, idle_or_off, saved, waiting
 from experiments.energy_study.watts import StateSeconds, crossing, sensitivities
 
 about = pytest.approx
@@ -195,7 +196,34 @@ def test_every_board_has_its_power_modes_in_which_its_radio_draws_as_in_its_own(
             assert mode.power.transmit_w == device.power.transmit_w
             assert mode.power.idle_w == device.power.idle_w
     assert any(setup.modes.values())
-    assert {each.model for each in FRONTS} < set(MODELS)
+
+
+def test_fronts_are_of_every_model_and_of_every_cluster_at_several_rates_and_none_twice() -> None:
+    assert {each.model for each in FRONTS} == set(MODELS)
+    rates = {cluster: {each.rate for each in FRONTS if each.cluster == cluster} for cluster in CLUSTERS}
+    assert all(len(of_cluster) >= 3 for of_cluster in rates.values())
+    assert len(set(FRONTS)) == len(FRONTS)
+
+
+# --- carbon ---
+
+
+def test_a_job_emits_what_its_joules_are_on_each_grid_and_one_that_failed_nothing() -> None:
+    """A kilowatt-hour at 480 g is 480 g, and the order of jobs is the same on every grid."""
+    job = {"model": "m", "cluster": "c", "rate": "r", "method": PP, "history": "undisturbed", "status": "done"}
+    jobs = [
+        job | {"energy_j": 3.6e6},
+        job | {"method": DP, "energy_j": 7.2e6},
+        job | {"status": "failed", "energy_j": None},
+    ]
+    rows = list(carbon.by_grid(jobs))
+    assert len(rows) == 2 * len(carbon.grids())
+    found = {(each["grid"], each["method"]): each["carbon_g"] for each in rows}
+    assert found["world_2023", PP] == about(480)
+    assert found["norway_2023", DP] == about(60)
+    told = by_grid(rows)
+    assert told["france_2023"]["fewest"] == {"grams": about(56), "of": f"m on c, r, {PP}, undisturbed"}
+    assert told["france_2023"]["most"]["grams"] == about(112)
 
 
 # --- boards ---
@@ -208,7 +236,7 @@ def test_joules_by_board_add_up_and_a_charge_lasts_as_long_as_its_watts_say(monk
     assert len(rows) == 4
     assert sum(each["share"] for each in rows) == about(1.0)
     for each in rows:
-        states = sum(each[f"{state}_j"] for state in ("idle", "waiting", "compute", "transmit", "receive"))
+        states = sum(each[f"{state}_j"] for state in STATES)
         assert states == about(each["energy_j"])
         assert each["battery_h"] * each["mean_w"] == about(37.0)
 

@@ -1,7 +1,7 @@
 """What does training cost in joules, where do they go, and do the published findings come out? Tables and a summary.
 
     python -m experiments.energy_study                # everything below, from the kept tables of the studies energy_*
-    python -m experiments.energy_study --only fronts  # a part: fronts, watts, boards, switched_on, training, summary
+    python -m experiments.energy_study --only fronts  # a part of it: a table, or the summary
 
 Writes to results/energy/:
 
@@ -11,6 +11,7 @@ watts.csv          the ratio of two methods' joules over each watt
 boards.csv         joules by board and state, and how long a charge would last
 switched_on.csv    the least joules of every set of boards that are on
 training.csv       joules and carbon until a model is trained, also with a board lost
+carbon.csv         what these joules emit on the mains of every grid
 summary.json       published findings by rank, joules per sample by method, what waiting costs, and the above in short
 
 Every joule is computed, from simulated times and from assumed, published or derived watts: no meter was read.
@@ -30,7 +31,7 @@ from experiments.configuration.command_line import composed, told
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import json_text, refuse_unwritable, write_text
 from experiments.configuration.setup import read_setup
-from experiments.energy_study import boards, cells, fronts, summary, training, watts
+from experiments.energy_study import boards, carbon, cells, fronts, summary, training, watts
 from experiments.energy_study.settings import CLUSTERS
 
 FOLDER, SUMMARY = "energy", "summary"
@@ -61,6 +62,7 @@ TABLES: Mapping[str, Callable[[Path], Tables]] = {
     "boards": lambda _: {"boards": list(boards.by_board())},
     "switched_on": lambda _: {"switched_on": list(boards.switched_on())},
     "training": lambda _: {"training": list(training.jobs())},
+    "carbon": lambda results: {"carbon": list(carbon.by_grid(summary.rows_of(results, "training")))},
     "fronts": lambda _: fronts.tables(),
 }
 

@@ -27,7 +27,11 @@ PLAYED = tuple(
     for cluster in ("energy_study_gpu", "energy_study_cpu", "energy_study_mixed")
     for rate in ("100 Mbit/s", "1000 Mbit/s")
 )
-OFF = tuple(Environment(model, "energy_study_mixed") for model in ("bert_base_untied", "resnet50"))
+OFF = tuple(
+    Environment(model, "energy_study_mixed", rate)
+    for model in ("bert_base_untied", "resnet50")
+    for rate in ("100 Mbit/s", "1000 Mbit/s")
+)
 _HOUR_S = si("1 h")
 TIME_LIMIT_S = 20.0
 

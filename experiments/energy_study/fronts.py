@@ -1,6 +1,6 @@
 """How much less energy does a plan take that is made for energy, than the fastest plan with its clocks turned down?
 
-For every cluster of the study and some of its models, at one rate: the fastest hybrid pipeline, proven, in all
+For every cluster of the study and its models, at several rates: the fastest hybrid pipeline, proven, in all
 combinations of power modes of its stages; and ``ilp_energy``'s front, whose plans choose stages, shares and modes
 together. ``ilp_energy`` is asked within the seconds of the fastest and of the thriftiest scaled plan, and of each other
 one that no plan of the front matches in both; what is saved over the remaining ones is at least what is said.

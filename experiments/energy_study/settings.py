@@ -83,8 +83,24 @@ def mode_words(cluster: str) -> list[str]:
 
 
 CLUSTERS = (*BOARDS, "energy_study_gpu_wifi", "energy_study_cpu_wifi", "energy_study_mixed_wifi")
-# On every cluster; models with more layers, of which there are more stages to list, on some.
+WIRED, BY_AIR = ("50 Mbit/s", "100 Mbit/s", "300 Mbit/s", "1000 Mbit/s"), ("50 Mbit/s", "100 Mbit/s", "300 Mbit/s")
+# At every rate on every cluster; models with more layers, of which there are more stages to list, at some on some.
+_LARGER = {
+    "t5_base": ("gpu", "tx2", "nx", "mixed"),
+    "bert_large_untied": ("gpu", "tx2", "nx", "mixed"),
+    "tinyllama": ("nx", "mixed"),
+}
 FRONTS = (
-    *(Environment(model, cluster) for model in ("bert_base_untied", "resnet50") for cluster in CLUSTERS),
-    *(Environment("t5_base", f"energy_study_{boards}") for boards in ("gpu", "tx2", "nx", "mixed")),
+    *(
+        Environment(model, cluster, rate)
+        for model in ("bert_base_untied", "resnet50")
+        for cluster in CLUSTERS
+        for rate in (BY_AIR if cluster.endswith(_WIFI) else WIRED)
+    ),
+    *(
+        Environment(model, f"energy_study_{boards}", rate)
+        for model, clusters in _LARGER.items()
+        for boards in clusters
+        for rate in ("100 Mbit/s", "1000 Mbit/s")
+    ),
 )

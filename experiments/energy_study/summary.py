@@ -30,7 +30,10 @@ _PROBED = Environment("bert_base_untied", "energy_study_gpu")
 def summary(results: Path, cells: Cells) -> dict[str, Any]:
     """All numbers. Raises ValueError for a table that is not there."""
     one_j = single_board_j(alone(results))
-    of = {name: rows_of(results, name) for name in ("front_summary", "watts", "boards", "switched_on", "training")}
+    of = {
+        name: rows_of(results, name)
+        for name in ("front_summary", "watts", "boards", "switched_on", "training", "carbon")
+    }
     return {
         "joules_are": "computed, from simulated times and from watts of the devices' files; no meter was read",
         "cells": counted(cells),
@@ -46,6 +49,7 @@ def summary(results: Path, cells: Cells) -> dict[str, Any]:
         "idle_or_off": idle_or_off(of["switched_on"]),
         "battery": _batteries(of["boards"]),
         "until_trained": _trained(of["training"]),
+        "carbon_until_trained": by_grid(of["carbon"]),
     }
 
 
@@ -150,7 +154,10 @@ def deciding(rows: Sequence[Row]) -> dict[str, Any]:
 def saved(rows: Sequence[Row]) -> dict[str, Any]:
     """In how many environments the front dominates, and what it saves at equal time."""
     ran_rows = [row for row in rows if row["status"] == "done"]
-    most = {f"{row['model']} on {row['cluster']}": number(row, "most_saved_at_equal_time") for row in ran_rows}
+    most = {
+        f"{row['model']} on {row['cluster']}, {row['rate']}": number(row, "most_saved_at_equal_time")
+        for row in ran_rows
+    }
     return {
         "environments": len(ran_rows),
         "out_of_memory": len(rows) - len(ran_rows),
@@ -202,6 +209,27 @@ def _batteries(rows: Sequence[Row]) -> dict[str, Any]:
             "samples": first["samples_per_charge"],
         }
     return {"source": BATTERY_SOURCE, "first_empty": found}
+
+
+def by_grid(rows: Sequence[Row]) -> dict[str, Any]:
+    """By grid: the fewest and the most grams until trained, of which place, method and history."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[str(row["grid"])].append(row)
+
+    def told(row: Row) -> dict[str, Any]:
+        where = f"{row['model']} on {row['cluster']}, {row['rate']}, {row['method']}, {row['history']}"
+        return {"grams": row["carbon_g"], "of": where}
+
+    return {
+        grid: {
+            "g_per_kwh": own[0]["g_per_kwh"],
+            "source": own[0]["source"],
+            "fewest": told(min(own, key=lambda row: number(row, "carbon_g"))),
+            "most": told(max(own, key=lambda row: number(row, "carbon_g"))),
+        }
+        for grid, own in found.items()
+    }
 
 
 def _trained(rows: Sequence[Row]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from pandas import DataFrame
 from experiments.figures.energy.ways import PLACES
 from experiments.figures.style import BLUE, SMALL_PT, VERMILION
 
-COLUMNS = ("model", "cluster", "front", "makespan_s", "energy_per_sample_j", "saving_at_equal_time")
+COLUMNS = ("model", "cluster", "rate", "front", "makespan_s", "energy_per_sample_j", "saving_at_equal_time")
 PANEL_IN = 1.7
+_RATE = "100 Mbit/s"
 _SHOWN = (
     ("resnet50", "energy_study_mixed", "ResNet-50"),
     ("t5_base", "energy_study_mixed", "T5-base"),
@@ -24,11 +25,12 @@ _BEYOND = 1.04  # how far a front is drawn beyond its slowest point
 
 
 def panels(table: DataFrame) -> dict[str, DataFrame]:
-    """Some environments: the mixture, where most is saved, and equal boards."""
+    """Some environments at one rate: the mixture, where most is saved, and equal boards."""
+    at_rate = table[table["rate"] == _RATE]
     return {
         f"{name}, {PLACES[cluster.replace('_', '-')]}": rows
         for model, cluster, name in _SHOWN
-        if len(rows := table[(table["model"] == model) & (table["cluster"] == cluster)])
+        if len(rows := at_rate[(at_rate["model"] == model) & (at_rate["cluster"] == cluster)])
     }
 
 
