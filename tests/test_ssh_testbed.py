@@ -138,8 +138,8 @@ def assert_power_is_read_on_the_hosts(two: Lab, testbed: Testbed) -> None:
     """By their own meters, a rail and processor time, each host's joules are its watts times seconds of ours."""
     ORIN_NANO.write(two.root(0) / "media/orin")
     rail, cpu_time = (
-        JetsonRails(root="/media/orin", period_s=0.2),
-        CpuTime(core_w=3.0, idle_w=1.0, watts_source="a guess", period_s=0.2),
+        JetsonRails(root="/media/orin", period_s=0.5),
+        CpuTime(core_w=3.0, idle_w=1.0, watts_source="a guess", period_s=0.5),
     )
     meters = [HostMeter(meter=meter, ranks=(rank,), is_far=True) for rank, meter in enumerate((rail, cpu_time))]
     with metering(meters, testbed) as read:
