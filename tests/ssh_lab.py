@@ -136,7 +136,7 @@ class Lab:
     def on_host(self, rank: int, *command: str) -> str:
         """What a command puts out in the host's network."""
         enter = [*self.holder.enter(), "ip", "netns", "exec", f"h{rank}", *command]
-        return subprocess.run(enter, check=True, capture_output=True, text=True, timeout=10).stdout
+        return subprocess.run(enter, check=True, capture_output=True, text=True, timeout=120).stdout
 
 
 @contextmanager
