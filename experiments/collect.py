@@ -28,12 +28,19 @@ from experiments.configuration.provenance import Tree, command, made, record
 from experiments.configuration.result_folders import refuse_unwritable, write_text
 from experiments.configuration.studies import table_path
 from experiments.configuration.suggestions import suggestion
-from experiments.sweeps.rows import FIGURES, METERED, OPTIONAL_FIGURES, STATE_FIGURES, real_column
+from experiments.sweeps.rows import (
+    FIGURES,
+    INTERVAL_PLANS,
+    METERED,
+    OPTIONAL_FIGURES,
+    STATE_FIGURES,
+    real_column,
+)
 from experiments.sweeps.run_table import RunTable
 
 WHICH = tuple(name for name in IDENTITY if name not in {"plan", "kind", "player"})
 OUTCOME = ("iterations", *FIGURES, "makespan_low_s", "makespan_high_s")
-OPTIONAL = (*OPTIONAL_FIGURES, "carbon_source")  # columns only where a run has them
+OPTIONAL = (*OPTIONAL_FIGURES, "carbon_source", INTERVAL_PLANS)  # columns only where a run has them
 PROVENANCE = ("placement", "profile_hash", "profile_origin", "energy_source", "status", "reason")
 PROVENANCE_OF_BOTH = tuple(
     name for each in PROVENANCE for name in ((each, "energy_from") if each == "energy_source" else (each,))

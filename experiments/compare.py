@@ -27,6 +27,7 @@ from experiments.analysis.differences import Difference, differences, strangers
 from experiments.analysis.tidy import RESULTS, Value, read_table
 from experiments.commands import as_typed, command_parser
 from experiments.configuration.suggestions import suggestion
+from experiments.explain.faster_run import faster_run
 from experiments.tables.runs import VALUE, VERSIONS, read_run
 
 ORDER = "Order: on one side only; times, energy, memory, throughput; the rest. Each by absolute effect, not per cent."
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(Text(ORDER))
     for part, entries in parts.items():
         console.print(differences_table(entries, title=part, top=args.top) if entries else Text(f"{part}: equal"))
+    if args.a.is_dir() and (said := faster_run(args.a, args.b)):
+        console.print(Text(as_typed(said)))
     for column in () if args.a.is_dir() else strangers(first["table"], second["table"], ignore=args.ignore):
         console.print(
             Text(f"No row of A is in B: no {column} is the same (--ignore {column} matches them without it).")

@@ -101,7 +101,9 @@ def run(cfg: DictConfig) -> float:
     played = play(cfg, prepared, KeepingScreen(console, UnfinishedRun(target, plain(cfg), prepared)))
     save_run(replace(played, words=tuple(HydraConfig.get().overrides.task)), target)
     console.print(plan_table(played.promised))
-    console.print(metrics_table(played.metrics, played.disturbed, as_typed(played.uncalibrated)))
+    console.print(
+        metrics_table(played.metrics, played.disturbed, as_typed(played.uncalibrated), as_typed(str(played.interval)))
+    )
     if played.metered is not None:
         console.print(metered_table(played.metered))
         if (by_state := states_table(played.metered)) is not None:

@@ -6,10 +6,11 @@
 The plans stand in conf/experiment/validation.yaml, and those of the workloads of ``make fidelity`` in fidelity_*.yaml.
 For each rate the testbed is calibrated once and stays open for all plans; the first iteration of each plan warms up and
 is not counted. Writes to results/validation/: <testbed>_<rate>.csv (a row per plan and kind of task),
-parity_<testbed>.pdf and .png, and summary.json; a validation with a name writes to results/validation/fidelity/.
+parity_<testbed>.pdf and .png, and summary.json; a validation with a name writes to results/validation/fidelity/. And to
+results/profiles/: the calibration, and <testbed>_<rate>.residuals.json, by which predictions with it get intervals.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
@@ -22,7 +23,9 @@ from rich.console import Console
 
 import edgesim.strategies
 from edgesim.errors import EdgesimError, RunError
+from edgesim.intervals import Residual, Residuals, kind_of
 from edgesim.plan import Depth, Plan, make_stages
+from edgesim.profile import Profile
 from edgesim.strategies import Strategy
 from edgesim.trace import Trace
 from experiments.analysis.fidelity import FIDELITY, ITERATION, FidelityRow, rows, summary, to_csv
@@ -37,6 +40,7 @@ from experiments.configuration.suggestions import suggestion
 from experiments.execution.assignments import execute, make_assignment
 from experiments.figures.parity import parity_figure
 from experiments.figures.style import save
+from experiments.intervals.validated import beside
 from experiments.tables.fidelity import fidelity_table
 from real_runtime.assignment import Assignment
 from real_runtime.execution import Execution
@@ -53,10 +57,10 @@ def validate(cfg: DictConfig) -> None:
     plans_of(cfg, setup)  # refuses a bad plan before anything is measured
     named = cfg.validation.name
     folder = Path(cfg.results) / "validation" / (FIDELITY if named else "")
-    kinds = []
+    kinds, residuals = [], list[Residual]()
     for rate in cfg.validation.rates:
         cfg.network.rate = rate.rate
-        name, table, figures = validate_rate(cfg, rate.iterations)
+        name, table, figures = validate_rate(cfg, rate.iterations, residuals)
         write_text(folder / f"{name}.csv", to_csv(table))
         merge_summary(folder / "summary.json", name, figures)
         word = f"experiment=fidelity_{name}" if named else f"testbed={name.partition('_')[0]}"
@@ -67,8 +71,13 @@ def validate(cfg: DictConfig) -> None:
         print(f"Parity plot: {save(parity_figure(folder, kind), folder / f'parity_{kind}')}")
 
 
-def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityRow], dict[str, Any]]:
-    """Name of the testbed and rate, a table of all plans, and its summary."""
+def validate_rate(
+    cfg: DictConfig, iterations: int, residuals: list[Residual]
+) -> tuple[str, list[FidelityRow], dict[str, Any]]:
+    """Name of the testbed and rate, a table of all plans, and its summary; ``residuals`` get those of its plans.
+
+    All that they hold then is kept beside the profile: plans of other rates say as much of a new one.
+    """
     nominal, spec = read_setup(cfg), build(cfg.testbed)
     with ExitStack() as open_now, progress_bar() as progress:
         testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
@@ -91,6 +100,15 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
                 simulated, execution = play_both(setup, testbed, assignment, rehearsals=cfg.rehearsals)
                 if said := disturbance(execution):
                     progress.console.print(f"[yellow]{label}: {said}[/yellow]", soft_wrap=True)
+                residuals.append(
+                    Residual.of(
+                        kind=kind_of(setup.workload),
+                        setting=name,
+                        plan=label,
+                        simulated_s=simulated.makespan_s,
+                        measured_s=[trace.makespan_s for trace in execution.traces],
+                    )
+                )
                 table += rows(
                     strategy=strategy_name,
                     plan=label,
@@ -105,8 +123,18 @@ def validate_rate(cfg: DictConfig, iterations: int) -> tuple[str, list[FidelityR
                     testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
             progress.advance(task)
         progress.update(task, description=name)
+        if profile.points:
+            keep_residuals(Path(f"{stem}.profile.json"), testbed, profile, residuals)
     facts = {"date": date.today().isoformat(), "profile_hash": profile.hash, "leave_one_out": leave_one_out(profile)}
     return name, table, summary(table) | facts | {"testbed": testbed.description}
+
+
+def keep_residuals(path: Path, testbed: Testbed, profile: Profile, residuals: Sequence[Residual]) -> None:
+    """Write beside a profile what executed plans say of its predictions."""
+    settings = ", ".join(dict.fromkeys(each.setting for each in residuals))
+    source = f"experiments.validate, {len(residuals)} plans of {settings}"
+    known = Residuals(testbed=testbed.name, source=source, profile_hash=profile.hash, residuals=tuple(residuals))
+    known.save(beside(path))
 
 
 def play_both(setup: Setup, testbed: Testbed, assignment: Assignment, *, rehearsals: int) -> tuple[Trace, Execution]:

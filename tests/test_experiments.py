@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from math import exp
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from fake_testbed import FakeTestbed, open_fake
 from hydra.core.global_hydra import GlobalHydra
 
 from edgesim.cluster import Cluster, Network
+from edgesim.intervals import Residuals
 from edgesim.plan import Plan
 from edgesim.profile import Point, Profile
 from edgesim.schedule import Schedule
@@ -314,6 +316,11 @@ def test_validation_writes_a_row_per_plan_and_kind_and_merges_the_summary(comman
     kinds = {entry.kind for entry in table}
     assert kinds == {ITERATION, "F", "B", "UPDATE", "SEND activation", "SEND gradient", "ALL_REDUCE"}
     assert (tmp_path / "validation" / "parity_fake.png").exists()
+    residuals = Residuals.load(tmp_path / "profiles" / "fake_100mbit.residuals.json")
+    profile = Profile.load(tmp_path / "profiles" / "fake_100mbit.profile.json")
+    assert (len(residuals.residuals), residuals.profile_hash) == (figures["fake_100mbit"]["plans"], profile.hash)
+    errors = [abs(1 / exp(each.log_ratio) - 1) for each in residuals.residuals]
+    assert max(errors) == pytest.approx(figures["fake_100mbit"]["worst_abs_error"])
 
 
 @pytest.mark.usefixtures("fake")

@@ -36,6 +36,7 @@ METRICS = frozenset(
         "makespan_s",
         "makespan_low_s",
         "makespan_high_s",
+        "interval_plans",
         "samples_per_s",
         "latency_s",
         "energy_j",

@@ -14,6 +14,7 @@ from edgesim.zoo.hugging_face import config_file
 from experiments.configuration.constructors import Config
 from experiments.configuration.planners import Handed, planner_files
 from experiments.configuration.targets import is_ours
+from experiments.intervals.validated import residuals_file
 
 T = TypeVar("T")
 _CAPACITY = 256  # of each kind a sweep needs a few at a time; schedules are the largest
@@ -59,7 +60,7 @@ def files_of(cfg: Config) -> dict[str, list[str]]:
     paths = {
         "model": [own, given and config_file(given)],
         "cluster": [cfg["network"]["calibrated"], cfg.get("disks")],
-        "profile": [cfg["profile"].get("path")],
+        "profile": [cfg["profile"].get("path"), residuals_file(cfg)],
         "scenario": [event.get("path") for event in (cfg["scenario"].get("events") or {}).values()],
     }
     planner = cfg["planner"]

@@ -24,6 +24,7 @@ TYPES: dict[str, Any] = {
     "study": Mapping[str, Any] | None,
     "devices": Mapping[str, Device],
     "disks": str | None,
+    "residuals": str | None,
     "meters": Mapping[str, Any],
     "scenario.events": Mapping[str, Event | Sequence[Event]],
     "modes": Mapping[str, Mapping[str, Device]],

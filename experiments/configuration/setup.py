@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from edgesim.cluster import Cluster, Device, Grid, Network, with_disks
+from edgesim.intervals import kind_of
 from edgesim.metrics import Metrics, measure
 from edgesim.model import Model, with_activation_bytes
 from edgesim.plan import Plan
@@ -24,6 +25,7 @@ from experiments.configuration.cache import Cache, text, texts_of
 from experiments.configuration.constructors import Config, build, build_function, build_noun, of_kind
 from experiments.configuration.network_file import load_disks, load_network
 from experiments.configuration.planners import ConfiguredPlanner, Handed, build_planner
+from experiments.intervals.validated import PredictedInterval, Validated, validated
 from real_runtime.testbeds.scenarios.refusals import refuse_for_iterations, refuse_for_jobs
 
 
@@ -32,7 +34,8 @@ class Setup:
     """All that a simulation needs.
 
     Plans are made and judged for the cluster as it is; what happens then is played. ``head_room`` is the share of each
-    device's memory that plans leave free; ``modes`` are the other power modes of devices, by name.
+    device's memory that plans leave free; ``modes`` are the other power modes of devices, by name; ``validated``
+    are the executed plans that say how far predictions may be off.
     """
 
     cluster: Cluster
@@ -43,10 +46,12 @@ class Setup:
     head_room: float = 0.0
     grid: Grid | None = None
     modes: Modes = field(default_factory=dict)
+    validated: Validated = field(default_factory=Validated)
 
     def calibrated(self, profile: Profile, network: Network) -> "Setup":
         """The same, with what was measured on a testbed."""
-        return replace(self, profile=profile, cluster=replace(self.cluster, network=network))
+        cluster = replace(self.cluster, network=network)
+        return replace(self, profile=profile, cluster=cluster, validated=Validated())
 
     @property
     def problem(self) -> Problem:
@@ -91,6 +96,12 @@ class Setup:
         undisturbed = replace(self, scenario=Scenario())
         return seconds_per_iteration(undisturbed.simulate(strategy(plan, self.model, self.workload)))
 
+    def interval(self, simulated_s: float) -> PredictedInterval:
+        """Between which seconds an iteration lies that is simulated to take these, by plans that were executed."""
+        if self.scenario.events:
+            return PredictedInterval(why="nothing happened to the plans that were executed (scenario=none has one)")
+        return self.validated.interval(simulated_s, kind_of(self.workload))
+
     def measure(self, trace: Trace) -> Metrics:
         """What a trace of either player meant."""
         return measure(trace, cluster=self.cluster, model=self.model, workload=self.workload, grid=self.grid)
@@ -117,6 +128,7 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
     scenario: Scenario = cache.get(texts["scenario"], lambda: build_noun(cfg, "scenario", Scenario))
     cache.get(f"testbed: {text(cfg['testbed'])}", lambda: build(cfg["testbed"]))  # wrong settings are told here already
     grid: Grid | None = build_noun(cfg, "grid", Grid) if cfg.get("grid") else None
+    known = cache.get(("validated", texts["profile"]), lambda: validated(cfg, profile.hash))
     return Setup(
         cluster=cluster,
         model=model,
@@ -126,6 +138,7 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
         head_room=cfg["head_room"],
         grid=grid,
         modes=modes,
+        validated=known,
     )
 
 

@@ -63,6 +63,7 @@ def _metrics(run: Played) -> str:
             "seed": run.config["seed"],
             "schedule": run.schedule.hash,
             "plan": run.promised.to_dict(),
+            "interval": run.interval.to_dict(),
             "losses": list(run.losses),
             **({"disturbed": list(run.disturbed)} if run.disturbed else {}),
             **({"metered": run.metered.to_dict()} if run.metered else {}),

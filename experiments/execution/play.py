@@ -23,6 +23,7 @@ from experiments.configuration.constructors import Config
 from experiments.configuration.setup import Prepared, Setup
 from experiments.execution.assignments import execute_once, on_the_clock
 from experiments.execution.listener import SILENCE, Listener
+from experiments.intervals.validated import PredictedInterval
 from real_runtime.execution import Iteration
 
 
@@ -114,6 +115,11 @@ class Played:
             return None
         hosts, samples = len(self.cluster.devices), self.workload.batch_samples
         return metered_run(self.power, on_the_clock(self.traces[1:]), hosts=hosts, batch_samples=samples)
+
+    @cached_property
+    def interval(self) -> PredictedInterval:
+        """Between which seconds its iteration is predicted to lie, by plans that were executed before."""
+        return self.setup.interval(self.metrics[0].makespan_s)
 
     @cached_property
     def slower_because(self) -> str:

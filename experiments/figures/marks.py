@@ -2,7 +2,8 @@
 
 Rows have a column for the x axis, ``method``, ``player``, ``status``, and ``value`` with its range ``low`` to ``high``
 (missing where none is known). On the axis, a cross is a plan that does not fit in memory, a plus another failed run.
-Rows that differ in their seeds alone are drawn as their mean, with its 95 % t interval in the place of the range.
+Rows that differ in their seeds alone are drawn as their mean, with its 95 % t interval in the place of the range. A
+simulated number of which executed plans say how far it may be off has the interval that they say.
 """
 
 import math
@@ -16,6 +17,7 @@ from matplotlib.patches import Rectangle
 from pandas import DataFrame
 from pandas.api.types import is_numeric_dtype
 
+from edgesim.intervals import LEVEL
 from experiments.analysis.names import reader_name
 from experiments.analysis.repeats import INTERVAL, half_width, how_many, seeds
 from experiments.analysis.tidy import MBIT_PER_S, RunStatus, alike, identity, telling
@@ -23,6 +25,7 @@ from experiments.figures.style import BLACK, Look, label, looks
 
 RATE = "bandwidth_bit_per_s"
 BANDWIDTH = "bandwidth (Mbit/s)"
+PLANS = "interval_plans"
 RANGE = ("makespan_s", "makespan_low_s", "makespan_high_s")
 IDENTITY = ("method", "player", "status")
 
@@ -122,11 +125,21 @@ def means(rows: DataFrame, *, by: str, columns: Sequence[str] = ("value",)) -> D
 
 
 def _intervals(simulated: DataFrame, ax: Axes, *, colour: str = BLACK) -> None:
-    """Of simulated numbers, which have a range only where several seeds were drawn."""
+    """Of simulated numbers, which have a range where several seeds were drawn, or plans were executed before."""
     mine = simulated[simulated["low"].notna()]
     if len(mine):
         _reach(mine, ax, color=colour, linestyle="none")
+    _explain_predicted(mine, ax)
     explain_repeats(simulated, ax)
+
+
+def _explain_predicted(rows: DataFrame, ax: Axes) -> None:
+    """An entry of the legend in words: what the interval of a prediction is of, a single run's."""
+    single = rows[rows["repeats"] == 1]
+    if PLANS in single and len(plans := single[PLANS].dropna()):
+        text = f"{LEVEL:.0%} interval of predictions, {how_many(map(int, plans))} executed plans".replace("%", " %")
+        if text not in ax.get_legend_handles_labels()[1]:
+            ax.plot([], [], linestyle="none", label=text)
 
 
 def explain_repeats(rows: DataFrame, ax: Axes) -> None:

@@ -39,6 +39,8 @@ FIGURES = (
 )
 # Figures that only some configurations give: a device's battery, a grid. Of batteries the first that is empty.
 OPTIONAL_FIGURES = ("samples_per_charge", "carbon_g")
+# How many executed plans say between which seconds a simulated iteration lies, makespan_low_s and makespan_high_s.
+INTERVAL_PLANS = "interval_plans"
 # Joules of all ranks by state: in a study's table where it asks for them under ``study.columns``.
 STATE_FIGURES = tuple(f"{state}_j" for state in STATES)
 # What of an executed run is computed from its measured times and from watts: no meter read it.
@@ -107,6 +109,8 @@ class Runner:
 def facts(run: Played) -> Row:
     """Which run it is, its plan, and what came out of it, simulated and measured."""
     row = which(run.config, run.setup) | made_of(run.prepared) | figures(run.metrics[:1])
+    if (known := run.interval.interval) is not None:
+        row |= {"makespan_low_s": known.low_s, "makespan_high_s": known.high_s, INTERVAL_PLANS: known.residuals}
     measured = figures(run.metrics[1:]) if len(run.metrics) > 1 else {}
     if run.disturbed:
         measured["disturbed"] = max(run.disturbed)

@@ -25,6 +25,7 @@ _METERS = ("meter", "meters")  # of a run that is executed, where there are any
 def key(config: Mapping[str, Any]) -> str:
     """What identifies a run: a hash of all that its result depends on, files by their content, not by their place."""
     left_out = BESIDE if config["execute"] else BESIDE + _REAL
+    left_out += ("residuals",)  # of which the content counts
     left_out += tuple(name for name in _METERS if not (config["execute"] and config.get(name)))
     matters = {name: value for name, value in config.items() if name not in left_out}
     named = [file for files in files_of(config).values() for file in files]

@@ -11,13 +11,16 @@ from experiments.tables.marks import footnotes, marked
 from real_runtime.testbeds.foreign_load import told
 
 
-def metrics_table(metrics: Sequence[Metrics], disturbed: Sequence[float] = (), uncalibrated: str = "") -> Table:
+def metrics_table(
+    metrics: Sequence[Metrics], disturbed: Sequence[float] = (), uncalibrated: str = "", interval: str = ""
+) -> Table:
     """Simulated and measured, one below the other; of several iterations the median. Marked where it was disturbed.
 
-    ``uncalibrated`` says what of the simulation nobody measured.
+    ``uncalibrated`` says what of the simulation nobody measured, ``interval`` how far it may be off.
     """
     warning = [f"warning: {uncalibrated}"] if uncalibrated else []
-    caption = "\n".join([*_beside(metrics), *footnotes(told(disturbed, "iterations")), *warning])
+    predicted = [f"predicted iteration: {interval}"] if interval else []
+    caption = "\n".join([*_beside(metrics), *footnotes(told(disturbed, "iterations")), *predicted, *warning])
     table = Table(title="one iteration", caption=caption, title_justify="left", caption_justify="left")
     table.add_column("player")
     for head in ("iteration", "samples/s", "bubble", "sent", "computed memory", "computed energy"):

@@ -34,6 +34,7 @@ PATHS = (
     "network.calibrated",
     "planner.old",
     "profile.path",
+    "residuals",
     "scenario.events.*.path",
     "testbed.hosts.*.key",
     "testbed.reaching.ssh_config",
