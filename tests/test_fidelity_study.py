@@ -7,10 +7,13 @@ from dataclasses import replace
 from functools import cache
 from math import exp
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 
 import pytest
 from fake_testbed import open_fake
 from hydra.core.global_hydra import GlobalHydra
+from pandas import DataFrame
+from test_figures import layout_mistakes
 
 from edgesim.explanation import CauseShare
 from edgesim.intervals import Residuals, WorkKind
@@ -25,6 +28,8 @@ from experiments.fidelity_study.journal import Journal, Played
 from experiments.fidelity_study.judging import Judged
 from experiments.fidelity_study.playing import counts_of
 from experiments.fidelity_study.results import worst_text
+from experiments.figures.__main__ import main as draw
+from experiments.figures.parity import parts_figure
 from experiments.planner_regret import trials as trials_module
 
 CASE = (
@@ -132,6 +137,32 @@ def test_a_study_is_played_and_told(played: Path) -> None:
     assert (figures["plans"], figures["coverage"]) == (4, None)
     assert "fake, train: 4 executed plans are too few" in figures["no_interval"][0]
     assert len(Residuals.load(played / "fidelity" / "residuals.json").residuals) == 4
+
+
+def test_the_figure_command_draws_what_the_study_drew(played: Path, tmp_path: Path) -> None:
+    copytree(played / "fidelity", tmp_path / "fidelity", ignore=ignore_patterns("parity.*"))
+    assert draw(["fidelity", "--results", str(tmp_path)]) == 0
+    drawn, kept = (folder / "fidelity" / "parity.png" for folder in (tmp_path, played))
+    assert drawn.read_bytes() == kept.read_bytes()
+
+
+def test_the_figure_of_many_plans_by_all_strategies_has_no_mistake_in_its_layout() -> None:
+    strategies = [*STRATEGIES]
+    plans = [
+        {
+            "setting": f"{i // 8}",
+            "part": list(Part)[i // 8 % len(Part)],
+            "strategy": strategies[i % len(strategies)],
+            "plan": str(i),
+            "simulated_s": 0.1 * 1.01**i * (1 + 0.05 * (-1) ** i),
+            "measured_s": 0.1 * 1.01**i,
+            "measured_low_s": 0.098 * 1.01**i,
+            "measured_high_s": 0.103 * 1.01**i,
+            "disturbed": 0.1 * (i == 7),
+        }
+        for i in range(240)
+    ]
+    assert layout_mistakes(parts_figure(DataFrame(plans))) == []
 
 
 def test_what_was_played_is_not_played_again_and_told_alike(played: Path) -> None:

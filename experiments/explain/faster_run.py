@@ -27,4 +27,5 @@ def _residuals(side: Side) -> Residuals | None:
     """Those that say how far a run's prediction may be off; None where nothing does."""
     if side.world is None or side.world.setup.scenario.events:
         return None
-    return side.world.setup.validated.residuals
+    known: Residuals | None = side.world.setup.validated.residuals
+    return known

@@ -7,17 +7,16 @@ import pandas as pd
 from pandas import DataFrame
 
 from edgesim.units import show
-from experiments.analysis.fidelity import ITERATION, FidelityRow, row
 from experiments.analysis.task_kinds import kind_errors
+from experiments.analysis.tidy import read_table
 from experiments.collect import to_csv
 from experiments.configuration.provenance import command, made, record
 from experiments.configuration.result_folders import json_text, write_text
-from experiments.fidelity_study.asked import Part
 from experiments.fidelity_study.draws import DrawnSetting
 from experiments.fidelity_study.figures_of_merit import executed, figures_of_merit, residuals_of
 from experiments.fidelity_study.journal import Entry
 from experiments.fidelity_study.judging import Judged, judged
-from experiments.figures.parity import tables_figure
+from experiments.figures.parity import parts_figure
 from experiments.figures.style import save
 
 _WORST = 10
@@ -39,8 +38,8 @@ def keep(folder: Path, entries: Sequence[tuple[DrawnSetting, Entry]]) -> str:
     write_text(folder / "summary.json", json_text(figures))
     residuals.save(folder / "residuals.json")
     record(folder, _FILES, made(command("experiments.fidelity_study")))
-    if drawn := {str(part): rows for part in Part if (rows := fidelity_rows(executed(plans, part)))}:
-        save(tables_figure(drawn), folder / "parity")
+    if executed(plans):
+        save(parts_figure(read_table(folder / "table.csv")), folder / "parity")
     return "\n".join((*verdict(figures), "", str(kinds.to_string(index=False)), f"\nAll in {folder}"))
 
 
@@ -99,23 +98,6 @@ def table(plans: Iterable[Judged]) -> DataFrame:
         }
         for each in plans
     )
-
-
-def fidelity_rows(plans: Iterable[Judged]) -> list[FidelityRow]:
-    """As rows of a validation, which the parity figure draws."""
-    return [
-        row(
-            strategy=each.played.strategy,
-            plan=f"{each.setting}, {each.played.name}",
-            kind=ITERATION,
-            tasks=1,
-            simulated_s=each.simulated_s,
-            measured_s=each.played.measured_s,
-            disturbed=each.played.disturbed,
-        )
-        for each in plans
-        if each.simulated_s is not None
-    ]
 
 
 def kinds_table(plans: Sequence[Judged]) -> DataFrame:

@@ -2,6 +2,7 @@
 
 STUDY/table.csv            the figures that conf/experiment/*.yaml names under ``study.figures``
 validation/TESTBED_*.csv   a parity plot per testbed
+fidelity/table.csv         plans that were drawn, in both players, by part
 published/costs.csv        DeTransformer's curves
 planner_bench/table.csv    regrets and planning times of all planners
 planner_bench/regret.csv   their measured regrets
@@ -52,7 +53,8 @@ from experiments.figures.pac import (
     throughput_over_nanos,
 )
 from experiments.figures.panels import Drawing, figure_of
-from experiments.figures.parity import parity_figure
+from experiments.figures.parity import COLUMNS as COLUMNS_OF_PLANS
+from experiments.figures.parity import parity_figure, parts_figure
 from experiments.figures.planners import COLUMNS
 from experiments.figures.simulator import cost_over_size, iteration_speed
 from experiments.planner_regret.rows import NEEDS_BY_PLANNER
@@ -101,6 +103,7 @@ class Folders:
 def requests(folders: Folders) -> Iterator[Request]:
     """Every figure that the results folder holds the table of. Raises ValueError for a figure that does not exist."""
     yield from _validations(folders.results / "validation")
+    yield from _drawn_plans(folders.results / "fidelity" / "table.csv")
     yield from _published(folders.results / "published" / "costs.csv")
     yield from _planner_bench(table_path(folders.results, "planner_bench"))
     yield from _measured(folders.results / "planner_bench" / REGRET)
@@ -186,6 +189,15 @@ def _same(row: Mapping[str, Value]) -> tuple[Value, ...]:
 def _validations(folder: Path) -> Iterator[Request]:
     for testbed in sorted({path.stem.rpartition("_")[0] for path in folder.glob("*_*mbit.csv")}):
         yield Request(of="validation", stem=folder / f"parity_{testbed}", make=partial(parity_figure, folder, testbed))
+
+
+def _drawn_plans(table: Path) -> Iterator[Request]:
+    if table.exists():
+        yield Request(of=table.parent.name, stem=table.with_name("parity"), make=partial(_of_parts, table))
+
+
+def _of_parts(table: Path) -> Figure:
+    return parts_figure(read_table(table, needs=COLUMNS_OF_PLANS))
 
 
 def _published(table: Path) -> Iterator[Request]:

@@ -1,6 +1,7 @@
 """Does the simulator tell the truth? Simulated against measured seconds, one point per plan, and below the errors.
 
-Of a study's table, a run that both players made is a point; of the tables of :mod:`experiments.validate`, a plan.
+Of a study's table, a run that both players made is a point; of the tables of :mod:`experiments.validate` and
+:mod:`experiments.fidelity_study`, a plan.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,22 @@ from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import Value, identity, records
 from experiments.figures.style import GREY, ONE_COLUMN_IN, RC, SMALL_PT, TWO_COLUMNS_IN, label, log_axis, looks
 
+COLUMNS = (
+    "setting",
+    "part",
+    "strategy",
+    "plan",
+    "simulated_s",
+    "measured_s",
+    "measured_low_s",
+    "measured_high_s",
+    "disturbed",
+)  # of the study of drawn plans
 NEEDS = ("cluster", "model", "method", "player", "status", "makespan_s", "makespan_low_s", "makespan_high_s")
 BAND = 0.05  # the shaded corridor around equality
 _PER_CENT = 100
 _ABREAST = 3
+_LEGEND_IN = 0.7  # the height of one below the panels
 _ERRORS = 0.3  # of the height of the panel above
 
 
@@ -138,6 +151,38 @@ def parity_figure(folder: Path, testbed: str) -> Figure:
     return tables_figure(
         {f"{reader_name(testbed, 'testbed')}, {_rate_text(name)}": rows for name, rows in tables.items()}
     )
+
+
+def parts_figure(table: DataFrame) -> Figure:
+    """A panel for each part of the study of drawn plans. Raises ValueError if none of its plans was executed."""
+    parts: dict[str, list[FidelityRow]] = {}
+    for plan in records(table):
+        if plan["measured_s"] is None:
+            continue
+        rows = parts.setdefault(f"{plan['part']} part", [])
+        rows.append(
+            row(
+                strategy=str(plan["strategy"]),
+                plan=f"{plan['setting']}, {plan['plan']}",
+                kind=ITERATION,
+                tasks=1,
+                simulated_s=float(plan["simulated_s"] or 0.0),
+                measured_s=[float(plan[name] or 0.0) for name in ("measured_low_s", "measured_s", "measured_high_s")],
+                disturbed=float(share) if (share := plan["disturbed"]) is not None else None,
+            )
+        )
+    if not parts:
+        raise ValueError("no plan was executed (run python -m experiments.fidelity_study)")
+    figure = tables_figure(parts)
+    if (legend := figure.axes[0].get_legend()) is not None:  # in a panel there is no room beside so many points
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + _LEGEND_IN)
+    entries = {text: handle for ax in figure.axes for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    with plt.rc_context(RC):
+        figure.legend(
+            entries.values(), entries.keys(), loc="outside lower center", ncols=_ABREAST, title="grey: within 5 %"
+        )
+    return figure
 
 
 def tables_figure(tables: Mapping[str, Sequence[FidelityRow]]) -> Figure:
