@@ -10,6 +10,7 @@ so that a task of one kind that reaches a fraction ``u`` of the peak draws what 
 says of it. Devices that name no kinds draw by pass: forward, backward, update. Updates always do.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,14 @@ class Draw:
 
     watts: float
     joules: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A kind of block's part of a task: its share of the seconds, as they are estimated, and its FLOP."""
+
+    share: float
+    flop: float
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -103,6 +112,22 @@ class ComputingPower:
         power = self.devices[rank].power
         least_w = [each.least_w for each in power.by_kind]
         return min([self.by_pass(rank, op).watts, *(watts - power.idle_w for watts in least_w)])
+
+    def done(self, kind: Kind) -> dict[str, Done]:
+        """Return by kind of block what a pass computes; nothing where it is estimated to take no time."""
+        device, op = self.devices[kind.rank], FORWARD if kind.op is Op.RECOMPUTE else str(kind.op)
+        if kind.block:
+            work = work_of(kind, self.model, self.tokens)
+            blocks, portion = [self.model.block(work.block)], work.portion
+        else:
+            blocks = [block for layer in self.model.layers[slice(*kind.layers)] for block in layer.blocks]
+            portion = Portion(kind.samples[1] - kind.samples[0], self.tokens)
+        seconds, flop = defaultdict[str, float](float), defaultdict[str, float](float)
+        for block in blocks:
+            seconds[block.kind] += estimated_s(device, block, op, portion)
+            flop[block.kind] += flop_and_bytes(block, op, portion)[0]
+        whole_s = sum(seconds.values())
+        return {str(name): Done(share=own_s / whole_s, flop=flop[name]) for name, own_s in seconds.items() if whole_s}
 
     def _layers(self, rank: int, op: str, samples: int) -> LayerDraws:
         terms = [

@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from rich.progress import Progress
 
 from edgesim.cluster import Cluster, DiskRates, Network, Origin
+from edgesim.computing_power import ComputingPower
 from edgesim.model import Model
 from edgesim.plan import Plan, Stage
 from edgesim.profile import Point, Profile, leave_one_out_error
@@ -35,8 +36,8 @@ from experiments.configuration.constructors import build
 from experiments.configuration.setup import Setup, read_setup
 from experiments.execution.assignments import make_assignment
 from experiments.execution.calibration import Calibration
-from experiments.metering.hosts import host_meters
-from experiments.metering.power_calibration import calibrate_power, refuse_meters, save_power
+from experiments.metering.hosts import HostMeter, host_meters
+from experiments.metering.power_calibration import DevicePower, calibrate_power, refuse_meters, save_power
 from experiments.metering.power_calibration import told as told_power
 from experiments.metering.protocol import Protocol
 from experiments.progress import ProgressReport
@@ -73,9 +74,16 @@ def calibrated(cfg: DictConfig, progress: Progress) -> Calibration:
         progress.console.print(testbed.description, soft_wrap=True)
         profile, network = calibrate(testbed, setup, cfg.calibration, progress)
         disks = measured_disks(testbed, cfg.calibration.disk_folder)
-        power = calibrate_power(_protocol(cfg, testbed, setup, progress), meters) if cfg.power else []
+        power = _power(cfg, testbed, setup, progress, meters) if cfg.power else []
         name = cfg.calibration.name or testbed_name(testbed, setup.cluster)
     return Calibration(name=name, profile=profile, network=network, disks=disks, power=power)
+
+
+def _power(
+    cfg: DictConfig, testbed: Testbed, setup: Setup, progress: Progress, meters: Sequence[HostMeter]
+) -> list[DevicePower]:
+    computing = ComputingPower(setup.cluster.devices, setup.model, setup.workload.tokens)
+    return calibrate_power(_protocol(cfg, testbed, setup, progress), meters, computing)
 
 
 def _protocol(cfg: DictConfig, testbed: Testbed, setup: Setup, progress: Progress) -> Protocol:

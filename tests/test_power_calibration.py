@@ -11,6 +11,7 @@ from builders import chain, device, power, switched, workload
 from fake_testbed import FakeTestbed
 
 from edgesim.cluster import Cluster
+from edgesim.computing_power import ComputingPower
 from edgesim.metered import SyntheticMeter
 from edgesim.plan import Plan, Stage
 from edgesim.strategies.hybrid_pipeline import hybrid_pipeline
@@ -81,7 +82,11 @@ def found() -> list[DevicePower]:
         clock = SimpleNamespace(monotonic=lambda: testbed.now_s, sleep=sleep)
         patch.setattr(protocol, "time", clock)
         played = Protocol(testbed=testbed, computes=alone, samples=[1, 4], segment_s=2.0)  # type: ignore[arg-type]
-        return calibrate_power(played, [HostMeter(meter=SyntheticMeter(seed=3), ranks=(rank,)) for rank in (0, 1)])
+        return calibrate_power(
+            played,
+            [HostMeter(meter=SyntheticMeter(seed=3), ranks=(rank,)) for rank in (0, 1)],
+            ComputingPower(CLUSTER.devices, MODEL, 1),
+        )
 
 
 def test_declared_watts_are_found_within_three_per_cent(found: list[DevicePower]) -> None:

@@ -57,6 +57,11 @@ class FittedAmount:
         return f"{self.value:.4g} {unit}, {max(0.0, self.value - self.margin):.4g} to {self.value + self.margin:.4g}"
 
 
+def fitted_amount(value: float, error: float | None) -> FittedAmount:
+    """Return the amount with its interval, from its standard error."""
+    return FittedAmount(value=value, margin=None if error is None else _SIGMAS * error)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerFit:
     """What was found of one device.
@@ -127,7 +132,7 @@ def fit_power(log: PowerLog, segments: Sequence[Segment]) -> PowerFit:
         )
     fitted = fitted_watts(stretches, activity, amounts, len(log.ranks))
     found = {
-        name: FittedAmount(value=value, margin=None if error is None else _SIGMAS * error)
+        name: fitted_amount(value, error)
         for name, value, error in zip(("idle", *amounts), fitted.amounts, fitted.errors, strict=True)
     }
     untold = tuple(("idle", *amounts)[i] for i in fitted.untold)
