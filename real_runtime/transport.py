@@ -26,6 +26,7 @@ from real_runtime.pacing import Pacer
 _CHUNK_SECONDS = 0.005
 _MIN_CHUNK_BYTES = 4096
 _LETTERS = 64  # of a hash
+_GLOO_FROM_BYTES = 1 << 18  # all-reduces that gloo does by itself
 
 
 # gloo's own deadlines only poison its connections: whoever watches all ranks ends the run (control/coordinator.py).
@@ -148,9 +149,10 @@ class Transport:
         """Add up ``flat`` over the ring's members, in place: reduce-scatter, then all-gather, in 2(n-1) steps of 1/n.
 
         Patarasuk & Yuan, JPDC 2009. gloo does the same without Python, and so without taking the lock from who
-        computes meanwhile, but for all ranks only and at the line's own rate. Raises PeerGoneError.
+        computes meanwhile, but for all ranks only, at the line's own rate, and in twice as many pieces, whose messages
+        cost more than Python does where little is added up. Raises PeerGoneError.
         """
-        if ring == self.ranks and self.uplink is None:
+        if ring == self.ranks and self.uplink is None and flat.nbytes >= _GLOO_FROM_BYTES:
             with self.typed_errors("all ranks"):
                 dist.all_reduce(flat, group=self.groups[Channel.WEIGHTS])
             return

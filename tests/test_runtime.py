@@ -13,7 +13,7 @@ from runtime_builders import three_hosts
 from edgesim.cluster import Network, Origin
 from edgesim.model import Model, from_table
 from edgesim.profile import Profile
-from edgesim.schedule import Op
+from edgesim.schedule import Channel, Op
 from edgesim.simulator import simulate
 from edgesim.workload import Workload
 from edgesim.zoo.bert import bert
@@ -373,6 +373,23 @@ def test_errors_of_the_network_library_get_types(text: str, kind: type[Exception
         raise RuntimeError(text)
     assert type(raised.value) is kind
     assert kind is RuntimeError or "for rank 1" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "ring", "way"),
+    [(8, (0, 1), "steps"), (1 << 20, (0, 1), "gloo"), (1 << 20, (1, 0), "steps")],
+    ids=["little", "much", "much, not in gloo's order"],
+)
+def test_gloo_adds_up_by_itself_where_much_is_added_up_of_all_ranks(
+    nbytes: int, ring: tuple[int, ...], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went: list[str] = []
+    transport = Transport.__new__(Transport)  # without its connections
+    transport.ranks, transport.uplink, transport.groups = (0, 1), None, dict.fromkeys(Channel)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda flat, group: went.append("gloo"))
+    monkeypatch.setattr(transport, "exchange", lambda *parts: went.append("steps"))
+    transport.all_reduce(torch.zeros(nbytes // 4), ring, rank=0)
+    assert went == [way] * (2 if way == "steps" else 1)
 
 
 def test_the_default_testbed_falls_back_to_plain_processes_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
