@@ -205,6 +205,12 @@ def test_fronts_are_of_every_model_and_of_every_cluster_at_several_rates_and_non
     assert len(set(FRONTS)) == len(FRONTS)
 
 
+@pytest.mark.parametrize("more", [{"static_w": 0.5}, {"backward_w": 8.0}])
+def test_watts_that_are_of_no_state_alone_are_refused_by_the_study_of_watts(more: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="a test: static_w, by_kind, backward_w and update_w are no watts of a state"):
+        StateSeconds.of(row(PP, busy(1.0, idle=4.0)), replace(POWER, **more))
+
+
 # --- carbon ---
 
 

@@ -1,10 +1,12 @@
 """What do a job's figures say, against jobs of which all is known by hand?"""
 
 import json
+from dataclasses import replace
 
 import pytest
 from job_builders import COSTS, PLANNING_S, a_job, a_setup, killed, leaves, pipeline, played, stages
 
+from edgesim.cluster import ComputeWatts
 from edgesim.job import Activity, JobMetrics, JobTrace, measure_job
 from edgesim.memory import carried_bytes
 from edgesim.metrics import measure
@@ -33,6 +35,26 @@ def test_of_a_job_in_which_nothing_happens_every_figure_is_its_iterations() -> N
     assert sum(found.bytes_by_payload.values()) == 40 * sum(alone.sent_bytes)
     assert found.peak_bytes == (alone.peak_bytes,)
     assert found.seconds_by_activity["training"] == found.end_s == trace.end_s
+
+
+def test_boards_and_kinds_of_blocks_draw_in_jobs_what_they_draw_in_an_iteration() -> None:
+    """A board around a module draws while nothing is played too; what computes draws by kind as in each iteration."""
+    setup = a_setup(3)
+    trace = played(setup, a_job(setup, pipeline(setup, 0, 1, 2), iterations=40, replicate_every=None))
+    (span,) = trace.spans
+    assert span.trace is not None
+    kinds = (ComputeWatts(kind="mlp", watts=9.0, stalled_w=4.0, source="test"),)
+    problem = setup.problem
+    boards = tuple(
+        replace(each, power=replace(each.power, by_kind=kinds, static_w=0.5)) for each in problem.cluster.devices
+    )
+    cluster = replace(problem.cluster, devices=boards)
+    found = measure_job(trace, cluster=cluster, model=problem.model, workload=problem.workload)
+    alone = measure(span.trace, cluster=cluster, model=problem.model, workload=problem.workload)
+    assert found.energy_by_state_j["static"] == about(3 * 0.5 * found.end_s)
+    assert found.energy_by_state_j["compute"] == about(
+        40 * sum(states["compute"] for states in alone.energy_by_state_j)
+    )
 
 
 def test_a_recovery_is_told_by_what_it_was_at() -> None:

@@ -10,6 +10,7 @@ from test_ilp_energy import a_case, every_plan
 from edgesim.cluster import Cluster, ComputeWatts, Device, EfficiencyCurve, PowerModel
 from edgesim.computing_power import ComputingPower
 from edgesim.energy import energy_by_state_j, power_over_time
+from edgesim.metered import TrueWatts
 from edgesim.metrics import measure
 from edgesim.model import Block, BlockKind, Layer, Model
 from edgesim.plan import Plan
@@ -279,6 +280,14 @@ def test_a_kind_of_block_that_there_is_not_is_refused_and_those_there_are_are_na
         ValueError, match=r"board: watts of 'convolution', which is no kind of block \(try embedding, .*conv"
     ):
         ComputingPower([board(replace(MLP, kind="convolution"))], model_of(of_kinds(mlp=1.0)), 1)
+
+
+def test_a_synthetic_meter_refuses_kinds_by_name_and_reads_each_pass_and_the_board_around_the_module() -> None:
+    with pytest.raises(ValueError, match=r"synthetic meter: watts by kind of block \(mlp\) cannot be read"):
+        TrueWatts.of(board(MLP).power)
+    found = TrueWatts.of(builders.power(backward_w=7.0, update_w=3.0, static_w=0.5))
+    assert found.idle_w == 1.5
+    assert [found.above_w[f"compute {op}"] for op in (Op.F, Op.RECOMPUTE, Op.B, Op.UPDATE)] == [4, 4, 6, 2]
 
 
 def test_joules_of_kinds_are_refused_where_no_model_is_known() -> None:

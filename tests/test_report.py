@@ -56,6 +56,16 @@ def test_a_runs_page_begins_with_the_verdict_and_needs_nothing_else(run: es.Resu
     assert str(run.plan) in text
 
 
+def test_joules_by_rail_are_shown_of_boards_whose_rails_are_known(tmp_path: Path) -> None:
+    known = written(es.simulate(**TINY, cluster="nanos", rate="100 Mbit/s").save(tmp_path / "known"))
+    assert "files say; they are computed, no rail was read." in known
+    assert "DRAM" in known
+
+
+def test_joules_by_rail_are_not_shown_of_others(run: es.Result, tmp_path: Path) -> None:
+    assert "Joules by rail" not in written(run.save(tmp_path / "run"))
+
+
 def test_every_number_of_a_simulation_says_what_it_is(run: es.Result, tmp_path: Path) -> None:
     text = written(run.save(tmp_path / "run"))
     rows = re.findall("<tr>(.*?)</tr>", text[text.index("Where numbers come from</h2>") :])
