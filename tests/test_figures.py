@@ -180,7 +180,7 @@ def test_measured_points_carry_their_range_and_published_ones_are_hollow() -> No
     ax = drawn(
         "throughput",
         {},
-        {"player": "measured", "makespan_low_s": 1.6, "makespan_high_s": 2.5},
+        {"player": "measured", "makespan_low_s": 1.6, "makespan_high_s": 2.5, "iterations": 5},
         {"player": "published", "samples_per_s": 10.0},
     )
     measured, published = (container for container in ax.containers if hasattr(container, "has_yerr"))
@@ -188,7 +188,7 @@ def test_measured_points_carry_their_range_and_published_ones_are_hollow() -> No
     assert (low, high) == pytest.approx((16.0 * 2 / 2.5, 16.0 * 2 / 1.6))
     assert published.lines[0].get_markerfacecolor() == "white"
     assert measured.lines[0].get_markerfacecolor() == METHODS["data"].colour
-    assert {"measured", "published"} <= set(ax.get_legend_handles_labels()[1])
+    assert {"measured: median and range, n = 5 iterations", "published"} <= set(ax.get_legend_handles_labels()[1])
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ import json
 import sys
 from math import exp
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
+import edgesim as es
 from edgesim.intervals import Residual, Residuals, WorkKind
 from edgesim.profile import Profile
 from experiments import run
@@ -142,6 +144,27 @@ def test_runs_of_which_no_executed_plan_says_anything_are_compared_without_a_wor
     capsys.readouterr()
     assert compare([str(one), str(other)]) == 1
     assert "simulated: " not in capsys.readouterr().out
+
+
+def simulated(**options: Any) -> Any:
+    """A small run of a script."""
+    sizes = {"workload.batch_samples": 8, "workload.micro_batch_samples": 4}
+    return es.simulate(model="bert_tiny_bytes", strategy="data", **sizes, **options)
+
+
+def test_a_comparison_tells_how_likely_each_run_is_the_fastest(tmp_path: Path) -> None:
+    residuals().save(path := tmp_path / "study.residuals.json")
+    runs = [simulated(residuals=str(path), rate=rate) for rate in ("100 Mbit/s", "99 Mbit/s", "2 Mbit/s")]
+    told = es.compare(*runs, labels=["one", "other", "slow"])
+    assert told.chances["slow"] < 0.01
+    assert told.chances["one"] > told.chances["other"] > 0.3
+    assert sum(told.chances.values()) == pytest.approx(1.0)
+    assert "the fastest, by what executed plans took over what was simulated: one" in repr(told)
+    assert es.compare(*runs[:1]).chances == {"data": 1.0}
+
+
+def test_a_comparison_without_executed_plans_tells_no_chances() -> None:
+    assert es.compare(simulated()).chances == {}
 
 
 def test_which_of_two_is_faster_is_said_with_its_probability() -> None:

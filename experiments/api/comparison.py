@@ -16,6 +16,7 @@ from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import RunStatus
 from experiments.api.mistakes import in_sentences
 from experiments.execution.play import Played
+from experiments.explain.faster_run import chances
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,9 +64,21 @@ class Comparison:
 
         return written(side_by_side_figure(self.to_pandas(), values), path)
 
+    @property
+    def chances(self) -> dict[str, float]:
+        """How likely each run is the fastest, by its simulated seconds and by how executed plans were off.
+
+        Empty where no plan was executed beside the runs' profiles (:mod:`edgesim.intervals`).
+        """
+        simulated_s = [result.metrics[0].makespan_s for result in self.results]
+        found = chances([result.setup for result in self.results], simulated_s)
+        return {} if found is None else dict(zip(self.labels, found, strict=True))
+
     def table(self) -> Table:
-        """Lay the runs out for a terminal, the fastest in bold."""
-        table = Table(*_HEADS[:4])
+        """Lay the runs out for a terminal, the fastest in bold; below, how likely each is to be that."""
+        told = ", ".join(f"{label} {chance:.0%}" for label, chance in self.chances.items())
+        caption = f"the fastest, by what executed plans took over what was simulated: {told}" if told else None
+        table = Table(*_HEADS[:4], caption=caption, caption_justify="left")
         for head in _HEADS[4:]:
             table.add_column(head, justify="right")
         rows = self._rows()

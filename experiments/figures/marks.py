@@ -142,6 +142,14 @@ def _explain_predicted(rows: DataFrame, ax: Axes) -> None:
             ax.plot([], [], linestyle="none", label=text)
 
 
+def _of_iterations(rows: DataFrame) -> str:
+    """What marks with a range are of, where each is a run of several iterations."""
+    ranged = rows[(rows["repeats"] == 1) & rows["low"].notna()] if "low" in rows else rows.iloc[:0]
+    if "iterations" not in ranged or ranged.empty:
+        return ""
+    return f": median and range, {how_many(map(int, ranged['iterations']))} iterations"
+
+
 def explain_repeats(rows: DataFrame, ax: Axes) -> None:
     """An entry of the legend in words: what a mean is of."""
     if len(many := rows.loc[rows["repeats"] > 1, "repeats"]):
@@ -174,7 +182,8 @@ def _others(rows: DataFrame, ax: Axes, look: Look) -> None:
             markeredgewidth=0.9,
         )
         explain_repeats(mine, ax)
-        _explain(ax, player, marker="o", markerfacecolor="white" if face else BLACK, color=edge or BLACK)
+        text = f"{player}{_of_iterations(mine)}"
+        _explain(ax, text, marker="o", markerfacecolor="white" if face else BLACK, color=edge or BLACK)
     for marker, text, ended in (
         ("+", "failed", RunStatus.FAILED),
         ("x", "OOM: out of memory", RunStatus.OUT_OF_MEMORY),
