@@ -35,7 +35,7 @@ from experiments.planner_regret.trials import FreshTestbeds
 from real_runtime.testbeds.spec import TestbedSpec
 
 # What a cluster takes to come up and to time its links, and a setting for all: measured, about, with 8 plans.
-_CLUSTER_S, _SETTING_S = 25.0, 45.0
+_CLUSTER_S, _SETTING_S = 30.0, 67.0
 
 
 def fidelity_study(cfg: DictConfig) -> None:
