@@ -17,10 +17,11 @@ from edgesim.cluster import Cluster, Origin
 from edgesim.profile import Point, estimate
 from edgesim.strategies import Strategy
 from experiments.autopilot import __main__ as command_module
-from experiments.autopilot.deviations import Means, Tolerances, deviations
+from experiments.autopilot.deviations import deviations
 from experiments.autopilot.remeasuring import Again
 from experiments.autopilot.report import ROUNDS, report_markdown, round_rows
 from experiments.autopilot.rounds import Outcome, rounds_until_nothing_is_off
+from experiments.autopilot.tolerances import Means, Tolerances
 from experiments.calibrate import progress_bar
 from experiments.configuration.command_line import composed, run_command
 from experiments.configuration.network_file import save_network

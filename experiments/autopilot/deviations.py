@@ -10,49 +10,15 @@ place; ``measured_s`` is the median of that over iterations.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from statistics import mean, median
 
-from edgesim.schedule import COLLECTIVE, COMPUTE, DISK, MESSAGE, Graph, Op, Task
+from edgesim.schedule import MESSAGE, Graph, Task
 from edgesim.trace import Trace
 from experiments.analysis.fidelity import kind
 from experiments.analysis.task_kinds import LEAST_PART
+from experiments.autopilot.tolerances import Means, Tolerances, means_of
 
 Place = tuple[int, ...]  # a rank; the sender and the receiver of a message; the members of a collective
-
-
-class Means(StrEnum):
-    """With what a task is done, and so what is measured again where it is off."""
-
-    COMPUTING = "computing"
-    LINKS = "links"
-    DISKS = "disks"
-
-
-_MEANS = {
-    **dict.fromkeys(COMPUTE, Means.COMPUTING),
-    **dict.fromkeys(MESSAGE | COLLECTIVE, Means.LINKS),
-    **dict.fromkeys(DISK, Means.DISKS),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tolerances:
-    """By which share the simulated seconds of a task may differ from the measured ones, by what does it."""
-
-    computing: float
-    links: float
-    disks: float
-
-    def __post_init__(self) -> None:
-        for means in Means:
-            if not 0 < (value := getattr(self, means)) < 1:
-                raise ValueError(f"autopilot.tolerances.{means} must lie between 0 and 1, got {value:g} (say 0.1)")
-
-    def of(self, op: Op) -> float:
-        """The tolerance that a task of this operation has."""
-        tolerance: float = getattr(self, _MEANS[op])
-        return tolerance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +64,7 @@ def deviations(simulated: Trace, measured: Sequence[Trace], tolerances: Toleranc
                 measured_s=measured_s,
                 part=len(seconds) * part,
                 tolerance=tolerances.of(task.op),
-                means=_MEANS[task.op],
+                means=means_of(task.op),
             )
         )
     return tuple(found)

@@ -8,7 +8,8 @@ from rich.progress import Progress
 
 from edgesim.cluster import Cluster, DiskRates, Origin, with_disks
 from edgesim.profile import Profile
-from experiments.autopilot.deviations import Deviation, Means
+from experiments.autopilot.deviations import Deviation
+from experiments.autopilot.tolerances import Means
 from experiments.calibrate import calibrate, timed
 from experiments.configuration.setup import Setup
 from real_runtime.testbeds.disks import measured_disks

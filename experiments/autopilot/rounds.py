@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 from rich.progress import Progress
 
 from edgesim.schedule import Schedule
-from experiments.autopilot.deviations import Deviation, Tolerances, deviations
+from experiments.autopilot.deviations import Deviation, deviations
 from experiments.autopilot.remeasuring import Again, Calibrated, again_for, first_calibration, measured_again
+from experiments.autopilot.tolerances import Tolerances
 from experiments.configuration.constructors import build, of_kind
 from experiments.configuration.planners import build_planner
 from experiments.configuration.setup import Prepared, Setup, read_strategy, refuse_modes
