@@ -26,6 +26,7 @@ from rich.text import Text
 from experiments.analysis.differences import Difference, differences, strangers
 from experiments.analysis.tidy import RESULTS, Value, read_table
 from experiments.commands import as_typed, command_parser
+from experiments.configuration.command_line import USERS
 from experiments.configuration.suggestions import suggestion
 from experiments.explain.faster_run import faster_run
 from experiments.tables.runs import VALUE, VERSIONS, read_run
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--top is {args.top}, and must show at least one line (--top 20)")
         first, second = read(args.a, args.b)
         parts = compare(first, second, args)
-    except (ValueError, OSError) as mistake:
+        said = faster_run(args.a, args.b) if args.a.is_dir() else ""
+    except USERS as mistake:
         parser.error(as_typed(" ".join(str(mistake).split())))
     console = Console(highlight=False)
     console.print(Text(f"A: {args.a}\nB: {args.b}", overflow="fold"))
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(Text(ORDER))
     for part, entries in parts.items():
         console.print(differences_table(entries, title=part, top=args.top) if entries else Text(f"{part}: equal"))
-    if args.a.is_dir() and (said := faster_run(args.a, args.b)):
+    if said:
         console.print(Text(as_typed(said)))
     for column in () if args.a.is_dir() else strangers(first["table"], second["table"], ignore=args.ignore):
         console.print(

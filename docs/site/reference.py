@@ -59,7 +59,7 @@ MODULES = (
     "edgesim.units",
     "edgesim.workload",
     "edgesim.zoo.untied",
-    "experiments.autopilot.deviations",
+    "experiments.autopilot.tolerances",
     "experiments.jobs.asked",
     "real_runtime.assignment",
     "real_runtime.data",

@@ -27,6 +27,7 @@ from experiments.configuration.keys import (
     NOUNS,
     OR_NULL,
     QUANTITIES,
+    SHARES,
     TOP,
     TYPES,
 )
@@ -203,6 +204,8 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | str | None:
         raise ValueError(f"{name}: expected {expected}, got {shown(value)}{near(value, hint)}{_way_out(value, path)}")
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"{name}: expected a finite number, like 0.5, got {value}")
+    if path in SHARES and not 0 < value < 1:
+        raise ValueError(f"{name}: expected a share between 0 and 1, like 0.1, got {value}")
     if isinstance(value, int) and not isinstance(value, bool):
         positive = {_last(path), path} & AT_LEAST_ONE and (
             not path.endswith("]") or _place(path) == "calibration.samples"
