@@ -149,8 +149,8 @@ class Transport:
         """Add up ``flat`` over the ring's members, in place: reduce-scatter, then all-gather, in 2(n-1) steps of 1/n.
 
         Patarasuk & Yuan, JPDC 2009. gloo does the same without Python, and so without taking the lock from who
-        computes meanwhile, but for all ranks only, at the line's own rate, and in twice as many pieces, whose messages
-        cost more than Python does where little is added up. Raises PeerGoneError.
+        computes meanwhile, but for all ranks only and at the line's own rate. Where little is added up it is not used,
+        so that rings of all ranks and of some take alike, as calibration supposes. Raises PeerGoneError.
         """
         if ring == self.ranks and self.uplink is None and flat.nbytes >= _GLOO_FROM_BYTES:
             with self.typed_errors("all ranks"):
