@@ -30,6 +30,8 @@ from experiments.configuration.studies import table_path
 from experiments.configuration.suggestions import suggestion
 from experiments.sweeps.rows import (
     FIGURES,
+    INTERVAL_FROM,
+    INTERVAL_KIND,
     INTERVAL_PLANS,
     METERED,
     OPTIONAL_FIGURES,
@@ -40,7 +42,13 @@ from experiments.sweeps.run_table import RunTable
 
 WHICH = tuple(name for name in IDENTITY if name not in {"plan", "kind", "player"})
 OUTCOME = ("iterations", *FIGURES, "makespan_low_s", "makespan_high_s")
-OPTIONAL = (*OPTIONAL_FIGURES, "carbon_source", INTERVAL_PLANS)  # columns only where a run has them
+OPTIONAL = (
+    *OPTIONAL_FIGURES,
+    "carbon_source",
+    INTERVAL_PLANS,
+    INTERVAL_KIND,
+    INTERVAL_FROM,
+)  # columns only where a run has them
 PROVENANCE = ("placement", "profile_hash", "profile_origin", "energy_source", "status", "reason")
 PROVENANCE_OF_BOTH = tuple(
     name for each in PROVENANCE for name in ((each, "energy_from") if each == "energy_source" else (each,))

@@ -107,6 +107,7 @@ def validate_rate(
                         plan=label,
                         simulated_s=simulated.makespan_s,
                         measured_s=[trace.makespan_s for trace in execution.traces],
+                        disturbed=max(execution.disturbed, default=None),
                     )
                 )
                 table += rows(
@@ -125,6 +126,11 @@ def validate_rate(
         progress.update(task, description=name)
         if profile.points:
             keep_residuals(Path(f"{stem}.profile.json"), testbed, profile, residuals)
+            if out := sum(bool(each.disturbed) for each in residuals):
+                said = (
+                    f"{out} of {len(residuals)} executed plans were disturbed by other load: they calibrate no interval"
+                )
+                progress.console.print(f"[yellow]{said}[/yellow]", soft_wrap=True)
     facts = {"date": date.today().isoformat(), "profile_hash": profile.hash, "leave_one_out": leave_one_out(profile)}
     return name, table, summary(table) | facts | {"testbed": testbed.description}
 

@@ -209,6 +209,14 @@ def test_a_mistake_is_told_in_the_sentence_of_the_command_line(asked: dict[str, 
         es.simulate(**asked)
 
 
+def test_a_device_of_a_cluster_is_as_fast_as_its_text_says() -> None:
+    by_text, by_number = (
+        es.simulate(**SMALL, strategy="data", devices={"fast": {"flop_per_s": speed}}) for speed in ("8 GFLOP/s", 8e9)
+    )
+    assert by_text.cluster.devices[0].flop_per_s == 8e9
+    assert by_text.simulated == by_number.simulated
+
+
 def test_a_rate_is_no_part_of_a_cluster_that_is_given_whole() -> None:
     with pytest.raises(ValueError, match="rate: the cluster nanos was given as it is, with its own network"):
         es.simulate(cluster=es.load_cluster("nanos"), rate="20 Mbit/s")

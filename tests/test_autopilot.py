@@ -269,7 +269,7 @@ def test_before_and_after_lie_in_one_folder_as_runs_that_can_be_explained(
         (["save_weights=here", "execute=true"], "the autopilot trains only to measure"),
         (["scenario=jitter"], "the testbed cannot play a scenario in which durations vary"),
         (["autopilot.loops=-1"], "autopilot.loops"),
-        (["autopilot.tolerances.links=2"], "autopilot.tolerances.links: expected a share between 0 and 1"),
+        (["autopilot.tolerances.links=2"], "autopilot.tolerances.links must lie between 0 and 1, got 2"),
     ],
 )
 def test_what_it_cannot_do_is_refused_before_anything_starts(

@@ -1,5 +1,6 @@
 """Do intervals hold as often as they say, and are plans told apart no better than executed ones allow?"""
 
+from dataclasses import replace
 from itertools import product
 from math import e, exp, log, sqrt
 from pathlib import Path
@@ -106,6 +107,20 @@ def test_an_interval_is_in_seconds_of_what_was_simulated() -> None:
 def test_a_kind_of_which_nothing_was_executed_has_no_interval() -> None:
     with pytest.raises(ValueError, match="netns, generate: 0 executed plans are too few"):
         residuals(*([0.0] * 30)).interval(1.0, WorkKind.GENERATE)
+
+
+def test_a_plan_that_other_load_disturbed_calibrates_nothing_and_is_counted() -> None:
+    """Twenty plans, of which one that is far off was disturbed: as if it had not been executed, but it is said."""
+    known = residuals(*(0.01 * i for i in range(-9, 10)), 3.0)
+    *others, far = known.residuals
+    known = replace(known, residuals=(*others, replace(far, disturbed=0.2)))
+    interval = known.interval(1.0, WorkKind.TRAIN)
+    assert (interval.high_s, interval.residuals, interval.left_out) == (pytest.approx(exp(0.09)), 19, 1)
+    assert known.deviations(WorkKind.TRAIN) == residuals(*(0.01 * i for i in range(-9, 10))).deviations(WorkKind.TRAIN)
+    assert str(known).endswith("1 of them disturbed by other load and left out")
+    disturbed = replace(known, residuals=tuple(replace(each, disturbed=0.2) for each in known.residuals))
+    with pytest.raises(ValueError, match=r"0 executed plans are too few .*; 20 more were disturbed by other load"):
+        disturbed.interval(1.0, WorkKind.TRAIN)
 
 
 def test_a_residual_is_the_logarithm_of_measured_over_simulated() -> None:

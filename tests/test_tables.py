@@ -275,7 +275,7 @@ def test_failed_runs_are_counted_with_the_most_common_reason() -> None:
 def test_repeated_seeds_are_one_line_of_the_best() -> None:
     best = ranking(DataFrame([*seeded(1.0, 3.0), *seeded(1.9, method="pipeline")]), value="makespan_s", top=5)
     assert [line[:2] for line in best.lines] == [("pipeline", "1.90"), ("data parallel", "2.00 ± 13")]
-    assert best.notes == ("±: 95 % t interval of the mean over seeds, n = 2; other columns: means",)
+    assert best.notes[0] == "±: 95 % t interval of the mean over seeds, n = 2; other columns: means"
 
 
 def test_of_executed_runs_the_measured_ones_are_ranked() -> None:

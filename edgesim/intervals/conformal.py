@@ -18,12 +18,16 @@ _ROUNDING = 1e-9  # (n + 1) level is a whole number where it is one but for this
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Between which seconds something lies with probability ``level``, as so many residuals of executed plans say."""
+    """Between which seconds something lies with probability ``level``, as so many residuals of executed plans say.
+
+    ``left_out`` are how many more plans were executed, and disturbed by other load.
+    """
 
     low_s: float
     high_s: float
     level: float
     residuals: int
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_s <= self.high_s:

@@ -33,7 +33,13 @@ def chances_of_fastest(simulated_s: Sequence[float], deviations: Deviations) -> 
     several = [setting for setting in deviations if len(setting) > 1]
     ordered = sorted(each * sqrt(len(setting) / (len(setting) - 1)) for setting in several for each in setting)
     logs = [log(seconds) for seconds in simulated_s]
-    return [_chance(plan, logs, ordered) for plan in range(len(logs))]
+    # Whoever is slower than the first even at its best and the first's worst is never the fastest, nor in the way.
+    latest = min(logs) + ordered[-1] - ordered[0] + _SAME
+    near = [plan for plan, seconds in enumerate(logs) if seconds <= latest]
+    chances = [0.0] * len(logs)
+    for place, plan in enumerate(near):
+        chances[plan] = _chance(place, [logs[each] for each in near], ordered)
+    return chances
 
 
 def _chance(plan: int, logs: Sequence[float], ordered: Sequence[float]) -> float:

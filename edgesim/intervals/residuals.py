@@ -44,6 +44,8 @@ class Residual:
         plan: its name in the setting.
         log_ratio: the logarithm of the measured seconds, in the median over iterations, over the simulated ones.
         repeats: the same of every measured iteration.
+        disturbed: the largest share of the processors that other programs took meanwhile; None where nobody looked. A
+            plan that was disturbed says nothing of others: it calibrates no interval.
     """
 
     kind: WorkKind
@@ -51,6 +53,7 @@ class Residual:
     plan: str
     log_ratio: float
     repeats: tuple[float, ...] = ()
+    disturbed: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", WorkKind(self.kind))
@@ -60,14 +63,21 @@ class Residual:
 
     @classmethod
     def of(
-        cls, *, kind: WorkKind, setting: str, plan: str, simulated_s: float, measured_s: Sequence[float]
+        cls,
+        *,
+        kind: WorkKind,
+        setting: str,
+        plan: str,
+        simulated_s: float,
+        measured_s: Sequence[float],
+        disturbed: float | None = None,
     ) -> "Residual":
         """Return that of a plan with its simulated seconds, and those of every measured iteration; all above 0."""
         if not simulated_s > 0 or not measured_s or not min(measured_s) > 0:
             raise ValueError(f"residual of {plan} in {setting}: needs seconds above 0, simulated and measured")
         repeats = tuple(log(seconds / simulated_s) for seconds in measured_s)
         middle = log(median(measured_s) / simulated_s)
-        return cls(kind=kind, setting=setting, plan=plan, log_ratio=middle, repeats=repeats)
+        return cls(kind=kind, setting=setting, plan=plan, log_ratio=middle, repeats=repeats, disturbed=disturbed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,20 +97,33 @@ class Residuals:
     profile_hash: str = ""
 
     def __str__(self) -> str:
-        return f"residuals of {len(self.residuals)} plans executed on {self.testbed} ({self.source})"
+        told = f"residuals of {len(self.residuals)} plans executed on {self.testbed} ({self.source})"
+        out = sum(bool(each.disturbed) for each in self.residuals)
+        return f"{told}, {out} of them disturbed by other load and left out" if out else told
 
     def of(self, kind: WorkKind) -> tuple[Residual, ...]:
-        """Return those of one kind of workload."""
-        return tuple(each for each in self.residuals if each.kind is kind)
+        """Return those of one kind of workload, without the disturbed ones."""
+        return tuple(each for each in self.residuals if each.kind is kind and not each.disturbed)
+
+    def left_out(self, kind: WorkKind) -> int:
+        """Return how many plans of a kind other load disturbed."""
+        return sum(each.kind is kind and bool(each.disturbed) for each in self.residuals)
 
     def interval(self, simulated_s: float, kind: WorkKind, level: float = LEVEL) -> Interval:
         """Return between which seconds a new plan of this kind lies. Raises ValueError where too few were executed."""
-        mine = self.of(kind)
+        mine, out = self.of(kind), self.left_out(kind)
         try:
             low, high = bounds([each.log_ratio for each in mine], level)
         except ValueError as error:
-            raise ValueError(f"{self.testbed}, {kind}: {error}") from None
-        return Interval(low_s=simulated_s * exp(low), high_s=simulated_s * exp(high), level=level, residuals=len(mine))
+            beside = f"; {out} more were disturbed by other load and left out" if out else ""
+            raise ValueError(f"{self.testbed}, {kind}: {error}{beside}") from None
+        return Interval(
+            low_s=simulated_s * exp(low),
+            high_s=simulated_s * exp(high),
+            level=level,
+            residuals=len(mine),
+            left_out=out,
+        )
 
     def deviations(self, kind: WorkKind) -> tuple[tuple[float, ...], ...]:
         """Return by setting and plan how far each residual is off the mean of its setting, where it has two or more.

@@ -83,6 +83,8 @@ PROVENANCE = frozenset(
         "metered_evidence",
         "metered_covers",
         "carbon_source",
+        "interval_kind",
+        "interval_from",
         "schedule",
         "status",
         "reason",

@@ -27,7 +27,6 @@ from experiments.configuration.keys import (
     NOUNS,
     OR_NULL,
     QUANTITIES,
-    SHARES,
     TOP,
     TYPES,
 )
@@ -53,13 +52,29 @@ def check_values(cfg: DictConfig) -> None:
 
 
 def check_plain(plain: dict[str, Any], written: Any) -> None:
-    """The same for plain values, resolved, and as they are ``written``, with links."""
-    for path, number in _quantities(plain, written):
-        node: Any = plain
-        *above, last = re.split(r"\.|\[", path.replace("]", ""))
-        for key in above:
-            node = node[int(key) if isinstance(node, list) else key]
-        node[int(last) if isinstance(node, list) else last] = number
+    """The same for plain values, resolved, and as they are ``written``, with links: each has a copy of its mapping."""
+    found = _quantities(plain, written)
+    links = list(_linked(written, "")) if found else []
+    for path, number in found:
+        copies = (f"{at}{path.removeprefix(to)}" for at, to in links if path.startswith(f"{to}."))
+        for place in (path, *copies):
+            node: Any = plain
+            *above, last = re.split(r"\.|\[", place.replace("]", ""))
+            for key in above:
+                node = node[int(key) if isinstance(node, list) else key]
+            node[int(last) if isinstance(node, list) else last] = number
+
+
+def _linked(written: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Where what is written is a link, and to what."""
+    if isinstance(written, str) and (link := _LINK.fullmatch(written)):
+        yield path, link[1]
+    elif isinstance(written, dict):
+        for key, item in written.items():
+            yield from _linked(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(written, list):
+        for i, item in enumerate(written):
+            yield from _linked(item, f"{path}[{i}]")
 
 
 def _quantities(plain: Any, written: Any) -> list[tuple[str, float | str]]:
@@ -204,8 +219,6 @@ def _leaf(value: Any, name: str, path: str, hint: Any) -> float | str | None:
         raise ValueError(f"{name}: expected {expected}, got {shown(value)}{near(value, hint)}{_way_out(value, path)}")
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"{name}: expected a finite number, like 0.5, got {value}")
-    if path in SHARES and not 0 < value < 1:
-        raise ValueError(f"{name}: expected a share between 0 and 1, like 0.1, got {value}")
     if isinstance(value, int) and not isinstance(value, bool):
         positive = {_last(path), path} & AT_LEAST_ONE and (
             not path.endswith("]") or _place(path) == "calibration.samples"

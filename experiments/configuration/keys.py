@@ -91,6 +91,4 @@ AT_LEAST_ONE = frozenset(
     """.split()  # noqa: SIM905
 )
 ABOVE_ZERO = frozenset(("calibration.segment_s",))  # amounts that no constructor checks
-# Shares of a command of its own, whose constructor no run asks.
-SHARES = frozenset(f"autopilot.tolerances.{means}" for means in ("computing", "links", "disks"))
 ANY_SIGN = frozenset(("launcher.workers",))  # -1: one per core; 0 and less are the launcher's to judge

@@ -1,9 +1,10 @@
 """What is set up to be played? The nouns that a configuration names, and the plan and schedule that follow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edgesim.cluster import Cluster, Device, Grid, Network, with_disks
 from edgesim.intervals import kind_of
@@ -126,7 +127,8 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
         lambda: _profile(cfg, {"model": model, "cluster": cluster, "workload": workload, **others}),
     )
     scenario: Scenario = cache.get(texts["scenario"], lambda: build_noun(cfg, "scenario", Scenario))
-    cache.get(f"testbed: {text(cfg['testbed'])}", lambda: build(cfg["testbed"]))  # wrong settings are told here already
+    for name, settings in _settings(cfg):
+        cache.get(f"{name}: {text(settings)}", partial(build, settings))  # wrong ones are told here already
     grid: Grid | None = build_noun(cfg, "grid", Grid) if cfg.get("grid") else None
     known = cache.get(("validated", texts["profile"]), lambda: validated(cfg, profile.hash))
     return Setup(
@@ -140,6 +142,13 @@ def _setup(cfg: Config, texts: Mapping[str, str], cache: Cache) -> Setup:
         modes=modes,
         validated=known,
     )
+
+
+def _settings(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """Those of a testbed and of a loop over it, of which a run may have no need."""
+    yield "testbed", cfg["testbed"]
+    if (loop := cfg.get("autopilot")) is not None:
+        yield "tolerances", loop["tolerances"]
 
 
 def _model(cfg: Config) -> Model:

@@ -1,6 +1,7 @@
 """What did a user name to be explained? A run's folder, or a trace in it; with what was simulated, if that is known."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +28,12 @@ def read_side(path: Path, *, player: str = "") -> Side:
     Of a folder the measured iteration of median length, or where none was measured or ``player`` says so the simulated
     one. Raises ValueError for what is neither.
     """
+    (side,) = read_sides(path, [player])
+    return side
+
+
+def read_sides(path: Path, players: Sequence[str]) -> list[Side]:
+    """One for each of these players, of a run whose schedule and world are read once. Raises as :func:`read_side`."""
     if not path.exists():
         near = [str(entry) for entry in path.parent.glob("*")]
         raise ValueError(f"no such run or trace: {path}{suggestion(str(path), near)}")
@@ -37,11 +44,14 @@ def read_side(path: Path, *, player: str = "") -> Side:
         raise ValueError(f"{folder} is no run: it has no schedule.txt (python -m experiments.run writes runs)")
     name = folder.name if path.is_dir() else f"{folder.name}, {_FILES[path.name]}"
     schedule = Schedule.from_text(text_of(folder / "schedule.txt", "schedule"), source=str(folder / "schedule.txt"))
-    trace = _of_file(path, schedule) if path.is_file() else _of_folder(folder, schedule, player)
+    traces = [
+        _of_file(path, schedule) if path.is_file() else _of_folder(folder, schedule, player) for player in players
+    ]
     try:
-        return Side(name=name, trace=trace, world=_world(folder))
+        world, unknown = _world(folder), ""
     except USERS as error:
-        return Side(name=name, trace=trace, unknown=f"{folder}: {sentence(error)}")
+        world, unknown = None, f"{folder}: {sentence(error)}"
+    return [Side(name=name, trace=trace, world=world, unknown=unknown) for trace in traces]
 
 
 def players_of(path: Path) -> set[str]:

@@ -81,6 +81,7 @@ class Judged:
             plan=self.played.name,
             simulated_s=self.simulated_s,
             measured_s=self.played.measured_s,
+            disturbed=self.played.disturbed,
         )
 
 

@@ -33,7 +33,10 @@ NEEDS = ("cluster", "model", "method", "player", "status", "makespan_s", "makesp
 BAND = 0.05  # the shaded corridor around equality
 _PER_CENT = 100
 _ABREAST = 3
-_LEGEND_IN = 0.7  # the height of one below the panels
+_ABREAST_IN_ONE_COLUMN = 2
+_ROOM = 5  # entries of a legend that have room in a panel, above the diagonal
+_LINE_IN = 0.17  # the height of a line of a legend below the panels
+GREY_IS = "grey: within 5 %"
 _ERRORS = 0.3  # of the height of the panel above
 
 
@@ -173,16 +176,7 @@ def parts_figure(table: DataFrame) -> Figure:
         )
     if not parts:
         raise ValueError("no plan was executed (run python -m experiments.fidelity_study)")
-    figure = tables_figure(parts)
-    if (legend := figure.axes[0].get_legend()) is not None:  # in a panel there is no room beside so many points
-        legend.remove()
-    figure.set_figheight(figure.get_figheight() + _LEGEND_IN)
-    entries = {text: handle for ax in figure.axes for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
-    with plt.rc_context(RC):
-        figure.legend(
-            entries.values(), entries.keys(), loc="outside lower center", ncols=_ABREAST, title="grey: within 5 %"
-        )
-    return figure
+    return tables_figure(parts)
 
 
 def tables_figure(tables: Mapping[str, Sequence[FidelityRow]]) -> Figure:
@@ -206,9 +200,16 @@ def tables_figure(tables: Mapping[str, Sequence[FidelityRow]]) -> Figure:
             pair[0].set_title(title, loc="left")
             for ax in pair:
                 ax.set_visible(True)
-        axes[0, 0].legend(
-            loc="upper left", handletextpad=0.4, title="grey: within 5 %", title_fontsize=SMALL_PT, alignment="left"
-        )
+        entries = {
+            text: handle for ax in figure.axes for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)
+        }
+        legend = {"handletextpad": 0.4, "title": GREY_IS, "title_fontsize": SMALL_PT, "alignment": "left"}
+        if len(entries) <= _ROOM:
+            axes[0, 0].legend(entries.values(), entries.keys(), loc="upper left", **legend)
+        else:  # more of them would lie on the diagonal
+            abreast = _ABREAST if columns > 1 else _ABREAST_IN_ONE_COLUMN
+            figure.set_figheight(figure.get_figheight() + _LINE_IN * (1 + -(-len(entries) // abreast)))
+            figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=abreast, **legend)
         figure.align_ylabels()
     return figure
 

@@ -25,22 +25,26 @@ class PredictedInterval:
     def __str__(self) -> str:
         if self.interval is None:
             return f"no interval: {self.why}"
-        return f"{self.interval}, as {self.interval.residuals} executed plans say"
+        out = self.interval.left_out
+        beside = f" ({out} more were disturbed by other load and left out)" if out else ""
+        return f"{self.interval}, as {self.interval.residuals} executed plans say{beside}"
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as plain data."""
         if self.interval is None:
             return {"why_none": self.why}
         each = self.interval
-        return {"low_s": each.low_s, "high_s": each.high_s, "level": each.level, "plans": each.residuals}
+        told = {"low_s": each.low_s, "high_s": each.high_s, "level": each.level, "plans": each.residuals}
+        return told | ({"left_out": each.left_out} if each.left_out else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validated:
-    """The residuals of plans that were executed; None, and in words why, where there are none."""
+    """The residuals of plans that were executed, and their file; None, and in words why, where there are none."""
 
     residuals: Residuals | None = None
     why: str = NEVER
+    path: str = ""
 
     def interval(self, simulated_s: float, kind: WorkKind) -> PredictedInterval:
         """Return what they say of a new plan."""
@@ -80,4 +84,4 @@ def validated(config: Mapping[str, Any], profile_hash: str) -> Validated:
     if residuals.profile_hash not in ("", profile_hash):
         why = f"{path} is of another profile than this one (validate again: python -m experiments.validate)"
         return Validated(why=why)
-    return Validated(residuals=residuals)
+    return Validated(residuals=residuals, path=path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from experiments.commands import NAME
 from experiments.execution.folders import COMMAND
-from experiments.explain.reading import MEASURED, SIMULATED, players_of, read_side
+from experiments.explain.reading import MEASURED, SIMULATED, players_of, read_sides
 from experiments.report.run_page import ShownRun
 from real_runtime.testbeds.foreign_load import told
 
@@ -13,9 +13,8 @@ from real_runtime.testbeds.foreign_load import told
 def read_run(folder: Path) -> ShownRun:
     """A folder that experiments.run wrote. Raises ValueError if it is none."""
     players = players_of(folder)
-    sides = [read_side(folder, player=player) for player in (SIMULATED, MEASURED) if player in players]
-    if not sides:
-        sides = [read_side(folder)]  # which says what is missing
+    # Where there is none, reading says what is missing.
+    sides = read_sides(folder, [player for player in (SIMULATED, MEASURED) if player in players] or [""])
     config, versions, command = (_text(folder / name) for name in ("config.yaml", "versions.json", COMMAND))
     return ShownRun(
         name=folder.name,

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgesim.energy import STATES
 from edgesim.errors import OutOfMemoryError
+from edgesim.intervals import kind_of
 from edgesim.metrics import Metrics
 from edgesim.units import bit_per_s, si
 from experiments.analysis.placements import in_words
@@ -39,8 +40,9 @@ FIGURES = (
 )
 # Figures that only some configurations give: a device's battery, a grid. Of batteries the first that is empty.
 OPTIONAL_FIGURES = ("samples_per_charge", "carbon_g")
-# How many executed plans say between which seconds a simulated iteration lies, makespan_low_s and makespan_high_s.
-INTERVAL_PLANS = "interval_plans"
+# How many executed plans say between which seconds a simulated iteration lies, makespan_low_s and makespan_high_s;
+# of which kind of workload they are, and the file of their residuals.
+INTERVAL_PLANS, INTERVAL_KIND, INTERVAL_FROM = "interval_plans", "interval_kind", "interval_from"
 # Joules of all ranks by state: in a study's table where it asks for them under ``study.columns``.
 STATE_FIGURES = tuple(f"{state}_j" for state in STATES)
 # What of an executed run is computed from its measured times and from watts: no meter read it.
@@ -111,6 +113,7 @@ def facts(run: Played) -> Row:
     row = which(run.config, run.setup) | made_of(run.prepared) | figures(run.metrics[:1])
     if (known := run.interval.interval) is not None:
         row |= {"makespan_low_s": known.low_s, "makespan_high_s": known.high_s, INTERVAL_PLANS: known.residuals}
+        row |= {INTERVAL_KIND: str(kind_of(run.setup.workload)), INTERVAL_FROM: run.setup.validated.path}
     measured = figures(run.metrics[1:]) if len(run.metrics) > 1 else {}
     if run.disturbed:
         measured["disturbed"] = max(run.disturbed)

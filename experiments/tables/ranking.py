@@ -11,13 +11,14 @@ from rich.text import Text
 
 from experiments.analysis.names import reader_name
 from experiments.analysis.repeats import INTERVAL, Mean, how_many, mean_of, seeds
-from experiments.analysis.tidy import RunStatus, Value, alike, identity, in_words, records, telling
+from experiments.analysis.tidy import Groups, RunStatus, Value, alike, identity, in_words, records, telling
 from experiments.tables.latex import escape as latex_escape
 from experiments.tables.latex import latex
 from experiments.tables.markdown import escape as markdown_escape
 from experiments.tables.markdown import markdown
 from experiments.tables.methods import VALUES, quantity_of
 from experiments.tables.number import INTERVAL_DIGITS, number, one_unit
+from experiments.tables.wins import KNOWN_BY, NO_WIN, Line, Standing, standings, unknown
 
 _BESIDE = ("samples_per_s", "energy_j", "peak_bytes")  # shown beside what the order is by
 _NEVER = ("study", "player", "strategy", "planner")  # no column of its own unless methods are not told apart without
@@ -73,6 +74,9 @@ def ranking(table: DataFrame, *, value: str, top: int) -> Ranking:
     members = told.groupby(groups).indices
     mine = [records(told.iloc[members[group]]) for group in best]
     means = [{name: _mean(repeats, name) for name in shown} for repeats in mine]
+    stand, known_by = _standings(done, groups, first, value)
+    standing = [stand[group] for group in best]
+    chances = any(each.chance is not None for each in standing)
     units = {name: _unit(name, [each[name] for each in means]) for name in shown}
     repeated = [mean.count for each in means if (mean := each[value]) is not None and mean.count > 1]
     return Ranking(
@@ -80,18 +84,29 @@ def ranking(table: DataFrame, *, value: str, top: int) -> Ranking:
         heads=(
             *(_HEADS.get(name, _short(name, columns)) for name in columns),
             *(_HEADS[name].format(units[name][0]) for name in shown),
+            *(["P(fastest)"] if chances else []),
         ),
         texts=len(columns),
         lines=tuple(
             (
                 *(_word(name, repeats[0][name]) for name in columns),
-                *(_written(each[name], units[name][1], interval=name == value) for name in shown),
+                *(
+                    _written(each[name], units[name][1], interval=name == value)
+                    + (f" {NO_WIN}" if name == value and stands.is_open else "")
+                    for name in shown
+                ),
+                *(["–" if stands.chance is None else f"{stands.chance:.0%}"] if chances else []),
             )
-            for repeats, each in zip(mine, means, strict=True)
+            for repeats, each, stands in zip(mine, means, standing, strict=True)
         ),
-        notes=(f"±: {INTERVAL} of the mean over seeds, {how_many(repeated)}; other columns: means",)
-        if repeated
-        else (),
+        notes=(
+            *(
+                [f"±: {INTERVAL} of the mean over seeds, {how_many(repeated)}; other columns: means"]
+                if repeated
+                else []
+            ),
+            *(note for note in known_by if not note.startswith(NO_WIN) or any(each.is_open for each in standing)),
+        ),
         failures=_failures(rows),
     )
 
@@ -104,6 +119,17 @@ def _told_by(rows: DataFrame, columns: Sequence[str]) -> list[str]:
         if name in columns and telling(rows, [name], same=told):
             told.append(name)
     return told or ["method"]
+
+
+def _standings(done: DataFrame, groups: Groups, first: Groups, value: str) -> tuple[list[Standing], tuple[str, ...]]:
+    """How each group of repeats stands in its setting: by one row of it, and its mean."""
+    if len(first) == len(done) and not {"interval_from", "makespan_low_s"} & {*done.columns[done.notna().any()]}:
+        return [Standing()] * len(first), unknown(done["player"].iloc[:2], value)
+    columns = [name for name in identity(done) if name not in seeds(done.columns)]
+    rows = records(done.iloc[first][[*columns, *(name for name in KNOWN_BY if name in done.columns)]])
+    members = done[value].groupby(groups)
+    lines = [Line(row=row, mean=mean_of(list(mine))) for row, (_, mine) in zip(rows, members, strict=True)]
+    return standings(lines, columns, value)
 
 
 def _mean(rows: Sequence[Row], name: str) -> Mean | None:
