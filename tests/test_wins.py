@@ -7,8 +7,8 @@ import pytest
 from pandas import DataFrame
 from test_predicted_intervals import residuals
 
+from experiments.intervals.wins import is_way
 from experiments.tables.ranking import Ranking, ranking
-from experiments.tables.wins import is_way
 
 
 def row(method: str, seconds: float, **more: object) -> dict[str, object]:

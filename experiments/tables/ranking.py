@@ -12,13 +12,13 @@ from rich.text import Text
 from experiments.analysis.names import reader_name
 from experiments.analysis.repeats import INTERVAL, Mean, how_many, mean_of, seeds
 from experiments.analysis.tidy import Groups, RunStatus, Value, alike, identity, in_words, records, telling
+from experiments.intervals.wins import KNOWN_BY, NO_WIN, Line, Standing, standings, unknown
 from experiments.tables.latex import escape as latex_escape
 from experiments.tables.latex import latex
 from experiments.tables.markdown import escape as markdown_escape
 from experiments.tables.markdown import markdown
 from experiments.tables.methods import VALUES, quantity_of
 from experiments.tables.number import INTERVAL_DIGITS, number, one_unit
-from experiments.tables.wins import KNOWN_BY, NO_WIN, Line, Standing, standings, unknown
 
 _BESIDE = ("samples_per_s", "energy_j", "peak_bytes")  # shown beside what the order is by
 _NEVER = ("study", "player", "strategy", "planner")  # no column of its own unless methods are not told apart without
