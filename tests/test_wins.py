@@ -90,7 +90,7 @@ def test_means_over_seeds_that_differ_within_their_intervals_are_no_win() -> Non
     far = [row("tensor", 7.0 + s / 10, seed=s) for s in range(3)]
     found = best([*near, *far])
     assert [line[1].endswith("≈") for line in found.lines] == [True, True, False]
-    assert any("no more than the 95 % t interval" in note for note in found.notes)
+    assert any("no more than their t intervals over seeds" in note for note in found.notes)
 
 
 def test_measured_iterations_whose_ranges_meet_are_no_win() -> None:

@@ -13,8 +13,6 @@ from math import hypot
 from pathlib import Path
 
 from edgesim.intervals import LEVEL, Residuals, WorkKind, chances_of_fastest, is_within_error
-from experiments.analysis.repeats import INTERVAL, Mean
-from experiments.analysis.tidy import Value
 from experiments.commands import as_typed
 from experiments.intervals.validated import NEVER
 
@@ -27,15 +25,16 @@ _SIZE = "micro_batch_samples"
 _SECONDS = {"makespan_s": False, "latency_s": False, "samples_per_s": True}  # whether more is faster
 
 
-Row = Mapping[str, Value]
+Row = Mapping[str, float | int | str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What is compared: a row of its runs, and the mean of the value over them."""
+    """What is compared: a row of its runs, the mean of the value over them, and half of its interval over seeds."""
 
     row: Row
-    mean: Mean | None
+    mean: float
+    half_width: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +61,9 @@ def is_way(column: str) -> bool:
 def standings(lines: Sequence[Line], columns: Sequence[str], value: str) -> tuple[list[Standing], tuple[str, ...]]:
     """How each line stands, and what a reader has to know of it."""
     found, notes = [Standing() for _ in lines], dict[str, None]()
-    settings: dict[tuple[Value, ...], list[int]] = defaultdict(list)
+    settings: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for place, line in enumerate(lines):
-        if line.mean is not None:
-            settings[tuple(line.row.get(name) for name in columns if not is_way(name))].append(place)
+        settings[tuple(line.row.get(name) for name in columns if not is_way(name))].append(place)
     for places in settings.values():
         if len(places) > 1:
             mine, said = _of_setting([lines[place] for place in places], value)
@@ -88,8 +86,7 @@ def _never() -> str:
 
 
 def _of_setting(lines: Sequence[Line], value: str) -> tuple[list[Standing], list[str]]:
-    means = [line.mean for line in lines if line.mean is not None]
-    amounts = [mean.value for mean in means]
+    amounts = [line.mean for line in lines]
     best = amounts.index(max(amounts) if _SECONDS.get(value) else min(amounts))
     chances: Sequence[float | None] = [None] * len(lines)
     if all(line.row.get("player") == "simulated" for line in lines) and value in _SECONDS and min(amounts) > 0:
@@ -100,12 +97,16 @@ def _of_setting(lines: Sequence[Line], value: str) -> tuple[list[Standing], list
         said = [f"{NO_WIN}: the range of its iterations meets that of the fastest of its setting: no win"]
     else:
         near, said = [False] * len(lines), []
-    if all(mean.half_width is not None for mean in means):
+    halves = [line.half_width for line in lines]
+    if None not in halves:
         near = [
-            hypot(each.half_width or 0, means[best].half_width or 0) >= abs(each.value - amounts[best])
-            for each in means
+            hypot(half or 0.0, halves[best] or 0.0) >= abs(each - amounts[best])
+            for half, each in zip(halves, amounts, strict=True)
         ]
-        said = [*said, f"{NO_WIN}: differs from the best of its setting by no more than the {INTERVAL}: no win"]
+        said = [
+            *said,
+            f"{NO_WIN}: differs from the best of its setting by no more than their t intervals over seeds: no win",
+        ]
     others = [is_near and place != best for place, is_near in enumerate(near)]
     opened = [each or (place == best and any(others)) for place, each in enumerate(others)]
     said = [each for each in said if any(others) or not each.startswith(NO_WIN)]

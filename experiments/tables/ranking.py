@@ -128,7 +128,8 @@ def _standings(done: DataFrame, groups: Groups, first: Groups, value: str) -> tu
     columns = [name for name in identity(done) if name not in seeds(done.columns)]
     rows = records(done.iloc[first][[*columns, *(name for name in KNOWN_BY if name in done.columns)]])
     members = done[value].groupby(groups)
-    lines = [Line(row=row, mean=mean_of(list(mine))) for row, (_, mine) in zip(rows, members, strict=True)]
+    means = [mean_of(list(mine)) for _, mine in members]
+    lines = [Line(row=row, mean=each.value, half_width=each.half_width) for row, each in zip(rows, means, strict=True)]
     return standings(lines, columns, value)
 
 
