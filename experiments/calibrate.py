@@ -176,11 +176,21 @@ def busy() -> str | None:
 
 
 def merged(points: Sequence[Point]) -> tuple[Point, ...]:
-    """One point per entry, the median where an entry was timed more than once (updates are, at every sample count)."""
-    seconds: dict[Point, list[float]] = {}
+    """One point per entry, the median where an entry was timed more than once (updates are, at every sample count).
+
+    Of these all repeats are kept.
+    """
+    same: dict[Point, list[Point]] = {}
     for point in points:
-        seconds.setdefault(replace(point, seconds=0.0), []).append(point.seconds)
-    return tuple(replace(key, seconds=median(values)) for key, values in seconds.items())
+        same.setdefault(replace(point, seconds=0.0, repeats=()), []).append(point)
+    return tuple(
+        replace(
+            key,
+            seconds=median(point.seconds for point in mine),
+            repeats=tuple(ratio for point in mine for ratio in point.repeats),
+        )
+        for key, mine in same.items()
+    )
 
 
 def leave_one_out(profile: Profile) -> str:

@@ -84,7 +84,9 @@ def profile_layers(
                 first = -1 if op is Op.B else 0
                 call_s = min(max(0.0, repetition.statistic.of(alone[op]) - within_s), layers_s[first])
                 layers_s[first] -= call_s
+            repeats = repetition.statistic.charged([sum(layers) for layers in passes[op]])
             rows += _rows(model, workload, op, count, [*layers_s, call_s])
+            rows[-1]["repeats"] = repeats
     return rows
 
 

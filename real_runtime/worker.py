@@ -124,7 +124,11 @@ class Worker:
                     work = alike.work(task)
                     _, start_s, end_s = self.dilation.run(partial(executor.compute, task), work)
                     seconds[work].append(end_s - start_s)
-        return [row for work, values in seconds.items() for row in alike.rows(work, statistic.of(values[1:] or values))]
+        return [
+            row
+            for work, values in seconds.items()
+            for row in alike.rows(work, statistic.of(values[1:] or values), statistic.charged(values[1:] or values))
+        ]
 
     def compare_hashes(self, own: str) -> None:
         """Raise ValueError unless all ranks hold the same schedule."""

@@ -285,6 +285,8 @@ def test_a_profile_of_another_model_is_refused(
 
 def test_an_update_timed_at_every_sample_count_becomes_one_point() -> None:
     point = Point(block="head", device="d", op="UPDATE", samples=0, tokens=1, share=1.0, seconds=1.0)
+    twice = [replace(point, seconds=1.0, repeats=(1.1,)), replace(point, seconds=3.0, repeats=(0.9,))]
+    assert calibrate.merged(twice) == (replace(point, seconds=2.0, repeats=(1.1, 0.9)),)
     assert calibrate.merged([point, replace(point, seconds=9.0), replace(point, seconds=2.0)]) == (
         replace(point, seconds=2.0),
     )

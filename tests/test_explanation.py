@@ -23,7 +23,17 @@ from hypothesis import strategies as st
 from test_properties import Case, cases
 
 from edgesim.cluster import Network
-from edgesim.explanation import Cause, CauseShare, attribute, blames, breakdown, critical_path, sum_by_place, swaps
+from edgesim.explanation import (
+    Cause,
+    CauseShare,
+    attribute,
+    blames,
+    breakdown,
+    critical_path,
+    drawn_makespans,
+    sum_by_place,
+    swaps,
+)
 from edgesim.explanation.node_seconds import observe
 from edgesim.explanation.sensitivity import gains
 from edgesim.plan import Depth
@@ -283,6 +293,27 @@ def test_a_gain_is_what_the_simulator_says_where_nothing_meets() -> None:
         speeds = tuple(1.1 if r == rank else 1.0 for r in range(3))
         faster = pipeline(bytes_per_s=np.inf, speeds=speeds)
         assert by_rank[f"rank {rank}"] == pytest.approx(trace.makespan_s - faster.makespan_s)
+
+
+def test_drawn_iterations_vary_as_the_repeats_of_what_is_computed_do() -> None:
+    """A chain of one micro-batch: all that is computed takes twice as long, or half; messages take what they take."""
+    model, network = chain(3, output_bytes=10_000), switched(3, bytes_per_s=1e6)
+    cluster, plan = named(3, network=network), pipeline_plan(model, micro_batches=1)
+    profile = linear_profile(model, cluster)
+    trace = play(plan, model, cluster, profile)
+    names = [device.name for device in cluster.devices]
+    assert drawn_makespans(trace, profile, names) == ()
+
+    def drawn(*repeats: float) -> tuple[float, ...]:
+        points = tuple(replace(point, repeats=repeats) for point in profile.points)
+        return drawn_makespans(trace, replace(profile, points=points), names)
+
+    assert drawn(1.0) == pytest.approx([1.0] * 50)
+    computed_s = trace.makespan_s - 4 * 0.010
+    assert drawn(2.0) == pytest.approx([1 + computed_s / trace.makespan_s] * 50)
+    both = drawn(0.5, 2.0)
+    assert 0.5 < min(both) < 1 < max(both) < 2
+    assert both == drawn(0.5, 2.0)
 
 
 def test_depth_policies_of_one_plan_differ_in_their_bubble_alone() -> None:

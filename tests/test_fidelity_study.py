@@ -9,6 +9,7 @@ from math import exp
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
+import numpy as np
 import pytest
 from fake_testbed import open_fake
 from hydra.core.global_hydra import GlobalHydra
@@ -249,12 +250,42 @@ def test_coverage_and_width_are_those_of_the_conformal_parts_intervals() -> None
 
 
 def test_alike_distributions_are_near_and_others_are_far() -> None:
+    """Of nineteen places each at the middle of its own: a half of one apart."""
     known = [judged("c", str(i), 1.0, exp(0.01 * i), part=Part.CONFORMAL) for i in range(-9, 10)]
     residuals = residuals_of(known, "netns", "a test")
     near = [replace(each, part=Part.TEST) for each in known]
     far = [judged("d", str(i), 1.0, exp(0.5), exp(0.5)) for i in range(5)]
     assert intervals(far, residuals)["ks"] == 1.0
-    assert intervals(near, residuals)["ks"] == 0.0
+    assert intervals(near, residuals)["ks"] == pytest.approx(0.5 / 19)
+
+
+def test_a_predicted_distribution_is_as_wide_as_the_repeats_of_the_calibration_say() -> None:
+    """Conformal plans are as simulated; the iterations of a test plan are 10 % apart, and so were its repeats."""
+    known = [judged("c", str(i), 1.0, 1.0, part=Part.CONFORMAL) for i in range(19)]
+    residuals = residuals_of(known, "netns", "a test")
+    random = np.random.default_rng(3)
+    measured, drawn = np.exp(0.1 * random.standard_normal((2, 200)))
+    test = judged("d", "1", 1.0, *measured)
+    told, untold = replace(test, drawn=tuple(drawn)), test
+    assert intervals([told], residuals)["ks"] == pytest.approx(0.0, abs=0.15)
+    assert intervals([untold], residuals)["ks"] > 0.45
+
+
+def test_plans_count_the_same_however_often_they_were_measured() -> None:
+    known = [judged("c", str(i), 1.0, exp(0.01 * i), part=Part.CONFORMAL) for i in range(-9, 10)]
+    residuals = residuals_of(known, "netns", "a test")
+    early, late = judged("d", "1", 1.0, *[exp(-0.5)] * 9), judged("d", "2", 1.0, exp(0.5))
+    assert intervals([early, late], residuals)["ks"] == pytest.approx(0.5)
+
+
+def test_disturbed_plans_neither_calibrate_intervals_nor_are_judged_by_them() -> None:
+    known = [judged("c", str(i), 1.0, exp(0.01 * i), part=Part.CONFORMAL) for i in range(-9, 10)]
+    wrong = judged("c", "wrong", 1.0, exp(3.0), part=Part.CONFORMAL)
+    wrong = replace(wrong, played=replace(wrong.played, disturbed=0.3))
+    test = [judged("d", "1", 1.0, 1.01, 1.02), replace(wrong, part=Part.TEST)]
+    found = figures_of_merit([*known, wrong, *test], residuals_of([*known, wrong], "netns", "a test"))
+    assert (found["coverage"], found["left_out"], found["plans"]) == (1.0, 1, 2)
+    assert found["worst_abs_error"] > 0.9
 
 
 def test_a_plan_that_was_not_executed_counts_nowhere_but_is_told() -> None:

@@ -118,6 +118,20 @@ def test_keys_survive_the_file_and_stand_in_it_only_where_there_are_any() -> Non
     assert table.to_json().count("keys") == 1
 
 
+def test_repeats_survive_the_file_and_are_those_of_their_operation_on_their_device() -> None:
+    point = Point(block="(call)", device="a", op="F", samples=1, tokens=4, share=1.0, seconds=1.0, repeats=(0.9, 1.1))
+    other = replace(point, samples=2, repeats=(1.0,))
+    plain = replace(point, op="B", repeats=())
+    made = Profile(model="m", origin=Origin.MEASURED, source="test", points=(point, other, plain))
+    read = Profile.from_json(made.to_json())
+    assert read == made
+    assert read.repeats(device="a", op="F") == (0.9, 1.0, 1.1)
+    assert read.repeats(device="a", op="B") == read.repeats(device="b", op="F") == ()
+    assert made.to_json().count("repeats") == 2
+    with pytest.raises(ValueError, match="repeats must be above 0"):
+        replace(point, repeats=(0.0,))
+
+
 def test_leaving_out_a_share_or_a_key_count_counts_as_well() -> None:
     assert leave_one_out_error(of_shares((0.25, 0, 1.0), (0.5, 0, 4.0), (0.75, 0, 3.0)).points) == pytest.approx(0.5)
     assert leave_one_out_error(of_shares((1.0, 0, 1.0), (1.0, 16, 4.0), (1.0, 24, 3.0)).points) == pytest.approx(0.5)

@@ -45,6 +45,18 @@ def test_every_layer_has_its_part_of_each_pass_and_its_update(model) -> None:
     assert [row["block"] for row in rows[: layers + 1]] == [*(layer.name for layer in model.layers), CALL]
 
 
+def test_the_call_keeps_what_each_repeat_of_whole_passes_was_charged() -> None:
+    """Passes of 20, 10, 15 and 5 s: a dilated host charges the least so far, behind as many to warm it up."""
+    chain, factors = Chain(BERT, workload(BERT), CountingClock()), iter([9.0, 4.0, 2.0, 3.0, 1.0])
+    chain.training = lambda inputs: ([factor := next(factors)] * 5, [factor] * 5)  # type: ignore[method-assign]
+    chain.updates = lambda: [1.0] * 5  # type: ignore[method-assign]
+    chain.alone = lambda i, inputs: [1.0] * 3  # type: ignore[method-assign]
+    rows = profile_layers(chain, Repetition(samples=[1], repeats=4, statistic=Statistic.LEAST))
+    kept = {row["op"]: row["repeats"] for row in rows if "repeats" in row}
+    assert kept == {Op.F: [1.0, 2.0], Op.B: [1.0, 2.0], Op.UPDATE: [1.0, 1.0]}
+    assert [row["block"] for row in rows if "repeats" in row] == [CALL] * 3
+
+
 def test_what_a_layer_takes_longer_alone_is_the_call_which_the_first_layer_of_a_pass_has_paid() -> None:
     chain = Chain(BERT, workload(BERT), CountingClock())
     chain.training = lambda inputs: ([5.0, 2.0, 3.0, 4.0, 6.0], [6.0, 4.0, 3.0, 2.0, 9.0])  # type: ignore[method-assign]

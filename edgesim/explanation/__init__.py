@@ -6,6 +6,7 @@ from edgesim.explanation.causes import Cause, CauseShare, Term, sum_by_place
 from edgesim.explanation.critical_path import PathStep, critical_path
 from edgesim.explanation.slower_than_others import Blame, blames
 from edgesim.explanation.swaps import swaps
+from edgesim.explanation.varying import drawn_makespans
 
 __all__ = [
     "Attribution",
@@ -18,6 +19,7 @@ __all__ = [
     "blames",
     "breakdown",
     "critical_path",
+    "drawn_makespans",
     "sum_by_place",
     "swaps",
 ]

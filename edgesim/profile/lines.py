@@ -43,7 +43,7 @@ def leave_one_out_error(points: Iterable[Point]) -> float | None:
 
 def _all_lines(points: Iterable[Point]) -> Iterator[Line]:
     """The grid's lines over samples, over tokens, over keys and over shares."""
-    names = [item.name for item in fields(Point) if item.name != "seconds"]
+    names = [item.name for item in fields(Point) if item.name not in ("seconds", "repeats")]
     for over in ("samples", "tokens", "keys", "share"):
         lines: dict[tuple[Any, ...], dict[float, float]] = defaultdict(dict)
         for p in points:

@@ -34,6 +34,8 @@ class Point:
     """One entry; ``samples`` is 0 for updates, ``share`` lies in (0, 1].
 
     ``block`` is ``layer``, ``layer/block`` or ``layer/block.part``; ``keys`` is 0 where the tokens look at themselves.
+    ``repeats`` are what single repeats were charged over ``seconds``, where they were kept: of layers that are timed
+    within whole passes, on the point of the call, and of whole passes.
     """
 
     block: str
@@ -44,8 +46,13 @@ class Point:
     share: float
     seconds: float
     keys: int = 0
+    repeats: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.repeats:
+            object.__setattr__(self, "repeats", tuple(self.repeats))
+            if not all(0 < each <= MOST for each in self.repeats):
+                raise ValueError(f"profile: {self.block} on {self.device}: repeats must be above 0, got {self.repeats}")
         if not 0 <= self.seconds <= MOST:
             raise ValueError(
                 f"profile: {self.block} on {self.device}: seconds must be >= 0, got {self.seconds} (at most {MOST:g})"

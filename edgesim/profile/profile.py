@@ -147,6 +147,18 @@ class Profile:
             return 0.0
         return self.block_s(device=device, block=CALL, op=op, portion=Portion(samples, tokens))
 
+    def repeats(self, *, device: str, op: str) -> tuple[float, ...]:
+        """Return what single repeats of an operation took over what the profile says; none where they were not kept."""
+        return self._repeats.get((device, op), ())
+
+    @cached_property
+    def _repeats(self) -> dict[tuple[str, str], tuple[float, ...]]:
+        found: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for p in self.points:
+            if p.repeats:
+                found[p.device, p.op] += p.repeats
+        return {which: tuple(sorted(ratios)) for which, ratios in found.items()}
+
     def _missing(self, device: str, block: str, op: str) -> str:
         devices = sorted({p.device for p in self.points})
         if device not in devices:
@@ -154,10 +166,16 @@ class Profile:
         return f"profile of {self.model} has no {op} of {block!r} on {device} (profile it, or estimate the device)"
 
     def to_json(self) -> str:
-        """Write canonical text: one point per line, in order; ``keys`` only where they differ from the tokens."""
+        """Write canonical text: one point per line, in order; ``keys`` only where they differ from the tokens.
+
+        And ``repeats`` only where they were kept.
+        """
         head = {"model": self.model, "origin": self.origin, "source": self.source}
         names = [each.name for each in fields(Point)]
-        rows = ({name: getattr(p, name) for name in names if name != "keys" or p.keys} for p in self.points)
+        rows = (
+            {name: getattr(p, name) for name in names if name not in ("keys", "repeats") or getattr(p, name)}
+            for p in self.points
+        )
         points = ",\n  ".join(map(json.dumps, rows))
         return f'{json.dumps(head)[:-1]}, "points": [\n  {points}\n]}}\n'
 

@@ -6,8 +6,14 @@ regret          of the plan that is simulated fastest in its setting, over the o
 coverage        the share of plans whose measured median lies in its interval, which the conformal part calibrates
 width_ratio     the width of a plan's interval over the run-to-run range of its iterations, in logarithms: the median
 ks              Kolmogorov and Smirnov's distance between the predicted distribution of iterations and the measured
-                one: the largest difference between the share of test iterations and that of conformal ones that take
-                at most so many times what was simulated, kind by kind of workload, and the mean over kinds
+                one. Each plan has a predicted distribution: what was simulated, times what conformal plans of its kind
+                took over it, times what iterations drawn from the repeats of its own calibration take over it (without
+                repeats: what the iterations of conformal plans took). Were it true, each measured iteration would be at
+                any share of it with the same probability: the distance is that of these shares from evenly spread ones,
+                each plan counting the same
+
+Plans that other load disturbed neither calibrate intervals nor are judged by them: left_out says how many. Their errors
+count.
 """
 
 from collections import defaultdict
@@ -17,9 +23,10 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau, ks_2samp
+from scipy.stats import kendalltau
 
-from edgesim.intervals import LEVEL, Residuals, WorkKind
+from edgesim.intervals import LEVEL, Residual, Residuals
+from edgesim.trace import Floats
 from experiments.fidelity_study.asked import Part
 from experiments.fidelity_study.judging import Judged
 
@@ -107,27 +114,52 @@ def order(plans: Sequence[Judged]) -> dict[str, Any]:
 
 def intervals(test: Sequence[Judged], residuals: Residuals) -> dict[str, Any]:
     """Whether intervals hold, and how wide they are; None, and why, where too few plans calibrate them."""
-    held, widths, apart, reasons = [], [], [], set[str]()
-    for work in WorkKind:
-        mine = [each for each in test if each.kind is work]
-        known = [repeat for each in residuals.of(work) for repeat in each.repeats]
-        for each in mine:
-            if each.simulated_s is None or each.measured_s is None or each.spread is None:
-                continue
-            try:
-                interval = residuals.interval(each.simulated_s, work)
-            except ValueError as error:
-                reasons.add(str(error))
-                continue
-            held.append(each.measured_s in interval)
-            if each.spread > 0:
-                widths.append(log(interval.high_s / interval.low_s) / each.spread)
-        seen = [repeat for each in mine for repeat in each.residual().repeats]
-        if known and seen:
-            apart.append(float(ks_2samp(known, seen).statistic))
+    held, widths, reasons = list[bool](), list[float](), set[str]()
+    judged = [each for each in test if not each.played.disturbed]
+    for each in judged:
+        if each.simulated_s is None or each.measured_s is None or each.spread is None:
+            continue
+        try:
+            interval = residuals.interval(each.simulated_s, each.kind)
+        except ValueError as error:
+            reasons.add(str(error))
+            continue
+        held.append(each.measured_s in interval)
+        if each.spread > 0:
+            widths.append(log(interval.high_s / interval.low_s) / each.spread)
     return {
         "coverage": fmean(held) if held else None,
         "width_ratio": median(widths) if widths else None,
-        "ks": fmean(apart) if apart else None,
+        "ks": distance(judged, residuals),
+        "left_out": len(test) - len(judged),
         **({"no_interval": sorted(reasons)} if reasons else {}),
     }
+
+
+def distance(plans: Sequence[Judged], residuals: Residuals) -> float | None:
+    """Of predicted distributions from measured ones; None where nothing is predicted, or nothing was measured."""
+    shares, weights = list[float](), list[float]()
+    for each in plans:
+        predicted = _predicted(each, residuals.of(each.kind))
+        repeats = each.residual().repeats if each.simulated_s is not None else ()
+        for repeat in repeats if len(predicted) else ():
+            # The middle of where it lies among those that are alike.
+            ends = [float(np.searchsorted(predicted, repeat, side=side)) for side in ("left", "right")]
+            shares.append(fmean(ends) / len(predicted))
+            weights.append(1 / len(repeats))
+    if not shares:
+        return None
+    order = np.argsort(shares)
+    placed = np.asarray(shares)[order]
+    upto = np.cumsum(np.asarray(weights)[order]) / sum(weights)
+    before = np.concatenate([[0.0], upto[:-1]])
+    return float(max(np.max(upto - placed), np.max(placed - before)))
+
+
+def _predicted(plan: Judged, known: Sequence[Residual]) -> Floats:
+    """The logarithms of what its iterations may take over what was simulated, in order."""
+    if not plan.drawn:
+        return np.sort([repeat for each in known for repeat in each.repeats])
+    middles = np.asarray([each.log_ratio for each in known])
+    around = np.log(plan.drawn) - log(median(plan.drawn))
+    return np.sort(np.add.outer(middles, around), axis=None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log
 from statistics import median
 
-from edgesim.explanation import CauseShare, swaps
+from edgesim.explanation import CauseShare, drawn_makespans, swaps
 from edgesim.intervals import Residual, WorkKind
 from edgesim.units import mbit_per_s
 from experiments.analysis.fidelity import ITERATION, FidelityRow
@@ -33,6 +33,8 @@ class Judged:
         simulated_s: seconds of an iteration; None where it was not executed.
         kinds: a row per kind of task, of the iteration of median length.
         shares: what each cause adds to the simulated seconds, so that they are the measured ones.
+        drawn: what iterations take over the simulated seconds, drawn from the repeats of its calibration; none where it
+            kept none.
     """
 
     setting: str
@@ -45,6 +47,7 @@ class Judged:
     simulated_s: float | None = None
     kinds: tuple[FidelityRow, ...] = ()
     shares: tuple[CauseShare, ...] = ()
+    drawn: tuple[float, ...] = ()
 
     @property
     def measured_s(self) -> float | None:
@@ -102,9 +105,12 @@ def _judged(setting: DrawnSetting, setup: Setup, played: Played, rate_mbit_per_s
     simulated_s: float | None = None
     kinds: list[FidelityRow] = []
     shares: tuple[CauseShare, ...] = ()
+    drawn: tuple[float, ...] = ()
     if played.runs:
         schedule = STRATEGIES[played.strategy](played.plan, setup.model, setup.workload)
-        said, happened = simulated(setup, played.rehearsed or setup.profile, schedule), played.trace(schedule)
+        profile = played.rehearsed or setup.profile
+        said, happened = simulated(setup, profile, schedule), played.trace(schedule)
+        drawn = drawn_makespans(said, profile, [device.name for device in setup.cluster.devices])
         network = setup.cluster.network
         simulated_s, shares = said.makespan_s, swaps(said, happened, networks=(network, network))
         kinds = fidelity_rows(strategy=played.strategy, plan=played.name, simulated=said, measured=[happened])
@@ -119,4 +125,5 @@ def _judged(setting: DrawnSetting, setup: Setup, played: Played, rate_mbit_per_s
         simulated_s=simulated_s,
         kinds=tuple(row for row in kinds if row.kind != ITERATION),
         shares=shares,
+        drawn=drawn,
     )

@@ -3,7 +3,7 @@
 Layers of equal blocks are known by the first of them: what was timed in one of them holds for all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -27,14 +27,18 @@ class AlikeLayers:
         layer, _, block = work.block.partition("/")
         return replace(work, block=f"{self.first_like[layer]}/{block}")
 
-    def rows(self, work: Work, seconds: float) -> list[dict[str, Any]]:
-        """Rows of a profile that say how long the work takes, one for each layer that costs the same."""
+    def rows(self, work: Work, seconds: float, repeats: Sequence[float] = ()) -> list[dict[str, Any]]:
+        """Rows of a profile that say how long the work takes, one for each layer that costs the same.
+
+        The first of them keeps what single repeats took.
+        """
         first, _, block = work.block.partition("/")
         row = asdict(work) | {"keys": work.keys or 0, "seconds": seconds}
-        return [row | {"block": f"{layer}/{block}"} for layer, like in self.first_like.items() if like == first]
+        alike = [row | {"block": f"{layer}/{block}"} for layer, like in self.first_like.items() if like == first]
+        return [each | {"repeats": list(repeats)} if place == 0 else each for place, each in enumerate(alike)]
 
 
 def work_of_row(row: Mapping[str, Any]) -> Work:
     """The work whose seconds a row of a profile says."""
-    fields = {name: value for name, value in row.items() if name != "seconds"}
+    fields = {name: value for name, value in row.items() if name not in ("seconds", "repeats")}
     return Work(**fields | {"keys": fields["keys"] or None})

@@ -51,8 +51,13 @@ def _row(value: Any) -> bool:
         (value.get("block"), value.get("op")),
         [value.get(name, 0) for name in ("samples", "tokens", "keys")],
     )
+    repeats = value.get("repeats", [])
     return (
-        all(isinstance(text, str) for text in texts) and all(map(_count, counts)) and _number(value.get("share", 1.0))
+        all(isinstance(text, str) for text in texts)
+        and all(map(_count, counts))
+        and _number(value.get("share", 1.0))
+        and isinstance(repeats, list)
+        and all(map(_number, repeats))
     )
 
 

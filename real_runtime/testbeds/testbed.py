@@ -181,7 +181,7 @@ class Testbed:
             return []
         own = (point for point in rehearsed.points if point.device == self.cluster.devices[rank].name)
         rows = (asdict(replace(point, seconds=point.seconds * self.spec.slow_motion)) for point in own)
-        return [{name: value for name, value in row.items() if name != "device"} for row in rows]
+        return [{name: value for name, value in row.items() if name not in ("device", "repeats")} for row in rows]
 
     def profile_layers(
         self, model: Model, workload: Workload, *, samples: Sequence[int], repeats: int, ranks: Ranks = None
@@ -206,7 +206,7 @@ class Testbed:
             raise ValueError(
                 "only schedules of blocks are rehearsed (rehearsals=0; time layers by experiments.calibrate)"
             )
-        points: dict[Point, float] = {}
+        points: dict[Point, Point] = {}
         disturbed: list[float] = []
         asked: set[tuple[str, frozenset[Work]]] = set()
         for rank, program in enumerate(assignment.schedule.programs):
@@ -217,11 +217,11 @@ class Testbed:
             asked.add((device, frozenset(works)))
             command = {"do": "rehearse", "assignment": assignment.to_dict(), "repeats": repeats}
             for row in self._timed(rank, command, disturbed):
-                seconds = row["seconds"] / self.spec.slow_motion
-                point = Point(device=device, **row | {"seconds": 0.0})
-                points[point] = min(seconds, points.get(point, seconds))
+                point = Point(device=device, **row | {"seconds": row["seconds"] / self.spec.slow_motion})
+                same = replace(point, seconds=0.0, repeats=())
+                points[same] = min(point, points.get(same, point), key=lambda each: each.seconds)
         source = sourced(f"rehearsals of the plan on {self.name}, {repeats} repeats", told(disturbed, "rehearsals"))
-        made = tuple(replace(point, seconds=seconds) for point, seconds in points.items())
+        made = tuple(points.values())
         return Profile(model=assignment.model.name, origin=Origin.MEASURED, source=source, points=made)
 
     def _timed(self, rank: int, command: dict[str, Any], disturbed: list[float]) -> list[dict[str, Any]]:
