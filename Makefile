@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak faults fidelity check wheel docs bench figures reproduce clean
+.PHONY: help demo test soak faults fidelity fidelity-ssh check wheel docs bench figures reproduce clean
 
 FIDELITY := hosts images gigabit requests tensor generation asteroid_d
 
@@ -38,6 +38,9 @@ faults: .venv/made  ## plant 60 faults in runs on both testbeds, and write what 
 fidelity: .venv/made  ## calibrate and play 42 plans of seven workloads in both players, into results/validation/fidelity/: 26 minutes
 	for workload in $(FIDELITY); do .venv/bin/python -m experiments.validate experiment=fidelity_$$workload || exit 1; done
 	.venv/bin/python -m experiments.fidelity
+
+fidelity-ssh: .venv/made  ## play 64 drawn plans over SSH on four hosts of a lab, into results/testbed/: 20 minutes; goes on where it ended (root)
+	.venv/bin/python -m experiments.fidelity_study experiment=fidelity_ssh
 
 check: .venv/made  ## style, types and import contracts
 	.venv/bin/ruff check

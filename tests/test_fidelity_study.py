@@ -16,15 +16,18 @@ from hydra.core.global_hydra import GlobalHydra
 from pandas import DataFrame
 from test_figures import layout_mistakes
 
+from edgesim.errors import RunError
 from edgesim.explanation import CauseShare
 from edgesim.intervals import Residuals, WorkKind
 from experiments.analysis.tidy import read_table
 from experiments.configuration.command_line import composed, run_command
 from experiments.fidelity_study import __main__ as study
+from experiments.fidelity_study import hosts as study_hosts
 from experiments.fidelity_study.asked import Asked, Part, asked
 from experiments.fidelity_study.drawn_plans import STRATEGIES
 from experiments.fidelity_study.draws import DrawnSetting, drawn_clusters, drawn_settings, setup_of
 from experiments.fidelity_study.figures_of_merit import figures_of_merit, intervals, order, residuals_of
+from experiments.fidelity_study.hosts import refuse_unfit
 from experiments.fidelity_study.journal import Journal, Played
 from experiments.fidelity_study.judging import Judged
 from experiments.fidelity_study.playing import counts_of
@@ -32,6 +35,8 @@ from experiments.fidelity_study.results import worst_text
 from experiments.figures.__main__ import main as draw
 from experiments.figures.parity import parts_figure
 from experiments.planner_regret import trials as trials_module
+from real_runtime.ssh.inventory import Host
+from real_runtime.testbeds.spec import TestbedSpec
 
 CASE = (
     "{name: tiny, weight: 1, layers: true, blocks: false, words: ['model=bert_tiny_bytes'], batches: [[8, 4]], "
@@ -103,6 +108,36 @@ def test_drawn_hosts_are_as_many_and_as_fast_as_was_asked() -> None:
         assert each.rate_bit_per_s in study.rates_bit_per_s
 
 
+def test_the_study_over_ssh_draws_both_rates_both_models_and_training_and_requests_for_four_hosts() -> None:
+    over_ssh = replace(asked(composed("experiment=fidelity_ssh")), plans=1)
+    clusters = drawn_clusters(over_ssh)
+    settings = list(drawn_settings(over_ssh, clusters))
+    assert {len(each.fractions) for each in clusters} == {4}
+    assert Counter(each.rate_bit_per_s for each in clusters) == {50e6: 2, 300e6: 2}
+    assert Counter(each.case for each in settings) == {case.name: 2 for case in over_ssh.cases}
+    assert {each.kind for each in settings} == {WorkKind.TRAIN, WorkKind.INFER}
+    assert {each.on.part for each in settings} == {Part.TEST}
+
+
+def test_what_was_played_on_emulated_hosts_is_not_mixed_with_what_was_played_over_ssh() -> None:
+    over_ssh, emulated = (asked(composed(f"experiment={name}")) for name in ("fidelity_ssh", "fidelity_study"))
+    assert over_ssh.folder != emulated.folder
+    assert over_ssh.journal != emulated.journal
+
+
+def test_hosts_of_an_inventory_are_not_taken_for_drawn_ones() -> None:
+    hosts = {name: Host(address=name) for name in ("pi-a", "pi-b")}
+    with pytest.raises(ValueError, match="hosts of an inventory are what they are"):
+        refuse_unfit(TestbedSpec(kind="ssh", hosts=hosts))
+    refuse_unfit(TestbedSpec(kind="netns"))
+
+
+def test_where_no_lab_can_be_raised_a_study_over_ssh_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_hosts, "problem", lambda: "a lab of hosts with sshd needs root")
+    with pytest.raises(RunError, match=r"needs root \(use testbed=netns\)"):
+        refuse_unfit(TestbedSpec(kind="ssh"))
+
+
 def test_every_drawn_plan_fits_its_setting_and_takes_no_longer_than_was_asked() -> None:
     study, settings = whole()
     for setting in settings:
@@ -127,6 +162,12 @@ def test_layers_are_timed_where_plans_ask_for_samples() -> None:
     assert counts_of(generation.plans, 2) == []
     assert counts_of(training.plans, 4) == [1, 2, 4]
     assert counts_of(training.plans, 3) == [1, 2, 3]
+
+
+def test_the_command_that_made_the_results_is_kept_without_what_only_cut_it_into_blocks(played: Path) -> None:
+    (entry, *_) = json.loads((played / "fidelity" / "made.json").read_text()).values()
+    assert entry["command"].startswith("python -m experiments.fidelity_study 'fidelity_study.clusters=")
+    assert "results=" not in entry["command"]
 
 
 def test_a_study_is_played_and_told(played: Path) -> None:

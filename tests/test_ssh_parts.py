@@ -140,11 +140,32 @@ def test_a_message_that_cannot_be_dealt_with_ends_its_host_with_the_reason() -> 
         raise KeyError(f"nobody expects {message['told']}")
 
     host = channels.Channel([sys.executable, "-c", 'print(\'{"told": "this"}\', flush=True)'], hear, ended.put)
+    host.begin()
     try:
         said = ended.get(timeout=30)
     finally:
         host.close()
     assert said == "a message of it could not be dealt with here: KeyError: 'nobody expects this'"
+
+
+def test_a_program_that_ends_at_once_is_heard_only_by_whoever_listens() -> None:
+    """Else its end would be told to a host that does not have its channel yet."""
+    ended = queue.SimpleQueue[str]()
+    host = channels.Channel([sys.executable, "-c", "raise SystemExit('no such name')"], lambda message: None, ended.put)
+    try:
+        host._process.wait(30)
+        assert ended.empty()
+        host.begin()
+        assert ended.get(timeout=30) == ""
+        assert (host.said(), host.exit_code()) == ("no such name\n", 1)
+    finally:
+        host.close()
+
+
+def test_a_channel_can_be_closed_before_anybody_listens() -> None:
+    host = channels.Channel([sys.executable, "-c", "input()"], lambda message: None, lambda wrong: None)
+    host.close()
+    assert host.exit_code() is not None
 
 
 @pytest.mark.parametrize("value", [True, 1.5, -1, "3", None, 2**40])

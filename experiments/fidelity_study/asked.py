@@ -60,6 +60,8 @@ class Case:
 class Asked:
     """The study's numbers, as conf/experiment/fidelity_study.yaml explains them."""
 
+    folder: str
+    journal: str
     seed: int
     limit_s: float | None
     clusters: Mapping[Part, int]
@@ -82,6 +84,8 @@ class Asked:
     def __post_init__(self) -> None:
         if not self.cases or not self.hosts or not self.rates_bit_per_s:
             raise ValueError("fidelity_study needs at least one of the cases, of hosts, and of rates")
+        if not self.folder or not self.journal:
+            raise ValueError("fidelity_study needs a folder for its results, and one for its journal")
         if min(self.hosts) < 2:
             raise ValueError(f"fidelity_study.hosts: plans are shared by 2 hosts or more, got {min(self.hosts)}")
         if not 0 < self.fastest[0] <= self.fastest[1] <= 1 or self.ratio < 1:

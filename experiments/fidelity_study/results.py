@@ -10,7 +10,7 @@ from edgesim.units import show
 from experiments.analysis.task_kinds import kind_errors
 from experiments.analysis.tidy import read_table
 from experiments.collect import to_csv
-from experiments.configuration.provenance import command, made, record
+from experiments.configuration.provenance import made, record
 from experiments.configuration.result_folders import json_text, write_text
 from experiments.fidelity_study.draws import DrawnSetting
 from experiments.fidelity_study.figures_of_merit import executed, figures_of_merit, residuals_of
@@ -23,8 +23,8 @@ _WORST = 10
 _FILES = ("table.csv", "kinds.csv", "causes.csv", "worst.md", "summary.json", "residuals.json")
 
 
-def keep(folder: Path, entries: Sequence[tuple[DrawnSetting, Entry]]) -> str:
-    """Judge all that was played, write it, and say it in a few lines."""
+def keep(folder: Path, entries: Sequence[tuple[DrawnSetting, Entry]], *, by: str) -> str:
+    """Judge all that was played, write it, and say it in a few lines; ``by`` is the command that makes it."""
     plans = judged(entries)
     testbed = entries[0][1].testbed
     settings = len(entries)
@@ -37,7 +37,7 @@ def keep(folder: Path, entries: Sequence[tuple[DrawnSetting, Entry]]) -> str:
     write_text(folder / "worst.md", worst_text(plans))
     write_text(folder / "summary.json", json_text(figures))
     residuals.save(folder / "residuals.json")
-    record(folder, _FILES, made(command("experiments.fidelity_study")))
+    record(folder, _FILES, made(by))
     if executed(plans):
         save(parts_figure(read_table(folder / "table.csv")), folder / "parity")
     return "\n".join((*verdict(figures), "", str(kinds.to_string(index=False)), f"\nAll in {folder}"))

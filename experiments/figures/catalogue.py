@@ -3,6 +3,7 @@
 STUDY/table.csv            the figures that conf/experiment/*.yaml names under ``study.figures``
 validation/TESTBED_*.csv   a parity plot per testbed
 fidelity/table.csv         plans that were drawn, in both players, by part
+testbed/table.csv          the same over SSH, on hosts of a lab
 published/costs.csv        DeTransformer's curves
 planner_bench/table.csv    regrets and planning times of all planners
 planner_bench/regret.csv   their measured regrets
@@ -103,7 +104,8 @@ class Folders:
 def requests(folders: Folders) -> Iterator[Request]:
     """Every figure that the results folder holds the table of. Raises ValueError for a figure that does not exist."""
     yield from _validations(folders.results / "validation")
-    yield from _drawn_plans(folders.results / "fidelity" / "table.csv")
+    for folder in ("fidelity", "testbed"):
+        yield from _drawn_plans(folders.results / folder / "table.csv")
     yield from _published(folders.results / "published" / "costs.csv")
     yield from _planner_bench(table_path(folders.results, "planner_bench"))
     yield from _measured(folders.results / "planner_bench" / REGRET)

@@ -25,7 +25,7 @@ class Channel:
     """
 
     def __init__(self, argv: Sequence[str], hear: Callable[[Frame], object], ended: Callable[[str], object]) -> None:
-        """Start it. Raises OSError without the program."""
+        """Start it; :meth:`begin` listens to it. Raises OSError without the program."""
         self._hear, self._ended = hear, ended
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with us)
         self._process = subprocess.Popen(
@@ -40,6 +40,9 @@ class Channel:
         self._input, self._output = self._process.stdin, self._process.stdout
         self._to_write: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._write)]
+
+    def begin(self) -> None:
+        """Read and write from now on: nothing is heard, nor an end, before whoever hears can have us."""
         for thread in self._threads:
             thread.start()
 
@@ -109,7 +112,7 @@ class Channel:
             self._process.kill()
         self._process.wait()
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_END_S)
         for pipe in (self._input, self._output, self._log):
             with contextlib.suppress(OSError, ValueError):

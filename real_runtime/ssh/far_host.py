@@ -81,6 +81,7 @@ class FarHost:
             self._channel = Channel(command, self._hear, self._hear_end)
         except OSError as error:
             raise RunError(f"ssh cannot be started: {error} (sudo apt-get install openssh-client)") from error
+        self._channel.begin()
         self._channel.send(arrival)
         self.tell(
             {
