@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from real_runtime.control import listeners
 from real_runtime.control import watch as watch_module
 from real_runtime.control.board import Board, BoardReader, Doing, Head, State, shared_memory
 from real_runtime.control.connections import connections, link_is_down
@@ -101,6 +102,28 @@ def test_a_deaf_listener_takes_nobody_more_and_loses_nobody() -> None:
         assert close_listeners() >= 1
         with pytest.raises(TimeoutError):
             socket.create_connection(server.getsockname(), timeout=0.3)
+        one.sendall(b"still here")
+        assert other.recv(10, socket.MSG_WAITALL) == b"still here"
+
+
+@linux
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_where_the_kernel_refuses_a_filter_to_a_user_usual_packets_are_not_let_in(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    def refused(listener: socket.socket) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(listeners, "_pass_nothing", refused)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with (
+        closing(socket.create_server((address, 0), family=family)) as server,
+        closing(socket.create_connection(server.getsockname()[:2])) as one,
+        closing(server.accept()[0]) as other,
+    ):
+        assert close_listeners() >= 1
+        with pytest.raises(TimeoutError):
+            socket.create_connection(server.getsockname()[:2], timeout=0.3)
         one.sendall(b"still here")
         assert other.recv(10, socket.MSG_WAITALL) == b"still here"
 

@@ -1,7 +1,9 @@
 """Who can still connect to a rank that has joined? Nobody, where the kernel can drop what arrives at its listeners.
 
 gloo keeps the sockets open at which its peers once arrived, one per process group, and takes whoever comes for a peer.
-A socket filter that passes nothing makes them deaf; connections that are up already have none.
+A socket filter that passes nothing makes them deaf; connections that are up already have none. Some kernels refuse a
+filter to who is not root. Then packets are dropped that have fewer hops left than there can be: all but those of a
+sender who says so on purpose, and is in the same network.
 """
 
 import ctypes
@@ -12,6 +14,8 @@ import sys
 
 _SO_ATTACH_FILTER = 26
 _RETURN, _NOTHING = 0x06, 0  # of classic BPF: pass so many bytes of the packet
+_IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
+_NEAREST = 255  # hops that a packet has left which no router has passed on; usual ones begin with 64
 
 
 def close_listeners() -> int:
@@ -31,9 +35,23 @@ def _made_deaf(name: str) -> bool:
     try:
         if not socket_.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return False
-        instruction = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, _NOTHING))
-        program = struct.pack("HL", 1, ctypes.addressof(instruction))
-        socket_.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        try:
+            _pass_nothing(socket_)
+        except PermissionError:
+            _pass_nearest(socket_)
         return True
     finally:
         socket_.detach()  # it is not ours to close
+
+
+def _pass_nothing(listener: socket.socket) -> None:
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, _NOTHING))
+    program = struct.pack("HL", 1, ctypes.addressof(instruction))
+    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+def _pass_nearest(listener: socket.socket) -> None:
+    """Let in only packets with as many hops left as there can be; needs no right."""
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, _NEAREST)
+    listener.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, _NEAREST)
