@@ -54,7 +54,7 @@ COMMANDS = (
     Command(
         name="testbed",
         module="experiments.testbed",
-        says="check: look at the hosts of a physical testbed",
+        says="check: look at the hosts of a physical testbed; lab: raise some here to try it out",
         takes_overrides=True,
     ),
     Command(

@@ -1,8 +1,17 @@
-"""Does the autopilot repair a planted miscalibration on emulated hosts, without regret against a plan from scratch?"""
+"""Does the autopilot repair a planted miscalibration, without regret against a plan from scratch?
 
+On emulated hosts, and over SSH on hosts with an sshd each.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import ssh_lab
+from omegaconf import DictConfig
+from ssh_lab import lab
 
 from edgesim.profile import Profile
 from experiments.autopilot.rounds import Round, rounds_until_nothing_is_off
@@ -13,17 +22,21 @@ from experiments.configuration.planners import build_planner
 from experiments.configuration.setup import read_setup, read_strategy
 from real_runtime.testbeds import netns
 from real_runtime.testbeds.opening import open_testbed
+from real_runtime.testbeds.spec import TestbedSpec
 
-PROBLEM = netns.problem()
+PROBLEMS = {"netns": netns.problem(), "ssh": ssh_lab.problem()}
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.netns,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM)),
+    pytest.mark.xdist_group("ssh"),
+]
+KINDS = [
+    pytest.param(kind, marks=pytest.mark.skipif(problem is not None, reason=str(problem)))
+    for kind, problem in PROBLEMS.items()
 ]
 FACTOR, SLOWER, REGRET = 1.4, "demo-medium", 0.03
 WORDS = (
-    "testbed=netns",
     "testbed.fractions=[0.5,0.45,0.2]",
     "workload.batch_samples=16",
     "workload.micro_batch_samples=4",
@@ -44,10 +57,27 @@ def as_it_was(profile: Profile) -> Profile:
     return replace(profile, points=tuple(points))
 
 
-def test_a_device_that_is_slower_since_its_calibration_is_repaired_in_one_loop() -> None:
-    cfg = composed(*WORDS)
+@contextmanager
+def spec_of(kind: str, cfg: DictConfig, folder: Path) -> Iterator[TestbedSpec]:
+    """The testbed of this kind, over SSH with an inventory of hosts that are up meanwhile."""
+    spec: TestbedSpec = build(cfg.testbed)
+    if kind != "ssh":
+        yield spec
+        return
+    with lab(folder, 3, mbit_per_s=100.0, ahead_s=(0.05, -0.05, 0.0)) as made:
+        yield replace(spec, hosts=made.hosts(), reaching=made.reaching())
+        assert made.nothing_is_left(20) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_that_is_slower_since_its_calibration_is_repaired_in_one_loop(kind: str, tmp_path: Path) -> None:
+    cfg = composed(f"testbed={kind}", *WORDS)
     nominal, strategy = read_setup(cfg), read_strategy(cfg)
-    with open_testbed(build(cfg.testbed), nominal.cluster) as testbed, progress_bar() as progress:
+    with (
+        spec_of(kind, cfg, tmp_path) as spec,
+        open_testbed(spec, nominal.cluster) as testbed,
+        progress_bar() as progress,
+    ):
         truth = nominal.calibrated(*calibrate(testbed, nominal, cfg.calibration, progress))
         stale = truth.calibrated(as_it_was(truth.profile), truth.cluster.network)
         heard: list[Round] = []

@@ -252,3 +252,21 @@ def test_nothing_stays_on_hosts_when_the_driver_is_ended(two: Lab, number: signa
 def test_a_clock_is_not_told_before_it_was_heard() -> None:
     with pytest.raises(ValueError, match="has not answered yet"):
         HostClock().here_s(1.0)
+
+
+def test_a_lab_is_raised_by_a_command_and_looked_at_by_another_until_ctrl_c(tmp_path: Path) -> None:
+    """With an inventory of the cluster's devices, which is there as long as the hosts are."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "COLUMNS": "200"}
+    words = [sys.executable, "-m", "experiments.testbed"]
+    started = {"cwd": tmp_path, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*words, "lab", "cluster=demo"], **started) as raised:  # type: ignore[call-overload]
+        said = raised.stdout.readline()
+        assert said.startswith("3 hosts are up, as cluster demo: results/lab/testbed/lab.yaml"), raised.stderr.read()
+        use = raised.stdout.readline().removeprefix("In another terminal: python -m experiments.testbed ").split()
+        looked = subprocess.run([*words, *use], **started, check=False)  # type: ignore[call-overload]
+        raised.send_signal(signal.SIGINT)
+        _, ended = raised.communicate(timeout=60)
+    assert looked.returncode == 0, looked.stderr
+    assert [f"host-{rank}" in looked.stdout for rank in range(3)] == [True] * 3
+    assert (raised.returncode, ended.splitlines()[-1]) == (130, "interrupted")
+    assert not (tmp_path / "results/lab/testbed/lab.yaml").exists()

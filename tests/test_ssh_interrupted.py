@@ -1,0 +1,130 @@
+"""What stays on hosts, and what is said, when a command is ended in the middle of a run over SSH, or a host is?"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ssh_lab
+from ssh_lab import PYTHON, Lab, lab
+from test_ssh_testbed import assignment, message_after, two_hosts
+
+from real_runtime.testbeds.opening import open_testbed
+
+PROBLEM = ssh_lab.problem()
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.netns,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("ssh"),
+    pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM)),
+]
+ROOT = Path(__file__).parent.parent
+TESTBED = """
+defaults: [ssh, _self_]
+reaching: {{ ssh_config: {config}, silence_s: 4 }}
+hosts:
+"""
+HOST = """
+  h{rank}: {{ _target_: real_runtime.ssh.inventory.Host, address: h{rank}, interface: eth0, python: {python} }}
+"""
+RUN = (
+    "testbed=lab",
+    "model=bert_tiny_bytes",
+    "workload.batch_samples=8",
+    "workload.micro_batch_samples=4",
+    "strategy=data",
+    "planner=even",
+    "execute=true",
+    "iterations=100000",
+)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with lab(tmp_path_factory.mktemp("lab"), 3) as made:
+        yield made
+
+
+def ranks(three: Lab) -> dict[int, str]:
+    """The processes of ranks, on all hosts."""
+    return {
+        pid: what
+        for rank in range(three.count)
+        for pid, what in three.processes(rank).items()
+        if re.search(r"-m real_runtime \d+$", what)
+    }
+
+
+def wait_until_ranks_compute(three: Lab, within_s: float = 120.0) -> None:
+    """A rank that plays takes processor time; one that waits for its first command takes none."""
+    until_s = time.monotonic() + within_s
+    while time.monotonic() < until_s:
+        before = {pid: cpu_s(pid) for pid in ranks(three)}
+        time.sleep(1.0)
+        if sum(cpu_s(pid) - used_s > 0.1 for pid, used_s in before.items()) >= three.count:
+            return
+    raise AssertionError("ranks did not come to play")
+
+
+def cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "says"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGKILL, -9, "")],
+)
+def test_a_run_that_is_ended_in_its_middle_leaves_nothing_on_any_host(
+    three: Lab, tmp_path: Path, number: signal.Signals, code: int, says: str
+) -> None:
+    (tmp_path / "my_conf/testbed").mkdir(parents=True)
+    text = TESTBED.format(config=three.folder / "config")
+    text += "".join(HOST.format(rank=rank, python=PYTHON) for rank in range(three.count))
+    (tmp_path / "my_conf/testbed/lab.yaml").write_text(text.lstrip())
+    words = [sys.executable, "-m", "experiments.run", *RUN, "--config-dir", str(tmp_path / "my_conf")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    with (tmp_path / "said").open("wb") as log:
+        driver = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        wait_until_ranks_compute(three)
+        driver.send_signal(number)
+        assert driver.wait(60) == code
+    finally:
+        driver.kill()
+        driver.wait()
+    assert (tmp_path / "said").read_text().rstrip().endswith(says)
+    assert "Traceback" not in (tmp_path / "said").read_text()
+    assert three.nothing_is_left(30) == []
+
+
+def test_a_host_that_is_switched_off_in_the_middle_of_a_run_is_named_and_the_others_are_left_clean(three: Lab) -> None:
+    """All of its processes end at once, but for the lab's own, and nothing of it is heard any more."""
+    hosts = {name: host for name, host in three.hosts().items() if name != "h2"}
+    spec = three.spec(hosts=hosts, reaching=three.reaching(silence_s=4.0))
+
+    def switch_off() -> None:
+        three.holder.cut(1)
+        own = three.sshd(1)
+        for pid, what in three.processes(1).items():
+            if pid != own and "timens_offsets" not in what:
+                os.kill(pid, signal.SIGKILL)
+
+    with open_testbed(spec, two_hosts()) as testbed:
+        testbed.execute(assignment(1))
+        try:
+            said = message_after(testbed, switch_off)
+        finally:
+            three.holder.mend(1)
+    assert re.match(r"rank 1 is lost at .+: host h1 \(h1\): nothing was heard of it for \d+ s \(is it on", said)
+    assert said.endswith("(rank 1 is host h1 (h1))")
+    assert [each for each in three.nothing_is_left(30) if "edgesim-scratch" not in each] == []
