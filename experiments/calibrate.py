@@ -42,8 +42,8 @@ from experiments.metering.power_calibration import told as told_power
 from experiments.metering.protocol import Protocol
 from experiments.progress import ProgressReport
 from real_runtime.assignment import Assignment
+from real_runtime.other_load.foreign_load import sourced, told
 from real_runtime.testbeds.disks import measured_disks
-from real_runtime.testbeds.foreign_load import sourced, told
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.testbed import Testbed
 

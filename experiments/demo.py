@@ -41,7 +41,7 @@ from experiments.report.run_page import PAGE, ShownRun, page_of_ways
 from experiments.tables.comparison import ComparisonRow, comparison_markdown, comparison_table
 from experiments.validate import strategy_named
 from real_runtime.execution import Execution
-from real_runtime.testbeds.foreign_load import told
+from real_runtime.other_load.foreign_load import told
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import disturbance
 from real_runtime.testbeds.testbed import Testbed

@@ -8,6 +8,32 @@ from edgesim.profile import Profile
 from edgesim.trace import Trace
 
 
+class HostShare(float):
+    """A share of the processors of one host that is no emulated one, and whose: such hosts are disturbed one by one."""
+
+    host: str
+
+    def __new__(cls, share: float, host: str = "") -> "HostShare":
+        """The share, and how the host is called."""
+        made = super().__new__(cls, share)
+        made.host = host
+        return made
+
+
+def host_of(share: float | None) -> str:
+    """The host that was disturbed; none where none was, and where it was this machine.
+
+    >>> host_of(HostShare(0.2, host="host pi-a (192.168.1.11)")), host_of(0.2), host_of(None)
+    ('host pi-a (192.168.1.11)', '', '')
+    """
+    return share.host if isinstance(share, HostShare) and share else ""
+
+
+def share_of(share: float, host: str) -> float:
+    """The share of a host that was written down beside it, of this machine without."""
+    return HostShare(share, host=host) if host else share
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Iteration:
     """One iteration, as soon as all ranks have played it.
@@ -15,7 +41,7 @@ class Iteration:
     Attributes:
         number: 0 for the first one, which warms up where the others count.
         disturbed: the share of this machine's processors that other programs took meanwhile, 0 where it is too little
-            to count; None where nothing is known of other programs.
+            to count; None where nothing is known of other programs. Of hosts of their own the most disturbed one's.
         again: whether it was played before, and disturbed; the loss is then that of the first time.
     """
 

@@ -61,10 +61,14 @@ class Lab(raised.Lab):
             time.sleep(0.05)
         return found
 
+    def enter(self, rank: int) -> list[str]:
+        """A prefix that runs a command with a host's network and files."""
+        return ["nsenter", "--target", str(self.sshd(rank)), "--mount", "--net"]
+
     def on_host(self, rank: int, *command: str) -> str:
-        """What a command puts out in the host's network."""
-        enter = [*self.holder.enter(), "ip", "netns", "exec", f"h{rank}", *command]
-        return subprocess.run(enter, check=True, capture_output=True, text=True, timeout=120).stdout
+        """What a command puts out there."""
+        whole = [*self.enter(rank), *command]
+        return subprocess.run(whole, check=True, capture_output=True, text=True, timeout=120).stdout
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from experiments.planner_regret.rows import table
 from experiments.sweeps.rows import facts
 from real_runtime.assignment import Assignment
 from real_runtime.execution import Execution, Heard, Iteration
-from real_runtime.testbeds.foreign_load import LoadWatch, Sample, foreign_share, load_is_known, watching
+from real_runtime.other_load.foreign_load import LoadWatch, Sample, foreign_share, load_is_known, watching
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.repeating import Retries, disturbance, least_disturbed, undisturbed
 from real_runtime.testbeds.spec import TestbedSpec

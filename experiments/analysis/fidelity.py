@@ -2,7 +2,8 @@
 
     error     simulated_s / measured_s - 1
     spread    (max - min) / median over the iterations measured, unknown for one
-    disturbed the largest share of the processors that other programs took during an iteration, 0 if too small
+    disturbed the largest share of the processors that other programs took during an iteration, 0 if too small;
+              disturbed_on says of which host, where hosts are no emulated ones
     tau       Kendall's tau-b between the simulated and the measured order of the plans
 
 ``measured_s`` is the median over iterations. Of a kind of task, seconds are the mean over the plan's tasks of that
@@ -23,6 +24,7 @@ from scipy.stats import kendalltau
 from edgesim.errors import reading
 from edgesim.schedule import MESSAGE, Op, Task
 from edgesim.trace import Trace
+from real_runtime.execution import host_of
 
 ITERATION = "iteration"
 FIDELITY = "fidelity"  # the folder of workloads' tables, in that of validations
@@ -42,6 +44,7 @@ class FidelityRow:
     spread: float | None = None
     error: float | None = None
     disturbed: float | None = None
+    disturbed_on: str = ""
     reason: str = ""
 
 
@@ -90,6 +93,7 @@ def row(
         spread=(max(measured_s) - min(measured_s)) / middle if middle > 0 and len(measured_s) > 1 else None,
         error=simulated_s / middle - 1 if middle > 0 else None,
         disturbed=disturbed,
+        disturbed_on=host_of(disturbed),
     )
 
 
@@ -173,5 +177,5 @@ def _row(line: Mapping[str, str]) -> FidelityRow:
         raise ValueError(f"{line['plan']}, {line['kind']}: an error, but not both simulated_s and measured_s")
     counts = {key: int(line[key]) for key in ("tasks", "iterations")}
     texts = {key: line[key] for key in ("strategy", "plan", "kind", "reason")}
-    values: dict[str, Any] = {**texts, **counts, **numbers}
+    values: dict[str, Any] = {**texts, **counts, **numbers, "disturbed_on": line.get("disturbed_on", "")}
     return FidelityRow(**values)

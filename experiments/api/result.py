@@ -19,7 +19,7 @@ from experiments.api.explained import Explained, explained
 from experiments.api.mistakes import in_sentences
 from experiments.execution.folders import save_run
 from experiments.execution.play import Played
-from real_runtime.testbeds.foreign_load import told
+from real_runtime.other_load.foreign_load import told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from experiments.report.page import Section, page, sentence, table
 from experiments.report.run_page import ShownRun, sections_of
 from experiments.tables.markdown import escape, markdown
 from experiments.tables.marks import footnotes, marked
-from real_runtime.testbeds.foreign_load import told
+from real_runtime.other_load.foreign_load import told
 
 ROUNDS = ("round", "measured before it", "plan", "proof", "simulated", "measured", "error", "off")
 KINDS = ("task", "where", "tolerance", "first simulated", "measured", "error", "last simulated", "measured", "error")

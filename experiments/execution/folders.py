@@ -17,6 +17,7 @@ from experiments.configuration.setup import Prepared
 from experiments.execution.iteration_lines import ITERATIONS, TRACES, line_of, trace_line_of
 from experiments.execution.play import Played
 from experiments.metering.hosts import power_file
+from real_runtime.execution import host_of
 
 COMMAND = "command.txt"  # what to type to make the run again, where that is known
 REHEARSED = "rehearsed.json"  # the profile that was simulated, of a run whose hosts rehearsed
@@ -66,6 +67,7 @@ def _metrics(run: Played) -> str:
             "interval": run.interval.to_dict(),
             "losses": list(run.losses),
             **({"disturbed": list(run.disturbed)} if run.disturbed else {}),
+            **({"disturbed_on": hosts} if any(hosts := [host_of(each) for each in run.disturbed]) else {}),
             **({"metered": run.metered.to_dict()} if run.metered else {}),
             "iterations": [each.to_dict() for each in run.metrics],
         }

@@ -2,7 +2,7 @@
 
 import json
 
-from real_runtime.execution import Iteration
+from real_runtime.execution import Iteration, host_of
 
 ITERATIONS, TRACES = "iterations.jsonl", "traces.jsonl"
 
@@ -15,6 +15,7 @@ def line_of(iteration: Iteration) -> str:
             "loss": iteration.loss,
             "makespan_s": iteration.trace.makespan_s,
             "disturbed": iteration.disturbed,
+            **({"disturbed_on": host} if (host := host_of(iteration.disturbed)) else {}),
             "again": iteration.again,
         }
     )

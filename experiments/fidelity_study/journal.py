@@ -20,6 +20,7 @@ from edgesim.trace import Trace
 from experiments.configuration.network_file import network_from_json, network_to_json
 from experiments.configuration.result_folders import json_text, write_text
 from experiments.fidelity_study.draws import DrawnSetting
+from real_runtime.execution import host_of, share_of
 
 FORMAT = 1
 _DIGITS = 7  # of a moment in seconds: a tenth of a microsecond
@@ -71,6 +72,7 @@ class Played:
             **moments,
             "rehearsed": self.rehearsed and self.rehearsed.to_json(),
             "disturbed": self.disturbed,
+            **({"disturbed_on": host} if (host := host_of(self.disturbed)) else {}),
             "reason": self.reason,
         }
 
@@ -80,7 +82,9 @@ class Played:
         lists: dict[str, Any] = {name: tuple(data[name]) for name in ("start_s", "end_s")}
         rehearsed = None if data["rehearsed"] is None else Profile.from_json(data["rehearsed"])
         nouns = {"plan": Plan.from_json(data["plan"]), "rehearsed": rehearsed, "runs": tuple(map(tuple, data["runs"]))}
-        return cls(**{**data, **lists, **nouns})
+        of_host = {"disturbed": share_of(data["disturbed"], host)} if (host := data.get("disturbed_on")) else {}
+        known = {name: value for name, value in data.items() if name != "disturbed_on"}
+        return cls(**{**known, **lists, **nouns, **of_host})
 
 
 @dataclass(frozen=True, kw_only=True)

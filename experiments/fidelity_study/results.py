@@ -18,6 +18,7 @@ from experiments.fidelity_study.journal import Entry
 from experiments.fidelity_study.judging import Judged, judged
 from experiments.figures.parity import parts_figure
 from experiments.figures.style import save
+from real_runtime.execution import host_of
 
 _WORST = 10
 _FILES = ("table.csv", "kinds.csv", "causes.csv", "worst.md", "summary.json", "residuals.json")
@@ -93,6 +94,7 @@ def table(plans: Iterable[Judged]) -> DataFrame:
             "measured_high_s": max(each.played.measured_s, default=None),
             "error": each.error,
             "disturbed": each.played.disturbed,
+            "disturbed_on": host_of(each.played.disturbed),
             "cause": each.cause.name if each.cause else "",
             "reason": each.played.reason,
         }

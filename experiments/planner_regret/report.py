@@ -12,7 +12,7 @@ from experiments.analysis.tidy import MBIT_PER_S
 from experiments.planner_regret.contenders import CHOICE
 from experiments.planner_regret.rows import DONE
 from experiments.tables.marks import footnotes, marked
-from real_runtime.testbeds.foreign_load import told
+from real_runtime.other_load.foreign_load import told
 
 _NUMBERS = ("analytic", "simulated", "measured", "spread", "error", "regret")
 _NONE = "–"

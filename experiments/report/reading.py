@@ -7,7 +7,8 @@ from experiments.commands import NAME
 from experiments.execution.folders import COMMAND
 from experiments.explain.reading import MEASURED, SIMULATED, players_of, read_sides
 from experiments.report.run_page import ShownRun
-from real_runtime.testbeds.foreign_load import told
+from real_runtime.execution import share_of
+from real_runtime.other_load.foreign_load import told
 
 
 def read_run(folder: Path) -> ShownRun:
@@ -32,4 +33,6 @@ def _text(path: Path) -> str:
 
 def _disturbed(path: Path) -> str:
     figures = json.loads(path.read_text()) if path.is_file() else {}
-    return told(tuple(figures.get("disturbed", ())), "iterations")
+    shares = figures.get("disturbed", ())
+    hosts = figures.get("disturbed_on", [""] * len(shares))
+    return told(tuple(share_of(share, host) for share, host in zip(shares, hosts, strict=True)), "iterations")

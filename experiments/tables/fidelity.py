@@ -8,13 +8,14 @@ from rich.table import Table
 from edgesim.units import show
 from experiments.analysis.fidelity import ITERATION, FidelityRow
 from experiments.tables.marks import footnotes, marked
-from real_runtime.testbeds.foreign_load import told
+from real_runtime.execution import share_of
+from real_runtime.other_load.foreign_load import told
 
 
 def fidelity_table(name: str, table: Sequence[FidelityRow], figures: Mapping[str, Any]) -> Table:
     """Iterations only; kinds of tasks stand in the CSV."""
     failed = [f"{row.plan} was not played: {row.reason}" for row in table if row.reason]
-    shares = [row.disturbed or 0.0 for row in table if row.kind == ITERATION]
+    shares = [share_of(row.disturbed or 0.0, row.disturbed_on) for row in table if row.kind == ITERATION]
     caption = "\n".join([_verdict(figures), *failed, *footnotes(told(shares, "plans"))])
     out = Table(title=name, caption=caption, title_justify="left", caption_justify="left")
     out.add_column("plan")

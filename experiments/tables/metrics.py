@@ -8,7 +8,7 @@ from rich.table import Table
 from edgesim.metrics import Metrics
 from edgesim.units import show
 from experiments.tables.marks import footnotes, marked
-from real_runtime.testbeds.foreign_load import told
+from real_runtime.other_load.foreign_load import told
 
 
 def metrics_table(

@@ -1,7 +1,7 @@
 """How does a process become a host of a lab? It runs inside the host's network, and needs the standard library only.
 
-Of its own a host gets a process table, a folder for files (/tmp), a home (/media), a clock, and, where it is asked for,
-a user who is in nobody else's list of users. What it mounts is seen by its own processes alone.
+Of its own a host gets a process table, folders for files (/tmp, /run), a home (/media), a clock, and, where it is asked
+for, a user who is in nobody else's list of users. What it mounts is seen by its own processes alone.
 """
 
 import ctypes
@@ -42,7 +42,8 @@ def settle(asked: dict[str, Any]) -> None:
     mount("--bind", asked["lab"], LAB)
     mount("-t", "tmpfs", "-o", f"size={asked['home_mb']}m,mode=700,uid={uid},gid={uid}", "host", HOME)
     mount("-t", "tmpfs", "-o", f"size={asked['files_mb']}m", "host", "/tmp")
-    os.makedirs("/run/sshd", exist_ok=True)
+    mount("-t", "tmpfs", "-o", "mode=755", "host", "/run")
+    os.makedirs("/run/sshd")
     if user is not None:
         mount("--bind", f"{LAB}/{asked['name']}.passwd", "/etc/passwd")
         open_to_all(asked["base"])

@@ -34,12 +34,16 @@ from real_runtime.ssh.frames import (
     written,
 )
 from real_runtime.ssh.metering.on_host import MeterReader
+from real_runtime.ssh.watching.on_host import LoadTeller
 
 _TICK_S = 0.05
 _END_S = 5.0
 _LOOK_S = 0.25  # between two looks at a rank that are told
 _SILENCE_S = 20.0  # until somebody says otherwise
 _SIGNALS = frozenset((signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT))  # what a scenario does to a host's rank
+
+Told = tuple[tuple[Doing, ...], Doing]
+"""What was told of a rank last: of all streams, and of the main one."""
 
 
 class Agent:
@@ -55,8 +59,9 @@ class Agent:
         os.environ["TMPDIR"] = str(self._folder)  # whatever libraries leave there goes with it
         self._to_write: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._ranks: dict[int, RankProcess] = {}  # by the number under which it was started
-        self._told: dict[int, tuple[tuple[Doing, ...], Doing]] = {}  # last: of all streams, and of the main one
+        self._told: dict[int, Told] = {}
         self._meter = MeterReader(self.say, lambda: [rank.pid for rank in list(self._ranks.values())])
+        self._load = LoadTeller(self.say, self._ours)
         self._heard_s, self._silence_s, self._look_s = time.monotonic(), _SILENCE_S, _LOOK_S
         self._acts: dict[str, Callable[[Frame], object]] = {
             "ping": self._ping,
@@ -68,7 +73,7 @@ class Agent:
             "forget": self._forget,
             "watch": self._watch,
             "end": lambda frame: self.end(),
-        } | self._meter.acts
+        } | {**self._meter.acts, **self._load.acts}
 
     def run(self) -> None:
         """Serve until the channel closes or falls silent; then end all ranks."""
@@ -112,6 +117,7 @@ class Agent:
                 rank.leave(until_s)
             self._ranks.clear()
             self._meter.end()
+            self._load.end()
             if self._server is not None:
                 self._server.kill()  # it may be loading, and would notice only then
             self._over.set()
@@ -139,6 +145,11 @@ class Agent:
         interface = frame.get("interface")
         found = facts(interface if isinstance(interface, str) else None)
         self.say({"facts": found | {"pid": os.getpid(), "scratch": str(self._folder)}})
+
+    def _ours(self) -> list[int]:
+        """The processes that we have started."""
+        server = [] if self._server is None else [self._server.pid]
+        return server + [rank.pid for rank in list(self._ranks.values())]
 
     def _start(self, frame: Frame) -> None:
         number, rank = whole_number(frame, "start"), whole_number(frame, "rank")
@@ -215,23 +226,7 @@ class Agent:
                 due_s = now_s + self._look_s
                 for number, rank in list(self._ranks.items()):
                     with contextlib.suppress(OSError, ValueError):  # it has been forgotten since
-                        self.say(self._look(number, rank))
-
-    def _look(self, number: int, rank: RankProcess) -> Frame:
-        """How a rank is; what all of its streams do only where nothing moves, since a run has many."""
-        vital, head, main = rank.vitals(), rank.board.head(), rank.board.main()
-        look: dict[str, Any] = {
-            "look": number,
-            "vitals": [vital.state, vital.main_cpu_s, vital.cpu_s, vital.major_faults],
-            "head": [head.beats, head.rests_until_s, head.finished, head.moved_bytes, head.link_down],
-            "main": _plain(main),
-        }
-        told, before = self._told.get(number, ((), None))
-        doings = rank.board.doings() if main == before else told
-        if doings != told:
-            look["doings"] = [_plain(doing) for doing in doings]
-        self._told[number] = doings, main
-        return look
+                        self.say(_look(number, rank, self._told))
 
     def _write(self) -> None:
         while True:
@@ -242,6 +237,23 @@ class Agent:
             except (OSError, ValueError):
                 self.end()
                 os._exit(4)
+
+
+def _look(number: int, rank: RankProcess, told: dict[int, Told]) -> Frame:
+    """How a rank is; what all of its streams do only where nothing moves, since a run has many."""
+    vital, head, main = rank.vitals(), rank.board.head(), rank.board.main()
+    look: dict[str, Any] = {
+        "look": number,
+        "vitals": [vital.state, vital.main_cpu_s, vital.cpu_s, vital.major_faults],
+        "head": [head.beats, head.rests_until_s, head.finished, head.moved_bytes, head.link_down],
+        "main": _plain(main),
+    }
+    last, before = told.get(number, ((), None))
+    doings = rank.board.doings() if main == before else last
+    if doings != last:
+        look["doings"] = [_plain(doing) for doing in doings]
+    told[number] = doings, main
+    return look
 
 
 def _plain(doing: Doing) -> list[Any]:

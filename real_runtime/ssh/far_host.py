@@ -20,6 +20,7 @@ from real_runtime.ssh.clock import Answer, HostClock
 from real_runtime.ssh.far_rank import FarRank
 from real_runtime.ssh.frames import Frame, FrameError, finite_number, object_of, whole_number
 from real_runtime.ssh.metering.from_host import METERING, FarMeter
+from real_runtime.ssh.watching.from_host import LOAD, FarLoad
 from real_runtime.ssh.wheel import Wheel
 
 # Runs what it is sent, of so many bytes, and reads none too many; alone, whatever lies where it stands.
@@ -50,7 +51,7 @@ class FarHost:
         self._facts: dict[str, Any] = {}
         self._channel: Channel | None = None
         self.answers = Answers(self.named, client.by_hand)
-        self.meter = FarMeter(self, client.name)
+        self.meter, self.load = FarMeter(self, client.name), FarLoad(self)
         self._asked: dict[int, float] = {}
         self._ranks: dict[int, FarRank] = {}
         self._heard_s, self._number, self._pings = 0.0, 0, 0
@@ -191,6 +192,8 @@ class FarHost:
         elif "look" in frame or "says" in frame or "ended" in frame:
             self._hear_of_rank(frame)
             return
+        elif LOAD in frame:
+            self.load.hear(frame)
         elif any(word in frame for word in METERING):
             self.meter.hear(frame)
         self.answers.hear(frame)

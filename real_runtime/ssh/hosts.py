@@ -1,8 +1,8 @@
 """How do all hosts of a cluster come up, side by side, and how do they end? What one of them lacks is told at once."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from edgesim.errors import RunError
@@ -12,6 +12,7 @@ from real_runtime.control.rank_process import Hear, LedRank, Message
 from real_runtime.ssh.client import SshClient
 from real_runtime.ssh.far_host import PACKAGES, FarHost
 from real_runtime.ssh.inventory import Host, Reaching
+from real_runtime.ssh.watching.from_host import Loads, loads_watched
 from real_runtime.ssh.wheel import made_wheel, read_wheel
 
 _LOOK_S = 0.05
@@ -36,6 +37,10 @@ class SshHosts:
                 f"(ip -br addr shows them there; name one in the inventory: interface: eth0)"
             )
         return interface
+
+    def watched(self, ranks: Collection[int]) -> AbstractContextManager[Loads]:
+        """Watch what other programs take of these ranks' hosts: each host tells of itself."""
+        return loads_watched([(self.far[rank].named, self.far[rank].load) for rank in ranks])
 
     def ear(self, period_s: float) -> "ChannelEar":
         """Hears hearts through the channels: no port listens for them."""

@@ -8,7 +8,7 @@ import os
 import time
 
 from real_runtime.control.coordinator import Coordinator
-from real_runtime.testbeds.foreign_load import watching
+from real_runtime.other_load.foreign_load import watching
 
 _TRUSTED_S = 600.0
 _Cores = frozenset[int]

@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,9 @@ class LoopbackHosts:
     paces: bool = True
     are_here: bool = True
     uncertainties_s: tuple[float, ...] = ()
+
+    def watched(self, ranks: Collection[int]) -> None:
+        """It is this machine's load."""
 
     def interface_of(self, rank: int) -> str:
         """All use this machine's own."""

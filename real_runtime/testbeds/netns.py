@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,6 +35,9 @@ class NetnsHosts:
     paces: bool = False
     are_here: bool = True
     uncertainties_s: tuple[float, ...] = ()
+
+    def watched(self, ranks: Collection[int]) -> None:
+        """It is this machine's load."""
 
     def interface_of(self, rank: int) -> str:
         """Each has one."""

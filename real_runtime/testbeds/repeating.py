@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from real_runtime.assignment import Assignment
 from real_runtime.execution import Execution, Heard, Iteration, unheard
-from real_runtime.testbeds.foreign_load import told, up_to
+from real_runtime.other_load.foreign_load import told, up_to
 
 T = TypeVar("T")
 
@@ -53,6 +53,8 @@ def undisturbed(play: Plays, assignment: Assignment, retries: Retries, *, heard:
         before = min(kept.disturbed[place] for place in places)
         shorter = replace(assignment, iterations=len(places) + 1, results_folder=None)
         again = _counted(play(shorter, heard=_as_repeats(heard, places, kept.losses)))
+        if not again.disturbed:  # hosts of their own did not tell in time: whether it is better is not known
+            break
         kept = _with(kept, places, again)
         retries.saw(before, min(again.disturbed, default=0.0))
     return kept

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, Protocol
@@ -22,8 +22,8 @@ from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.heartbeats.heartbeats import Ear
 from real_runtime.data import DataSpec
 from real_runtime.execution import Execution, Heard, Iteration, unheard
+from real_runtime.other_load.foreign_load import Watch, load_is_known, sourced, told, watching
 from real_runtime.statistic import Statistic
-from real_runtime.testbeds.foreign_load import LoadWatch, load_is_known, sourced, told, watching
 from real_runtime.testbeds.merging import Reports, merge, report_of
 from real_runtime.testbeds.network_fit import (
     fit_network,
@@ -61,6 +61,9 @@ class Hosts(Protocol):
     @property
     def uncertainties_s(self) -> tuple[float, ...]:
         """[rank] By how much a moment of its clock may be off; nothing where all have one clock."""
+
+    def watched(self, ranks: Collection[int]) -> AbstractContextManager["Watch"] | None:
+        """Watch the load on these hosts, each by itself; None where this machine's load is all there is to watch."""
 
     def interface_of(self, rank: int) -> str:
         """The network interface by which a rank reaches the others."""
@@ -105,7 +108,7 @@ class Testbed:
     def description(self) -> str:
         """Which testbed, why, and what its hosts are."""
         if not self.hosts.are_here:
-            return f"{self.name}: {self.choice.why}; other load of theirs is not watched"
+            return f"{self.name}: {self.choice.why}"
         hosts = emulated(self.cluster, self.fractions)
         slow = f", in {self.spec.slow_motion:g}x slow motion" if self.spec.slow_motion > 1 else ""
         blind = "" if load_is_known() else "; other load is not watched: the kernel does not tell of it"
@@ -148,17 +151,16 @@ class Testbed:
                     if report.ranks == len(commands):
                         played.append(self._iteration(message["iteration"], report, assignment, watch))
                         heard(played[-1])
+        shares = [each.disturbed for each in played if each.disturbed is not None]
         return Execution(
             traces=tuple(iteration.trace for iteration in played),
             losses=tuple(iteration.loss for iteration in played),
             rehearsed=rehearsed,
-            disturbed=tuple(each.disturbed for each in played if each.disturbed is not None),
+            disturbed=tuple(shares) if len(shares) == len(played) else (),
         )
 
-    def _iteration(self, number: int, report: Reports, assignment: Assignment, watch: LoadWatch | None) -> Iteration:
+    def _iteration(self, number: int, report: Reports, assignment: Assignment, watch: Watch | None) -> Iteration:
         """What became of an iteration that all ranks have played just now."""
-        if watch is not None:
-            watch.sample()
         return Iteration(
             number=number,
             trace=merge(assignment.schedule, report.times, self.spec.slow_motion, self.hosts.uncertainties_s),
@@ -166,14 +168,16 @@ class Testbed:
             disturbed=self._disturbed(watch, *report.span_s) if watch else None,
         )
 
-    def _watching(self) -> AbstractContextManager[LoadWatch | None]:
-        """Watch the load beside emulated hosts; of others nothing is known."""
-        return watching(self.coordinator.pids) if self.hosts.are_here else nullcontext(None)
+    def _watching(self, ranks: Ranks = None) -> AbstractContextManager[Watch | None]:
+        """Watch the load beside emulated hosts, or on hosts of their own, by default on all."""
+        watched = self.hosts.watched(range(len(self.cluster.devices)) if ranks is None else ranks)
+        return watching(self.coordinator.pids) if watched is None else watched
 
-    def _disturbed(self, watch: LoadWatch, start_s: float, end_s: float) -> float:
+    def _disturbed(self, watch: Watch, start_s: float, end_s: float) -> float | None:
         """The share of the processors that other programs took, 0 where it is too little to count."""
+        watch.sample()
         share = watch.share(start_s, end_s)
-        return share if share > self.spec.disturbed_above else 0.0
+        return share if share is None or share > self.spec.disturbed_above else 0.0
 
     def _known(self, rank: int, rehearsed: Profile | None) -> list[dict[str, Any]]:
         """Rows that say how long a host is to take for its work; none where a quota slows it down, not dilation."""
@@ -229,11 +233,11 @@ class Testbed:
         whole = {rank: command | {"statistic": self._statistic(rank)}}
 
         def measure() -> tuple[list[dict[str, Any]], float]:
-            with self._watching() as watch:
+            with self._watching([rank]) as watch:
                 begin_s = time.monotonic()
                 (answer,) = self.coordinator.ask(whole)
                 end_s = time.monotonic()
-            return answer["rows"], self._disturbed(watch, begin_s, end_s) if watch else 0.0
+                return answer["rows"], (self._disturbed(watch, begin_s, end_s) or 0.0) if watch else 0.0
 
         rows, share = least_disturbed(measure, self.retries)
         disturbed.append(share)

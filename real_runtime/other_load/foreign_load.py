@@ -14,8 +14,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+
+from real_runtime.execution import host_of
 
 _EVERY_S = 0.1
 _PROC = Path("/proc")
@@ -59,13 +62,27 @@ def up_to(shares: Sequence[float]) -> str:
 
     >>> up_to([0.07, 0.14])
     'up to 14 % of the processors'
+    >>> up_to([0.07, HostShare(0.14, host="host pi-a (192.168.1.11)")])
+    'up to 14 % of the processors of host pi-a (192.168.1.11)'
     """
-    return f"up to {100 * max(shares):.0f} % of the processors"
+    most = max(shares)
+    of_host = f" of {host}" if (host := host_of(most)) else ""
+    return f"up to {100 * most:.0f} % of the processors{of_host}"
 
 
 def sourced(measurement: str, disturbance: str) -> str:
     """The source of measured numbers, which says what disturbed the measurement, if anything did."""
     return f"{measurement}; {disturbance}: measure again" if disturbance else measurement
+
+
+class Watch(Protocol):
+    """Knows what other programs take."""
+
+    def sample(self) -> None:
+        """Ask what they have taken until now, where that is not asked all the time."""
+
+    def share(self, start_s: float, end_s: float) -> float | None:
+        """The share of the processors that they took meanwhile; None where that is not known."""
 
 
 class LoadWatch:

@@ -1,0 +1,1 @@
+"""What do other programs take of each host's processors while something is measured there?"""
