@@ -65,14 +65,19 @@ def test_every_command_is_a_module_with_a_main() -> None:
 
 
 def test_every_module_that_can_be_started_by_itself_is_a_command() -> None:
-    """But for ranks and agents, which only a testbed starts, and for this command itself."""
+    """But for ranks, agents and hosts of a lab, which only a testbed starts, and for this command itself."""
     started = {
         ".".join(path.relative_to(CODE).with_suffix("").parts).removesuffix(".__main__")
         for package in ("experiments", "real_runtime")
         for path in (CODE / package).rglob("*.py")
         if 'if __name__ == "__main__":' in path.read_text()
     }
-    by_testbeds = {"real_runtime", "real_runtime.ssh.agent", "real_runtime.ssh.on_arrival"}
+    by_testbeds = {
+        "real_runtime",
+        "real_runtime.ssh.agent",
+        "real_runtime.ssh.on_arrival",
+        "experiments.testbed.lab_host",
+    }
     assert started - {command.module for command in COMMANDS} == by_testbeds | {"experiments.console"}
 
 
