@@ -89,6 +89,21 @@ def test_planners_count_the_same_bytes_and_seconds() -> None:
     assert migrating_s((found,), SETUP.problem) == pytest.approx(migration_s(SETUP.problem, old, new, [1]))
 
 
+def test_what_two_lack_is_sent_once_and_takes_little_longer_than_for_one() -> None:
+    """They pass on quarters of their halves to each other: an eighth is still under way when the last has left."""
+    held, wanted, problem = Held(copies=(a_copy(2, (0, 6), 5),)), {0: (0, 6), 1: (0, 6)}, SETUP.problem
+    seconds = []
+    for relays in (False, True):
+        found = migration("migration", wanted, held, 5, problem, relays=relays)
+        assert found is not None
+        assert received(found) == {0: 6 * LAYER, 1: 6 * LAYER}
+        nouns = {"cluster": problem.cluster, "model": problem.model, "profile": problem.profile}
+        seconds.append(simulate(found.schedule, **nouns, tokens=1).makespan_s)  # type: ignore[arg-type]
+    whole_s = 6 * LAYER / 1e6
+    assert seconds[0] == pytest.approx(2 * whole_s, rel=0.05)
+    assert whole_s < seconds[1] < 1.3 * whole_s
+
+
 @st.composite
 def drawn(draw: st.DrawFn) -> tuple[TrainingSetup, Held, dict[int, tuple[int, int]]]:
     """Some copies in two versions, of which one is whole, and ranges that ranks shall hold."""
@@ -106,9 +121,9 @@ def drawn(draw: st.DrawFn) -> tuple[TrainingSetup, Held, dict[int, tuple[int, in
 
 
 @repeatable
-@given(drawn())
+@given(drawn(), st.booleans())
 def test_a_migration_brings_exactly_what_is_lacked(
-    case: tuple[TrainingSetup, Held, dict[int, tuple[int, int]]],
+    case: tuple[TrainingSetup, Held, dict[int, tuple[int, int]]], relays: bool
 ) -> None:
     setup, held, wanted = case
     model, workload = setup.problem.model, setup.problem.workload
@@ -116,7 +131,7 @@ def test_a_migration_brings_exactly_what_is_lacked(
         rank: [layer for layer in range(*layers) if rank not in held.holders(layer, 8)]
         for rank, layers in wanted.items()
     }
-    found = migration("migration", wanted, held, 8, setup.problem)
+    found = migration("migration", wanted, held, 8, setup.problem, relays=relays)
     if found is None:
         assert not any(lacked.values())
         return
@@ -128,7 +143,8 @@ def test_a_migration_brings_exactly_what_is_lacked(
         assert task.payload is Payload.WEIGHTS
         assert task.nbytes == 4 * (task.units[1] - task.units[0]) > 0
         if task.op is Op.SEND:
-            assert all(task.rank in held.holders(layer, 8) for layer in range(*task.layers))
+            has = all(task.rank in held.holders(layer, 8) for layer in range(*task.layers))
+            assert has is not bool(task.needs)  # else it passes on what it has received
             numbers[task.peers[0], task.layers] += range(*task.units)
     for (_, layers), moved in numbers.items():
         assert sorted(moved) == list(range(numbers_of(model, layers, workload)))

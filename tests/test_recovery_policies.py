@@ -75,6 +75,39 @@ def test_layers_move_to_the_neighbour_that_is_to_compute_them() -> None:
     assert senders(answer) == {0, 1}
 
 
+def test_layers_that_both_replicas_lack_are_sent_once_and_passed_on() -> None:
+    """Two fast replicas lack the lost stage, which the slow last rank keeps."""
+    setup = a_setup(4, speeds=[9, 9, 1, 1])
+    plan = stages(setup, [0, 2, 4, 6], [[0, 1], [2], [3]])
+    answer = lightweight(setup)(a_situation(setup, plan, lost=[2]))
+    (moved,) = answer.migrations
+    sent = {rank: 0 for rank in (0, 1, 3)}
+    for task in moved.schedule:
+        sent[task.rank] += task.nbytes if task.op is Op.SEND else 0
+    # Layers 2 and 3 come from rank 3 once, half to each; layer 4, whose backup rank 0 has, from both to rank 1.
+    layer = 8000  # its weights and their momenta
+    assert sent == {3: 2 * layer + layer / 2, 0: layer + layer / 2, 1: layer}
+
+
+def test_of_equal_divisions_the_one_is_taken_that_moves_less() -> None:
+    """Seven layers on two equal ranks are four and three either way; rank 1 has the first four, or the last."""
+    setup = a_setup(3, layers=7)
+    for cuts, division in (([0, 4, 5, 7], [(0, 4), (4, 7)]), ([0, 2, 3, 7], [(0, 3), (3, 7)])):
+        plan = stages(setup, cuts, [[0], [1], [2]])
+        answer = lightweight(setup)(a_situation(setup, plan, lost=[1]))
+        assert [layers for layers, _ in layers_of(answer)] == division
+
+
+def test_a_pipeline_may_be_a_little_slower_so_that_less_moves() -> None:
+    setup = a_setup(3, layers=12)
+    plan = stages(setup, [0, 4, 5, 12], [[0], [1], [2]])
+    situation = a_situation(setup, plan, lost=[1])
+    divisions = [[layers for layers, _ in layers_of(lightweight(setup, within=w)(situation))] for w in (0, 0.2)]
+    assert divisions == [[(0, 6), (6, 12)], [(0, 5), (5, 12)]]
+    with pytest.raises(ValueError, match="within must be a share >= 0"):
+        lightweight(setup, within=-0.1)(situation)
+
+
 def test_who_leaves_politely_hands_over_what_it_has_and_nothing_is_done_anew() -> None:
     setup = a_setup(3)
     answer = lightweight(setup)(a_situation(setup, pipeline(setup, 0, 1, 2), leaving=[1], replicated=None))
@@ -205,7 +238,15 @@ def test_heavy_gathers_at_the_coordinator_and_scatters_from_there() -> None:
     gather, scatter = heavy(setup, planner=_even_of(setup), coordinator=1)(situation).migrations
     assert [(copy.rank, copy.layers) for copy in gather.arriving] == [(1, (3, 4)), (1, (4, 6))]
     assert {task.rank for task in scatter.schedule if task.op is Op.SEND} == {1}
-    assert [(copy.rank, copy.layers) for copy in scatter.arriving] == [(2, (4, 6))]
+    # Rank 0 gets what it has held all the time, as published.
+    assert [(copy.rank, copy.layers) for copy in scatter.arriving] == [(0, (0, 2)), (2, (4, 6))]
+
+
+def test_heavy_that_sends_what_is_missing_spares_ranks_what_they_have() -> None:
+    setup = a_setup(4, network=switched(4, bytes_per_s=1e5))
+    situation = a_situation(setup, pipeline(setup, 0, 1, 2, 3), lost=[3])
+    both = heavy(setup, planner=_even_of(setup), coordinator=1, only_missing=True)(situation).migrations
+    assert [(copy.rank, copy.layers) for copy in both[1].arriving] == [(2, (4, 6))]
 
 
 def _even_of(setup: TrainingSetup) -> Callable[[Problem], Plan]:

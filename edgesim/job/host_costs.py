@@ -1,6 +1,9 @@
-"""What does a job cost its hosts beside its schedules? Seconds between iterations and around a recovery."""
+"""What does a job cost its hosts beside its schedules? Seconds between iterations and around a recovery.
 
-from dataclasses import dataclass
+seconds of n ranks = what it takes whoever takes part + n · what each rank adds
+"""
+
+from dataclasses import dataclass, fields
 from math import isfinite
 
 from edgesim.cluster import Origin
@@ -15,6 +18,8 @@ class HostCosts:
         regroup_s: from the word that ranks connect anew until all are connected.
         go_back_s: for ranks to take up layers of another plan or version, and to build what computes them.
         restart_s: for new processes to be there and connected.
+        regroup_rank_s, go_back_rank_s, restart_rank_s: what each rank that takes part adds to these; on boards of their
+            own, little but for connections; on one machine, ranks share its cores.
         origin: what kind of numbers these are.
         source: where they come from.
     """
@@ -23,12 +28,27 @@ class HostCosts:
     regroup_s: float
     go_back_s: float
     restart_s: float
+    regroup_rank_s: float = 0.0
+    go_back_rank_s: float = 0.0
+    restart_rank_s: float = 0.0
     origin: Origin
     source: str
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origin", Origin(self.origin))
-        for name in ("between_s", "regroup_s", "go_back_s", "restart_s"):
+        for name in (each.name for each in fields(self) if each.name.endswith("_s")):
             seconds = getattr(self, name)
             if not (isfinite(seconds) and seconds >= 0):
                 raise ValueError(f"host costs: {name} must be finite and >= 0, got {seconds}")
+
+    def regrouping_s(self, ranks: int) -> float:
+        """What it takes to connect so many ranks anew."""
+        return self.regroup_s + ranks * self.regroup_rank_s
+
+    def going_back_s(self, ranks: int) -> float:
+        """What it takes so many ranks to take up layers."""
+        return self.go_back_s + ranks * self.go_back_rank_s
+
+    def restarting_s(self, ranks: int) -> float:
+        """What it takes until so many new processes are there and connected."""
+        return self.restart_s + ranks * self.restart_rank_s

@@ -84,3 +84,38 @@ def fastest_cuts(
     for p in range(stages):
         cuts.append(best(p, cuts[-1])[1])
     return tuple(cuts)
+
+
+def cheapest_cuts(
+    layers: int,
+    stages: int,
+    cost: Callable[[int, int, int], float],
+    fits: Callable[[int, int, int], bool] = lambda p, start, stop: True,
+) -> tuple[int, ...]:
+    """Return the boundaries whose stages cost least together; ``cost(p, start, stop)`` is that of stage p.
+
+    Ties go to the earlier cut. Every stage must fit; () where that cannot be.
+
+        best(p, a) = min over b of cost(p, a, b) + best(p + 1, b)
+
+    >>> cheapest_cuts(4, 2, lambda p, start, stop: abs(start - 3) * p)
+    (0, 3, 4)
+    """
+
+    @cache
+    def best(p: int, start: int) -> tuple[float, int]:
+        """What the stages from p on cost, and where stage p stops."""
+        least, cut = inf, -1
+        for stop in range(start + 1, layers + 1) if p < stages - 1 else (layers,):
+            if stop - start > 0 and layers - stop >= stages - 1 - p:
+                here = cost(p, start, stop) + (best(p + 1, stop)[0] if p < stages - 1 else 0.0)
+                if here < least and fits(p, start, stop):
+                    least, cut = here, stop
+        return least, cut
+
+    if best(0, 0)[0] == inf:
+        return ()
+    cuts = [0]
+    for p in range(stages):
+        cuts.append(best(p, cuts[-1])[1])
+    return tuple(cuts)

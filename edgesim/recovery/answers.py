@@ -56,6 +56,12 @@ def moved_directly(setup: TrainingSetup, plan: Plan, held: Held, version: int) -
     return () if one is None else (one,)
 
 
+def moved_by_relays(setup: TrainingSetup, plan: Plan, held: Held, version: int) -> tuple[Migration, ...]:
+    """Bring every rank what it lacks; what several lack is sent once, and they pass it on to each other."""
+    one = migration("migration", wanted_by(plan), held, version, setup.problem, relays=True)
+    return () if one is None else (one,)
+
+
 def resumed(
     setup: TrainingSetup, situation: Situation, plan: Plan, *, how: str, move: Move = moved_directly
 ) -> Recovery:

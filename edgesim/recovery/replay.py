@@ -6,35 +6,59 @@ anew. Where a stage is gone, all layers are divided among the stages that are le
     minimise the largest  FLOP of stage p's layers / capacity of p,    capacity = Σ over its ranks of FLOP / seconds
 
 with the whole model's FLOP and seconds, so that no stage needs to be profiled anew. Ranks must have memory for it. If
-messages count, what enters stage p takes its seconds as well, and the larger of the two is that of the stage.
+messages count, what enters stage p takes its seconds as well, and the larger of the two is that of the stage. Of
+divisions that are as good, or within a share of the best, the one is taken of which ranks lack the fewest bytes.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from math import inf
 
 from edgesim.cluster import Topology
 from edgesim.errors import InfeasibleError, PlanError
+from edgesim.job import Held
+from edgesim.memory import carried_bytes
 from edgesim.plan import Plan, Stage, in_flight, trained_ties
 from edgesim.planners.cost_models.infeasible import nothing_fits
 from edgesim.planners.cost_models.pipeline_time import iteration_s
 from edgesim.planners.cost_models.stage_costs import StageCosts
 from edgesim.planners.literature.asteroid_allocation import allocate
-from edgesim.planners.partitioning import fastest_cuts
+from edgesim.planners.partitioning import cheapest_cuts, fastest_cuts
 from edgesim.recovery.training_setup import TrainingSetup
 
 NAME = "lightweight"
 Groups = Sequence[Sequence[int]]  # [stage] its ranks
 
 
-def replayed(setup: TrainingSetup, old: Plan, there: Collection[int]) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovesLeast:
+    """What ranks hold in the version to which all go back, and how much slower a stage may be so that less moves.
+
+    Attributes:
+        within: as a share of the slowest stage's seconds at best; 0: as published, the best division by FLOP.
+    """
+
+    held: Held
+    version: int
+    within: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.within < inf:
+            raise ValueError(f"within must be a share >= 0 of the slowest stage's seconds, got {self.within}")
+
+
+NOTHING_HELD = MovesLeast(held=Held(), version=0)
+
+
+def replayed(setup: TrainingSetup, old: Plan, there: Collection[int], holdings: MovesLeast = NOTHING_HELD) -> Plan:
     """Return the old plan without the ranks that are not there. Raises InfeasibleError where the rest cannot do it."""
     groups = [[rank for rank in stage.ranks if rank in there] for stage in old.stages]
     if all(groups) and (plan := shared_anew(setup, old, groups)) is not None:
         return plan
     if not any(groups):
         raise InfeasibleError(f"no rank of the plan is left: {old} (reschedule on other ranks: heavy)")
-    return divided_anew(setup, [group for group in groups if group])
+    return divided_anew(setup, [group for group in groups if group], holdings)
 
 
 def shared_anew(setup: TrainingSetup, old: Plan, groups: Groups) -> Plan | None:
@@ -50,7 +74,7 @@ def shared_anew(setup: TrainingSetup, old: Plan, groups: Groups) -> Plan | None:
     return _checked(setup, stages)
 
 
-def divided_anew(setup: TrainingSetup, groups: Groups) -> Plan:
+def divided_anew(setup: TrainingSetup, groups: Groups, holdings: MovesLeast = NOTHING_HELD) -> Plan:
     """Return the plan of these stages, in this order, whose layers are in proportion to what they compute."""
     problem, count, layers = setup.problem, len(groups), len(setup.problem.model.layers)
     if count > layers:
@@ -72,6 +96,14 @@ def divided_anew(setup: TrainingSetup, groups: Groups) -> Plan:
     if not (cuts := fastest_cuts(layers, count, seconds, fits)):
         names = " | ".join(",".join(map(str, group)) for group in groups)
         raise nothing_fits(costs, f"pipeline of ranks {names}")
+    slowest_s = max(seconds(p, *cut) for p, cut in enumerate(pairwise(cuts)))
+    lacked, at_most_s = _bytes_lacked_before(setup, groups, holdings), slowest_s * (1 + holdings.within)
+    cuts = cheapest_cuts(
+        layers,
+        count,
+        lambda p, start, stop: lacked[p][stop] - lacked[p][start],
+        lambda p, start, stop: seconds(p, start, stop) <= at_most_s and fits(p, start, stop),
+    )
     samples = [allocate(costs, cut, groups[p], depths[p]) or () for p, cut in enumerate(pairwise(cuts))]
     return _checked(setup, problem.stages(cuts=cuts, groups=groups, samples=samples, depth=setup.depth))
 
@@ -90,6 +122,23 @@ def _has_memory(costs: StageCosts, layers: tuple[int, int], group: Sequence[int]
         return costs.fits(group[0], layers, total, depth, 1)
     most = [costs.most_samples(rank, layers, depth, replicas) for rank in group]
     return replicas <= total and min(most) >= 1 and sum(most) >= total
+
+
+def _bytes_lacked_before(setup: TrainingSetup, groups: Groups, holdings: MovesLeast) -> list[list[float]]:
+    """[stage, layer] the bytes of all layers before it that ranks of the stage lack; of version 0 nobody does."""
+    held, version, workload = holdings.held, holdings.version, setup.problem.workload
+    layers = setup.problem.model.layers
+    holders = [held.holders(layer, version) for layer in range(len(layers))] if version else []
+    lacked = [
+        [
+            carried_bytes(layer, workload) * sum(rank not in having for rank in group)
+            for layer, having in zip(layers, holders, strict=True)
+        ]
+        if version
+        else [0.0] * len(layers)
+        for group in groups
+    ]
+    return [list(accumulate(each, initial=0.0)) for each in lacked]
 
 
 def _flop_before(setup: TrainingSetup) -> list[float]:

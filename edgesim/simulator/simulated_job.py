@@ -91,7 +91,7 @@ class SimulatedJob:
 
     def regroup(self, ranks: tuple[int, ...]) -> Change | None:
         """Connect ranks anew; who has left and is not among them is gone."""
-        change = self._spend(Activity.REGROUPING, self.costs.regroup_s, ranks)
+        change = self._spend(Activity.REGROUPING, self.costs.regrouping_s(len(ranks)), ranks)
         self.roster.parting &= set(ranks)
         return change
 
@@ -103,7 +103,7 @@ class SimulatedJob:
 
     def refill(self, refill: Refill, phase: Phase, version: int) -> Change | None:
         """Let ranks load frozen layers, and simulate the iterations of a refill."""
-        loading_s = self.costs.go_back_s + _loading_s(refill, self.iterations)
+        loading_s = self.costs.going_back_s(len(refill.ranks)) + _loading_s(refill, self.iterations)
         change = self._spend(Activity.REGROUPING, loading_s, refill.ranks, says="load frozen layers")
         if change is not None:
             return change
@@ -114,16 +114,16 @@ class SimulatedJob:
 
     def go_back(self, phase: Phase, version: int) -> Change | None:
         """Let ranks take up their layers."""
-        says = f"take up layers of iteration {version}"
-        return self._spend(Activity.REGROUPING, self.costs.go_back_s, phase.plan.ranks, says=says)
+        seconds, says = self.costs.going_back_s(len(phase.plan.ranks)), f"take up layers of iteration {version}"
+        return self._spend(Activity.REGROUPING, seconds, phase.plan.ranks, says=says)
 
     def restart(self, phase: Phase, version: int) -> Change | None:
         """Start all processes anew, which read the checkpoint if there is one."""
         self.roster.parting.clear()
-        seconds = self.costs.restart_s + (
-            _checkpoint_s(phase, self.iterations, self.workload, writes=False) if version else 0.0
-        )
-        return self._spend(Activity.RESTART, seconds, phase.plan.ranks)
+        ranks = phase.plan.ranks
+        seconds = self.costs.restarting_s(len(ranks)) + self.costs.going_back_s(len(ranks))
+        seconds += _checkpoint_s(phase, self.iterations, self.workload, writes=False) if version else 0.0
+        return self._spend(Activity.RESTART, seconds, ranks)
 
     # --- iterations ---
 

@@ -160,12 +160,13 @@ def training_setup(cfg: Config, spec: JobSpec, setup: Setup, plan: Plan) -> Trai
                 f"a job whose schedule has a cache (strategy.cache.use={cache['use']}) is simulated, not executed yet "
                 "(leave out execute=true, or job=null for single iterations)"
             )
+    ranks = len(plan.ranks)
     return TrainingSetup(
         problem=setup.problem,
         strategy=partial(hybrid_pipeline, model=setup.model, workload=setup.workload, **options),
         depth=depth_of(plan),
         replicate=spec.safety.replicate_every is not None,
-        change_s=spec.host_costs.regroup_s + spec.host_costs.go_back_s,
+        change_s=spec.host_costs.regrouping_s(ranks) + spec.host_costs.going_back_s(ranks),
     )
 
 

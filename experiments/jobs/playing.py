@@ -149,9 +149,9 @@ def _checkpoints(spec: JobSpec) -> Iterator[Path | None]:
 def told(costs: HostCosts) -> str:
     """What hosts need for a job, for people."""
     parts = (
-        ("between iterations", costs.between_s),
-        ("to connect anew", costs.regroup_s),
-        ("to take up layers", costs.go_back_s),
-        ("to restart", costs.restart_s),
+        ("to connect anew", costs.regroup_s, costs.regroup_rank_s),
+        ("to take up layers", costs.go_back_s, costs.go_back_rank_s),
+        ("to restart", costs.restart_s, costs.restart_rank_s),
     )
-    return "hosts need " + ", ".join(f"{show(seconds, 's')} {what}" for what, seconds in parts)
+    each = (f"{show(fixed_s, 's')} and {show(rank_s, 's')} a rank {what}" for what, fixed_s, rank_s in parts)
+    return ", ".join((f"hosts need {show(costs.between_s, 's')} between iterations", *each))

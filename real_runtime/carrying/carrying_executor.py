@@ -55,6 +55,8 @@ class CarryingExecutor:
             return self._parcels.outgoing(task)
         if task.payload is not Payload.WEIGHTS:
             return self._stage.outgoing(task)
+        if task.layers in self.arriving:  # passed on
+            return self.arriving[task.layers][slice(*task.units)]
         if task.layers not in self.leaving:
             self.leaving[task.layers] = self.store.flat(task.layers, self.version)
         return self.leaving[task.layers][slice(*task.units)]

@@ -88,7 +88,7 @@ class DevicePlayer:
         change = self._introduced(tuple(members))
         if change is None and used != self.members.connected:
             change = self.regroup(used)
-        change = change or self.group.play(self._takes_up(phase, version, read))
+        change = change or self.group.play(self.takes_up(phase, version, read))
         if change is not None:
             raise RunError(f"the job does not begin: {change.why}")
         self.phase = phase
@@ -203,13 +203,14 @@ class DevicePlayer:
     def go_back(self, phase: Phase, version: int) -> Change | None:
         """Let the plan's ranks hold its layers in a version."""
         start_s = self.now_s
-        change = self.group.play(self._takes_up(phase, version))
+        change = self.group.play(self.takes_up(phase, version))
         self.phase = phase if change is None else None
         self.members.known &= set(phase.plan.ranks)  # others keep nothing that counts
         self.add(Activity.REGROUPING, start_s, says=f"taking up version {version}")
         return change
 
-    def _takes_up(self, phase: Phase, version: int, checkpoint: str | None = None) -> dict[int, Message]:
+    def takes_up(self, phase: Phase, version: int, checkpoint: str | None = None) -> dict[int, Message]:
+        """[rank] The command to take up layers of a version, those of a checkpoint if it is given."""
         keeps = phase.replicating is not None and self.safety.replicate_every is not None
         command = _take_up(self.assignment, phase, version) | {"keep": keeps, "checkpoint": checkpoint}
         return dict.fromkeys(sorted(phase.plan.ranks), command)
@@ -221,7 +222,7 @@ class DevicePlayer:
         checkpoint = None if version == 0 or self.keeper is None else str(self.keeper.folder_of(version))
         change = self.regroup(ranks)
         if change is None:
-            change = self.group.play(self._takes_up(phase, version, checkpoint))
+            change = self.group.play(self.takes_up(phase, version, checkpoint))
         self.spans = [span for span in self.spans if span.start_s < start_s]  # it is all one restart
         self.phase = phase if change is None else None
         self.add(Activity.RESTART, start_s, says=f"from version {version}")

@@ -1,9 +1,14 @@
 """What do hosts of a testbed need for a job beside its schedules? Measured by playing a few of its iterations.
 
-Between iterations, to connect anew, to take up layers, to start processes anew: nothing of these depends on the plan
-that comes after a loss, which nobody knows before.
+Between iterations, to connect anew, to take up layers, to start processes anew. How many ranks are left after a loss
+nobody knows before: all of these are measured for all ranks and for half of them, and lie on a line through both. The
+first time of each warms up: libraries are loaded, caches filled, and it takes up to five times as long.
 """
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from edgesim.cluster import Origin
@@ -13,35 +18,85 @@ from real_runtime.jobs.device_player import DevicePlayer
 from real_runtime.jobs.execute_job import restore
 from real_runtime.testbeds.testbed import Testbed
 
-_ITERATIONS, _TIMES = 4, 3
+_ITERATIONS, _TIMES = 4, 4  # of which the first warms up
+_SETTLES_S = 0.5  # until threads of closed connections have ended, which slow the next ones down
+_PARTS = ("regroup", "go_back", "restart")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """Seconds of so many ranks: ``fixed_s + ranks * each_s``, neither below nothing."""
+
+    fixed_s: float
+    each_s: float
+
+    @classmethod
+    def through(cls, few: tuple[int, float], all_: tuple[int, float]) -> "_Line":
+        """The line through the seconds of two numbers of ranks; of one number alone, what it takes whoever it is."""
+        (less, less_s), (more, more_s) = few, all_
+        if less == more:
+            return cls(fixed_s=more_s, each_s=0.0)
+        each_s = min(max(0.0, (more_s - less_s) / (more - less)), more_s / more)
+        return cls(fixed_s=more_s - more * each_s, each_s=each_s)
 
 
 def measure_host_costs(testbed: Testbed, phase: Phase, assignment: Assignment) -> HostCosts:
-    """Play some iterations of a phase, and connect its ranks anew some times."""
+    """Play some iterations of a phase, connect its ranks anew some times, and start their processes anew."""
     player = DevicePlayer(testbed, assignment, Safety(replicate_every=None))
     ranks = tuple(sorted(phase.plan.ranks))
-    regrouped, taken_up = list[float](), list[float]()
+    some = ranks[: (len(ranks) + 1) // 2]
     try:
         player.begin(phase, ranks)
         player.train(phase, 0, _ITERATIONS, player.safety)
         trained = [span for span in player.spans if span.trace is not None][1:]  # the first one warms up
         between_s = median(span.seconds - span.trace.makespan_s for span in trained if span.trace is not None)
-        for done in range(_ITERATIONS, _ITERATIONS + _TIMES):
-            player.train(phase, done, done + 1, player.safety)  # layers that have just been trained are taken up sooner
-            player.spans.clear()
-            player.regroup(ranks)
-            player.go_back(phase, done + 1)
-            regrouped.append(player.spans[0].seconds)
-            taken_up.append(player.spans[1].seconds)
-        player.restart(phase, 0)
-        restart_s = player.spans[-1].seconds
+        few, whole = (
+            _reconnected(player, phase, each, first)
+            for first, each in ((_ITERATIONS, some), (_ITERATIONS + _TIMES, ranks))
+        )
+        few["restart"], whole["restart"] = (_restarted(player, each) for each in (some, ranks))
     finally:
         restore(testbed, player)
+    lines = {part: _Line.through((len(some), few[part]), (len(ranks), whole[part])) for part in _PARTS}
     return HostCosts(
         between_s=max(0.0, between_s),
-        regroup_s=median(regrouped),
-        go_back_s=median(taken_up),
-        restart_s=restart_s,
+        **{f"{part}_s": line.fixed_s for part, line in lines.items()},
+        **{f"{part}_rank_s": line.each_s for part, line in lines.items()},
         origin=Origin.MEASURED,
-        source=f"{_ITERATIONS + _TIMES} iterations and {_TIMES} reconnections of {len(ranks)} ranks on {testbed.name}",
+        source=(
+            f"{_ITERATIONS + 2 * _TIMES} iterations, {_TIMES - 1} reconnections and {_TIMES - 1} restarts of "
+            f"{len(some)} ranks, and as many of {len(ranks)}, on {testbed.name}"
+        ),
     )
+
+
+def _reconnected(player: DevicePlayer, phase: Phase, some: tuple[int, ...], first: int) -> dict[str, float]:
+    """What so many ranks take to connect anew and to take up layers, when all of the plan have just trained."""
+    regrouped, taken_up = list[float](), list[float]()
+    for done in range(first, first + _TIMES):
+        player.train(phase, done, done + 1, player.safety)  # layers that have just been trained are taken up sooner
+        takes_up = player.takes_up(phase, done + 1)
+        regrouped.append(_timed(player, partial(player.regroup, some)))
+        taken_up.append(_timed(player, partial(player.group.play, {rank: takes_up[rank] for rank in some})))
+        time.sleep(_SETTLES_S)
+        player.regroup(tuple(sorted(phase.plan.ranks)))
+        player.go_back(phase, done + 1)
+    return {"regroup": median(regrouped[1:]), "go_back": median(taken_up[1:])}
+
+
+def _restarted(player: DevicePlayer, some: tuple[int, ...]) -> float:
+    """What it takes until so many new processes are there and connected."""
+    seconds = []
+    for _ in range(_TIMES):
+        began_s = player.now_s
+        player.members.end(some)
+        player.regroup(some)
+        seconds.append(player.now_s - began_s)
+    return median(seconds[1:])
+
+
+def _timed(player: DevicePlayer, do: Callable[[], object]) -> float:
+    """Seconds of the job that something takes."""
+    began_s = player.now_s
+    do()
+    return player.now_s - began_s
