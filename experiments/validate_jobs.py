@@ -102,7 +102,11 @@ def _both(cfg: DictConfig, setup: Setup, testbed: Testbed, costs: HostCosts, cas
     prepared = _prepared(settings, setup)
     phase: Phase = prepared.phase(make_plan(case.plan, setup), iterations=settings.iterations)
     recover: Recover = build_function(settings.policies, policy, "setup")(prepared)
-    safety = Safety(replicate_every=settings.replicate_every, checkpoint_every=settings.checkpoint_every)
+    safety = Safety(
+        replicate_every=settings.replicate_every,
+        checkpoint_every=settings.checkpoint_every,
+        own_disks=settings.own_disks,
+    )
     members = tuple(case.get("members") or range(len(setup.cluster.devices)))
     job = Job(phases=(phase,), members=members, safety=safety, recover=recover)
     scenario = replace(setup.scenario, events=tuple(build(event) for event in case.events))

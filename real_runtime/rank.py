@@ -99,6 +99,7 @@ class Rank:
             "take_up": lambda command: self.trained().take_up(command),
             "train": lambda command: self.trained().train(command),
             "move": lambda command: self.trained().move(command),
+            "read_own": lambda command: self.trained().read_own(command),
             "load": lambda command: self.trained().load(command),
             "refill": lambda command: self.trained().refill(command),
         }

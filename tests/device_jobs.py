@@ -83,6 +83,7 @@ def played(
     checkpoints: Path | None = None,
     checkpoint_every: int | None = None,
     replicate_every: int | None = 2,
+    own_disks: bool = False,
     resume: Path | None = None,
     recovers: bool = True,
     hears: Callable[[JobSpan], object] = lambda span: None,
@@ -93,7 +94,11 @@ def played(
         phases=(prepared.phase(plan, iterations=iterations),),
         members=tuple(members),
         safety=Safety(
-            heartbeat=HEARTBEAT, replicate_every=replicate_every, checkpoint_every=checkpoint_every, wait_s=WAIT_S
+            heartbeat=HEARTBEAT,
+            replicate_every=replicate_every,
+            checkpoint_every=checkpoint_every,
+            own_disks=own_disks,
+            wait_s=WAIT_S,
         ),
         recover=(policy or lightweight(prepared)) if recovers else None,
     )

@@ -94,12 +94,13 @@ def a_job(
     policy: Callable[[TrainingSetup], Recover] = lightweight,
     replicate_every: int | None = 10,
     checkpoint_every: int | None = None,
+    own_disks: bool = False,
 ) -> Job:
     """A job of one phase."""
     return Job(
         phases=(setup.phase(plan, iterations=iterations),),
         members=tuple(setup.problem.ranks) if members is None else tuple(members),
-        safety=Safety(replicate_every=replicate_every, checkpoint_every=checkpoint_every),
+        safety=Safety(replicate_every=replicate_every, checkpoint_every=checkpoint_every, own_disks=own_disks),
         recover=policy(setup),
     )
 

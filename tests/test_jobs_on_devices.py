@@ -139,6 +139,21 @@ def test_a_restart_reads_the_last_checkpoint(testbed: Testbed, undisturbed: list
     assert len(list(trace.of(Activity.RESTART))) == 1
 
 
+def test_a_restart_reads_disks_of_their_own_and_moves_the_rest(
+    testbed: Testbed, undisturbed: list[float], tmp_path: Path
+) -> None:
+    policy = restart(setup(testbed.cluster))
+    loss = Loss(rank=2, when=in_iteration(5, "1F1@2"))
+    own = {"checkpoints": tmp_path, "checkpoint_every": 2, "own_disks": True}
+    trace = played(testbed, HYBRID, [loss], policy=policy, **own)  # type: ignore[arg-type]
+    assert goes_on(trace, undisturbed)
+    (resumed,) = trace.resumptions
+    assert (resumed.done, resumed.version) == (5, 4)
+    assert len(list(trace.of(Activity.RESTART))) == len(list(trace.of(Activity.MIGRATION))) == 1
+    files = {path.parent.name: len(list(path.parent.iterdir())) for path in tmp_path.rglob("*.safetensors")}
+    assert files == {f"rank-{rank}": 2 for rank in range(4)}  # of the two newest
+
+
 def test_a_job_goes_on_from_a_checkpoint_under_another_plan(
     testbed: Testbed, undisturbed: list[float], tmp_path: Path
 ) -> None:

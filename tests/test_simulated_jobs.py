@@ -27,7 +27,7 @@ from job_builders import (
 )
 
 from edgesim.errors import OutOfMemoryError, RunError
-from edgesim.job import Activity, Held, Job, JobTrace, Phase, Recover, measure_job
+from edgesim.job import Activity, Held, Job, JobTrace, Phase, Recover, Safety, measure_job
 from edgesim.memory import carried_bytes
 from edgesim.planners.literature.asteroid import asteroid
 from edgesim.profile import estimate, of_blocks
@@ -377,8 +377,51 @@ def test_restart_reads_the_checkpoint_with_new_processes() -> None:
     (resumption,) = trace.resumptions
     assert (resumption.done, resumption.version) == (19, 16)
     layers = [carried_bytes(layer, setup.problem.workload) for layer in setup.problem.model.layers]
-    assert trace.seconds(Activity.RESTART) == about(COSTS.restart_s + sum(layers[:3]) / 1e6)
+    assert trace.seconds(Activity.RESTART) == about(COSTS.restart_s + COSTS.go_back_s + sum(layers[:3]) / 1e6)
     assert_whole(trace, 50)
+
+
+def test_disks_of_their_own_send_what_the_lost_rank_had_over_the_network() -> None:
+    """Written with the backups of iteration 16; rank 1's layers are on rank 2's disk, and one moves to rank 0."""
+    setup = a_setup(3)
+    safety = {"replicate_every": 8, "checkpoint_every": 8, "own_disks": True}
+    job = a_job(setup, pipeline(setup, 0, 1, 2), policy=restart, **safety)  # type: ignore[arg-type]
+    trace = played(setup, job, killed(1, 15.0))
+    (resumption,) = trace.resumptions
+    assert (resumption.done, resumption.version) == (19, 16)
+    layer = carried_bytes(setup.problem.model.layers[0], setup.problem.workload)
+    own = 4 * layer  # of ranks 0 and 2: two layers, and the backup of two
+    assert trace.seconds(Activity.RESTART) == about(COSTS.restart_s + own / 1e6)
+    assert trace.seconds(Activity.MIGRATION) == about(layer / 1e6 + 0.001)
+    assert trace.seconds(Activity.CHECKPOINT) == about(own / 1e6 * len(list(trace.of(Activity.CHECKPOINT))), rel=0.5)
+    assert_whole(trace, 50)
+
+
+def test_who_loses_a_rank_and_its_backup_begins_anew() -> None:
+    setup = a_setup(4)
+    safety = {"replicate_every": 8, "checkpoint_every": 8, "own_disks": True}
+    job = a_job(setup, pipeline(setup, 0, 1, 2, 3), policy=restart, **safety)  # type: ignore[arg-type]
+    trace = played(setup, job, killed(1, 15.0), killed(2, 15.0))
+    assert trace.resumptions[-1].version == 0
+    assert_whole(trace, 50)
+
+
+def test_checkpoints_on_own_disks_are_written_with_backups() -> None:
+    with pytest.raises(ValueError, match="checkpoint_every must be a multiple of replicate_every, got 6 and 4"):
+        Safety(replicate_every=4, checkpoint_every=6, own_disks=True)
+    with pytest.raises(ValueError, match="got None and 4"):
+        Safety(replicate_every=4, own_disks=True)
+
+
+def test_lightweight_is_never_slower_than_a_restart_from_own_disks() -> None:
+    """Both move the same layers; only one loads all processes anew."""
+    setup, pauses = a_setup(4), []
+    for policy in (lightweight, restart):
+        safety = {"replicate_every": 8, "checkpoint_every": 8, "own_disks": True}
+        job = a_job(setup, pipeline(setup, 0, 1, 2, 3), policy=policy, **safety)  # type: ignore[arg-type]
+        trace = played(setup, job, killed(2, 15.0))
+        pauses.append(trace.resumptions[0].resumed_s - 15.0)
+    assert pauses[0] + 1.0 < pauses[1]
 
 
 def test_an_idle_rank_that_is_lost_disturbs_nobody() -> None:

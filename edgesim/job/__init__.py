@@ -16,7 +16,7 @@ from edgesim.job.phase import Migration, Phase, Refill
 from edgesim.job.player import JobPlayer, Played
 from edgesim.job.recovering import Change, Recover, Recovery, Situation
 from edgesim.job.running import run_job
-from edgesim.job.safety import Heartbeat, Safety, sends_backups
+from edgesim.job.safety import Heartbeat, Safety, checkpoint_version, sends_backups
 
 __all__ = [
     "Activity",
@@ -42,6 +42,7 @@ __all__ = [
     "Resumption",
     "Safety",
     "Situation",
+    "checkpoint_version",
     "committed",
     "copies_of",
     "measure_job",

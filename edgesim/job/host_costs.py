@@ -17,7 +17,7 @@ class HostCosts:
         between_s: from an iteration's last task until the next one's first: to commit, to draw samples, to begin.
         regroup_s: from the word that ranks connect anew until all are connected.
         go_back_s: for ranks to take up layers of another plan or version, and to build what computes them.
-        restart_s: for new processes to be there and connected.
+        restart_s: for new processes to be there and connected; they take up layers then.
         regroup_rank_s, go_back_rank_s, restart_rank_s: what each rank that takes part adds to these; on boards of their
             own, little but for connections; on one machine, ranks share its cores.
         origin: what kind of numbers these are.

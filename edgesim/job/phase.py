@@ -1,8 +1,9 @@
 """What is played, and how often? A schedule's iterations under a plan, or messages that move state."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from edgesim.job.held import Copy
+from edgesim.job.held import Copy, copies_of
 from edgesim.job.safety import sends_backups
 from edgesim.model import Model
 from edgesim.plan import Plan
@@ -71,6 +72,11 @@ class Phase:
     def replicates(self, iteration: int, every: int | None, *, first: int) -> bool:
         """Whether an iteration sends backups (:func:`sends_backups`), if there are any to send."""
         return self.replicating is not None and sends_backups(iteration, every, first=first)
+
+    def written(self, version: int) -> Iterator[Copy]:
+        """Yield what ranks write on disks of their own: their layers, and the backups that they have."""
+        yield from copies_of(self.plan, version)
+        yield from (replace(copy, version=version) for copy in self.backups)
 
     def schedule_of(self, iteration: int, every: int | None, *, first: int) -> Schedule:
         """What an iteration plays, if every so many send backups, and the first one does."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from edgesim.job.held import Held
 from edgesim.job.job_trace import JobSpan
 from edgesim.job.phase import Migration, Phase, Refill
 from edgesim.job.recovering import Change, Recovery
@@ -69,6 +70,12 @@ class JobPlayer(Protocol):
 
         All copies of this version are kept, beside what is trained on, until backups are sent again; all others go.
         Return who was lost meanwhile.
+        """
+
+    def reread(self, ranks: tuple[int, ...], version: int, disks: Held) -> Change | None:
+        """End all processes, start those of these ranks anew, and let each read what its own disk has of a version.
+
+        ``disks`` says what that is. Return who was lost meanwhile.
         """
 
     def restart(self, phase: Phase, version: int) -> Change | None:

@@ -40,6 +40,8 @@ class Situation:
         done: iterations that are committed: the version that survivors have.
         left: iterations of the phase that are still to be trained, counted from ``done``.
         checkpoint: the version of the last whole checkpoint; 0 is the beginning, which needs none.
+        disks: what is on the disks of all who are there, where ranks keep checkpoints on disks of their own; None: all
+            see the last checkpoint.
         outputs: of frozen layers, that are cached by all who are there, those that leave with them.
     """
 
@@ -50,7 +52,12 @@ class Situation:
     done: int
     left: int
     checkpoint: int = 0
+    disks: Held | None = None
     outputs: KeptOutputs = field(default_factory=KeptOutputs)
+
+    def readable(self, layers: int) -> int:
+        """The newest version of which all of so many layers can be read from disks; 0 where there is no other."""
+        return self.checkpoint if self.disks is None else self.disks.newest(layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

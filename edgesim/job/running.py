@@ -36,6 +36,7 @@ def run_job(job: Job, player: JobPlayer, *, done: int = 0) -> JobTrace:
         done=done,
         until=job.ranges[number][1],
         checkpoint=done,
+        disks=Held() if job.safety.own_disks else None,
         outputs=_outputs_by(job, done),
     )
     state = _entered(job, state, number, player, resumptions)
@@ -152,6 +153,7 @@ def _answered(job: Job, state: JobState, change: Change, player: JobPlayer) -> t
                 done=state.done,
                 left=state.until - state.done,
                 checkpoint=state.checkpoint,
+                disks=None if state.disks is None else state.disks.of_ranks(state.present),
                 outputs=state.outputs,
             )
             try:
@@ -172,14 +174,15 @@ def _moved(state: JobState, recovery: Recovery, player: JobPlayer) -> tuple[JobS
     resumed = replace(
         state, phase=recovery.phase, connected=used, kept=Held(), held=now, done=recovery.version, until=until
     )
-    if recovery.restarts:
+    from_own_disks = recovery.restarts and state.disks is not None and recovery.version > 0
+    if recovery.restarts and not from_own_disks:
         change = player.restart(recovery.phase, recovery.version)
         return (resumed, change) if change is not None else _brought(resumed, recovery, player)
-    # Who leaves, and who is used no more, may still hold what others need.
-    moving = tuple(sorted({*state.connected, *used}))
-    if (change := player.regroup(moving)) is not None:
-        return replace(state, connected=moving), change
-    state, change = _brought(replace(state, connected=moving), recovery, player)
+    state, change = _reread(state, recovery, player) if from_own_disks else _regrouped(state, used, player)
+    if change is not None:
+        return state, change
+    moving = state.connected
+    state, change = _brought(state, recovery, player)
     if change is not None:
         return state, change
     if moving != used and (change := player.regroup(used)) is not None:
@@ -187,6 +190,23 @@ def _moved(state: JobState, recovery: Recovery, player: JobPlayer) -> tuple[JobS
     kept = state.held.of_version(recovery.version).of_ranks(used).with_copies(now.copies)  # who leaves takes its own
     resumed = replace(resumed, kept=kept, held=kept, outputs=state.outputs.of_ranks(used))
     return resumed, player.go_back(recovery.phase, recovery.version)
+
+
+def _regrouped(state: JobState, used: tuple[int, ...], player: JobPlayer) -> tuple[JobState, Change | None]:
+    """Connect who is used from now on and who was: who leaves may still hold what others need."""
+    moving = tuple(sorted({*state.connected, *used}))
+    return replace(state, connected=moving), player.regroup(moving)
+
+
+def _reread(state: JobState, recovery: Recovery, player: JobPlayer) -> tuple[JobState, Change | None]:
+    """Start processes anew that hold what their own disks have: of the plan's ranks, and of who sends them layers."""
+    assert state.disks is not None, "they were read from"
+    sending = (task.rank for each in recovery.migrations for task in each.schedule)
+    ranks = tuple(sorted({*recovery.phase.plan.ranks, *sending}))
+    read = state.disks.of_version(recovery.version).of_ranks(ranks)
+    change = player.reread(ranks, recovery.version, read)
+    held = read if change is None else Held()
+    return replace(state, connected=ranks, kept=held, held=held), change
 
 
 def _brought(state: JobState, recovery: Recovery, player: JobPlayer) -> tuple[JobState, Change | None]:

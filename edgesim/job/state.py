@@ -21,6 +21,7 @@ class JobState:
     done: int
     until: int  # the iteration with which the phase ends
     checkpoint: int = 0
+    disks: Held | None = None  # of the last checkpoint, where ranks have disks of their own
     outputs: KeptOutputs = field(default_factory=KeptOutputs)  # of frozen layers, on disks
 
     def in_phase(self, phase: Phase) -> "JobState":
@@ -46,10 +47,15 @@ class JobState:
             backups = (replace(copy, version=played.replicated) for copy in self.phase.backups)
             kept = Held.of_plan(plan, played.replicated).with_copies(backups)
         held = kept.with_copies(copies_of(plan, played.done))
-        checkpoint = self.checkpoint if played.checkpoint is None else played.checkpoint
+        checkpoint, disks = self.checkpoint, self.disks
+        if played.checkpoint is not None:
+            checkpoint = played.checkpoint
+            disks = None if disks is None else Held(copies=tuple(self.phase.written(checkpoint)))
         written = written_by(self.phase.schedule, plan.micro_batch_samples, (self.done, played.done))
         outputs = self.outputs.with_parts(written) if played.done > self.done else self.outputs
-        return replace(self, kept=kept, held=held, done=played.done, checkpoint=checkpoint, outputs=outputs)
+        return replace(
+            self, kept=kept, held=held, done=played.done, checkpoint=checkpoint, disks=disks, outputs=outputs
+        )
 
     def changed(self, change: Change) -> "JobState":
         """Who is there, and what is held, when these are lost and those have come."""
@@ -58,4 +64,5 @@ class JobState:
         connected = tuple(rank for rank in self.connected if rank not in change.lost)
         kept, held = self.kept.without(change.lost), self.held.without(change.lost)
         outputs = self.outputs.without(change.lost)
-        return replace(self, present=present, connected=connected, kept=kept, held=held, outputs=outputs)
+        disks = None if self.disks is None else self.disks.without(change.lost)
+        return replace(self, present=present, connected=connected, kept=kept, held=held, disks=disks, outputs=outputs)

@@ -26,8 +26,8 @@ def spare_of(situation: Situation) -> list[int]:
 
 def newest_version(situation: Situation, layers: int) -> tuple[int, bool]:
     """Return the newest version of all layers that ranks or the last checkpoint have, and whether that is read."""
-    held = situation.held.newest(layers)
-    return (situation.checkpoint, True) if situation.checkpoint > held else (held, False)
+    held, read = situation.held.newest(layers), situation.readable(layers)
+    return (read, True) if read > held else (held, False)
 
 
 def taken_up(setup: TrainingSetup, situation: Situation) -> Recovery | None:
@@ -67,13 +67,22 @@ def resumed(
 ) -> Recovery:
     """Go on by a plan from the newest version that there is."""
     version, is_read = newest_version(situation, len(setup.problem.model.layers))
-    migrations = () if is_read else move(setup, plan, situation.held, version)
+    migrations = (
+        _behind_reading(setup, situation, plan, version) if is_read else move(setup, plan, situation.held, version)
+    )
     return _answer(setup, situation, plan, version, migrations, is_read=is_read, how=how)
 
 
 def restarted(setup: TrainingSetup, situation: Situation, plan: Plan, *, how: str) -> Recovery:
     """Go on by a plan from the last checkpoint, with new processes."""
-    return _answer(setup, situation, plan, situation.checkpoint, (), is_read=True, how=how)
+    version = situation.readable(len(setup.problem.model.layers))
+    migrations = _behind_reading(setup, situation, plan, version)
+    return _answer(setup, situation, plan, version, migrations, is_read=True, how=how)
+
+
+def _behind_reading(setup: TrainingSetup, situation: Situation, plan: Plan, version: int) -> tuple[Migration, ...]:
+    """Bring ranks what their own disks lack; nothing where all see the checkpoint."""
+    return () if situation.disks is None else moved_by_relays(setup, plan, situation.disks, version)
 
 
 def used_if_it_pays(

@@ -13,11 +13,24 @@ from time import perf_counter
 import numpy as np
 
 from edgesim.errors import ScheduleError
-from edgesim.job import Activity, Change, HostCosts, JobSpan, Migration, Phase, Played, Recovery, Refill, Safety
-from edgesim.memory import carried_bytes
+from edgesim.job import (
+    Activity,
+    Change,
+    Held,
+    HostCosts,
+    JobSpan,
+    Migration,
+    Phase,
+    Played,
+    Recovery,
+    Refill,
+    Safety,
+    copies_of,
+)
 from edgesim.model import Model
 from edgesim.scenario import Membership
 from edgesim.schedule import Op
+from edgesim.simulator.disk_times import disk_s, loading_s
 from edgesim.simulator.iterations import Iterations
 from edgesim.simulator.roster import Missing, Roster
 from edgesim.trace import Trace
@@ -39,10 +52,8 @@ class SimulatedJob:
     ) -> None:
         self.iterations, self.roster, self.costs = iterations, roster, host_costs
         self.workload, self.planning_s = workload, planning_s
-        self.spans: list[JobSpan] = []
-        self.losses: list[float] = []
-        self.now_s = 0.0
-        self._most_done = 0  # what was done before a rank was lost may be done again
+        self.spans, self.losses = list[JobSpan](), list[float]()
+        self.now_s, self._most_done = 0.0, 0  # what was done before a rank was lost may be done again
 
     # --- what a job's player does ---
 
@@ -62,13 +73,12 @@ class SimulatedJob:
                 count, change = self._one(phase, trace, done)
             done += count
             replicated = done - 1 if replicates and count else replicated
-            if change is None and safety.checkpoints(done):
-                change = self._spend(
-                    Activity.CHECKPOINT,
-                    _checkpoint_s(phase, self.iterations, self.workload, writes=True),
-                    phase.plan.ranks,
-                )
-                checkpoint = done if change is None else checkpoint
+            version = safety.checkpoint_of(done, replicates=replicates if phase.replicating else None)
+            if change is None and version is not None and count:
+                copies = phase.written(version) if safety.own_disks else copies_of(phase.plan, version)
+                seconds = disk_s(copies, self.iterations, self.workload, phase.model, writes=True)
+                change = self._spend(Activity.CHECKPOINT, seconds, phase.plan.ranks)
+                checkpoint = version if change is None else checkpoint
             if change is not None:
                 break
         return Played(done=done, change=change, replicated=replicated, checkpoint=checkpoint)
@@ -103,8 +113,8 @@ class SimulatedJob:
 
     def refill(self, refill: Refill, phase: Phase, version: int) -> Change | None:
         """Let ranks load frozen layers, and simulate the iterations of a refill."""
-        loading_s = self.costs.going_back_s(len(refill.ranks)) + _loading_s(refill, self.iterations)
-        change = self._spend(Activity.REGROUPING, loading_s, refill.ranks, says="load frozen layers")
+        loaded_s = self.costs.going_back_s(len(refill.ranks)) + loading_s(refill, self.iterations)
+        change = self._spend(Activity.REGROUPING, loaded_s, refill.ranks, says="load frozen layers")
         if change is not None:
             return change
         trace, _ = self.iterations.at(refill.schedule, self.now_s)
@@ -120,10 +130,16 @@ class SimulatedJob:
     def restart(self, phase: Phase, version: int) -> Change | None:
         """Start all processes anew, which read the checkpoint if there is one."""
         self.roster.parting.clear()
-        ranks = phase.plan.ranks
-        seconds = self.costs.restarting_s(len(ranks)) + self.costs.going_back_s(len(ranks))
-        seconds += _checkpoint_s(phase, self.iterations, self.workload, writes=False) if version else 0.0
-        return self._spend(Activity.RESTART, seconds, ranks)
+        ranks, its = phase.plan.ranks, self.costs
+        copies = copies_of(phase.plan, version) if version else ()
+        read_s = disk_s(copies, self.iterations, self.workload, phase.model, writes=False)
+        return self._spend(Activity.RESTART, read_s + its.restarting_s(n := len(ranks)) + its.going_back_s(n), ranks)
+
+    def reread(self, ranks: tuple[int, ...], version: int, disks: Held) -> Change | None:
+        """Start all processes anew, which read what is on their own disks."""
+        self.roster.parting &= set(ranks)
+        read_s = disk_s(disks.copies, self.iterations, self.workload, writes=False)
+        return self._spend(Activity.RESTART, self.costs.restarting_s(len(ranks)) + read_s, ranks)
 
     # --- iterations ---
 
@@ -230,27 +246,6 @@ def _takes_s(trace: Trace, costs: HostCosts) -> float:
             "seconds in the profile, or between_s)"
         )
     return seconds
-
-
-def _loading_s(refill: Refill, iterations: Iterations) -> float:
-    """What the slowest disk takes for the weights with which its rank computes."""
-    layers, devices = iterations.model.layers, iterations.cluster.devices
-    held = {task.rank: task.layers for task in refill.schedule if task.op is Op.F}
-    return max(
-        sum(layer.parameter_bytes for layer in layers[slice(*span)]) / devices[rank].disk_bytes_per_s
-        for rank, span in held.items()
-    )
-
-
-def _checkpoint_s(phase: Phase, iterations: Iterations, workload: Workload, *, writes: bool) -> float:
-    """What the slowest disk takes for the state of its rank."""
-    layers, devices = (phase.model or iterations.model).layers, iterations.cluster.devices
-    return max(
-        sum(carried_bytes(layer, workload) for layer in layers[slice(*stage.layers)])
-        / (devices[rank].writes_bytes_per_s if writes else devices[rank].disk_bytes_per_s)
-        for stage in phase.plan.stages
-        for rank in stage.ranks
-    )
 
 
 def _alike(phase: Phase, done: int, until: int, safety: Safety) -> int:

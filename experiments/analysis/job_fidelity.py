@@ -126,7 +126,7 @@ def _claims(table: Sequence[JobRow]) -> dict[str, Any]:
         "detection_s": max(detection, default=None),
         "replication": median(shares) if shares else None,
     }
-    for other in ("heavy", "restart"):
+    for other in ("heavy", "heavy_missing", "restart"):
         for name, what in (("pause", PAUSE), ("rate_after", RATE_AFTER)):
             ratios = [
                 seen[what, case, other, change] / value

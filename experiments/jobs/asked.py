@@ -109,6 +109,10 @@ def job_of(cfg: Config, spec: JobSpec, prepared: Prepared) -> Job:
     plan = first_plan(cfg, prepared, members)
     training = training_setup(cfg, spec, setup, plan)
     cached = _cached(cfg, spec, training, plan)
+    if cached is not None and spec.safety.own_disks:
+        raise ValueError(
+            "job.safety.own_disks=true is of jobs of one model, and this one trains from a cache (leave it at false)"
+        )
     if cached is None:
         phases: tuple[Phase, ...] = (training.phase(plan, iterations=spec.iterations_of(setup.workload)),)
         recover = spec.recovery(training)

@@ -81,11 +81,12 @@ def unfinished(folder: Path, version: int) -> Path:
     return folder / f".version-{version}.unfinished"
 
 
-def write_shard(folder: Path, stage: TrainedStage) -> None:
-    """Write a stage's layers as they are now."""
-    place = unfinished(folder, stage.version)
+def write_shard(folder: Path, stage: TrainedStage) -> int:
+    """Write a stage's layers as they are now; return the bytes."""
+    place, named = unfinished(folder, stage.version), dict(_named(stage))
     place.mkdir(parents=True, exist_ok=True)
-    save_tensors(place / shard_name(stage.layers), dict(_named(stage)))
+    save_tensors(place / shard_name(stage.layers), named)
+    return sum(tensor.nbytes for tensor in named.values())
 
 
 def _named(stage: TrainedStage) -> Mapping[str, Tensor]:
@@ -115,8 +116,11 @@ def newest(folder: Path) -> Path | None:
 
 
 @torch.no_grad()
-def read_layers(folder: Path, stage: TrainedStage) -> None:
-    """Give a stage its layers of a checkpoint, whatever the plan was that wrote it. Raises RunError naming a file."""
+def read_layers(folder: Path, stage: TrainedStage) -> int:
+    """Give a stage its layers of a checkpoint, whatever the plan was that wrote it; return the bytes of these.
+
+    Raises RunError naming a file.
+    """
     manifest = Manifest.read(folder)
     missing = set(range(*stage.layers))
     for name, first, last in manifest.shards:
@@ -128,6 +132,7 @@ def read_layers(folder: Path, stage: TrainedStage) -> None:
     if missing:
         raise RunError(f"{folder}: the checkpoint has no layer {min(missing)} (take a whole one)")
     stage.version = manifest.version
+    return sum(tensor.nbytes for tensor in _named(stage).values())
 
 
 def _give(named: Mapping[str, Tensor], stage: TrainedStage, layers: set[int]) -> None:

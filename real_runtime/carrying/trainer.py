@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgesim.job import sends_backups
+from edgesim.job import checkpoint_version, sends_backups
 from edgesim.model import Model
 from edgesim.schedule import DISK, Op, Schedule, Task
 from real_runtime.activation_cache.cache import ActivationCache
@@ -14,6 +14,7 @@ from real_runtime.assignment import Assignment
 from real_runtime.carrying.carrying_executor import CarryingExecutor
 from real_runtime.carrying.checkpoints import read_layers, write_shard
 from real_runtime.carrying.job_host import ENDED, JobHost
+from real_runtime.carrying.own_disk import own_file, read_own, write_own
 from real_runtime.carrying.parcels import Parcels
 from real_runtime.carrying.refilling import Refilling
 from real_runtime.carrying.store import Store
@@ -80,7 +81,8 @@ class Trainer:
             self.stage = TrainedStage.taken_up(assignment, program, version, self.store)
         else:
             self.stage = TrainedStage.new(assignment, program, version)
-            read_layers(Path(checkpoint), self.stage)
+            stage = self.stage
+            self.host.disk.run(lambda: read_layers(Path(checkpoint), stage), reads=True)
         executor = self.stage.executor
         on_disk = any(task.op in DISK for task in program)
         self.computing = caching(executor, assignment, program, self.cache) if on_disk else executor
@@ -117,7 +119,7 @@ class Trainer:
                 replicates = sends_backups(iteration, every, first=first)
                 played = self._begun(iteration, replicates=replicates)
                 self._play(played, iteration, replicates=replicates)
-                _write_checkpoint(self, iteration + 1, command["checkpoints"])
+                _write_checkpoint(self, iteration + 1, command["checkpoints"], replicates=replicates)
                 if words.stops_behind(iteration):
                     break
         except (TaskError, PeerGoneError, AbortedError) as error:
@@ -217,6 +219,13 @@ class Trainer:
             return {"aborted": True}
         return {"aborted": False, "times": times}
 
+    def read_own(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Hold what the rank's own disk has of a version, to take up or to send."""
+        store, version = self.store, command["version"]
+        assert store is not None, "it was introduced"
+        self.host.disk.run(lambda: read_own(Path(command["file"]), store, version), reads=True)
+        return {}
+
     def introduce(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Hear what the job is about, to be able to hold layers of it before there is a plan with this rank."""
         self._stored(Assignment.from_dict(command["assignment"]))
@@ -228,13 +237,24 @@ class Trainer:
             self.cache.close()
 
 
-def _write_checkpoint(trainer: Trainer, version: int, checkpoints: Mapping[str, Any] | None) -> None:
-    """Write a rank's shard, if it is its turn, and say so."""
-    host, stage = trainer.host, trainer.stage
-    if checkpoints is None or version % checkpoints["every"] or stage is None:
+def _write_checkpoint(trainer: Trainer, done: int, checkpoints: Mapping[str, Any] | None, *, replicates: bool) -> None:
+    """Write a rank's shard, if it is its turn, or what it keeps on its own disk, and say so."""
+    host, stage, store = trainer.host, trainer.stage, trainer.store
+    if checkpoints is None or stage is None:
         return
-    begin_s = time.monotonic()
-    if trainer.rank in checkpoints["writers"]:
-        host.board.main.tell(State.COMPUTES, f"writing the checkpoint of iteration {version}")
-        write_shard(Path(checkpoints["folder"]), stage)
+    own = checkpoints["own"]
+    backed_up = replicates if own is not None and own["backs_up"] else None
+    if (version := checkpoint_version(done, checkpoints["every"], backed_up=backed_up)) is None:
+        return
+    begin_s, folder = time.monotonic(), Path(checkpoints["folder"])
+    host.board.main.tell(State.COMPUTES, f"writing the checkpoint of iteration {version}")
+    if own is not None:
+        assert store is not None, "layers are stored first"
+        trainer.keep_trained(version)  # a plan without backups has no copy of it yet
+        path = own_file(folder, trainer.rank, version, own["told"])
+        host.disk.run(lambda: write_own(path, store, version), reads=False)
+        if not own["backs_up"]:
+            store.kept.clear()
+    elif trainer.rank in checkpoints["writers"]:
+        host.disk.run(lambda: write_shard(folder, stage), reads=False)
     host.say({"saved": version, "seconds": time.monotonic() - begin_s})

@@ -4,13 +4,13 @@ What comes next is decided elsewhere (``edgesim.job.run_job``); the coordinator'
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from edgesim.errors import RunError
-from edgesim.job import Activity, Change, JobSpan, Migration, Phase, Played, Recovery, Refill, Safety
+from edgesim.job import Activity, Change, Held, JobSpan, Migration, Phase, Played, Recovery, Refill, Safety
 from edgesim.model import Model
 from edgesim.scenario import NOTHING_HAPPENS, Scenario
 from edgesim.schedule import Schedule
@@ -133,7 +133,7 @@ class DevicePlayer:
             done=iterations.committed,
             change=change,
             replicated=iterations.replicated,
-            checkpoint=None if self.keeper is None else self.keeper.last,
+            checkpoint=None if self.keeper is None else self.keeper.newest,
         )
 
     def plan(self, answer: partial[Recovery]) -> Recovery:
@@ -215,18 +215,35 @@ class DevicePlayer:
         command = _take_up(self.assignment, phase, version) | {"keep": keeps, "checkpoint": checkpoint}
         return dict.fromkeys(sorted(phase.plan.ranks), command)
 
+    def reread(self, ranks: tuple[int, ...], version: int, disks: Held) -> Change | None:
+        """Start all processes of these ranks anew, and let them read what their own disks have of this version."""
+        assert self.keeper is not None, "a version was written"
+        own, file = sorted({copy.rank for copy in disks.copies}), partial(self.keeper.own_file, version=version)
+        commands = {rank: {"do": "read_own", "file": str(file(rank)), "version": version} for rank in own}
+        return _restarted(self, ranks, commands, says=f"from version {version} on disks of their own")
+
     def restart(self, phase: Phase, version: int) -> Change | None:
         """Start all processes of the plan anew, and let them read the checkpoint of this version."""
-        start_s, ranks = self.now_s, tuple(sorted(phase.plan.ranks))
-        self.members.end(ranks)
         checkpoint = None if version == 0 or self.keeper is None else str(self.keeper.folder_of(version))
-        change = self.regroup(ranks)
-        if change is None:
-            change = self.group.play(self.takes_up(phase, version, checkpoint))
-        self.spans = [span for span in self.spans if span.start_s < start_s]  # it is all one restart
+        commands = self.takes_up(phase, version, checkpoint)
+        change = _restarted(self, tuple(sorted(phase.plan.ranks)), commands, says=f"from version {version}")
         self.phase = phase if change is None else None
-        self.add(Activity.RESTART, start_s, says=f"from version {version}")
         return change
+
+
+def _restarted(
+    player: DevicePlayer, ranks: tuple[int, ...], commands: Mapping[int, Message], says: str
+) -> Change | None:
+    """Start processes anew and give them their commands, which is all one restart."""
+    start_s = player.now_s
+    player.phase = None
+    player.members.end(ranks)
+    change = player.regroup(ranks)
+    if change is None:
+        change = player.group.play(commands)
+    player.spans = [span for span in player.spans if span.start_s < start_s]
+    player.add(Activity.RESTART, start_s, says=says)
+    return change
 
 
 def _hear_training(player: DevicePlayer, iterations: Iterations, rank: int, message: Message) -> None:

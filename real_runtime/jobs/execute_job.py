@@ -42,7 +42,11 @@ def execute_job(
         refuse_under_quota(scenario)
     if testbed.spec.kind == "ssh":
         refuse_on_boards(scenario, in_job=True)
-    keeper = None if checkpoints is None else Keeper(folder=checkpoints, assignment=assignment)
+    keeper = (
+        None
+        if checkpoints is None
+        else Keeper(folder=checkpoints, assignment=assignment, own_disks=job.safety.own_disks)
+    )
     done = 0 if resume is None else fitting(resume, assignment).version
     player = DevicePlayer(testbed, assignment, job.safety, scenario=scenario, keeper=keeper, hears=hears)
     try:
