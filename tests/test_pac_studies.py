@@ -21,6 +21,7 @@ from experiments.pac.behind import iteration_s
 from experiments.pac.claims import of_hours, runs_out_of_memory
 from experiments.pac.comparing import attribution, ratios, sources_apart, swapped
 from experiments.pac.hours import Row, row_of
+from experiments.pac.left_over import evaluation, idle_devices, nearest_error
 from experiments.pac.settings import EDDL, PAC, PROVEN, STANDALONE, TASKS, Cell, cells, words
 from experiments.pac.worth import worth
 from experiments.published.claims import EPOCHS, FILLS_CACHE, HOURS, WITH_CACHE, published
@@ -129,6 +130,35 @@ def test_ratios_are_of_hours_over_those_of_pac_in_the_same_task() -> None:
     assert by_method["Standalone, Adapters"]["error"] == pytest.approx(0.0)
     assert by_method["EDDL, Adapters"]["error"] == pytest.approx(-0.5)
     assert (found["ratios"], found["within_30_percent"]) == (2, 1)
+
+
+def test_a_ratio_is_compared_with_all_that_round_to_the_published_digits() -> None:
+    """1.21 h over 0.14 h are between 1.205 / 0.145 and 1.215 / 0.135."""
+    assert nearest_error(1.21, 0.14, 1.21 / 0.14) == nearest_error(1.21, 0.14, 8.99) == 0
+    assert nearest_error(1.21, 0.14, 18.0) == pytest.approx(1.0)
+    assert nearest_error(1.21, 0.14, 1.205 / 0.145 / 2) == pytest.approx(-0.5)
+
+
+def test_hours_of_short_and_long_epochs_leave_no_room_for_evaluation() -> None:
+    """Nothing of ours is in it: published hours are in proportion to samples."""
+    found = evaluation(list(of_hours(rows_of(0.14, 1.21, 0.34))))
+    assert found["methods"] > 0
+    assert found["methods_that_exclude_it"] == found["methods"]
+    assert found["would_be"] == pytest.approx(1.039, abs=1e-3)
+
+
+def test_a_factor_for_whole_models_makes_the_row_to_which_it_is_fitted() -> None:
+    """MRPC of 230 iterations, and QNLI of 6547, which was published to take 2.12 h."""
+    steps = 6547
+    iteration = {"iteration_s": 0.6, "computing_s": 0.3 * steps, "all_reduce_s": 0.3 * steps, "waiting_s": 0.0}
+    qnli = replace(a_row(PAC, FILLS_CACHE, 0.6 * steps / 3600, moving_s=0.0, **iteration), task="QNLI", epochs=1)
+    cached = {"cached_iteration_s": 0.35, "waiting_s": 0.0, "all_reduce_s": 0.3 * 690, "moving_s": 0.0}
+    mrpc = a_row(PAC, FILLS_CACHE, 0.1, iteration_s=0.6, computing_s=230 * (0.3 + 2 * 0.05), **cached)
+    rows = [qnli, mrpc, replace(a_row(EDDL, "Adapters", 1.0, **iteration), task="QNLI")]
+    found = idle_devices(rows, list(of_hours(rows_of(0.14, 1.21, 0.34))))
+    slowed_s = 2.12 * 3600 / steps - 0.3
+    assert found["times_as_slow"] == pytest.approx(slowed_s / 0.3)
+    assert found["errors_of_hours"][f"{PAC}, {FILLS_CACHE}"] == pytest.approx(0, abs=1e-12)
 
 
 def test_methods_in_another_order_than_published_are_named() -> None:

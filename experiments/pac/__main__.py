@@ -29,6 +29,7 @@ from experiments.pac.claims import (
 )
 from experiments.pac.comparing import attribution, ratios, sources_apart, swapped
 from experiments.pac.hours import Row, hours
+from experiments.pac.left_over import evaluation, idle_devices, rounding
 from experiments.pac.settings import TASKS
 from experiments.pac.throughput import Throughput, throughputs
 from experiments.pac.worth import Worth, worths
@@ -64,6 +65,11 @@ def summary(
             if (of_player := [each for each in rates if each.player == player])
         },
         "published_sources_apart": sources_apart(),
+        "left_over": {
+            "rounding": rounding(claims),
+            "evaluation": evaluation(claims),
+            "idle_devices_slower": idle_devices(rows, claims),
+        },
         "reduction_by_cache": _reductions(claims),
         "headlines": {
             claim.row.metric: {"published": claim.published, "predicted": claim.predicted}
