@@ -19,7 +19,7 @@ from real_runtime.activation_cache.disk_speed import time_disk
 from real_runtime.assignment import Assignment
 from real_runtime.blocks.executor import BlockExecutor
 from real_runtime.carrying.job_host import JobHost
-from real_runtime.carrying.trainer import Trainer
+from real_runtime.carrying.trainer import Trainer, hold_own
 from real_runtime.chain import Chain, HostClock
 from real_runtime.control.board import State
 from real_runtime.control.heartbeats.heart import Heart
@@ -99,7 +99,7 @@ class Rank:
             "take_up": lambda command: self.trained().take_up(command),
             "train": lambda command: self.trained().train(command),
             "move": lambda command: self.trained().move(command),
-            "read_own": lambda command: self.trained().read_own(command),
+            "read_own": lambda command: hold_own(self.trained(), command),
             "load": lambda command: self.trained().load(command),
             "refill": lambda command: self.trained().refill(command),
         }

@@ -219,13 +219,6 @@ class Trainer:
             return {"aborted": True}
         return {"aborted": False, "times": times}
 
-    def read_own(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Hold what the rank's own disk has of a version, to take up or to send."""
-        store, version = self.store, command["version"]
-        assert store is not None, "it was introduced"
-        self.host.disk.run(lambda: read_own(Path(command["file"]), store, version), reads=True)
-        return {}
-
     def introduce(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Hear what the job is about, to be able to hold layers of it before there is a plan with this rank."""
         self._stored(Assignment.from_dict(command["assignment"]))
@@ -258,3 +251,11 @@ def _write_checkpoint(trainer: Trainer, done: int, checkpoints: Mapping[str, Any
     elif trainer.rank in checkpoints["writers"]:
         host.disk.run(lambda: write_shard(folder, stage), reads=False)
     host.say({"saved": version, "seconds": time.monotonic() - begin_s})
+
+
+def hold_own(trainer: Trainer, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Hold what the rank's own disk has of a version, to take up or to send."""
+    store, version = trainer.store, command["version"]
+    assert store is not None, "it was introduced"
+    trainer.host.disk.run(lambda: read_own(Path(command["file"]), store, version), reads=True)
+    return {}
