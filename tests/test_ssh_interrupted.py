@@ -14,6 +14,7 @@ import ssh_lab
 from ssh_lab import PYTHON, Lab, lab
 from test_ssh_testbed import assignment, message_after, two_hosts
 
+from edgesim.errors import RunError
 from real_runtime.testbeds.opening import open_testbed
 
 PROBLEM = ssh_lab.problem()
@@ -128,3 +129,19 @@ def test_a_host_that_is_switched_off_in_the_middle_of_a_run_is_named_and_the_oth
     assert re.match(r"rank 1 is lost at .+: host h1 \(h1\): nothing was heard of it for \d+ s \(is it on", said)
     assert said.endswith("(rank 1 is host h1 (h1))")
     assert [each for each in three.nothing_is_left(30) if "edgesim-scratch" not in each] == []
+
+
+def test_a_disk_that_is_full_when_results_are_written_is_told_with_its_host(three: Lab, tmp_path: Path) -> None:
+    hosts = {name: host for name, host in three.hosts().items() if name != "h2"}
+    place = three.root(1) / "tmp"
+    filler = place / "filler"
+    with open_testbed(three.spec(hosts=hosts), two_hosts()) as testbed:
+        filler.write_bytes(b"x" * (os.statvfs(place).f_bavail * os.statvfs(place).f_frsize))
+        try:
+            with pytest.raises(RunError) as told:
+                testbed.execute(assignment(1, tmp_path))
+        finally:
+            filler.unlink()
+    assert re.search(r"rank1.safetensors cannot be written: No space left on device \(make room", str(told.value))
+    assert str(told.value).endswith("(rank 1 is host h1 (h1))")
+    assert three.nothing_is_left() == []
