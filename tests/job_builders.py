@@ -106,7 +106,12 @@ def a_job(
 
 
 def played(
-    setup: TrainingSetup, job: Job, *events: Event, planning_s: float | None = PLANNING_S, done: int = 0
+    setup: TrainingSetup,
+    job: Job,
+    *events: Event,
+    planning_s: float | None = PLANNING_S,
+    done: int = 0,
+    costs: HostCosts = COSTS,
 ) -> JobTrace:
     """The job's trace, simulated with these events."""
     problem = setup.problem
@@ -116,7 +121,7 @@ def played(
         model=problem.model,
         profile=problem.profile,
         workload=problem.workload,
-        host_costs=COSTS,
+        host_costs=costs,
         scenario=Scenario(events=events),
         planning_s=planning_s,
         done=done,

@@ -397,6 +397,27 @@ def test_disks_of_their_own_send_what_the_lost_rank_had_over_the_network() -> No
     assert_whole(trace, 50)
 
 
+def test_what_hosts_take_grows_with_the_ranks_that_take_part() -> None:
+    """Ranks 0 and 2 are left of three; a second and a half more for each part, and a migration takes a quarter more."""
+    setup, pauses, parts = a_setup(3), [], ("regroup_rank_s", "go_back_rank_s")
+    job = a_job(setup, pipeline(setup, 0, 1, 2))
+    for costs in (COSTS, replace(COSTS, **dict.fromkeys(parts, 0.75), move_s=0.25)):
+        trace = played(setup, job, killed(1, 15.0), costs=costs)
+        pauses.append(trace.resumptions[0].resumed_s)
+    assert pauses[1] - pauses[0] == about(2 * 2 * 0.75 + 0.25)
+
+
+def test_new_processes_take_up_layers_more_slowly_the_first_time() -> None:
+    setup, ends = a_setup(3), []
+    for own, warm_up_s in ((True, 0.0), (True, 2.0), (False, 0.0), (False, 2.0)):
+        job = a_job(
+            setup, pipeline(setup, 0, 1, 2), policy=restart, replicate_every=8, checkpoint_every=8, own_disks=own
+        )
+        trace = played(setup, job, killed(1, 15.0), costs=replace(COSTS, warm_up_s=warm_up_s))
+        ends.append(trace.resumptions[0].resumed_s)
+    assert ends[1] - ends[0] == ends[3] - ends[2] == about(2.0)
+
+
 def test_who_loses_a_rank_and_its_backup_begins_anew() -> None:
     setup = a_setup(4)
     safety = {"replicate_every": 8, "checkpoint_every": 8, "own_disks": True}

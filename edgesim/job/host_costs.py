@@ -18,6 +18,8 @@ class HostCosts:
         regroup_s: from the word that ranks connect anew until all are connected.
         go_back_s: for ranks to take up layers of another plan or version, and to build what computes them.
         restart_s: for new processes to be there and connected; they take up layers then.
+        warm_up_s: what new processes take longer when they take up layers for the first time.
+        move_s: what a migration takes beside its messages: to be told of, to be read, to be reported.
         regroup_rank_s, go_back_rank_s, restart_rank_s: what each rank that takes part adds to these; on boards of their
             own, little but for connections; on one machine, ranks share its cores.
         origin: what kind of numbers these are.
@@ -31,6 +33,8 @@ class HostCosts:
     regroup_rank_s: float = 0.0
     go_back_rank_s: float = 0.0
     restart_rank_s: float = 0.0
+    warm_up_s: float = 0.0
+    move_s: float = 0.0
     origin: Origin
     source: str
 

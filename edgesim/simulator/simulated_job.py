@@ -53,7 +53,11 @@ class SimulatedJob:
         self.iterations, self.roster, self.costs = iterations, roster, host_costs
         self.workload, self.planning_s = workload, planning_s
         self.spans, self.losses = list[JobSpan](), list[float]()
-        self.now_s, self._most_done = 0.0, 0  # what was done before a rank was lost may be done again
+        self.now_s, self._cold_s, self._most_done = (
+            0.0,
+            0.0,
+            0,
+        )  # what was done before a rank was lost may be done again
 
     # --- what a job's player does ---
 
@@ -66,7 +70,9 @@ class SimulatedJob:
             schedule = phase.schedule_of(done, safety.replicate_every, first=first)
             trace, steady_until_s = self.iterations.at(schedule, self.now_s, done, phase.model)
             alike = 1 if replicates else _alike(phase, done, until, safety)
-            count = self._undisturbed(phase, trace, min(alike, self.roster.next_iteration(done) - done), steady_until_s)
+            count = _undisturbed(
+                self, phase, trace, min(alike, self.roster.next_iteration(done) - done), steady_until_s
+            )
             if count:
                 self._trained(phase, trace, done, count, self.now_s + count * _takes_s(trace, self.costs))
             else:
@@ -109,7 +115,9 @@ class SimulatedJob:
         """Simulate a migration."""
         trace, _ = self.iterations.at(migration.schedule, self.now_s)
         ranks = {task.rank for task in migration.schedule}
-        return self._spend(Activity.MIGRATION, trace.last_s, ranks, trace=trace, says=migration.name)
+        return self._spend(
+            Activity.MIGRATION, trace.last_s + self.costs.move_s, ranks, trace=trace, says=migration.name
+        )
 
     def refill(self, refill: Refill, phase: Phase, version: int) -> Change | None:
         """Let ranks load frozen layers, and simulate the iterations of a refill."""
@@ -124,7 +132,8 @@ class SimulatedJob:
 
     def go_back(self, phase: Phase, version: int) -> Change | None:
         """Let ranks take up their layers."""
-        seconds, says = self.costs.going_back_s(len(phase.plan.ranks)), f"take up layers of iteration {version}"
+        seconds, self._cold_s = self.costs.going_back_s(len(phase.plan.ranks)) + self._cold_s, 0.0
+        says = f"take up layers of iteration {version}"
         return self._spend(Activity.REGROUPING, seconds, phase.plan.ranks, says=says)
 
     def restart(self, phase: Phase, version: int) -> Change | None:
@@ -132,13 +141,13 @@ class SimulatedJob:
         self.roster.parting.clear()
         ranks, its = phase.plan.ranks, self.costs
         copies = copies_of(phase.plan, version) if version else ()
-        read_s = disk_s(copies, self.iterations, self.workload, phase.model, writes=False)
+        read_s = its.warm_up_s + disk_s(copies, self.iterations, self.workload, phase.model, writes=False)
         return self._spend(Activity.RESTART, read_s + its.restarting_s(n := len(ranks)) + its.going_back_s(n), ranks)
 
     def reread(self, ranks: tuple[int, ...], version: int, disks: Held) -> Change | None:
         """Start all processes anew, which read what is on their own disks."""
         self.roster.parting &= set(ranks)
-        read_s = disk_s(disks.copies, self.iterations, self.workload, writes=False)
+        self._cold_s, read_s = self.costs.warm_up_s, disk_s(disks.copies, self.iterations, self.workload, writes=False)
         return self._spend(Activity.RESTART, self.costs.restarting_s(len(ranks)) + read_s, ranks)
 
     # --- iterations ---
@@ -149,14 +158,6 @@ class SimulatedJob:
             return change
         absent = tuple(sorted(rank for rank in phase.plan.ranks if rank not in self.roster.there))
         return Change(at_s=self.now_s, noticed_s=self.now_s, lost=absent) if absent else None
-
-    def _undisturbed(self, phase: Phase, trace: Trace, most: float, steady_until_s: float) -> int:
-        """How many such iterations, at most so many, end before anything happens."""
-        until_s = min(steady_until_s, self.roster.next_s)
-        if self.roster.first_missing(phase.plan.ranks, self.now_s):
-            return 0
-        whole = most if until_s == inf else floor((until_s - self.now_s) / _takes_s(trace, self.costs))
-        return int(max(0, min(most, whole)))
 
     def _one(self, phase: Phase, trace: Trace, iteration: int) -> tuple[int, Change | None]:
         """Play one iteration in which something may happen: whether it is done, and who was lost in it."""
@@ -236,6 +237,15 @@ class SimulatedJob:
         )
         self.spans.append(span)
         self.now_s = end_s
+
+
+def _undisturbed(player: SimulatedJob, phase: Phase, trace: Trace, most: float, steady_until_s: float) -> int:
+    """How many such iterations, at most so many, end before anything happens."""
+    until_s = min(steady_until_s, player.roster.next_s)
+    if player.roster.first_missing(phase.plan.ranks, player.now_s):
+        return 0
+    whole = most if until_s == inf else floor((until_s - player.now_s) / _takes_s(trace, player.costs))
+    return int(max(0, min(most, whole)))
 
 
 def _takes_s(trace: Trace, costs: HostCosts) -> float:

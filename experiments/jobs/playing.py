@@ -154,4 +154,5 @@ def told(costs: HostCosts) -> str:
         ("to restart", costs.restart_s, costs.restart_rank_s),
     )
     each = (f"{show(fixed_s, 's')} and {show(rank_s, 's')} a rank {what}" for what, fixed_s, rank_s in parts)
-    return ", ".join((f"hosts need {show(costs.between_s, 's')} between iterations", *each))
+    moving = f"{show(costs.move_s, 's')} for a migration beside its messages"
+    return ", ".join((f"hosts need {show(costs.between_s, 's')} between iterations", *each, moving))

@@ -10,9 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import Any
 
 from edgesim.cluster import Origin
-from edgesim.job import HostCosts, Phase, Safety
+from edgesim.job import HostCosts, Migration, Phase, Safety
+from edgesim.memory import carried_bytes
+from edgesim.schedule import Op, Payload, Schedule, Task
+from edgesim.units import BYTES_PER_FLOAT32
 from real_runtime.assignment import Assignment
 from real_runtime.jobs.device_player import DevicePlayer
 from real_runtime.jobs.execute_job import restore
@@ -54,12 +58,15 @@ def measure_host_costs(testbed: Testbed, phase: Phase, assignment: Assignment) -
             _reconnected(player, phase, each, first)
             for first, each in ((_ITERATIONS, some), (_ITERATIONS + _TIMES, ranks))
         )
-        few["restart"], whole["restart"] = (_restarted(player, each) for each in (some, ranks))
+        move_s = _moving_s(player, phase, _ITERATIONS + 2 * _TIMES, assignment)
+        (few["restart"], _), (whole["restart"], warm_up_s) = (_restarted(player, phase, each) for each in (some, ranks))
     finally:
         restore(testbed, player)
     lines = {part: _Line.through((len(some), few[part]), (len(ranks), whole[part])) for part in _PARTS}
     return HostCosts(
         between_s=max(0.0, between_s),
+        move_s=max(0.0, move_s),
+        warm_up_s=max(0.0, warm_up_s),
         **{f"{part}_s": line.fixed_s for part, line in lines.items()},
         **{f"{part}_rank_s": line.each_s for part, line in lines.items()},
         origin=Origin.MEASURED,
@@ -84,15 +91,50 @@ def _reconnected(player: DevicePlayer, phase: Phase, some: tuple[int, ...], firs
     return {"regroup": median(regrouped[1:]), "go_back": median(taken_up[1:])}
 
 
-def _restarted(player: DevicePlayer, some: tuple[int, ...]) -> float:
-    """What it takes until so many new processes are there and connected."""
-    seconds = []
+def _moving_s(player: DevicePlayer, phase: Phase, version: int, assignment: Assignment) -> float:
+    """What it takes beside its message to move a single number; nothing where there is nobody to send it to."""
+    pairs = [(stage, layer) for stage in phase.plan.stages for layer in range(*stage.layers)]
+    work, layers = assignment.workload, assignment.model.layers
+    carried = next(((s, i) for s, i in pairs if carried_bytes(layers[i], work) >= BYTES_PER_FLOAT32), None)
+    ranks = sorted(phase.plan.ranks)
+    if carried is None or len(ranks) == 1:
+        return 0.0
+    sender, layer = carried[0].ranks[0], carried[1]
+    receiver = next(rank for rank in ranks if rank != sender)
+    about: dict[str, Any] = {
+        "stage": 0,
+        "layers": (layer, layer + 1),
+        "micro_batch": 0,
+        "units": (0, 1),
+        "payload": Payload.WEIGHTS,
+        "nbytes": BYTES_PER_FLOAT32,
+    }
+    programs: list[list[Task]] = [[] for _ in range(1 + max(sender, receiver))]
+    programs[sender].append(Task(op=Op.SEND, rank=sender, peers=(receiver,), **about))
+    programs[receiver].append(Task(op=Op.RECV, rank=receiver, peers=(sender,), **about))
+    number, seconds = Migration(name="a number", schedule=Schedule(programs), arriving=()), list[float]()
+    for _ in range(_TIMES):
+        player.spans.clear()
+        player.move(number, version)
+        (span,) = player.spans
+        assert span.trace is not None, "nobody is lost"
+        seconds.append(span.seconds - span.trace.makespan_s)
+    return median(seconds[1:])
+
+
+def _restarted(player: DevicePlayer, phase: Phase, some: tuple[int, ...]) -> tuple[float, float]:
+    """What it takes until so many new processes are connected, and what their first taking up takes longer."""
+    seconds, longer = list[float](), list[float]()
     for _ in range(_TIMES):
         began_s = player.now_s
         player.members.end(some)
         player.regroup(some)
         seconds.append(player.now_s - began_s)
-    return median(seconds[1:])
+        takes_up = player.takes_up(phase, 0)
+        take_up = partial(player.group.play, {rank: takes_up[rank] for rank in some})
+        first_s, second_s = (_timed(player, take_up) for _ in range(2))
+        longer.append(first_s - second_s)
+    return median(seconds[1:]), median(longer[1:])
 
 
 def _timed(player: DevicePlayer, do: Callable[[], object]) -> float:
