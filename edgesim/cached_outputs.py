@@ -6,9 +6,8 @@ the encoder has put out is kept once, as the output of its last layer. Rows are 
 numbers of 8 bits with a scale for each row.
 """
 
-from enum import StrEnum
-
 from edgesim.model import Layer, Model
+from edgesim.since_3_11 import StrEnum
 from edgesim.units import BYTES_PER_FLOAT32
 
 SIDE_DOWN = "side_down"

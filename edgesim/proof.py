@@ -4,9 +4,9 @@ A bound and a value are comparable only where their objectives are the same: :cl
 """
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
+from edgesim.since_3_11 import StrEnum
 from edgesim.units import show
 
 OPTIMAL_GAP = 1e-4  # relative: a value that is this near to its bound counts as optimal

@@ -1,9 +1,9 @@
 """What is asked of the model: train, fine-tune or infer, in which batches."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edgesim.apportion import refuse_remainder
+from edgesim.since_3_11 import StrEnum
 
 
 class Purpose(StrEnum):

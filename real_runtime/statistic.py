@@ -2,8 +2,9 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from itertools import accumulate
+
+from edgesim.since_3_11 import StrEnum
 
 _KEPT = 21  # repeats: of more as many, evenly chosen among them by size
 

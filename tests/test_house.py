@@ -183,7 +183,7 @@ def test_a_page_names_only_files_that_exist(page: str) -> None:
 
 def test_the_makefile_installs_the_pytorch_that_the_project_pins() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    (pinned,) = (line for line in PROJECT["project"]["optional-dependencies"]["runtime"] if line.startswith("torch=="))
+    (pinned,) = (line for line in PROJECT["project"]["optional-dependencies"]["dev"] if line.startswith("torch=="))
     assert f"TORCH := {pinned}\n" in makefile
 
 

@@ -17,10 +17,10 @@ A decoder that reads an encoder's output runs with the sequence whole: its own t
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from edgesim.memory import kv_bytes
 from edgesim.model import CROSS_ATTENTION, Block, BlockKind, Cost, Layer, Model
+from edgesim.since_3_11 import StrEnum
 from edgesim.workload import Workload
 
 Span = tuple[int, int]

@@ -1,11 +1,11 @@
 """What is a step of a pass over divided blocks? A computation, an exchange, or both side by side."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edgesim.block_passes.division import Place, Span
 from edgesim.model import Cost, SplitBy
 from edgesim.schedule import Op, Payload
+from edgesim.since_3_11 import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from math import inf, isfinite
 from typing import NamedTuple
 
 from edgesim.cluster.origin import Origin
+from edgesim.since_3_11 import StrEnum
 from edgesim.units import LEAST, MOST, is_reckonable
 
 

@@ -1,6 +1,6 @@
 """Where does a number come from? Measured, published, from a data sheet, derived, estimated or assumed."""
 
-from enum import StrEnum
+from edgesim.since_3_11 import StrEnum
 
 
 class Origin(StrEnum):

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
+
+from edgesim.since_3_11 import StrEnum
 
 
 class Cause(StrEnum):

@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from math import exp, isfinite, log
 from pathlib import Path
 from statistics import fmean, median
@@ -12,6 +11,7 @@ from typing import Any
 
 from edgesim.errors import reading, text_of
 from edgesim.intervals.conformal import LEVEL, Interval, bounds
+from edgesim.since_3_11 import StrEnum
 from edgesim.whole_files import json_text, write_text
 from edgesim.workload import Workload
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edgesim.job.recovering import Change
 from edgesim.model import Model
 from edgesim.plan import Plan
+from edgesim.since_3_11 import StrEnum
 from edgesim.trace import Trace
 
 

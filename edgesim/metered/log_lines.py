@@ -6,13 +6,13 @@ Numbers are written so that reading them gives the same bits; an empty value is 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from edgesim.errors import reading
 from edgesim.metered.power_log import Covers, Evidence, MeterFacts, PowerLog, Quantity
+from edgesim.since_3_11 import StrEnum
 
 CLOCK = "monotonic clock of the machine that played the traces, in s"
 _WRITER = "a run with a meter (power_*.csv)"

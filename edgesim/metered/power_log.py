@@ -1,11 +1,11 @@
 """What did a meter read, when, and of what? Readings on one clock, with all that must be known to believe them."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from math import inf
 
 import numpy as np
 
+from edgesim.since_3_11 import StrEnum
 from edgesim.trace import Floats
 
 

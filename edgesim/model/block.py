@@ -1,10 +1,10 @@
 """What does one part of a layer cost? FLOPs and bytes as polynomials in samples and tokens, and what it is split by."""
 
 from dataclasses import dataclass, fields, replace
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from edgesim.since_3_11 import StrEnum
 from edgesim.units import MOST
 
 CROSS_ATTENTION = "cross_attention"

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,8 @@ def _read(table: str) -> Model:
     own = Path(table).resolve() if table.endswith(".json") else None
     path, folder = (own, own.parent) if own else (kept / f"{table}.json", kept)
     if not path.is_file():
-        raise ValueError(_unknown_table(table, folder.iterdir() if folder.is_dir() else (), of_a_user=bool(own)))
+        there = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        raise ValueError(_unknown_table(table, there, of_a_user=bool(own)))
     with reading(table, "layer table", written_by="real_runtime.tracing.trace_model"):
         data = json.loads(path.read_text(encoding="utf-8"))
         if own and "file" in data["hyper"]:
@@ -47,9 +47,9 @@ def _read(table: str) -> Model:
         return model_from_dict(data)
 
 
-def _unknown_table(table: str, entries: Iterable[Traversable], *, of_a_user: bool) -> str:
+def _unknown_table(table: str, names: Iterable[str], *, of_a_user: bool) -> str:
     """What is wrong, which of the folder's tables may be meant, and which there are."""
-    files_known = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+    files_known = sorted(name for name in names if name.endswith(".json"))
     known = files_known if of_a_user else [name.removesuffix(".json") for name in files_known]
     near = get_close_matches(Path(table).name, known, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""

@@ -1,6 +1,6 @@
 """How many micro-batches are in flight? The depth of a stage, by what GPipe, 1F1B and Asteroid say."""
 
-from enum import StrEnum
+from edgesim.since_3_11 import StrEnum
 
 
 class Depth(StrEnum):

@@ -8,11 +8,12 @@ and k, M, G before it; ``@2`` at the end: for rank 2 only.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timezone
 from itertools import pairwise
 from math import inf
 
 from edgesim.recording.recording import Column, Unit
+from edgesim.since_3_11 import date_of
 from edgesim.units import si
 
 _TIME = re.compile(r"(?P<kind>time|timestamp)(?:[ _]*[(\[]?(?P<unit>s|ms|us|min|h)[)\]]?)?", re.IGNORECASE)
@@ -91,12 +92,12 @@ def _stamp_s(cell: Cell, unit_s: float | None) -> float:
 
 def _date_s(cell: Cell) -> float:
     try:
-        date = datetime.fromisoformat(cell.text)
+        date = date_of(cell.text)
     except ValueError:
         raise ValueError(
             f"{cell.place}: {cell.text!r} is no time (write seconds since 1970, or a date like 2026-03-01T12:00:00)"
         ) from None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def column_of(name: str, cells: Sequence[Cell], source: str) -> Column:

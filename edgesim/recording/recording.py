@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import count, pairwise
 from math import inf, isfinite
 from typing import NamedTuple
 
+from edgesim.since_3_11 import StrEnum
 from edgesim.units import LEAST, MOST, is_reckonable
 
 

@@ -1,10 +1,10 @@
 """Which devices are lost, leave or join while a job runs? Only a job can go on after any of this."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from math import inf
 
 from edgesim.scenario.moment import Moment
+from edgesim.since_3_11 import StrEnum
 
 
 class LossKind(StrEnum):

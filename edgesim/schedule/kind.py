@@ -1,9 +1,10 @@
 """What is there to do, whatever the micro-batch? Kinds of tasks: what they compute or carry, where they queue up."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
+
+from edgesim.since_3_11 import StrEnum
 
 
 class Op(StrEnum):

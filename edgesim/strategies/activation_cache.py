@@ -8,12 +8,12 @@ the read of one begins when the forward pass of the one that lies so far before 
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edgesim.cached_outputs import Storage, kept_bytes
 from edgesim.errors import PlanError
 from edgesim.model import Model
 from edgesim.schedule import Kind, Op
+from edgesim.since_3_11 import StrEnum
 
 
 class CacheUse(StrEnum):

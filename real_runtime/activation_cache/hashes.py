@@ -10,6 +10,7 @@ import torch
 
 from edgesim.model import Model
 
+_PART_BYTES = 1 << 20
 _OF_TECHNIQUES = ("technique", "k", "side", "cached")
 
 
@@ -26,9 +27,17 @@ def model_hash(model: Model, *, seed: int, checkpoint: str | None) -> str:
     else:
         for file in sorted(path for path in Path(checkpoint).iterdir() if path.is_file()):
             digest.update(f"\n{file.name}\n".encode())
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
+            digest.update(_of_file(file))
     return digest.hexdigest()
+
+
+def _of_file(path: Path) -> bytes:
+    """The SHA-256 of a file, which is read in parts: it may hold gigabytes of weights."""
+    digest = hashlib.sha256()
+    with path.open("rb") as opened:
+        while part := opened.read(_PART_BYTES):
+            digest.update(part)
+    return digest.digest()
 
 
 def samples_hash(*parts: "np.ndarray[Any, Any] | bytes | str") -> str:

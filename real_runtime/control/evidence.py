@@ -1,8 +1,8 @@
 """What is known of a rank when a run is judged? All of it, gathered before anybody draws a conclusion."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from edgesim.since_3_11 import StrEnum
 from real_runtime.control.board import Doing
 from real_runtime.control.vitals import UNKNOWN, Vitals
 

@@ -6,13 +6,14 @@ Such meters see all that the supply delivers, the board with whatever hangs on i
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timezone
 from math import isfinite
 
 import numpy as np
 
 from edgesim.errors import text_of
 from edgesim.metered import Covers, Evidence, MeterFacts, PowerLog, Quantity
+from edgesim.since_3_11 import date_of
 from real_runtime.meters.meter import JobClock
 
 _UNITS_W: Mapping[str, float] = {"W": 1.0, "mW": 1e-3}
@@ -113,12 +114,12 @@ class WallCsv:
         except ValueError:
             pass
         try:
-            date = datetime.fromisoformat(cell)
+            date = date_of(cell)
         except ValueError:
             raise ValueError(
                 f"{self.path}, line {line}: {cell!r} is no time (a number, or a date like 2026-03-01T12:00:00.5)"
             ) from None
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
 
     def _watts(self, cell: str, line: int) -> float:
         if cell == "" or cell.lower() == "nan":

@@ -23,9 +23,12 @@ from real_runtime.ssh.metering.from_host import METERING, FarMeter
 from real_runtime.ssh.watching.from_host import LOAD, FarLoad
 from real_runtime.ssh.wheel import Wheel
 
-# Runs what it is sent, of so many bytes, and reads none too many; alone, whatever lies where it stands.
+LEAST_PYTHON = (3, 10)
+# Runs what it is sent, of so many bytes, and reads none too many; alone, whatever lies where it stands. What it is sent
+# tells a Python that is too old by itself, but for those that cannot even read it.
 _STUB = (
-    "import os,sys;sys.version_info<(3,7)and sys.exit('edgesim needs Python 3.11 or newer, this is '+sys.version);"
+    "import os,sys;sys.version_info<(3,7)and "
+    f"sys.exit('edgesim needs Python {LEAST_PYTHON[0]}.{LEAST_PYTHON[1]} or newer, this is '+sys.version);"
     "exec(b''.join(os.read(0,1)for _ in range(int(sys.argv[1]))),{'__name__':'__main__'})"
 )
 _PULSE_S = 0.5  # between two questions for the time, which also say that we are there
@@ -33,7 +36,6 @@ _FIRST_ANSWERS, _FIRST_PAUSE_S = 20, 0.01
 _LOOK_S, _END_S, _SENDS_BYTES_PER_S = 0.01, 3.0, 50e3
 PACKAGES = {"numpy": "numpy", "torch": "torch", "transformers": "transformers", "safetensors": "safetensors"}
 """What ranks load, by what is installed for it."""
-LEAST_PYTHON = (3, 11)
 
 
 class FarHost:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 import pulp
 
 from edgesim.errors import EdgesimError
+from edgesim.since_3_11 import StrEnum
 
 _TOLERANCE = 1e-6  # of rows and of whole numbers, in both solvers
 

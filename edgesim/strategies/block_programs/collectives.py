@@ -6,8 +6,9 @@ hops, so their messages have the same order.
 """
 
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from typing import NamedTuple
+
+from edgesim.since_3_11 import StrEnum
 
 
 class CollectiveAlgorithm(StrEnum):

@@ -1,9 +1,9 @@
 """What does an MLP cost? Matrices onto its columns, an activation, and the matrix back."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edgesim.model import Block, BlockKind, Cost, SplitBy
+from edgesim.since_3_11 import StrEnum
 from edgesim.zoo.parts.costs import DROPPED, TOKENS, PartCosts, Split, TransformerWidths, block, floats, joined
 from edgesim.zoo.parts.exit_product import ExitProduct
 

@@ -25,8 +25,13 @@ from real_runtime.control.forking.server import Given
 from real_runtime.control.vitals import vitals
 from real_runtime.control.watch import RunningClock
 
-RANK = (sys.executable, "-P", "-m", "real_runtime")
-"""The process from which ranks are forked. With -P a folder called real_runtime where the user stands is not ours."""
+# As by -P -m real_runtime, which Python has since 3.11: a folder of that name where the user stands is not ours.
+_ALONE = (
+    "import sys;sys.path[:]=filter(None,sys.path);"
+    "import runpy;runpy.run_module('real_runtime',run_name='__main__',alter_sys=True)"
+)
+RANK = (sys.executable, "-c", _ALONE)
+"""The process from which ranks are forked."""
 
 _ANSWER_BYTES, _LOG_BYTES = 4096, 100_000
 _LOOK_S, _END_S = 0.05, 1.0

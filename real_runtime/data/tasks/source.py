@@ -6,13 +6,13 @@ the decoder's first token. Only that token has a label; its loss is divided by a
 """
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from math import ceil
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from edgesim.since_3_11 import StrEnum
 from real_runtime.data.tasks.examples import Example, Score, Task
 from real_runtime.data.tasks.scores import scored
 from real_runtime.data.tasks.tokens import Tokens
