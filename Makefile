@@ -46,6 +46,7 @@ check: .venv/made  ## style, types and import contracts
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy --strict edgesim real_runtime
+	.venv/bin/mypy --strict --python-version 3.10 edgesim real_runtime
 	.venv/bin/lint-imports
 
 wheel: .venv/made  ## build a wheel, install it apart, and try it in an empty folder

@@ -34,7 +34,7 @@ port.say(mine | dict(environment=dict(os.environ), files=open_files, threads=len
 for line in sys.stdin:
     exec(json.loads(line)["do"])
 """
-COMMAND = (sys.executable, "-P", "-c", TELLS)
+COMMAND = (sys.executable, "-c", TELLS)
 
 Started = tuple[RankProcess, SimpleQueue[Any]]
 

@@ -117,7 +117,7 @@ def declared(extra: str | None) -> set[str]:
     for line in lines:
         name, more = re.fullmatch(r"([\w-]+)(?:\[(.*)\])?.*", line).groups()  # type: ignore[union-attr]
         names |= {IMPORTED_AS.get(name, name)}
-        for other in more.split(",") if more else ():
+        for other in more.split(",") if more and name == "edgesim" else ():
             names |= declared(other)
     return names
 

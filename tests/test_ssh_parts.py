@@ -17,12 +17,13 @@ from runtime_builders import three_hosts
 
 from edgesim.errors import RunError
 from edgesim.schedule import Channel, Op, Schedule, Task
-from edgesim.trace import Reading
+from edgesim.trace import Reading, Trace
 from real_runtime.ssh import channel as channels
 from real_runtime.ssh.checking import HostReport, warnings_of
 from real_runtime.ssh.client import SshClient
 from real_runtime.ssh.clock import Answer, ClockFit, HostClock
 from real_runtime.ssh.frames import MOST_DEPTH, Frame, FrameError, finite_number, lines, read, whole_number, written
+from real_runtime.ssh.hosts import differing
 from real_runtime.ssh.inventory import Host, Reaching, hosts_for
 from real_runtime.ssh.wheel import Wheel, made_wheel, read_wheel
 from real_runtime.testbeds.merging import merge
@@ -357,6 +358,34 @@ def test_what_disturbs_is_told_with_the_command_that_mends_it(changed: dict[str,
     report = reported(**changed)
     (warning,) = warnings_of(report, [report])
     assert re.search(told, warning)
+
+
+def test_a_pytorch_that_ranks_or_transformers_do_not_take_is_told_with_what_installs_a_fitting_one() -> None:
+    fits = {"torch": "2.4.0+cu121", "transformers": "5.20.2", "numpy": "2", "safetensors": "1"}
+    report = reported(packages=fits, least_torch="2.4")
+    assert list(warnings_of(report, [report])) == []
+    report = reported(packages=fits, least_torch="2.6")
+    (said,) = warnings_of(report, [report])
+    assert said.startswith("transformers 5.20.2 takes no torch before 2.6, there is 2.4.0+cu121, ranks cannot start")
+    assert said.endswith("/usr/bin/python3 -m pip install 'transformers[torch]>=5.0' torch==2.4.0")
+    report = reported(packages=fits | {"torch": "2.3.1"}, least_torch="2.6")
+    (said,) = warnings_of(report, [report])
+    assert said == "torch 2.3.1, ranks need 2.4 or newer: /usr/bin/python3 -m pip install 'torch>=2.4'"
+
+
+def test_hosts_of_different_versions_are_named_in_the_trace_and_what_is_printed() -> None:
+    alike = {"python": "3.11.7", "packages": {"torch": "2.13.0", "transformers": "5.24.0"}}
+    other = {"python": "3.10.13", "packages": {"torch": "2.4.0", "transformers": "5.24.0"}}
+    assert list(differing({"pi-a": alike, "pi-b": alike | {"python": "3.11.2"}})) == []
+    notes = tuple(differing({"pi-a": alike, "pi-b": other, "pi-c": alike}))
+    assert notes == (
+        "different versions of Python: 3.10 on pi-b; 3.11 on pi-a, pi-c",
+        "different versions of PyTorch: 2.13.0 on pi-a, pi-c; 2.4.0 on pi-b",
+    )
+    schedule, times = message_of(sent_s=4.0, arrived_s=5.0)
+    trace = merge(schedule, times, notes=notes)
+    assert Trace.from_lines(trace.to_lines(), schedule).notes == notes
+    assert "notes" not in merge(schedule, times).to_lines()
 
 
 def test_versions_clocks_and_times_of_day_that_differ_are_told() -> None:

@@ -69,7 +69,7 @@ def computing(graph: Graph, took_s: Floats) -> Computing:
 
 
 def _usual_s(graph: Graph, nodes: npt.NDArray[np.bool_], took_s: Floats) -> Floats:
-    usual_s = took_s.copy()
+    usual_s: Floats = took_s.copy()
     order = np.flatnonzero(nodes)[np.argsort(graph.kind[nodes], kind="stable")]
     for alike in np.split(order, np.flatnonzero(np.diff(graph.kind[order])) + 1):
         if len(alike) >= _LEAST_ALIKE:

@@ -165,7 +165,7 @@ def _waits(columns: TaskColumns, ends: Ends) -> tuple[Numbers, Numbers]:
 def _order(waits: Numbers, unlocked: Numbers, starts: Numbers) -> list[int]:
     """All nodes, each behind those that it waits for."""
     left, then, begin = waits.tolist(), unlocked.tolist(), starts.tolist()
-    order = np.flatnonzero(waits == 0).tolist()
+    order: list[int] = np.flatnonzero(waits == 0).tolist()
     for node in order:  # grows while it is walked
         for other in then[begin[node] : begin[node + 1]]:
             left[other] -= 1

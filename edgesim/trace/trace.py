@@ -31,7 +31,8 @@ class Trace:
 
     Kept as columns, for speed; iterate to get spans. ``player`` is "simulated" or "measured"; ``profile_hash`` says
     which profile a simulated trace rests on. ``began_s`` is when second 0 of a measured one was on the monotonic clock
-    of the machine that played it; in slow motion on one that is as slow.
+    of the machine that played it; in slow motion on one that is as slow. ``notes`` say what should be known of how a
+    measured one came about.
     """
 
     schedule: Schedule
@@ -41,6 +42,7 @@ class Trace:
     profile_hash: str | None = None
     readings: tuple[Reading, ...] = ()
     began_s: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.schedule) == len(self.start_s) == len(self.end_s):
@@ -114,6 +116,8 @@ class Trace:
         head: dict[str, Any] = {"player": self.player, "schedule": self.schedule.hash, "profile": self.profile_hash}
         if self.began_s is not None:
             head["began_s"] = self.began_s
+        if self.notes:
+            head["notes"] = list(self.notes)
         yield json.dumps(head) + "\n"
         for name, start_s, end_s in zip(map(json.dumps, self.schedule.names()), self.start_s, self.end_s, strict=True):
             yield f'{{"task": {name}, "start_s": {float(start_s)!r}, "end_s": {float(end_s)!r}}}\n'
@@ -142,4 +146,5 @@ class Trace:
             end_s=tuple(row["end_s"] for row in spans),
             readings=tuple(Reading(**row) for row in rows if "what" in row),
             began_s=head.get("began_s"),
+            notes=tuple(head.get("notes", ())),
         )

@@ -11,9 +11,11 @@ as well: the decoder's ids.
 """
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any, Protocol, cast
 
 import torch
@@ -26,6 +28,8 @@ from real_runtime.weights.drawing import drawn
 from real_runtime.weights.loans import Loan, lend, refuse_apart
 from real_runtime.weights.plain_layout import read_plain
 from real_runtime.weights.precision import keep_at
+
+_OF_TRANSFORMERS = ("transformers.modeling_layers", "transformers.modeling_utils")
 
 
 class Architecture(Protocol):
@@ -66,7 +70,19 @@ def reads_labels(layer: nn.Module) -> bool:
 
 
 def load_libraries() -> None:
-    """Import what all architectures need, so that no assignment's memory or time holds it."""
+    """Import what all architectures need, so that no assignment's memory or time holds it.
+
+    Raises ImportError where this PyTorch is none for this version of transformers.
+    """
+    try:
+        for name in _OF_TRANSFORMERS:
+            import_module(name)
+    except Exception as error:  # of any type: what it lacks shows anywhere
+        said = str(error).partition("\n")[0][:200]
+        raise ImportError(
+            f"transformers {version('transformers')} cannot be loaded with PyTorch {torch.__version__} ({said}): take "
+            f"another (for PyTorch 2.4: {sys.executable} -m pip install 'transformers>=5.0,<5.8'), or a newer PyTorch"
+        ) from error
     for name in known_architectures():
         import_module(f"{__name__}.{name}")
 

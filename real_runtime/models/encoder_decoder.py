@@ -89,4 +89,4 @@ def seen_before(tokens: int, like: Tensor) -> Tensor | None:
     """What is added to scores so that no token sees a later one; of a single token there is nothing to hide."""
     if tokens == 1:
         return None
-    return torch.full((tokens, tokens), torch.finfo(like.dtype).min, device=like.device).triu(1)
+    return torch.full((tokens, tokens), torch.finfo(like.dtype).min, device=like.device).triu(1)[None, None]

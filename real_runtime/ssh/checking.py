@@ -1,5 +1,6 @@
 """Can each host of an inventory be used, what is it, and what there should be mended first, by which command?"""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -16,6 +17,7 @@ from real_runtime.ssh.far_host import FarHost
 from real_runtime.ssh.hosts import attempted, reached
 from real_runtime.ssh.inventory import Host, Reaching
 
+LEAST_TORCH = (2, 4)
 _SLOW_BYTES_PER_S = 90e6 / 8  # less is hardly meant: a cable that fell back to 10 Mbit/s
 _HOT_C, _WALL_S, _UNCERTAIN_S = 75.0, 2.0, 0.002
 
@@ -103,6 +105,14 @@ def _of_software(report: HostReport, all_reports: Sequence[HostReport]) -> Itera
     for name in PACKAGES:
         if facts["packages"].get(name) is None:
             yield f"no {name}, ranks cannot start: {python} -m pip install {INSTALLED_BY[name]}"
+    torch, least = facts["packages"].get("torch"), facts.get("least_torch")
+    if torch is not None and _numbers(torch) < LEAST_TORCH:
+        yield f"torch {torch}, ranks need 2.4 or newer: {python} -m pip install 'torch>=2.4'"
+    elif torch is not None and least is not None and _numbers(torch) < _numbers(least):
+        yield (
+            f"transformers {facts['packages'].get('transformers')} takes no torch before {least}, there is {torch}, "
+            f"ranks cannot start: {python} -m pip install 'transformers[torch]>=5.0' torch=={torch.partition('+')[0]}"
+        )
     for what, versions in (
         ("torch", {each.facts["packages"].get("torch") for each in all_reports if each.facts}),
         ("python", {_minor(each.facts["python"]) for each in all_reports if each.facts}),
@@ -117,6 +127,10 @@ def _of_software(report: HostReport, all_reports: Sequence[HostReport]) -> Itera
 
 def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(found) for found in re.findall(r"\d+", version)[:2])
 
 
 def _of_memory(report: HostReport) -> Iterator[str]:

@@ -7,13 +7,14 @@ tell is None, never a guess.
 import fcntl
 import os
 import platform
+import re
 import shutil
 import socket
 import struct
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def facts(interface: str | None) -> dict[str, Any]:
         "board": _text(_PROC / "device-tree/model") or _text(_SYS / "class/dmi/id/product_name"),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "least_torch": least_torch(),
         "memory": memory(),
         "free_bytes": shutil.disk_usage(Path.home() if Path.home().is_dir() else "/").free,
         "governor": governors(),
@@ -41,6 +43,16 @@ def facts(interface: str | None) -> dict[str, Any]:
         "wall_s": time.time(),
         "load": os.getloadavg()[0],
     }
+
+
+def least_torch() -> str | None:
+    """The oldest PyTorch that the installed transformers takes, as it says itself; None where it does not."""
+    try:
+        wanted = requires("transformers") or []
+    except PackageNotFoundError:
+        return None
+    found = (re.match(r"torch *\(?>= *([0-9.]+).*extra == .torch.", line) for line in wanted)
+    return next((match[1] for match in found if match is not None), None)
 
 
 def arrival_interface() -> str | None:

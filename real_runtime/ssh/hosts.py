@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from edgesim.errors import RunError
 from edgesim.scratch import scratch_folder
@@ -16,6 +17,11 @@ from real_runtime.ssh.watching.from_host import Loads, loads_watched
 from real_runtime.ssh.wheel import made_wheel, read_wheel
 
 _LOOK_S = 0.05
+_VERSIONS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    "Python": lambda told: ".".join(str(told["python"]).split(".")[:2]),
+    "PyTorch": lambda told: told["packages"]["torch"],
+    "transformers": lambda told: told["packages"]["transformers"],
+}
 
 
 class SshHosts:
@@ -61,6 +67,11 @@ class SshHosts:
         """[rank] By how much a moment of its clock may be off on ours."""
         return tuple(host.clock.fit.uncertainty_s for host in self.far)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which hosts have which version, where not all have the same: they may compute and take otherwise."""
+        return tuple(differing({host.client.name: host.facts for host in self.far}))
+
 
 class ChannelEar:
     """Hears by what agents tell whether ranks run, and whether their links are up."""
@@ -78,6 +89,16 @@ class ChannelEar:
 
     def close(self) -> None:
         """Nothing to end: a look at a rank is told in any case."""
+
+
+def differing(facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what hosts, given by name, have in different versions, and which has which."""
+    for what, version_of in _VERSIONS.items():
+        versions = {name: str(version_of(told)) for name, told in facts.items()}
+        different = sorted(set(versions.values()))
+        if len(different) > 1:
+            told = (f"{one} on {', '.join(name for name in versions if versions[name] == one)}" for one in different)
+            yield f"different versions of {what}: {'; '.join(told)}"
 
 
 @contextmanager

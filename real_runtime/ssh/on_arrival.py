@@ -21,8 +21,8 @@ from typing import Any
 _KEPT = 3  # of versions of the runtime, the newest
 _TORN_S = 3600.0  # after which what an interrupted transfer left is nobody's any more
 _COMPLETE = "complete"  # the file that is written last
-# Nothing of the folder where we stand, also where Python does not know PYTHONSAFEPATH, which it has since 3.11.
-_AGENT = (
+# Nothing of the folder where we stand, where Python does not know PYTHONSAFEPATH, which it has since 3.11.
+_ALONE = (
     "import sys;sys.path[:]=filter(None,sys.path);"
     "import runpy;runpy.run_module('real_runtime.ssh.agent',run_name='__main__',alter_sys=True)"
 )
@@ -162,7 +162,8 @@ def arrive() -> None:
         say(refused=str(refused))
         return
     environment = dict(os.environ, PYTHONPATH=place, PYTHONSAFEPATH="1")
-    os.execve(sys.executable, [sys.executable, "-c", _AGENT], environment)
+    agent = ["-m", "real_runtime.ssh.agent"] if sys.version_info >= (3, 11) else ["-c", _ALONE]
+    os.execve(sys.executable, [sys.executable, *agent], environment)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ class LoopbackHosts:
     paces: bool = True
     are_here: bool = True
     uncertainties_s: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def watched(self, ranks: Collection[int]) -> None:
         """It is this machine's load."""

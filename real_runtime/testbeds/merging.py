@@ -46,13 +46,14 @@ def merge(
     times: Mapping[str, tuple[float, float]],
     slow_motion: float = 1.0,
     uncertainties_s: Sequence[float] = (),
+    notes: tuple[str, ...] = (),
 ) -> Trace:
     """One trace from all ranks' times, zero at its first start.
 
     A message starts when both ends are ready and its connection is free, and ends when the receiver has it all. A
     collective starts when its last member is ready. ``uncertainties_s`` say by how much each rank's clock may be off,
-    where they have clocks of their own: they become readings. Raises RunError where a message arrived before it was
-    sent by more than that.
+    where they have clocks of their own: they become readings. ``notes`` are the trace's. Raises RunError where a
+    message arrived before it was sent by more than that.
     """
     graph = schedule.graph
     try:
@@ -88,6 +89,7 @@ def merge(
             Reading(rank=rank, what=UNCERTAINTY, at_s=0.0, value=value) for rank, value in enumerate(uncertainties_s)
         ),
         began_s=zero_s / slow_motion,
+        notes=notes,
     )
 
 

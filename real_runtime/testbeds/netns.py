@@ -35,6 +35,7 @@ class NetnsHosts:
     paces: bool = False
     are_here: bool = True
     uncertainties_s: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def watched(self, ranks: Collection[int]) -> None:
         """It is this machine's load."""

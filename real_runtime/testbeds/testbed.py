@@ -65,6 +65,10 @@ class Hosts(Protocol):
     def watched(self, ranks: Collection[int]) -> AbstractContextManager["Watch"] | None:
         """Watch the load on these hosts, each by itself; None where this machine's load is all there is to watch."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a trace of theirs should say of them: that they have different versions of PyTorch, for example."""
+
     def interface_of(self, rank: int) -> str:
         """The network interface by which a rank reaches the others."""
 
@@ -108,7 +112,7 @@ class Testbed:
     def description(self) -> str:
         """Which testbed, why, and what its hosts are."""
         if not self.hosts.are_here:
-            return f"{self.name}: {self.choice.why}"
+            return "; ".join((f"{self.name}: {self.choice.why}", *self.hosts.notes))
         hosts = emulated(self.cluster, self.fractions)
         slow = f", in {self.spec.slow_motion:g}x slow motion" if self.spec.slow_motion > 1 else ""
         blind = "" if load_is_known() else "; other load is not watched: the kernel does not tell of it"
@@ -161,9 +165,10 @@ class Testbed:
 
     def _iteration(self, number: int, report: Reports, assignment: Assignment, watch: Watch | None) -> Iteration:
         """What became of an iteration that all ranks have played just now."""
+        uncertainties_s, notes = self.hosts.uncertainties_s, self.hosts.notes
         return Iteration(
             number=number,
-            trace=merge(assignment.schedule, report.times, self.spec.slow_motion, self.hosts.uncertainties_s),
+            trace=merge(assignment.schedule, report.times, self.spec.slow_motion, uncertainties_s, notes),
             loss=report.loss,
             disturbed=self._disturbed(watch, *report.span_s) if watch else None,
         )

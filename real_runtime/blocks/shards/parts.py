@@ -15,6 +15,8 @@ from torch.nn import functional
 from real_runtime.blocks.shards.weights import AttentionWeights, EmbeddingWeights, HeadWeights, Matrix, MlpWeights
 
 Range = tuple[int, int]
+GROUPS_HEADS = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5)
+"""Whether PyTorch attends by itself with more heads of queries than of keys and values."""
 
 
 def own(tensor: Tensor) -> nn.Parameter:
@@ -113,8 +115,13 @@ class AttentionShard(nn.Module):
         if self.causal and not square and first + 1 < keys:
             seen = torch.arange(first, first + queries, device=q.device)
             mask = torch.arange(keys, device=q.device) <= seen[:, None]
+        grouping = {}
+        if self.grouped and GROUPS_HEADS:
+            grouping["enable_gqa"] = True
+        elif self.grouped:
+            k, v = (each.repeat_interleave(q.shape[1] // each.shape[1], dim=1) for each in (k, v))
         context = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=self.causal and square, enable_gqa=self.grouped
+            q, k, v, attn_mask=mask, is_causal=self.causal and square, **grouping
         )
         return context.transpose(1, 2).flatten(2)
 

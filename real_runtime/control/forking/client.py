@@ -25,12 +25,12 @@ from real_runtime.control.forking.server import Given
 from real_runtime.control.vitals import vitals
 from real_runtime.control.watch import RunningClock
 
-# As by -P -m real_runtime, which Python has since 3.11: a folder of that name where the user stands is not ours.
+# What -P does, which Python has since 3.11: a folder called real_runtime where the user stands is not ours.
 _ALONE = (
     "import sys;sys.path[:]=filter(None,sys.path);"
     "import runpy;runpy.run_module('real_runtime',run_name='__main__',alter_sys=True)"
 )
-RANK = (sys.executable, "-c", _ALONE)
+RANK = (sys.executable, *(("-P", "-m", "real_runtime") if sys.version_info >= (3, 11) else ("-c", _ALONE)))
 """The process from which ranks are forked."""
 
 _ANSWER_BYTES, _LOG_BYTES = 4096, 100_000
