@@ -7,6 +7,7 @@ from math import inf
 from typing import TypeVar
 
 from edgesim.scenario.paces import Pace, lasts_s
+from real_runtime.priority import computing
 
 T = TypeVar("T")
 # Machines and devices are compared by a square matrix product, large enough to run from cache at full speed.
@@ -59,7 +60,8 @@ class Dilation:
         Work that ``waited`` for a message starts when it comes, however short the wait was.
         """
         start_s, cpu_s = time.monotonic(), time.thread_time()
-        result = work()
+        with computing():
+            result = work()
         taken_s = time.thread_time() - cpu_s
         self.least_s[kind] = min(taken_s, self.least_s.get(kind, taken_s))
         target_s = self.charged_s.get(kind, self.least_s[kind] / self.fraction)
@@ -101,7 +103,8 @@ class Disk:
     def run(self, work: Callable[[], int], *, reads: bool) -> int:
         """Do work that reads or writes; return how many bytes it said, when they would have been read or written."""
         start_s = time.monotonic()
-        nbytes = work()
+        with computing():
+            nbytes = work()
         rate = self.read_bytes_per_s if reads else self.write_bytes_per_s
         began_s = self.due_s if start_s - self.due_s < _SLACK_S else start_s
         self.due_s = began_s + nbytes / rate

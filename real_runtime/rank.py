@@ -31,6 +31,7 @@ from real_runtime.pacing import Dilation, Disk
 from real_runtime.pipe_store import PipeStore
 from real_runtime.playing.freed_memory import keep_freed_memory
 from real_runtime.playing.iteration import Executor
+from real_runtime.priority import withhold
 from real_runtime.profiler import Repetition, machine_flop_per_s, profile_layers
 from real_runtime.stages.executor import StageExecutor
 from real_runtime.stages.stage_cache import caching
@@ -123,6 +124,8 @@ class Rank:
             generation=command["generation"],
         )
         self.main.tell(State.MEETS, "joining", awaits=member.members)
+        if command["is_throttled"]:
+            withhold()
         if self.worker is not None:
             self.worker.transport.close()
             self.worker = None

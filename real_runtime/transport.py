@@ -21,6 +21,7 @@ from edgesim.ring import ring_steps
 from edgesim.schedule import Channel
 from real_runtime.control.listeners import close_listeners
 from real_runtime.pacing import Pacer
+from real_runtime.priority import passing_on, serving
 
 # Chunk of a paced message: 5 ms at 100 Mbit/s, many times the timer's overshoot, small against a message.
 _CHUNK_SECONDS = 0.005
@@ -59,7 +60,7 @@ class Transport:
         self.place = {rank: place for place, rank in enumerate(self.ranks)}  # as the library counts them
         ours = PrefixStore(str(self.generation), store)
         own, many = self.place[member.rank], len(self.ranks)
-        with self.typed_errors("all ranks"):
+        with self.typed_errors("all ranks"), serving():
             dist.init_process_group("gloo", store=ours, rank=own, world_size=many, timeout=_PATIENCE)
             self.groups = {channel: dist.new_group(backend="gloo", timeout=_PATIENCE) for channel in Channel}
             dist.barrier()  # now everybody is connected to everybody
@@ -94,12 +95,13 @@ class Transport:
 
     @contextmanager
     def typed_errors(self, awaited: str) -> Iterator[None]:
-        """Give gloo's errors types: all of them are RuntimeErrors, and only their text tells one from another.
+        """Call gloo: before computation, and with types for its errors, which are all RuntimeErrors.
 
         ``awaited`` says what is waited for within. Raises PeerGoneError, and others as they are.
         """
         try:
-            yield
+            with passing_on():
+                yield
         except RuntimeError as error:
             text = str(error).lower()
             if ("closed" in text and "peer" in text) or "reset by peer" in text:

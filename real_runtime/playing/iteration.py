@@ -18,6 +18,7 @@ from edgesim.schedule import COMPUTE, COMPUTE_STREAM, Op, Stream, Task
 from real_runtime.control.board import Board, Slot, State
 from real_runtime.pacing import Dilation, Disk
 from real_runtime.playing.finiteness import refuse_not_finite
+from real_runtime.priority import computing, passing_on
 from real_runtime.transport import Receive, Transport
 
 # What a stream is at while it does a task.
@@ -165,6 +166,10 @@ class IterationPlayer:
 
     def run(self, queue: list[Task], slot: Slot) -> None:
         """Play one stream's tasks in order; an error ends all streams of this rank."""
+        with passing_on():
+            self._run(queue, slot)
+
+    def _run(self, queue: list[Task], slot: Slot) -> None:
         for task in queue:
             waited = False
             try:
@@ -196,7 +201,8 @@ class IterationPlayer:
                 kind = self.executor.kind(task)
                 _, ready_s, end_s = self.host.dilation.run(partial(self.executor.compute, task), kind, waited=waited)
                 self.times[task.name] = Times(ready_s, end_s)
-                refuse_not_finite(self.executor.made(task), self.number)
+                with computing():
+                    refuse_not_finite(self.executor.made(task), self.number)
                 return
             case Op.SEND:
                 tensor = self.executor.outgoing(task)

@@ -29,9 +29,13 @@ def available() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """One host's group: a folder per controller."""
+    """One host's group: a folder per controller; of the processor's only where it ``throttles``.
+
+    A throttled group's threads may not precede others (priority.py).
+    """
 
     name: str
+    throttles: bool = True
 
     @property
     def cpu(self) -> Path:
@@ -42,6 +46,11 @@ class Cgroup:
     def memory(self) -> Path:
         """The folder of the memory controller."""
         return _ROOT / self.name if _version_2() else _ROOT / "memory" / self.name
+
+    @property
+    def folders(self) -> list[Path]:
+        """What there is of it."""
+        return sorted({self.cpu, self.memory} if self.throttles else {self.memory})
 
     def limit_cpu(self, fraction: float) -> None:
         """Let the group use this fraction of one core."""
@@ -61,7 +70,7 @@ class Cgroup:
 
     def add(self, pid: int) -> None:
         """Put a process into the group."""
-        for folder in {self.cpu, self.memory}:
+        for folder in self.folders:
             (folder / "cgroup.procs").write_text(str(pid))
 
     def oom_kills(self) -> int:
@@ -74,7 +83,7 @@ class Cgroup:
 def remove_abandoned() -> None:
     """Remove the groups of dead coordinators: the shell that looks after them may have been killed as well."""
     every = Cgroup("edgesim-*")
-    for folder in {every.cpu, every.memory}:
+    for folder in every.folders:
         for left in folder.parent.glob(folder.name):
             owner = re.fullmatch(r"edgesim-(\d+)-\d+", left.name)
             # Of another container we may not see the processes; but its groups are not old and empty.
@@ -84,13 +93,13 @@ def remove_abandoned() -> None:
 
 
 @contextmanager
-def groups(ranks: int) -> Iterator[list[Cgroup]]:
-    """A group per rank. Raises RunError without the permission."""
+def groups(ranks: int, *, throttle: bool) -> Iterator[list[Cgroup]]:
+    """A group per rank, whether or not it is to throttle processors. Raises RunError without the permission."""
     if not available():
         raise RunError("control groups need root and a writable /sys/fs/cgroup (leave testbed.cpu_quota off)")
     remove_abandoned()
-    made = [Cgroup(f"edgesim-{os.getpid()}-{rank}") for rank in range(ranks)]
-    folders = sorted({folder for group in made for folder in (group.cpu, group.memory)})
+    made = [Cgroup(f"edgesim-{os.getpid()}-{rank}", throttle) for rank in range(ranks)]
+    folders = [folder for group in made for folder in group.folders]
     for folder in folders:
         folder.mkdir()
     # A shell that outlives a killed coordinator removes the groups once their processes are gone.

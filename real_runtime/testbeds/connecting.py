@@ -20,6 +20,7 @@ def joins(testbed: Testbed, ranks: Sequence[int]) -> dict[int, Message]:
             "generation": testbed.generation,
             "interface": hosts.interface_of(rank),
             "nic_bytes_per_s": rates[rank] if hosts.paces else None,
+            "is_throttled": testbed.spec.cpu_quota,
         }
         for rank in ranks
     }

@@ -83,7 +83,7 @@ def _emulated(spec: TestbedSpec, cluster: Cluster, stack: ExitStack) -> Testbed:
         stack.enter_context(netns.hosts(rates)) if choice.kind == "netns" else stack.enter_context(loopback.hosts())
     )
     groups = (
-        stack.enter_context(cgroups.groups(ranks))
+        stack.enter_context(cgroups.groups(ranks, throttle=spec.cpu_quota))
         if spec.cpu_quota or (spec.memory_limit and cgroups.available())
         else None
     )
