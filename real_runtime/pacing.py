@@ -44,6 +44,13 @@ class Dilation:
         self.due_s = 0.0
         self.least_s: dict[Hashable, float] = {}
         self.charged_s: dict[Hashable, float] = {}
+        self._asked_s = self._late_s = self._overran_s = 0.0
+
+    def overran(self) -> float:
+        """By which share computations took longer than the device's since the last time somebody asked."""
+        asked_s, late_s = self._asked_s, self._late_s + self._overran_s
+        self._asked_s = self._late_s = self._overran_s = 0.0
+        return late_s / asked_s if asked_s else 0.0
 
     def forget(self) -> None:
         """Forget all kinds of work, before a new assignment."""
@@ -67,7 +74,11 @@ class Dilation:
         target_s = self.charged_s.get(kind, self.least_s[kind] / self.fraction)
         # A task that follows the last one at once starts when that one was due, not when its sleep overshot.
         began_s = self.due_s if start_s - self.due_s < _SLACK_S and not waited else start_s
+        if began_s == start_s:  # too late to make up for what the last ones took too long
+            self._late_s += self._overran_s
         self.due_s = began_s + (lasts_s(self.pace, began_s, target_s) if self.pace else target_s)
+        self._asked_s += self.due_s - began_s
+        self._overran_s = max(0.0, time.monotonic() - self.due_s)
         if (rest_s := self.due_s - time.monotonic()) > 0:
             if rest_s > _LONG_S:
                 self.rests(self.due_s)

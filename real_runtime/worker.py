@@ -82,8 +82,10 @@ class Worker:
             self.meet(f"waiting for all ranks before iteration {iteration}", iteration)
             if wait_for_start is not None:
                 wait_for_start(iteration)
+            self.dilation.overran()
             times = played.play()
-            report({"iteration": iteration, "times": times, "loss": executor.loss()})
+            late = self.dilation.overran()
+            report({"iteration": iteration, "times": times, "loss": executor.loss(), "late": late})
             self.board.rest(time.monotonic() + assignment.pause_s)
             time.sleep(assignment.pause_s)
         if assignment.results_folder is not None and program:

@@ -85,6 +85,7 @@ class FakeTestbed:
             losses=tuple(each.loss for each in played),
             rehearsed=rehearsed,
             disturbed=(self.disturbed,) * assignment.iterations,
+            late=(0.0,) * assignment.iterations,
         )
 
     def _disturbed(self, trace: Trace) -> Trace:

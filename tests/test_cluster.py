@@ -107,7 +107,21 @@ def test_acknowledgements_are_fewer_than_what_they_acknowledge(acknowledgement: 
 @pytest.mark.parametrize("seconds", [-1e-3, nan, inf])
 def test_hosts_need_no_less_than_nothing_and_not_for_ever(name: str, seconds: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be finite and >= 0"):
-        replace(switched(2), **{name: seconds})
+        replace(switched(2), **{name: seconds if name == "hand_over_s" else (0.1, seconds)})
+
+
+def test_a_step_takes_as_long_as_was_measured_of_a_ring_of_so_many() -> None:
+    """On two cores a step of five hosts takes longer than one of two, whose threads find a core at once."""
+    network = replace(switched(5, latency_s=9.0), step_s=(0.1, 0.2, 0.4))
+    rings = [[(rank, (rank + 1) % members) for rank in range(members)] for members in (2, 3, 4, 5)]
+    assert [network.step_delay_s(ring) for ring in rings] == [0.1, 0.2, 0.4, 0.4]
+    assert replace(network, step_s=(0.3,)).step_delay_s(rings[2]) == 0.3
+    assert replace(network, step_s=None).step_delay_s(rings[2]) == 9.0
+
+
+def test_a_table_of_steps_is_not_empty() -> None:
+    with pytest.raises(ValueError, match="step_s holds no number"):
+        replace(switched(2), step_s=())
 
 
 def test_a_radio_has_no_acknowledgements_apart_from_its_goodput() -> None:

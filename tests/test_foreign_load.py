@@ -93,7 +93,17 @@ def played(*iterations: tuple[float, float]) -> Execution:
         Trace(schedule=schedule, start_s=(0.0,) * n, end_s=(s,) * n, player="measured") for s, _ in iterations
     )
     losses = tuple(float(place) for place in range(len(iterations)))
-    return Execution(traces=traces, losses=losses, disturbed=tuple(share for _, share in iterations))
+    shares = tuple(share for _, share in iterations)
+    return Execution(traces=traces, losses=losses, disturbed=shares, late=(0.0,) * len(shares))
+
+
+def test_a_machine_that_is_too_slow_for_its_hosts_says_so() -> None:
+    """Measured anew it would be as slow: what helps is slow motion, in which each computation has more time."""
+    kept = played((1.0, 0.0), (1.0, 0.0))
+    assert "computing took 31 % longer than on the devices (set a larger testbed.slow_motion)" in disturbance(
+        replace(kept, late=(0.3, 0.32))
+    )
+    assert disturbance(replace(kept, late=(0.03, 0.05))) == ""
 
 
 def test_disturbed_iterations_are_played_again_and_the_less_disturbed_are_kept() -> None:

@@ -241,6 +241,18 @@ def test_a_host_that_is_slowed_down_computes_on_at_the_speed_of_the_moment(clock
     assert (start_s, end_s) == pytest.approx((100.7, 101.1))
 
 
+def test_what_computations_take_too_long_is_told_unless_the_next_ones_make_up_for_it(clock: Clock) -> None:
+    """Charged 0.1 s each: the first overruns by 0.05 s and waits for somebody; the third makes up for the second."""
+    slow = Dilation(1.0)
+    slow.charge("F", 0.1)
+    slow.run(lambda: clock.compute(0.15), "F")
+    slow.run(lambda: clock.compute(0.101), "F", waited=True)
+    slow.run(lambda: clock.compute(0.05), "F")
+    slow.run(lambda: clock.compute(0.1), "F")
+    assert slow.overran() == pytest.approx(0.05 / 0.4)
+    assert slow.overran() == 0.0
+
+
 def test_a_message_starts_when_both_ends_are_ready_and_ends_with_its_last_byte() -> None:
     schedule = message_schedule([(0, 1)], 1000)
     send, receive = (task.name for task in schedule)
@@ -256,15 +268,15 @@ def test_slow_motion_is_told_in_the_boards_own_seconds() -> None:
 
 def test_a_network_fit_finds_rate_burst_and_acknowledgements() -> None:
     rate, burst = 1e6, 10_000
-    least = Small(message_s=0.002, step_s=0.001, hand_over_s=0.0005)
+    least = Small(message_s=0.002, step_s=(0.0007, 0.001), hand_over_s=0.0005)
     timed = [(size, least.message_s + (size - burst) / rate) for size in (50_000, 200_000)]
     # Four steps of a ring of three pass on four thirds of its bytes.
-    ring = (300_000, 4 * least.step_s + (400_000 - burst) / rate * 1.02)
+    ring = (300_000, 4 * 0.001 + (400_000 - burst) / rate * 1.02)
     network = fit_network({pair: [*timed, *timed] for pair in circuit(3)}, least, ring, 3, source="made up")
     assert network.goodput_bytes_per_s(0, 1) == pytest.approx(rate)
     assert network.burst_bytes == pytest.approx(burst)
     assert network.acknowledgement == pytest.approx(0.02)
-    assert (network.latency_s[0][1], network.step_s, network.hand_over_s) == (0.002, 0.001, 0.0005)
+    assert (network.latency_s[0][1], network.step_s, network.hand_over_s) == (0.002, (0.0007, 0.001), 0.0005)
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4, 7])
@@ -284,20 +296,23 @@ def test_rounds_tell_what_a_message_a_step_and_a_hand_over_take() -> None:
         latency_s=0.002,
         goodput=1,
         hand_over_s=0.0005,
-        step_s=0.001,
+        step_s=(0.0007, 0.001),
         origin="assumed",
         source="made up",
     )
-    trace = simulate(
-        rounds_schedule(3, 5),
-        cluster=replace(three_hosts(), network=network),
-        model=BERT,
-        profile=Profile(model=BERT.name, origin=Origin.ASSUMED, source="none", points=()),
-        tokens=1,
+    of_two, of_three = (
+        simulate(
+            rounds_schedule(ranks, 5),
+            cluster=replace(three_hosts(), network=network),
+            model=BERT,
+            profile=Profile(model=BERT.name, origin=Origin.ASSUMED, source="none", points=()),
+            tokens=1,
+        )
+        for ranks in (2, 3)
     )
-    found = small([trace, trace], 3)
+    found = small([[of_two, of_two], [of_three, of_three]])
     assert found.message_s == pytest.approx(0.002)
-    assert found.step_s == pytest.approx(0.001)
+    assert found.step_s == pytest.approx((0.0007, 0.001))
     assert found.hand_over_s == pytest.approx(2 * 0.0005)  # simulated, each of two messages has one
 
 

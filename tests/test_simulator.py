@@ -176,7 +176,7 @@ def test_hosts_hand_a_message_over_before_it_is_sent_and_when_it_has_arrived(bur
 
 def test_a_ring_is_handed_over_once_and_its_steps_take_what_hosts_need_for_one() -> None:
     n, size, rate = 4, 1000, 100
-    network = replace(switched(n, bytes_per_s=rate, latency_s=9.0), hand_over_s=0.125, step_s=0.5)
+    network = replace(switched(n, bytes_per_s=rate, latency_s=9.0), hand_over_s=0.125, step_s=(0.5,))
     programs = [[compute(Op.F, rank)] for rank in range(n)]
     for program, ring in zip(programs, collective(Op.ALL_REDUCE, range(n), size), strict=True):
         program += [replace(ring, needs=(program[0].name,)), compute(Op.UPDATE, ring.rank, needs=[ring.name])]

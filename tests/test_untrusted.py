@@ -77,7 +77,7 @@ RAIL = {
 OF_HOSTS: list[dict[str, Any]] = [
     {"pong": 1, "at_s": 12.5},
     {"look": 1, "vitals": ["R", 1.0, 2.0, 0], "head": [4, 0.0, 2, 100, False], "main": DOING, "doings": [DOING]},
-    {"says": 1, "message": {"iteration": 0, "times": {"0F0@0": [1.0, 2.0]}, "loss": 0.5, "number": 1}},
+    {"says": 1, "message": {"iteration": 0, "times": {"0F0@0": [1.0, 2.0]}, "loss": 0.5, "late": 0.1, "number": 1}},
     {"says": 1, "message": {"done": "play", "number": 1}},
     {"says": 1, "message": {"rows": [{"block": "a", "op": "F", "seconds": 0.1}], "done": "profile", "number": 1}},
     {"says": 1, "message": {"error": {"failure": "other", "task": "0F0", "message": "no"}, "number": 1}},

@@ -53,8 +53,9 @@ class Network:
             take from traffic the other way, where directions are apart. A radio's goodput already holds them.
         hand_over_s: what a host's threads need to hand a message or collective over, once before it is sent and once
             when it has arrived; 0: nobody measured it.
-        step_s: what each step of a ring collective needs beside its bytes, of hosts that are at it already; None:
-            nobody measured it, it is the latency of the slowest hop.
+        step_s: what each step of a ring collective needs beside its bytes, of hosts that are at it already, by how many
+            they are: of two, of three, and so on; the last holds for any more. None: nobody measured it, it is the
+            latency of the slowest hop.
         origin: what kind of numbers these are.
         source: where they come from.
 
@@ -70,7 +71,7 @@ class Network:
     burst_bytes: float = 0.0
     acknowledgement: float = 0.0
     hand_over_s: float = 0.0
-    step_s: float | None = None
+    step_s: tuple[float, ...] | None = None
     ranks: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,10 +90,11 @@ class Network:
                     )
         if not all(isfinite(s) and s >= 0 for row in self.latency_s for s in row):
             raise ValueError(f"network: latencies must be finite and >= 0, got {self.latency_s}")
-        for name in ("hand_over_s", "step_s"):
-            seconds = getattr(self, name) or 0.0
-            if not (isfinite(seconds) and seconds >= 0):
-                raise ValueError(f"network: {name} must be finite and >= 0, got {seconds}")
+        for name, each_s in (("hand_over_s", (self.hand_over_s,)), ("step_s", self.step_s or ())):
+            if not all(isfinite(seconds) and seconds >= 0 for seconds in each_s):
+                raise ValueError(f"network: {name} must be finite and >= 0, got {getattr(self, name)}")
+        if self.step_s == ():
+            raise ValueError("network: step_s holds no number (None: nobody measured it)")
         if not LEAST <= self.goodput <= 1:
             raise ValueError(f"network: goodput must lie in (0, 1], got {self.goodput} (at least {LEAST:g})")
         if self.burst_bytes and not is_reckonable(self.burst_bytes):
@@ -123,7 +125,7 @@ class Network:
         burst_bytes: float = 0.0,
         acknowledgement: float = 0.0,
         hand_over_s: float = 0.0,
-        step_s: float | None = None,
+        step_s: float | Sequence[float] | None = None,
     ) -> "Network":
         """Join full-duplex NICs by a switch; a NIC receives as fast as it transmits unless told otherwise."""
         up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
@@ -137,7 +139,7 @@ class Network:
             burst_bytes=burst_bytes,
             acknowledgement=acknowledgement,
             hand_over_s=hand_over_s,
-            step_s=step_s,
+            step_s=(float(step_s),) if isinstance(step_s, int | float) else step_s if step_s is None else tuple(step_s),
         )
 
     @classmethod
@@ -198,7 +200,15 @@ class Network:
 
     def step_delay_s(self, ring: Iterable[tuple[int, int]]) -> float:
         """Return the seconds that each step of a collective over these hops needs beside its bytes."""
-        return max((self.latency_s[a][b] for a, b in ring), default=0.0) if self.step_s is None else self.step_s
+        hops = tuple(ring)
+        slowest_s = max((self.latency_s[a][b] for a, b in hops), default=0.0)
+        return slowest_s if self.step_s is None or not hops else self.ring_step_s(len(hops))
+
+    def ring_step_s(self, members: int) -> float:
+        """Return the measured seconds of a step of a ring of so many. Raises ValueError where nobody measured them."""
+        if self.step_s is None:
+            raise ValueError("network: nobody measured the steps of rings (its latencies stand in: step_delay_s)")
+        return self.step_s[min(members - 2, len(self.step_s) - 1)]
 
     @property
     def slowest_bytes_per_s(self) -> float:

@@ -87,6 +87,7 @@ _WORDS: dict[str, Callable[[Any], bool]] = {
     "iteration": _count,
     "times": _pairs,
     "loss": _number,
+    "late": _number,
     "ready": _count,
     "reached": _reached,
     "version": _count,

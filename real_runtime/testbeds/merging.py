@@ -20,12 +20,14 @@ class Reports:
 
     times: Times = field(default_factory=dict)
     loss: float = 0.0
+    late: float = 0.0  # of the rank that was so most
     ranks: int = 0  # that have played it
 
     def hear(self, message: Mapping[str, Any]) -> None:
         """Take in what one rank says."""
         self.times |= {name: (ready_s, end_s) for name, (ready_s, end_s) in message["times"].items()}
         self.loss += message["loss"]
+        self.late = max(self.late, message.get("late", 0.0))  # a job's tasks are not asked
         self.ranks += 1
 
     @property

@@ -57,7 +57,7 @@ def relay_schedule(ranks: int, nbytes: int) -> Schedule:
 
 
 def rounds_schedule(ranks: int, rounds: int) -> Schedule:
-    """Rounds of a small all-reduce of all ranks, behind which each tells its right neighbour to begin the next one.
+    """Rounds of a small all-reduce, behind which each of so many ranks tells its right neighbour to begin the next one.
 
     So threads wait for each other as they do in a run, for about a millisecond, and are handed every task by another.
     """
@@ -102,18 +102,25 @@ def relayed(traces: Sequence[Trace]) -> dict[Pair, list[Timed]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Small:
-    """What next to nothing takes: a message, a step of a ring, and from a task's end until the next one's begin."""
+    """What next to nothing takes: a message, a step of a ring, and from a task's end until the next one's begin.
+
+    Steps are known of rings of two, of three, up to all.
+    """
 
     message_s: float
-    step_s: float
+    step_s: tuple[float, ...]
     hand_over_s: float
 
 
-def small(traces: Sequence[Trace], ranks: int) -> Small:
-    """What rounds took (rounds_schedule): means, since small costs add up, and the median over traces."""
-    found = [_of_rounds(trace, ranks) for trace in traces]
-    message_s, step_s, hand_over_s = (median(each) for each in zip(*found, strict=True))
-    return Small(message_s=message_s, step_s=step_s, hand_over_s=max(0.0, hand_over_s))
+def small(rounds: Sequence[Sequence[Trace]]) -> Small:
+    """What rounds took (rounds_schedule) of two ranks, of three, up to all: means, since small costs add up.
+
+    Of several traces it is the median; messages and hand-overs are those of all ranks.
+    """
+    found = [[_of_rounds(trace, ranks) for trace in traces] for ranks, traces in enumerate(rounds, start=2)]
+    steps_s = tuple(median(step_s for _, step_s, _ in each) for each in found)
+    message_s, _, hand_over_s = (median(each) for each in zip(*found[-1], strict=True))
+    return Small(message_s=message_s, step_s=steps_s, hand_over_s=max(0.0, hand_over_s))
 
 
 def _of_rounds(trace: Trace, ranks: int) -> tuple[float, float, float]:
@@ -162,7 +169,7 @@ def fit_network(
         latency_s=least.message_s,
         goodput=1.0,
         burst_bytes=burst,
-        acknowledgement=max(0.0, float((ring[1] - ring_steps(ranks) * least.step_s) / alone_s) - 1),
+        acknowledgement=max(0.0, float((ring[1] - ring_steps(ranks) * least.step_s[-1]) / alone_s) - 1),
         hand_over_s=least.hand_over_s,
         step_s=least.step_s,
         origin=Origin.MEASURED,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Protocol, TypeVar
 
 from real_runtime.assignment import Assignment
@@ -13,6 +14,8 @@ T = TypeVar("T")
 
 # A load whose second look takes so much of the first one's share is there to stay.
 _LASTING = 0.5
+# By so much computations take longer than on the device before that is told.
+_LATE = 0.05
 
 
 class Retries:
@@ -85,7 +88,7 @@ def least_disturbed(measure: Callable[[], tuple[T, float]], retries: Retries) ->
 
 
 def disturbance(execution: Execution) -> str:
-    """In words, what other load disturbed and what was done about it; nothing where it disturbed nothing."""
+    """In words, what other load or a slow machine disturbed, and what was done about it; nothing where nothing was."""
     said = []
     if execution.discarded:
         count = len(execution.discarded)
@@ -97,20 +100,29 @@ def disturbance(execution: Execution) -> str:
             f"{told(execution.disturbed, 'iterations')}: the measured times may be off "
             "(measure again beside less load, or with a larger testbed.repeat_disturbed)"
         )
+    if (late := median(execution.late or (0.0,))) > _LATE:
+        said.append(
+            f"this machine is too slow for these hosts: computing took {100 * late:.0f} % longer than on the devices "
+            "(set a larger testbed.slow_motion)"
+        )
     return "\n".join(said)
 
 
 def _counted(execution: Execution) -> Execution:
     return replace(
-        execution, traces=execution.traces[1:], losses=execution.losses[1:], disturbed=execution.disturbed[1:]
+        execution,
+        traces=execution.traces[1:],
+        losses=execution.losses[1:],
+        disturbed=execution.disturbed[1:],
+        late=execution.late[1:],
     )
 
 
 def _with(kept: Execution, places: list[int], again: Execution) -> Execution:
     """The less disturbed of each iteration and its repeat."""
-    traces, disturbed, discarded = list(kept.traces), list(kept.disturbed), list(kept.discarded)
-    for place, trace, share in zip(places, again.traces, again.disturbed, strict=True):
+    traces, disturbed, discarded, late = list(kept.traces), list(kept.disturbed), list(kept.discarded), list(kept.late)
+    for repeat, (place, share) in enumerate(zip(places, again.disturbed, strict=True)):
         discarded.append(max(share, disturbed[place]))
         if share < disturbed[place]:
-            traces[place], disturbed[place] = trace, share
-    return replace(kept, traces=tuple(traces), disturbed=tuple(disturbed), discarded=tuple(discarded))
+            traces[place], disturbed[place], late[place] = again.traces[repeat], share, again.late[repeat]
+    return replace(kept, traces=tuple(traces), disturbed=tuple(disturbed), discarded=tuple(discarded), late=tuple(late))

@@ -161,6 +161,7 @@ class Testbed:
             losses=tuple(iteration.loss for iteration in played),
             rehearsed=rehearsed,
             disturbed=tuple(shares) if len(shares) == len(played) else (),
+            late=tuple(each.late for each in played),
         )
 
     def _iteration(self, number: int, report: Reports, assignment: Assignment, watch: Watch | None) -> Iteration:
@@ -171,6 +172,7 @@ class Testbed:
             trace=merge(assignment.schedule, report.times, self.spec.slow_motion, uncertainties_s, notes),
             loss=report.loss,
             disturbed=self._disturbed(watch, *report.span_s) if watch else None,
+            late=report.late,
         )
 
     def _watching(self, ranks: Ranks = None) -> AbstractContextManager[Watch | None]:
@@ -262,13 +264,13 @@ class Testbed:
             for seconds in _PROBE_S
             for trace in self._probes(relay_schedule(ranks, round(line * seconds)), _PROBE_REPEATS)
         ]
-        rounds = self._probes(rounds_schedule(ranks, _ROUNDS), _ROUNDS_REPEATS)
+        rounds = [self._probes(rounds_schedule(some, _ROUNDS), _ROUNDS_REPEATS) for some in range(2, ranks + 1)]
         # A ring's members hold numbers of four bytes each, and each passes on the n-th part of them.
         large = ranks * round(line * _RING_S / ring_steps(ranks) / 4) * 4
         rings = self._probes(ring_schedule(ranks, large), _PROBE_REPEATS)
         ring = (large, median(trace.makespan_s for trace in rings))
         source = sourced(f"messages and rings of all hosts on {self.name}", told(self.disturbed_messages, "messages"))
-        return fit_network(relayed(relays), small(rounds, ranks), ring, ranks, source=source)
+        return fit_network(relayed(relays), small(rounds), ring, ranks, source=source)
 
     def _probes(self, schedule: Schedule, repeats: int) -> tuple[Trace, ...]:
         assignment = Assignment(

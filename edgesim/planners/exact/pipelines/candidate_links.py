@@ -81,7 +81,7 @@ class Links:
             per_byte = min(map(max, ways), default=0.0)
             return per_byte, min((network.message_delay_s(a, b) for a, b in pairs), default=0.0)
 
-        self.hand_over_s, self.step_s = network.hand_over_s, network.step_s
+        self.network, self.hand_over_s = network, network.hand_over_s
         self.send = [best(kind, sends=True) for kind in kinds]
         self.receive = [best(kind, sends=False) for kind in kinds]
 
@@ -93,7 +93,10 @@ class Links:
     def ring(self, group: Sequence[tuple[int, int]]) -> tuple[float, float]:
         """Seconds per byte of a ring's slowest link, or of all of them on one channel, and latency of a step."""
         ends = [self.send[kind] for kind, _ in group] + [self.receive[kind] for kind, _ in group]
-        latency_s = max(latency for _, latency in ends) - 2 * self.hand_over_s if self.step_s is None else self.step_s
+        if self.network.step_s is None:
+            latency_s = max(latency for _, latency in ends) - 2 * self.hand_over_s
+        else:
+            latency_s = self.network.ring_step_s(sum(n for _, n in group))
         if self.topology is Topology.RADIO:
             return sum(n * self.send[kind][0] for kind, n in group), latency_s
         return (1 + self._two_way(group)) * max(per_byte for per_byte, _ in ends), latency_s
