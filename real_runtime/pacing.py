@@ -7,7 +7,7 @@ from math import inf
 from typing import TypeVar
 
 from edgesim.scenario.paces import Pace, lasts_s
-from real_runtime.priority import computing
+from real_runtime.other_load.priority import computing
 
 T = TypeVar("T")
 # Machines and devices are compared by a square matrix product, large enough to run from cache at full speed.

@@ -27,11 +27,11 @@ from real_runtime.control.meeting_place import start_key
 from real_runtime.control.port import Port
 from real_runtime.failures import describe, limit_memory
 from real_runtime.models import load_libraries
+from real_runtime.other_load.priority import withhold
 from real_runtime.pacing import Dilation, Disk
 from real_runtime.pipe_store import PipeStore
 from real_runtime.playing.freed_memory import keep_freed_memory
 from real_runtime.playing.iteration import Executor
-from real_runtime.priority import withhold
 from real_runtime.profiler import Repetition, machine_flop_per_s, profile_layers
 from real_runtime.stages.executor import StageExecutor
 from real_runtime.stages.stage_cache import caching

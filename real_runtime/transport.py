@@ -20,8 +20,8 @@ from torch.distributed.distributed_c10d import _world
 from edgesim.ring import ring_steps
 from edgesim.schedule import Channel
 from real_runtime.control.listeners import close_listeners
+from real_runtime.other_load.priority import passing_on, serving
 from real_runtime.pacing import Pacer
-from real_runtime.priority import passing_on, serving
 
 # Chunk of a paced message: 5 ms at 100 Mbit/s, many times the timer's overshoot, small against a message.
 _CHUNK_SECONDS = 0.005

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from real_runtime import priority
-from real_runtime.priority import computing, passing_on, serving, withhold
+from real_runtime.other_load import priority
+from real_runtime.other_load.priority import computing, passing_on, serving, withhold
 
 
 def precedes(thread: int = 0) -> bool:

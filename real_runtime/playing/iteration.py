@@ -16,9 +16,9 @@ from torch import Tensor
 
 from edgesim.schedule import COMPUTE, COMPUTE_STREAM, Op, Stream, Task
 from real_runtime.control.board import Board, Slot, State
+from real_runtime.other_load.priority import computing, passing_on
 from real_runtime.pacing import Dilation, Disk
 from real_runtime.playing.finiteness import refuse_not_finite
-from real_runtime.priority import computing, passing_on
 from real_runtime.transport import Receive, Transport
 
 # What a stream is at while it does a task.
