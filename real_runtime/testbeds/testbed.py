@@ -132,16 +132,14 @@ class Testbed:
         all ranks have played it. Raises RunError naming rank, task and cause, ValueError for an assignment of other
         ranks, and for a scenario that a testbed cannot play.
         """
-        if assignment.schedule.ranks > len(self.cluster.devices):
-            raise ValueError(
-                f"the schedule is for {assignment.schedule.ranks} ranks, the testbed has {len(self.cluster.devices)}"
-            )
+        asked, hosts = assignment.schedule.ranks, len(self.cluster.devices)
+        if asked > hosts:
+            raise ValueError(f"the schedule is for {asked} ranks, the testbed has {hosts}")
         assignment.schedule.check()
         reports = [Reports() for _ in range(assignment.iterations)]
         played: list[Iteration] = []
         command = {"do": "play", "assignment": assignment.to_dict(), "starts": bool(scenario.events)}
-        ranks = range(len(self.cluster.devices))
-        commands = {rank: command | {"rehearsed": self._known(rank, rehearsed)} for rank in ranks}
+        commands = {rank: command | {"rehearsed": self._known(rank, rehearsed)} for rank in range(hosts)}
         with (
             starts_under(scenario, self.hosts, self.coordinator, self.cluster, self.spec) as starts,
             self._watching() as watch,
@@ -232,8 +230,8 @@ class Testbed:
                 same = replace(point, seconds=0.0, repeats=())
                 points[same] = min(point, points.get(same, point), key=lambda each: each.seconds)
         source = sourced(f"rehearsals of the plan on {self.name}, {repeats} repeats", told(disturbed, "rehearsals"))
-        made = tuple(points.values())
-        return Profile(model=assignment.model.name, origin=Origin.MEASURED, source=source, points=made)
+        model, made = assignment.model.name, tuple(points.values())
+        return Profile(model=model, origin=Origin.MEASURED, source=source, points=made)
 
     def _timed(self, rank: int, command: dict[str, Any], disturbed: list[float]) -> list[dict[str, Any]]:
         """Rows of seconds from one host; adds to ``disturbed`` how far other load disturbed what is kept."""
@@ -265,7 +263,7 @@ class Testbed:
             for trace in self._probes(relay_schedule(ranks, round(line * seconds)), _PROBE_REPEATS)
         ]
         rounds = [self._probes(rounds_schedule(some, _ROUNDS), _ROUNDS_REPEATS) for some in range(2, ranks + 1)]
-        # A ring's members hold numbers of four bytes each, and each passes on the n-th part of them.
+        # Four bytes a number, of which each member passes on the n-th part.
         large = ranks * round(line * _RING_S / ring_steps(ranks) / 4) * 4
         rings = self._probes(ring_schedule(ranks, large), _PROBE_REPEATS)
         ring = (large, median(trace.makespan_s for trace in rings))
