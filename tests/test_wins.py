@@ -8,6 +8,7 @@ from pandas import DataFrame
 from test_predicted_intervals import residuals
 
 from experiments.intervals.wins import is_way
+from experiments.tables.methods import methods_table
 from experiments.tables.ranking import Ranking, ranking
 
 
@@ -100,6 +101,16 @@ def test_measured_iterations_whose_ranges_meet_are_no_win() -> None:
         for name, (s, low, high) in times.items()
     ]
     assert [line[1].endswith("≈") for line in best(rows).lines] == [True, True, False]
+
+
+def test_in_a_table_of_methods_what_is_within_the_interval_of_the_best_is_as_bold(known: dict[str, object]) -> None:
+    rows = [row("data", 1.0, **known), row("pipeline", 1.05, **known), row("tensor", 9.0, **known)]
+    table = methods_table(DataFrame(rows), value="makespan_s")
+    ((_, cells),) = table.rows
+    assert [cell.best for cell in cells] == [True, True, False]
+    assert any("in bold, too: within the 90 % interval" in line for line in table.legend)
+    ((_, cells),) = methods_table(DataFrame([row("data", 1.0), row("pipeline", 1.05)]), value="makespan_s").rows
+    assert [cell.best for cell in cells] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ def _figures(run: ShownRun) -> str:
     metrics = [world.setup.measure(trace) for trace in run.traces]
     rows = [_of_metrics(m) for m in metrics]
     heads = ("player", "seconds", "samples/s", "bubble", "sent", "energy", "energy/sample", "EDP", "memory")
+    states = [s for s in STATES if any(joules[s] for m in metrics for joules in m.energy_by_state_j)]
     by_rank = [
         (
             m.player,
@@ -105,12 +106,12 @@ def _figures(run: ShownRun) -> str:
             Cell(text=f"{100 * m.utilisation[rank]:.1f} %", value=m.utilisation[rank]),
             Cell(text=show(m.sent_bytes[rank], "B"), value=m.sent_bytes[rank]),
             Cell(text=show(m.peak_bytes[rank], "B"), value=m.peak_bytes[rank]),
-            *(Cell(text=show(joules[s], "J"), value=joules[s]) for s in STATES),
+            *(Cell(text=show(joules[s], "J"), value=joules[s]) for s in states),
         )
         for m in metrics
         for rank, (device, joules) in enumerate(zip(world.setup.cluster.devices, m.energy_by_state_j, strict=True))
     ]
-    ranks = ("player", "device", "computes", "sent", "memory", *STATES)
+    ranks = ("player", "device", "computes", "sent", "memory", *states)
     watts = (
         f"One iteration; energy is computed from times and watts ({metrics[0].energy_source}), memory from the plan."
     )

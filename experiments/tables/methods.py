@@ -14,6 +14,7 @@ from pandas import DataFrame
 from experiments.analysis.repeats import INTERVAL, how_many, mean_of, seeds
 from experiments.analysis.tidy import RunStatus, Value, identity, in_words, records, telling
 from experiments.configuration.suggestions import suggestion
+from experiments.intervals.wins import KNOWN_BY, NO_WIN, Line, standings
 from experiments.tables.number import INTERVAL_DIGITS, number, one_unit
 
 NEEDED = ("cluster", "model", "method", "bandwidth_bit_per_s", "player", "status", "reason")  # and the value
@@ -59,12 +60,14 @@ VALUES: Mapping[str, Quantity] = {
 class Cell:
     """A figure, or why there is none; ``note`` is the number of the footnote that tells more.
 
-    ``half_width`` is that of the interval around the mean over seeds, in words; empty of a single run.
+    ``half_width`` is that of the interval around the mean over seeds, in words; empty of a single run. ``half`` is the
+    same in SI units.
     """
 
     text: str
     half_width: str = ""
     value: float | None = None
+    half: float | None = None
     best: bool = False
     note: int | None = None
 
@@ -110,7 +113,7 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
     named = table.assign(method=[_method(run) for run in records(table.filter(items=_METHOD))])
     apart = telling(named, further, same=(*_ROWS, "method", "player"))
     columns = (*_ROWS, *apart, "player")
-    runs = records(named.filter(items=[*dict.fromkeys((*columns, "method", *repeats, value, *_SAID))]))
+    runs = records(named.filter(items=[*dict.fromkeys((*columns, "method", *repeats, value, *_SAID, *KNOWN_BY))]))
     cells = _laid_out(runs, columns, repeats)
     keys = sorted(cells, key=lambda key: [(entry is None, isinstance(entry, str), entry or 0) for entry in key])
     methods = sorted({str(run["method"]) for run in runs}, key=lambda name: (name.casefold(), name))
@@ -120,13 +123,12 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
     done = [amount for run in runs if run["status"] == RunStatus.DONE and (amount := _amount(run[value])) is not None]
     unit, scale = one_unit(done, quantity.unit) if quantity.prefixed else (quantity.unit, 1.0)
     rate_unit, rate = one_unit((rate for run in runs if (rate := _amount(run[_RATE])) is not None), "bit/s")
+    marked = [_marked([_cell(cell, value, scale, reasons) for cell in row], row, value) for row in ordered]
     rows = tuple(
-        (
-            tuple(_heading(column, entry, rate, quantity) for column, entry in zip(columns, key, strict=True)),
-            _marked([_cell(cell, value, scale, reasons) for cell in row], quantity),
-        )
-        for key, row in zip(keys, ordered, strict=True)
+        (tuple(_heading(column, entry, rate, quantity) for column, entry in zip(columns, key, strict=True)), cells)
+        for key, (cells, _) in zip(keys, marked, strict=True)
     )
+    known_by = dict.fromkeys(note for _, notes in marked for note in notes)
     return MethodsTable(
         value=value,
         unit=unit,
@@ -134,7 +136,7 @@ def methods_table(table: DataFrame, *, value: str) -> MethodsTable:
         methods=tuple(methods),
         rows=rows,
         reasons=reasons,
-        legend=(*_legend(rows, runs), *_repeated(ordered)),
+        legend=(*_legend(rows, runs), *_repeated(ordered), *known_by),
     )
 
 
@@ -180,7 +182,9 @@ def _cell(runs: Sequence[Row], value: str, scale: float, reasons: Sequence[str])
         return Cell(text=UNKNOWN, note=note)
     mean = mean_of(known)
     half_width = "" if mean.half_width is None else number(mean.half_width / scale, digits=INTERVAL_DIGITS)
-    return Cell(text=number(mean.value / scale), half_width=half_width, value=mean.value, note=note)
+    return Cell(
+        text=number(mean.value / scale), half_width=half_width, value=mean.value, half=mean.half_width, note=note
+    )
 
 
 def _repeated(cells: Iterable[Iterable[Sequence[Row]]]) -> list[str]:
@@ -196,13 +200,23 @@ def _amount(value: Value) -> float | None:
     return value
 
 
-def _marked(cells: Sequence[Cell], quantity: Quantity) -> tuple[Cell, ...]:
-    """The best of at least two in bold, and all that cannot be told from it by the digits shown."""
+def _marked(
+    cells: Sequence[Cell], runs: Sequence[Sequence[Row]], value: str
+) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
+    """The best of at least two in bold, and all that cannot be told from it: by the digits shown, or by intervals.
+
+    And what a reader has to know of these.
+    """
     values = [cell.value for cell in cells if cell.value is not None]
     if len(values) < 2:
-        return tuple(cells)
-    best = {cell.text for cell in cells if cell.value == quantity.best(values)}
-    return tuple(replace(cell, best=cell.value is not None and cell.text in best) for cell in cells)
+        return tuple(cells), ()
+    shown = [(cell, mine[0]) for cell, mine in zip(cells, runs, strict=True) if cell.value is not None]
+    lines = [Line(row=row, mean=cell.value or 0.0, half_width=cell.half) for cell, row in shown]
+    standing, notes = standings(lines, (), value)
+    near = {cell.text for (cell, _), each in zip(shown, standing, strict=True) if each.is_open}
+    best = near | {cell.text for cell in cells if cell.value == VALUES[value].best(values)}
+    told = tuple(note.replace(NO_WIN, "in bold, too") for note in notes if note.startswith(NO_WIN) and near)
+    return tuple(replace(cell, best=cell.value is not None and cell.text in best) for cell in cells), told
 
 
 def _heading(column: str, entry: Value, rate: float, quantity: Quantity) -> str:
