@@ -42,7 +42,7 @@ from experiments.figures.one_run.gantt import gantt_figure
 from experiments.figures.panels import figure_of, panels
 from experiments.figures.parity import pairs
 from experiments.figures.speedup_over_bandwidth import over
-from experiments.figures.style import METHODS, OPS, looks, save
+from experiments.figures.style import METHODS, OPS, label, looks, save
 from experiments.figures.time_energy import pareto
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -833,3 +833,27 @@ def test_published_curves_stand_hollow_beside_what_is_simulated_for_them() -> No
     hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
     published = {round(value, 2) for line in hollow for value in line.get_ydata()}
     assert published == {0.43, 0.48, 0.59, 0.91, 1.56, 0.4, 0.44, 0.53, 0.78, 1.29}
+
+
+def test_over_one_device_seeds_are_a_mean_with_its_interval_of_each_seeds_speed_up() -> None:
+    """Half and twice as fast as one device: a mean of 1.25, of two seeds."""
+    rows = [
+        {
+            "cluster": "demo",
+            "model": "bert",
+            "bandwidth_bit_per_s": 1e8,
+            "method": method,
+            "player": "simulated",
+            "status": "done",
+            "seed": seed,
+            "samples_per_s": speed,
+        }
+        for seed, one, other in ((0, 1.0, 0.5), (1, 4.0, 8.0))
+        for method, speed in (("one_device", one), ("data", other))
+    ]
+    figure = figure_of(load_figure("over_one_device"), DataFrame(rows), source="test")
+    (ax,) = figure.axes
+    marks = [line.get_ydata().tolist() for line in ax.lines if line.get_label() == label("data")]
+    assert marks == [[1.25]]
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert "mean, 95 % t interval, n = 2" in texts

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
+from experiments.analysis.repeats import INTERVAL, half_width, how_many, seeds
 from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.marks import IDENTITY, RATE
 from experiments.figures.style import GREY, PAPER, label, log_axis, looks
@@ -34,14 +35,25 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     done = rows[rows["status"] == "done"]
     names = looks(done["method"] if len(done) else rows["method"])
     base = _BASE if _BASE in names else next(iter(names))
-    speed = done.pivot_table(index=["cluster", RATE], columns="method", values="samples_per_s")
-    over = speed.div(speed[base], axis=0).sort_index() if base in speed else speed
+    player = "measured" if (done["player"] == "measured").any() else "simulated"
+    repeats = seeds(rows.columns)
+    speed = done[done["player"] == player].pivot_table(
+        index=["cluster", RATE, *repeats], columns="method", values="samples_per_s"
+    )
+    by_seed = speed.div(speed[base], axis=0).sort_index() if base in speed else speed
+    grouped = by_seed.groupby(level=["cluster", RATE], sort=False, dropna=False)
+    over, counts = grouped.mean(), grouped.count()
+    reach = half_width(grouped.std(), counts) if repeats else None
     styles = {name: look for name, look in names.items() if name != base}
     places = np.arange(len(over))
     shifts = np.linspace(-_WIDTH / 2, _WIDTH / 2, len(styles))
     for shift, (name, look) in zip(shifts, styles.items(), strict=True):
         if name in over:
             ax.plot(places + shift, over[name], look.marker, color=look.colour, markersize=_MARK_PT, label=label(name))
+            if reach is not None:
+                ax.errorbar(places + shift, over[name], reach[name], fmt="none", ecolor=look.colour, elinewidth=0.8)
+    if (several := counts.to_numpy()[counts.to_numpy() > 1]).size:
+        ax.plot([], [], linestyle="none", label=f"mean, {INTERVAL}, {how_many(map(int, several))}")
     ax.axhline(1, color=GREY, linewidth=0.6, zorder=1)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
@@ -52,6 +64,8 @@ def draw(rows: DataFrame, ax: Axes) -> None:
     _part_testbeds(ax, [cluster for cluster, _ in over.index])
     ax.set_xlabel("Mbit/s")
     ax.set_ylabel("times as fast as\n" + ("the best single device" if base == _BASE else label(base)))
+    if player == "measured":
+        ax.set_ylabel(f"{ax.get_ylabel()} (measured)")
 
 
 def _part_testbeds(ax: Axes, clusters: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from itertools import combinations
 from matplotlib.axes import Axes
 from pandas import DataFrame, Series
 
+from experiments.analysis.repeats import how_many
 from experiments.analysis.tidy import MBIT_PER_S
 from experiments.figures.energy.energy_by_state import STATES, stack
 from experiments.figures.energy.ways import PLACES, SHORT, as_ways, in_order
@@ -16,7 +17,7 @@ from experiments.figures.style import BLACK, SMALL_PT
 
 COLUMNS = (
     *("cluster", "model", "method", "player", "bandwidth_bit_per_s", "batch_samples", "status"),
-    *("energy_j", "energy_per_sample_j", *STATES),
+    *("iterations", "energy_j", "energy_per_sample_j", *STATES),
 )
 PANEL_IN = 2.2
 _ALONE = "one_device"
@@ -49,7 +50,8 @@ def draw(rows: DataFrame, ax: Axes) -> None:
         label="all, from simulated times",
     )
     alike, pairs = same_order(real["energy_per_sample_j"], simulated["energy_per_sample_j"])
-    text = f"{alike} of {pairs} pairs in the simulated order"
+    count = how_many(map(int, real["iterations"]))
+    text = f"{alike} of {pairs} pairs in the simulated order\nmedian of {count} iterations"
     ax.text(0.99, 0.98, text, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL_PT)
     names = ["alone,\nothers idle" if way == _ALONE else SHORT[way] for way in ways]
     ax.set_xticks(range(len(ways)), names, rotation=90)
