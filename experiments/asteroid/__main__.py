@@ -31,7 +31,7 @@ from experiments.configuration.studies import table_path
 # Of arXiv 2408.08015, as results/published/published.csv has them.
 PUBLISHED = {"best_ratio_over_dp": 12.2, "best_ratio_over_pp": 12.2, "best_ratio_over_hybrid": 2.1, "recovery": 14.0}
 AT_MEAN = "20"  # iterations between losses
-POLICIES = ("heavy", "restart", "proven")
+POLICIES = ("heavy", "heavy_missing", "restart", "proven")
 
 
 def summary(results: Path) -> dict[str, Any]:
