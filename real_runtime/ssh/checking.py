@@ -115,18 +115,16 @@ def _of_software(report: HostReport, all_reports: Sequence[HostReport]) -> Itera
         )
     for what, versions in (
         ("torch", {each.facts["packages"].get("torch") for each in all_reports if each.facts}),
-        ("python", {_minor(each.facts["python"]) for each in all_reports if each.facts}),
+        ("python", {each.facts["python"] for each in all_reports if each.facts}),
     ):
         own = facts["packages"].get("torch") if what == "torch" else facts["python"]
         if len(versions - {None}) > 1 and own is not None:
             mends = (
-                f": {python} -m pip install torch==..." if what == "torch" else ": data=text reads Python's own sources"
+                f": {python} -m pip install torch==..."
+                if what == "torch"
+                else ": data=text reads Python's own sources (name one data.folder)"
             )
             yield f"{what} {own}, and other hosts have another one{mends}"
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
 
 
 def _numbers(version: str) -> tuple[int, ...]:

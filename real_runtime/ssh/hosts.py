@@ -17,8 +17,9 @@ from real_runtime.ssh.watching.from_host import Loads, loads_watched
 from real_runtime.ssh.wheel import made_wheel, read_wheel
 
 _LOOK_S = 0.05
+_MEANS = {"Python": " (and so of Python's own sources, which data=text reads: name a data.folder that is alike on all)"}
 _VERSIONS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
-    "Python": lambda told: ".".join(str(told["python"]).split(".")[:2]),
+    "Python": lambda told: told["python"],
     "PyTorch": lambda told: told["packages"]["torch"],
     "transformers": lambda told: told["packages"]["transformers"],
 }
@@ -98,7 +99,7 @@ def differing(facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         different = sorted(set(versions.values()))
         if len(different) > 1:
             told = (f"{one} on {', '.join(name for name in versions if versions[name] == one)}" for one in different)
-            yield f"different versions of {what}: {'; '.join(told)}"
+            yield f"different versions of {what}: {'; '.join(told)}{_MEANS.get(what, '')}"
 
 
 @contextmanager
