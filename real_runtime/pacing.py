@@ -47,10 +47,13 @@ class Dilation:
         self._asked_s = self._late_s = self._overran_s = 0.0
 
     def overran(self) -> float:
-        """By which share computations took longer than the device's since the last time somebody asked."""
+        """By which share computations took longer than the device's since the last time somebody asked.
+
+        A host that is its device, and not slowed down to it, takes what it takes.
+        """
         asked_s, late_s = self._asked_s, self._late_s + self._overran_s
         self._asked_s = self._late_s = self._overran_s = 0.0
-        return late_s / asked_s if asked_s else 0.0
+        return late_s / asked_s if asked_s and self.fraction < 1 else 0.0
 
     def forget(self) -> None:
         """Forget all kinds of work, before a new assignment."""

@@ -30,6 +30,7 @@ class FakeTestbed:
 
     name = "fake"
     disturbed = 0.0  # the share of everything measured that other load disturbs
+    late = 0.0  # the share by which every computation takes too long for its device
     breaks_after: int | None = None  # so many iterations
 
     def __init__(
@@ -85,7 +86,7 @@ class FakeTestbed:
             losses=tuple(each.loss for each in played),
             rehearsed=rehearsed,
             disturbed=(self.disturbed,) * assignment.iterations,
-            late=(0.0,) * assignment.iterations,
+            late=(self.late,) * assignment.iterations,
         )
 
     def _disturbed(self, trace: Trace) -> Trace:

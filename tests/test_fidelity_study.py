@@ -11,7 +11,7 @@ from shutil import copytree, ignore_patterns
 
 import numpy as np
 import pytest
-from fake_testbed import open_fake
+from fake_testbed import FakeTestbed, open_fake
 from hydra.core.global_hydra import GlobalHydra
 from pandas import DataFrame
 from test_figures import layout_mistakes
@@ -336,6 +336,16 @@ def test_a_plan_that_was_not_executed_counts_nowhere_but_is_told() -> None:
     figures = figures_of_merit(plans, residuals_of(plans, "netns", "a test"))
     assert figures["plans"] == 1
     assert figures["failed"] == ["a, 2: rank 0 was killed"]
+
+
+def test_what_hosts_could_not_play_at_their_pace_is_told_and_judges_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeTestbed, "late", 0.4)
+    assert called(tmp_path) == 0
+    rows = read_table(tmp_path / "fidelity" / "table.csv")
+    assert rows["error"].isna().all()
+    assert rows["reason"].str.contains("too slow for these hosts: computing took 40 % longer than on the devices").all()
 
 
 def test_the_worst_are_told_with_their_causes() -> None:

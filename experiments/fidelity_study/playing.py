@@ -26,6 +26,7 @@ from experiments.fidelity_study.draws import DrawnSetting, configuration_of, set
 from experiments.fidelity_study.journal import Entry, Played
 from experiments.planner_regret.trials import FreshTestbeds
 from real_runtime.assignment import Assignment
+from real_runtime.testbeds.repeating import too_slow
 
 Tell = Callable[[str], object]
 
@@ -128,5 +129,6 @@ def _run(trying: _Trying, testbeds: FreshTestbeds) -> None:
         if isinstance(error, RunError):  # the testbed may be broken
             testbeds.renew()
         return
+    trying.reason = too_slow(execution)  # what was measured is then not of these hosts
     trying.traces.append(execution.traces)
     trying.disturbed += execution.disturbed

@@ -100,12 +100,18 @@ def disturbance(execution: Execution) -> str:
             f"{told(execution.disturbed, 'iterations')}: the measured times may be off "
             "(measure again beside less load, or with a larger testbed.repeat_disturbed)"
         )
-    if (late := median(execution.late or (0.0,))) > _LATE:
-        said.append(
-            f"this machine is too slow for these hosts: computing took {100 * late:.0f} % longer than on the devices "
-            "(set a larger testbed.slow_motion)"
-        )
-    return "\n".join(said)
+    return "\n".join(filter(None, [*said, too_slow(execution)]))
+
+
+def too_slow(execution: Execution) -> str:
+    """In words, that hosts could not be as fast as their devices; nothing where they were."""
+    late = median(execution.late or (0.0,))
+    if late <= _LATE:
+        return ""
+    return (
+        f"this machine is too slow for these hosts: computing took {100 * late:.0f} % longer than on the devices "
+        "(set a larger testbed.slow_motion)"
+    )
 
 
 def _counted(execution: Execution) -> Execution:
