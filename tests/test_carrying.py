@@ -228,7 +228,7 @@ def test_a_checkpoint_that_is_done_again_leaves_one_and_no_parts(tmp_path: Path)
             write_shard(tmp_path, stage_of(whole, rank, steps=2))
             assert keeper.hear(rank, {"saved": 2}, ranks=3) is (rank == 2)
     assert [path.name for path in tmp_path.iterdir()] == ["version-2"]
-    assert keeper.last == 2
+    assert keeper.newest == 2
 
 
 def test_a_checkpoint_of_another_job_says_what_differs(tmp_path: Path) -> None:
