@@ -34,9 +34,10 @@ def test_a_file_is_written_and_read_whole_and_is_gone(tmp_path: Path) -> None:
 
 
 def test_an_emulated_disk_is_no_faster_than_its_devices(tmp_path: Path) -> None:
+    """But by what the work before it overshot, of which up to 3 ms are made up for."""
     timed = time_disk(tmp_path, 200_000, Disk(read_bytes_per_s=4e6, write_bytes_per_s=2e6))
-    assert timed.write_s >= 0.099
-    assert timed.read_s >= 0.049
+    assert timed.write_s >= 0.1 - 0.003
+    assert timed.read_s >= 0.05 - 0.003
 
 
 def test_writing_and_reading_take_what_each_was_measured_to_take() -> None:
