@@ -39,7 +39,7 @@ fidelity: .venv/made  ## calibrate and play 42 plans of seven workloads in both 
 	for workload in $(FIDELITY); do .venv/bin/python -m experiments.validate experiment=fidelity_$$workload || exit 1; done
 	.venv/bin/python -m experiments.fidelity
 
-fidelity-ssh: .venv/made  ## play 64 drawn plans over SSH on four hosts of a lab, into results/testbed/: 20 minutes; goes on where it ended (root)
+fidelity-ssh: .venv/made  ## play 40 drawn plans over SSH on four hosts of a lab, into results/testbed/: 14 minutes; goes on where it ended (root)
 	.venv/bin/python -m experiments.fidelity_study experiment=fidelity_ssh
 
 check: .venv/made  ## style, types and import contracts
