@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate
 from math import inf
+from operator import add
 
 from edgesim.apportion import even_shares
 
@@ -66,24 +67,7 @@ def fastest_cuts(
     (0, 2, 4)
     """
 
-    @cache
-    def best(p: int, start: int) -> tuple[float, int]:
-        """The slowest of the stages from p on, and where stage p stops."""
-        if p == stages - 1:
-            return (seconds(p, start, layers), layers) if fits(p, start, layers) else (inf, -1)
-        slowest_s, cut = inf, -1
-        for stop in range(start + 1, layers - (stages - 1 - p) + 1):
-            here_s = max(seconds(p, start, stop), best(p + 1, stop)[0])
-            if here_s < slowest_s and fits(p, start, stop):
-                slowest_s, cut = here_s, stop
-        return slowest_s, cut
-
-    if best(0, 0)[0] == inf:
-        return ()
-    cuts = [0]
-    for p in range(stages):
-        cuts.append(best(p, cuts[-1])[1])
-    return tuple(cuts)
+    return _best_cuts(layers, stages, seconds, fits, max)
 
 
 def cheapest_cuts(
@@ -102,15 +86,28 @@ def cheapest_cuts(
     (0, 3, 4)
     """
 
+    return _best_cuts(layers, stages, cost, fits, add)
+
+
+def _best_cuts(
+    layers: int,
+    stages: int,
+    cost: Callable[[int, int, int], float],
+    fits: Callable[[int, int, int], bool],
+    together: Callable[[float, float], float],
+) -> tuple[int, ...]:
+    """The boundaries of least cost, where ``together`` says what a stage and all behind it cost; () if none fits."""
+
     @cache
     def best(p: int, start: int) -> tuple[float, int]:
         """What the stages from p on cost, and where stage p stops."""
+        if p == stages - 1:
+            return (cost(p, start, layers), layers) if fits(p, start, layers) else (inf, -1)
         least, cut = inf, -1
-        for stop in range(start + 1, layers + 1) if p < stages - 1 else (layers,):
-            if stop - start > 0 and layers - stop >= stages - 1 - p:
-                here = cost(p, start, stop) + (best(p + 1, stop)[0] if p < stages - 1 else 0.0)
-                if here < least and fits(p, start, stop):
-                    least, cut = here, stop
+        for stop in range(start + 1, layers - (stages - 1 - p) + 1):
+            here = together(cost(p, start, stop), best(p + 1, stop)[0])
+            if here < least and fits(p, start, stop):
+                least, cut = here, stop
         return least, cut
 
     if best(0, 0)[0] == inf:

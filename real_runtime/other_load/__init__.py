@@ -1,1 +1,1 @@
-"""How much of a machine do other programs take while something is measured there?"""
+"""What shares a machine's processors: how much do other programs take, and which of a rank's threads run first?"""
