@@ -14,6 +14,7 @@ from real_runtime.control.coordinator import Coordinator
 from real_runtime.control.evidence import Patience
 from real_runtime.control.forking.client import fork_server
 from real_runtime.control.rank_process import on_this_machine
+from real_runtime.testbeds.connecting import joins
 from real_runtime.testbeds.loopback import LoopbackHosts
 from real_runtime.testbeds.netns import NetnsHosts
 from real_runtime.testbeds.opening import RANK
@@ -28,12 +29,11 @@ def our_ranks(hosts: NetnsHosts | LoopbackHosts, ranks: int, bytes_per_s: float 
     coordinator = Coordinator(on_this_machine(fork_server(RANK), places), ranks, patience=Patience(deadline_s=60.0))
     with ExitStack() as stack:
         stack.callback(coordinator.close)
-        common = {"do": "join", "members": list(range(ranks)), "generation": 0, "interface": hosts.interface_of(0)}
-        free = {"nic_bytes_per_s": None, "memory_bytes": None}
-        coordinator.ask({rank: common | free | {"rank": rank} for rank in range(ranks)})
         cluster = homogeneous(ranks, network=switched(ranks, bytes_per_s=bytes_per_s))
         testbed = Testbed(TestbedSpec(), cluster, coordinator, hosts, Choice(kind="benchmark", why="no emulated speed"))
         testbed.fractions = (1.0,) * ranks
+        free = {"nic_bytes_per_s": None}
+        coordinator.ask({rank: command | free for rank, command in joins(testbed, range(ranks)).items()})
         yield testbed
 
 
