@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from edgesim.cluster import Device, Network, Topology
 from edgesim.errors import EdgesimError
@@ -108,12 +109,14 @@ def _networks(one: Network, two: Network) -> Iterator[Input]:
     if one.latency_s != two.latency_s:
         most = [max(map(max, network.latency_s)) for network in (one, two)]
         yield Input(what=LATENCY, where=_whose(one, two), detail=" -> ".join(show(s, "s") for s in most))
-    if _other_costs(one) != _other_costs(two):
+    if other_costs(one) != other_costs(two):
         yield Input(what=LINKS)
 
 
-def _other_costs(network: Network) -> tuple[object, ...]:
-    return network.goodput, network.burst_bytes, network.acknowledgement, network.hand_over_s, network.step_s
+def other_costs(network: Network) -> dict[str, Any]:
+    """What links cost besides their rates and latencies."""
+    names = ("goodput", "burst_bytes", "acknowledgement", "hand_over_s", "step_s")
+    return {name: getattr(network, name) for name in names}
 
 
 def rates_of(network: Network, rank: int) -> tuple[float, ...]:

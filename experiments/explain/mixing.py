@@ -104,14 +104,7 @@ def _network(one: Network, two: Network, switched: list[Input]) -> Network:
         elif each.what == named.RATE:
             mixed = replace(mixed, bytes_per_s=_rates(mixed, two, each.rank))
         elif each.what == named.LINKS:
-            mixed = replace(
-                mixed,
-                goodput=two.goodput,
-                burst_bytes=two.burst_bytes,
-                acknowledgement=two.acknowledgement,
-                hand_over_s=two.hand_over_s,
-                step_s=two.step_s,
-            )
+            mixed = replace(mixed, **named.other_costs(two))
     return mixed
 
 
