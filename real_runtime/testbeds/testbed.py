@@ -40,8 +40,8 @@ from real_runtime.testbeds.spec import TestbedSpec
 
 # Messages and an all-reduce of all ranks that time the line, as seconds of the nominal rate; the all-reduce is long,
 # since what it shows is a few per cent. And rounds of small ones, for what hosts need.
-_PROBE_S, _RING_S = (0.05, 0.2), 0.6
-_PROBE_REPEATS, _PROBE_PAUSE_S = 3, 0.03
+_PROBE_S, _RING_S = (0.02, 0.2), 0.6  # at line rate; a shaper's burst is the better known the smaller the first
+_PROBE_REPEATS, _PROBE_PAUSE_S = 4, 0.03
 _ROUNDS, _ROUNDS_REPEATS = 20, 7
 
 Ranks = Collection[int] | None  # None: all of them
