@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak faults fidelity fidelity-ssh check wheel docs bench figures reproduce clean
+.PHONY: help demo test soak faults fidelity fidelity-ssh fidelity-study check wheel docs bench figures reproduce clean
 
 FIDELITY := hosts images gigabit requests tensor generation asteroid_d
 
@@ -20,7 +20,7 @@ PYTEST := .venv/bin/python -m pytest
 PARALLEL := -n auto --maxprocesses=4 --dist=loadgroup -p no:benchmark
 
 help:  ## say what the targets do
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo "PyTorch without CUDA: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu"
 
 demo: .venv/made  ## calibrate three emulated devices, plan, simulate and execute; a table, a Gantt chart, a Perfetto file
@@ -41,6 +41,9 @@ fidelity: .venv/made  ## calibrate and play 42 plans of seven workloads in both 
 
 fidelity-ssh: .venv/made  ## play 40 drawn plans over SSH on four hosts of a lab, into results/testbed/: 14 minutes; goes on where it ended (root)
 	.venv/bin/python -m experiments.fidelity_study experiment=fidelity_ssh
+
+fidelity-study: .venv/made  ## play some 340 drawn plans of 22 drawn clusters in both players, into results/fidelity/: an hour; goes on where it ended (root)
+	.venv/bin/python -m experiments.fidelity_study
 
 check: .venv/made  ## style, types and import contracts
 	.venv/bin/ruff check
