@@ -42,7 +42,8 @@ class Iteration:
         number: 0 for the first one, which warms up where the others count.
         disturbed: the share of this machine's processors that other programs took meanwhile, 0 where it is too little
             to count; None where nothing is known of other programs. Of hosts of their own the most disturbed one's.
-        late: by which share computations took longer than on the device, of the host that kept its pace least.
+        late: what computations took longer than on the device, as a share of the iteration, of the host that kept its
+            pace least.
         again: whether it was played before, and disturbed; the loss is then that of the first time.
     """
 
@@ -70,8 +71,8 @@ class Execution:
         disturbed: [iteration] the share of this machine's processors that other programs took meanwhile, 0 where it is
             too little to count; empty where nothing is known of other programs.
         discarded: the same of iterations that were disturbed, played again and not kept.
-        late: [iteration] by which share computations took longer than on the device, of the host that kept its pace
-            least.
+        late: [iteration] what computations took longer than on the device, as a share of the iteration, of the host
+            that kept its pace least.
         power: what meters read meanwhile.
     """
 

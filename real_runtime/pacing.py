@@ -44,16 +44,16 @@ class Dilation:
         self.due_s = 0.0
         self.least_s: dict[Hashable, float] = {}
         self.charged_s: dict[Hashable, float] = {}
-        self._asked_s = self._late_s = self._overran_s = 0.0
+        self._late_s = self._overran_s = 0.0
 
-    def overran(self) -> float:
-        """By which share computations took longer than the device's since the last time somebody asked.
+    def overran_s(self) -> float:
+        """How much longer than the device's computations took, since the last time somebody asked.
 
         A host that is its device, and not slowed down to it, takes what it takes.
         """
-        asked_s, late_s = self._asked_s, self._late_s + self._overran_s
-        self._asked_s = self._late_s = self._overran_s = 0.0
-        return late_s / asked_s if asked_s and self.fraction < 1 else 0.0
+        late_s = self._late_s + self._overran_s
+        self._late_s = self._overran_s = 0.0
+        return late_s if self.fraction < 1 else 0.0
 
     def forget(self) -> None:
         """Forget all kinds of work, before a new assignment."""
@@ -80,7 +80,6 @@ class Dilation:
         if began_s == start_s:  # too late to make up for what the last ones took too long
             self._late_s += self._overran_s
         self.due_s = began_s + (lasts_s(self.pace, began_s, target_s) if self.pace else target_s)
-        self._asked_s += self.due_s - began_s
         self._overran_s = max(0.0, time.monotonic() - self.due_s)
         if (rest_s := self.due_s - time.monotonic()) > 0:
             if rest_s > _LONG_S:

@@ -82,9 +82,10 @@ class Worker:
             self.meet(f"waiting for all ranks before iteration {iteration}", iteration)
             if wait_for_start is not None:
                 wait_for_start(iteration)
-            self.dilation.overran()
+            self.dilation.overran_s()
+            began_s = time.monotonic()
             times = played.play()
-            late = self.dilation.overran()
+            late = self.dilation.overran_s() / (time.monotonic() - began_s)
             report({"iteration": iteration, "times": times, "loss": executor.loss(), "late": late})
             self.board.rest(time.monotonic() + assignment.pause_s)
             time.sleep(assignment.pause_s)

@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 # A load whose second look takes so much of the first one's share is there to stay.
 _LASTING = 0.5
-# By so much computations take longer than on the device before that is told.
-_LATE = 0.05
+# So much of an iteration computations take longer than on the device before that is told.
+_LATE = 0.03
 
 
 class Retries:
@@ -109,8 +109,8 @@ def too_slow(execution: Execution) -> str:
     if late <= _LATE:
         return ""
     return (
-        f"this machine is too slow for these hosts: computing took {100 * late:.0f} % longer than on the devices "
-        "(set a larger testbed.slow_motion)"
+        "this machine is too slow for these hosts: computing took longer than on the devices, by "
+        f"{100 * late:.0f} % of an iteration (set a larger testbed.slow_motion)"
     )
 
 
