@@ -158,7 +158,7 @@ def test_all_kinds_of_workload_are_drawn_for_intervals_and_for_the_test() -> Non
 def test_layers_are_timed_where_plans_ask_for_samples() -> None:
     _, settings = whole()
     generation = next(each for each in settings if each.kind is WorkKind.GENERATE)
-    training = next(each for each in settings if each.kind is WorkKind.TRAIN)
+    training = next(each for each in settings if {plan.strategy for plan in each.plans} & {"data", "pipeline"})
     assert counts_of(generation.plans, 2) == []
     assert counts_of(training.plans, 4) == [1, 2, 4]
     assert counts_of(training.plans, 3) == [1, 2, 3]
@@ -345,7 +345,7 @@ def test_what_hosts_could_not_play_at_their_pace_is_told_and_judges_nobody(
     assert called(tmp_path) == 0
     rows = read_table(tmp_path / "fidelity" / "table.csv")
     assert rows["error"].isna().all()
-    assert rows["reason"].str.contains("too slow for these hosts: computing took longer than on the devices, by 40 % of an iteration").all()
+    assert rows["reason"].str.contains("too slow for these hosts: .* by 40 % of an iteration").all()
 
 
 def test_the_worst_are_told_with_their_causes() -> None:
