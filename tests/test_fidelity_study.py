@@ -281,6 +281,18 @@ def test_order_and_regret_are_those_within_settings() -> None:
     assert (found["median_regret"], found["worst_regret"]) == (pytest.approx(0.25), pytest.approx(0.5))
 
 
+def test_only_plans_whose_iterations_do_not_overlap_can_be_told_apart() -> None:
+    """Of three plans one is slower than both others, and simulated slower than one of them; the two overlap."""
+    plans = [
+        judged("a", "1", 1.0, 1.0, 1.2),
+        judged("a", "2", 2.5, 1.1, 1.3),
+        judged("a", "3", 2.0, 2.0, 2.2),
+        judged("b", "1", 9.0, 9.0),
+    ]
+    assert order(plans)["told_apart"] == 0.5
+    assert order(plans[:2])["told_apart"] is None
+
+
 def test_coverage_and_width_are_those_of_the_conformal_parts_intervals() -> None:
     """Residuals from -9 to 9 %: of two test plans one is off by 5 % and one by 20 %; their iterations are 6 % apart."""
     known = [judged("c", str(i), 1.0, exp(0.01 * i), part=Part.CONFORMAL) for i in range(-9, 10)]

@@ -47,7 +47,9 @@ def fidelity_study(cfg: DictConfig) -> None:
     study, console, spec = asked(cfg), Console(), build(cfg.testbed)
     refuse_unfit(spec)
     journal = Journal(Path(cfg.results) / "runs" / study.journal)
-    settings = list(drawn_settings(study, drawn_clusters(study)))
+    clusters = drawn_clusters(study)
+    console.print(f"drawing the settings of {len(clusters)} clusters: minutes, since few plans are as fast as is asked")
+    settings = list(drawn_settings(study, clusters))
     left = [setting for setting in settings if not journal.holds(setting)]
     left_s = len(left) * _SETTING_S + len({setting.on.number for setting in left}) * _CLUSTER_S
     console.print(

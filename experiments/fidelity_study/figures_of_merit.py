@@ -2,6 +2,7 @@
 
 median_abs_error, p95_abs_error, worst_abs_error    |simulated / measured - 1| of plans
 kendall_tau     between the simulated and the measured order of a setting's plans (tau-b), the mean over settings
+told_apart      of each two plans of a setting whose measured iterations do not overlap, the share in that order
 regret          of the plan that is simulated fastest in its setting, over the one measured fastest: median and worst
 coverage        the share of plans whose measured median lies in its interval, which the conformal part calibrates
 width_ratio     the width of a plan's interval over the run-to-run range of its iterations, in logarithms: the median
@@ -17,7 +18,8 @@ count.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import permutations
 from math import exp, log
 from statistics import fmean, median
 from typing import Any
@@ -96,20 +98,29 @@ def errors(plans: Sequence[Judged]) -> dict[str, Any]:
 
 def order(plans: Sequence[Judged]) -> dict[str, Any]:
     """Whether plans of a setting are simulated in their order, and what the choice costs."""
-    settings: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    settings: dict[str, list[tuple[float, Judged]]] = defaultdict(list)
     for each in plans:
         if each.simulated_s is not None and each.measured_s is not None:
-            settings[each.setting].append((each.simulated_s, each.measured_s))
-    several = [pairs for pairs in settings.values() if len(pairs) > 1]
+            settings[each.setting].append((each.simulated_s, each))
+    several = [[(s, median(each.played.measured_s)) for s, each in mine] for mine in settings.values() if len(mine) > 1]
     taus = [float(kendalltau(*zip(*pairs, strict=True)).statistic) for pairs in several]
     regrets = [min(pairs)[1] / min(measured_s for _, measured_s in pairs) - 1 for pairs in several]
+    apart = [right for mine in settings.values() for right in _in_order(mine)]
     return {
         "kendall_tau": fmean(taus) if taus else None,
         "worst_tau": min(taus, default=None),
+        "told_apart": fmean(apart) if apart else None,
         "median_regret": median(regrets) if regrets else None,
         "mean_regret": fmean(regrets) if regrets else None,
         "worst_regret": max(regrets, default=None),
     }
+
+
+def _in_order(setting: Sequence[tuple[float, Judged]]) -> Iterator[bool]:
+    """For each two plans of which one's slowest iteration is faster than all of the other's: is it simulated faster?"""
+    for (one_s, one), (other_s, other) in permutations(setting, 2):
+        if max(one.played.measured_s) < min(other.played.measured_s):
+            yield one_s < other_s
 
 
 def intervals(test: Sequence[Judged], residuals: Residuals) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def verdict(figures: dict[str, object]) -> list[str]:
         "p95_abs_error",
         "worst_abs_error",
         "kendall_tau",
+        "told_apart",
         "median_regret",
         "worst_regret",
         "coverage",
