@@ -138,7 +138,8 @@ def shown(contest: Contest) -> ShownRun:
 def row(contest: Contest, setup: Setup) -> ComparisonRow:
     """The contest's figures; seconds are the median of the measured iterations."""
     metrics = [setup.measure(trace) for trace in contest.measured]
-    measured_s = median(m.makespan_s for m in metrics)
+    each_s = [m.makespan_s for m in metrics]
+    measured_s = median(each_s)
     return ComparisonRow(
         strategy=contest.name,
         plan=in_words(contest.plan, [device.name for device in setup.cluster.devices]),
@@ -148,6 +149,7 @@ def row(contest: Contest, setup: Setup) -> ComparisonRow:
         energy_j=median(m.energy_j for m in metrics),
         peak_bytes=max(metrics[-1].peak_bytes),
         disturbance=told(contest.execution.disturbed, "iterations"),
+        range_s=(min(each_s), max(each_s)) if len(each_s) > 1 else None,
     )
 
 

@@ -163,8 +163,43 @@ def test_a_comparison_tells_how_likely_each_run_is_the_fastest(tmp_path: Path) -
     assert es.compare(*runs[:1]).chances == {"data": 1.0}
 
 
-def test_a_comparison_without_executed_plans_tells_no_chances() -> None:
+def bold(told: es.Comparison) -> list[str]:
+    """The methods that are in bold."""
+    table = told.table()
+    names = list(table.columns[0].cells)
+    return [str(name) for name, each in zip(names, table.rows, strict=True) if each.style == "bold"]
+
+
+def test_of_compared_runs_one_is_in_bold_only_if_it_is_the_faster_by_more_than_its_interval(tmp_path: Path) -> None:
+    residuals().save(path := tmp_path / "study.residuals.json")
+    one, near, slow = (simulated(residuals=str(path), rate=rate) for rate in ("100 Mbit/s", "99 Mbit/s", "2 Mbit/s"))
+    told = es.compare(one, near, slow, labels=["one", "near", "slow"])
+    assert bold(told) == []
+    assert [str(cell).endswith(" ≈") for cell in told.table().columns[4].cells] == [True, True, False]
+    assert "≈: within the 90 % interval of its difference from the fastest of its setting: no win" in repr(told)
+    assert "no win" in told._repr_html_()
+    won = es.compare(one, slow, labels=["one", "slow"])
+    assert bold(won) == ["one"]
+    assert "≈" not in repr(won)
+
+
+def test_figures_of_compared_runs_have_no_number_in_bold_that_is_within_its_interval(tmp_path: Path) -> None:
+    residuals().save(path := tmp_path / "study.residuals.json")
+    one, near, slow = (simulated(residuals=str(path), latency=each) for each in ("0.1 ms", "0.11 ms", "50 ms"))
+    for runs, names in (((one, near), []), ((one, slow), ["one"])):
+        figure = es.compare(*runs, labels=["one", "other"]).plot(values=["makespan_s"])
+        (ax,) = figure.axes
+        numbers = [text for text in ax.texts if text.get_text()]
+        won = [name for name, text in zip(("one", "other"), numbers, strict=True) if text.get_fontweight() == "bold"]
+        assert won == names
+        plt.close(figure)
+
+
+def test_a_comparison_without_executed_plans_tells_no_chances_and_says_that_there_is_no_interval() -> None:
     assert es.compare(simulated()).chances == {}
+    both = es.compare(simulated(), simulated(rate="2 Mbit/s"), labels=["one", "slow"])
+    assert (both.chances, bold(both)) == ({}, ["one"])
+    assert "no interval: no plan was executed beside this profile" in repr(both)
 
 
 def test_which_of_two_is_faster_is_said_with_its_probability() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from experiments.analysis.names import reader_name
 from experiments.analysis.tidy import RunStatus
 from experiments.api.mistakes import in_sentences
 from experiments.execution.play import Played
-from experiments.explain.faster_run import chances
+from experiments.explain.faster_run import standings_of_runs
+from experiments.intervals.wins import NO_WIN, Line, Standing, standings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,21 +72,23 @@ class Comparison:
 
         Empty where no plan was executed beside the runs' profiles (:mod:`edgesim.intervals`).
         """
-        simulated_s = [result.metrics[0].makespan_s for result in self.results]
-        found = chances([result.setup for result in self.results], simulated_s)
-        return {} if found is None else dict(zip(self.labels, found, strict=True))
+        found = self._simulated()
+        chances = [] if found is None else [each.chance for each in found[0]]
+        return {name: chance for name, chance in zip(self.labels, chances, strict=False) if chance is not None}
 
     def table(self) -> Table:
-        """Lay the runs out for a terminal, the fastest in bold; below, how likely each is to be that."""
-        told = ", ".join(f"{label} {chance:.0%}" for label, chance in self.chances.items())
-        caption = f"the fastest, by what executed plans took over what was simulated: {told}" if told else None
-        table = Table(*_HEADS[:4], caption=caption, caption_justify="left")
+        """Lay the runs out for a terminal; below, how likely each is the fastest.
+
+        Of each player's rows the fastest is in bold, unless its difference from another lies within its interval.
+        """
+        rows, stands, notes = self._standings()
+        table = Table(*_HEADS[:4], caption="\n".join(notes) or None, caption_justify="left")
         for head in _HEADS[4:]:
             table.add_column(head, justify="right")
-        rows = self._rows()
-        fastest = min(row["makespan_s"] for row in rows)
-        for row in rows:
-            table.add_row(*_cells(row), style="bold" if row["makespan_s"] == fastest else None)
+        for row, stand in zip(rows, stands, strict=True):
+            rivals_s = [each["makespan_s"] for each in rows if each["player"] == row["player"]]
+            has_won = len(rivals_s) > 1 and row["makespan_s"] == min(rivals_s) and not stand.is_open
+            table.add_row(*_cells(row, stand), style="bold" if has_won else None)
         return table
 
     __rich__ = table
@@ -96,19 +100,47 @@ class Comparison:
         return captured.get().rstrip()
 
     def _repr_html_(self) -> str:
-        return str(pd.DataFrame([_cells(row) for row in self._rows()], columns=list(_HEADS)).to_html(index=False))
+        rows, stands, notes = self._standings()
+        cells = [_cells(row, stand) for row, stand in zip(rows, stands, strict=True)]
+        return str(pd.DataFrame(cells, columns=list(_HEADS)).to_html(index=False)) + "<br>".join(map(escape, notes))
+
+    def _standings(self) -> tuple[list[dict[str, Any]], list[Standing], list[str]]:
+        """A row per run and player, how it stands among its player's, and what a reader has to know of that."""
+        rows, found, notes = self._rows(), self._simulated(), dict[str, None]()
+        stands = [Standing() for _ in rows]
+        for player in dict.fromkeys(row["player"] for row in rows):
+            places = [place for place, row in enumerate(rows) if row["player"] == player]
+            lines = [Line(row=rows[place], mean=rows[place]["makespan_s"]) for place in places]
+            mine, said = standings(lines, (), "makespan_s") if player == "measured" else found or ([], ())
+            notes |= dict.fromkeys(note for note in said if note.startswith(NO_WIN))
+            for place, stand in zip(places, mine, strict=False):
+                stands[place] = stand
+        return rows, stands, [*self._known_by(), *notes]
+
+    def _simulated(self) -> tuple[list[Standing], tuple[str, ...]] | None:
+        """How the runs stand by their simulated seconds; None where executed plans do not tell."""
+        simulated_s = [result.metrics[0].makespan_s for result in self.results]
+        return standings_of_runs([result.setup for result in self.results], simulated_s)
+
+    def _known_by(self) -> list[str]:
+        """How likely each run is the fastest, or why that is not known."""
+        if told := ", ".join(f"{label} {chance:.0%}" for label, chance in self.chances.items()):
+            return [f"the fastest, by what executed plans took over what was simulated: {told}"]
+        if len(self.results) == 1:
+            return []
+        return [str(result.interval) for result in self.results if result.interval.why][:1]
 
     def _rows(self) -> list[dict[str, Any]]:
         return [{str(name): value for name, value in row.items()} for row in self.to_pandas().to_dict("records")]
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], stand: Standing) -> tuple[str, ...]:
     named = [reader_name(str(row[name]), name) for name in ("method", "model", "cluster")]
     peak = row["peak_bytes"]
     return (
         *named,
         str(row["player"]),
-        show(row["makespan_s"], "s"),
+        show(row["makespan_s"], "s") + (f" {NO_WIN}" if stand.is_open else ""),
         f"{row['samples_per_s']:.3g}",
         show(row["energy_j"], "J"),
         show(peak, "B") if peak == peak else "–",

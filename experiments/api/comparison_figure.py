@@ -1,5 +1,7 @@
 """How do a few runs compare? A bar per method in a panel per quantity, each with its number, the best in bold.
 
+No iteration time and no rate of samples is in bold that differs from another by no more than its interval.
+
 Bars are simulated; of an executed run a marker shows the median of what was measured, with its range. Joules and peak
 memory are computed in any case.
 """
@@ -13,9 +15,10 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from experiments.analysis.names import reader_name
-from experiments.analysis.tidy import in_words
+from experiments.analysis.tidy import in_words, records
 from experiments.figures.marks import RATE, ranged
 from experiments.figures.style import BLACK, RC, SMALL_PT, TWO_COLUMNS_IN, looks
+from experiments.intervals.wins import Line, standings
 from experiments.tables.methods import VALUES, quantity_of
 from experiments.tables.number import number, one_unit
 
@@ -67,7 +70,7 @@ def _draw(rows: DataFrame, ax: Axes, value: str) -> None:
     unit, scale = one_unit([known.max()], quantity.unit) if quantity.prefixed and len(known) else (quantity.unit, 1.0)
     rows = ranged(rows, value) if value != "peak_bytes" else rows.assign(value=rows[value], low=None, high=None)
     simulated = rows[rows["player"] == "simulated"].set_index("method")["value"]
-    best = quantity.best(simulated)
+    won = _winner(rows, value)
     for method, look in looks(methods).items():
         place, length = methods.index(method), simulated[method] / scale
         ax.barh(place, length, _BAR, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.0)
@@ -78,7 +81,7 @@ def _draw(rows: DataFrame, ax: Axes, value: str) -> None:
             textcoords="offset points",
             va="center",
             fontsize=SMALL_PT,
-            fontweight="bold" if simulated[method] == best else "normal",
+            fontweight="bold" if method == won else "normal",
         )
     measured = rows[(rows["player"] == "measured") & rows["value"].notna()]
     for _, row in measured.iterrows():
@@ -91,6 +94,16 @@ def _draw(rows: DataFrame, ax: Axes, value: str) -> None:
     ax.set_ylim(len(methods) - 0.5, -0.5)
     ax.set_xlim(0, _ROOM * rows["value"].max() / scale)
     ax.set_xlabel(f"{quantity.title} ({unit})")
+
+
+def _winner(rows: DataFrame, value: str) -> str | None:
+    """The method with the best simulated number; None where its difference from another lies within its interval."""
+    told = records(rows[(rows["player"] == "simulated") & rows[value].notna()])
+    lines = [Line(row=row, mean=float(row[value] or 0.0)) for row in told]
+    best = VALUES[value].best([line.mean for line in lines]) if lines else None
+    stands = standings(lines, (), value)[0]
+    won = [line for line, stand in zip(lines, stands, strict=True) if line.mean == best and not stand.is_open]
+    return str(won[0].row["method"]) if won else None
 
 
 def _explain(figure: Figure, ax: Axes) -> None:

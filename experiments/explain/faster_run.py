@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgesim.intervals import Residuals, WorkKind, chances_of_fastest, kind_of
+from edgesim.intervals import Residuals, WorkKind, kind_of
 from experiments.configuration.setup import Setup
 from experiments.explain.reading import SIMULATED, players_of, read_side
 from experiments.intervals.faster import faster
+from experiments.intervals.wins import Standing, rivals
 
 
 def faster_run(first: Path, second: Path) -> str:
@@ -21,14 +22,16 @@ def faster_run(first: Path, second: Path) -> str:
     return f"simulated: {faster(one, other, *known)}"
 
 
-def chances(setups: Sequence[Setup], simulated_s: Sequence[float]) -> list[float] | None:
-    """How likely each run is the fastest of all; None where executed plans do not tell."""
+def standings_of_runs(
+    setups: Sequence[Setup], simulated_s: Sequence[float]
+) -> tuple[list[Standing], tuple[str, ...]] | None:
+    """How each run stands among all of them, and what a reader has to know; None where executed plans do not tell."""
     known = residuals_of_all(setups)
     if known is None:
         return None
     residuals, kind = known
     try:
-        return chances_of_fastest(simulated_s, residuals.deviations(kind))
+        return rivals(simulated_s, residuals, kind)
     except ValueError:  # no two plans of one setting were executed
         return None
 

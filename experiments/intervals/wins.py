@@ -61,16 +61,28 @@ def is_way(column: str) -> bool:
 def standings(lines: Sequence[Line], columns: Sequence[str], value: str) -> tuple[list[Standing], tuple[str, ...]]:
     """How each line stands, and what a reader has to know of it."""
     found, notes = [Standing() for _ in lines], dict[str, None]()
-    settings: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for place, line in enumerate(lines):
-        settings[tuple(line.row.get(name) for name in columns if not is_way(name))].append(place)
-    for places in settings.values():
+    for places in in_settings(lines, columns).values():
         if len(places) > 1:
             mine, said = _of_setting([lines[place] for place in places], value)
             notes |= dict.fromkeys(said)
             for place, standing in zip(places, mine, strict=True):
                 found[place] = standing
     return found, tuple(notes)
+
+
+def in_settings(lines: Sequence[Line], columns: Sequence[str]) -> dict[tuple[object, ...], list[int]]:
+    """The places of the lines that are rivals, by what they have in common."""
+    settings: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for place, line in enumerate(lines):
+        settings[tuple(line.row.get(name) for name in columns if not is_way(name))].append(place)
+    return dict(settings)
+
+
+def rivals(simulated_s: Sequence[float], known: Residuals, kind: WorkKind) -> tuple[list[Standing], tuple[str, ...]]:
+    """How several plans stand, and what a reader has to know of it. Raises ValueError where too few were executed."""
+    near, chances, said = _among(simulated_s, known, kind)
+    found = _standing(near, chances, simulated_s.index(min(simulated_s)))
+    return found, tuple(_needed(said, found))
 
 
 def unknown(players: Iterable[str], value: str) -> tuple[str, ...]:
@@ -91,7 +103,7 @@ def _of_setting(lines: Sequence[Line], value: str) -> tuple[list[Standing], list
     chances: Sequence[float | None] = [None] * len(lines)
     if all(line.row.get("player") == "simulated" for line in lines) and value in _SECONDS and min(amounts) > 0:
         seconds = [1 / each for each in amounts] if _SECONDS[value] else amounts
-        near, chances, said = _by_executed_plans(lines, seconds, best)
+        near, chances, said = _by_executed_plans(lines, seconds)
     elif value == "makespan_s" and all(_range(line) for line in lines):
         near = [_meet(_range(line), _range(lines[best])) for line in lines]
         said = [f"{NO_WIN}: the range of its iterations meets that of the fastest of its setting: no win"]
@@ -107,14 +119,23 @@ def _of_setting(lines: Sequence[Line], value: str) -> tuple[list[Standing], list
             *said,
             f"{NO_WIN}: differs from the best of its setting by no more than their t intervals over seeds: no win",
         ]
+    found = _standing(near, chances, best)
+    return found, _needed(said, found)
+
+
+def _standing(near: Sequence[bool], chances: Sequence[float | None], best: int) -> list[Standing]:
     others = [is_near and place != best for place, is_near in enumerate(near)]
     opened = [each or (place == best and any(others)) for place, each in enumerate(others)]
-    said = [each for each in said if any(others) or not each.startswith(NO_WIN)]
-    return [Standing(chance=c, is_open=o) for c, o in zip(chances, opened, strict=True)], said
+    return [Standing(chance=c, is_open=o) for c, o in zip(chances, opened, strict=True)]
+
+
+def _needed(said: Sequence[str], found: Sequence[Standing]) -> list[str]:
+    """Without what a mark means that no line has."""
+    return [each for each in said if not each.startswith(NO_WIN) or any(one.is_open for one in found)]
 
 
 def _by_executed_plans(
-    lines: Sequence[Line], seconds: Sequence[float], best: int
+    lines: Sequence[Line], seconds: Sequence[float]
 ) -> tuple[list[bool], Sequence[float | None], list[str]]:
     """Which lines are near the best, how likely each is the fastest, and by what that is known."""
     nobody: list[float | None] = [None] * len(lines)
@@ -129,15 +150,21 @@ def _by_executed_plans(
         )
     ((path, kind),) = sources
     try:
-        known = _residuals(str(path))
-        deviations = known.deviations(WorkKind(str(kind)))
-        chances = chances_of_fastest(seconds, deviations)
-        near = [
-            chance > 0 and is_within_error(seconds[best], each, deviations)
-            for chance, each in zip(chances, seconds, strict=True)
-        ]
+        return _among(seconds, _residuals(str(path)), WorkKind(str(kind)))
     except (ValueError, OSError) as error:
         return [False] * len(lines), nobody, [as_typed(f"who is the fastest is not known: {error}")]
+
+
+def _among(
+    seconds: Sequence[float], known: Residuals, kind: WorkKind
+) -> tuple[list[bool], Sequence[float | None], list[str]]:
+    """Which of several simulated plans are near the fastest, how likely each is that, and by what it is known."""
+    deviations, fastest_s = known.deviations(kind), min(seconds)
+    chances = chances_of_fastest(seconds, deviations)
+    near = [
+        chance > 0 and is_within_error(fastest_s, each, deviations)
+        for chance, each in zip(chances, seconds, strict=True)
+    ]
     plans = sum(map(len, deviations))
     level = f"{LEVEL:.0%}".replace("%", " %")
     said = [

@@ -21,6 +21,7 @@ from experiments.configuration.command_line import USERS, sentence
 from experiments.configuration.result_folders import versions
 from experiments.configuration.setup import Prepared, Setup, prepare, read_setup
 from experiments.execution.play import Played, play
+from experiments.intervals.validated import PredictedInterval
 from experiments.sweeps.grid import Composer, Overrides, flat
 from experiments.sweeps.row_lines import Row
 from experiments.sweeps.run_key import key
@@ -111,9 +112,7 @@ class Runner:
 def facts(run: Played) -> Row:
     """Which run it is, its plan, and what came out of it, simulated and measured."""
     row = which(run.config, run.setup) | made_of(run.prepared) | figures(run.metrics[:1])
-    if (known := run.interval.interval) is not None:
-        row |= {"makespan_low_s": known.low_s, "makespan_high_s": known.high_s, INTERVAL_PLANS: known.residuals}
-        row |= {INTERVAL_KIND: str(kind_of(run.setup.workload)), INTERVAL_FROM: run.setup.validated.path}
+    row |= foretold(run.setup, run.interval)
     measured = figures(run.metrics[1:]) if len(run.metrics) > 1 else {}
     if run.disturbed:
         measured["disturbed"] = max(run.disturbed)
@@ -122,6 +121,18 @@ def facts(run: Played) -> Row:
     row |= {real_column(name): value for name, value in measured.items()}
     metered = {} if run.metered is None else {f"metered.{name}": getattr(run.metered, name) for name in METERED}
     return row | metered
+
+
+def foretold(setup: Setup, predicted: PredictedInterval) -> Row:
+    """Between which seconds a simulated iteration lies, and which executed plans say so; nothing where none do."""
+    if (known := predicted.interval) is None:
+        return {}
+    plans: Row = {INTERVAL_PLANS: known.residuals, INTERVAL_KIND: str(kind_of(setup.workload))}
+    return plans | {
+        "makespan_low_s": known.low_s,
+        "makespan_high_s": known.high_s,
+        INTERVAL_FROM: setup.validated.path,
+    }
 
 
 def real_column(name: str) -> str:

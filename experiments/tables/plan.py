@@ -9,15 +9,17 @@ from experiments.analysis.promised import SideBySide
 _NONE = "–"
 
 
-def plan_table(row: SideBySide) -> Table:
+def plan_table(row: SideBySide, interval: str = "") -> Table:
     """A line of the iteration time; and one of what the planner minimised, where that is something else.
 
-    Each has a bound and a gap of its own. Power modes that the plan chose stand below.
+    Each has a bound and a gap of its own. Power modes that the plan chose stand below, and ``interval``: how far the
+    simulated time may be off.
     """
     modes = ", ".join(f"rank {rank} in {mode}" for rank, mode in row.modes.items())
+    below = [*([f"power modes: {modes}"] if modes else []), *([f"predicted iteration: {interval}"] if interval else [])]
     table = Table(
         title=f"the plan of {row.planner}",
-        caption=f"power modes: {modes}" if modes else None,
+        caption="\n".join(below) or None,
         title_justify="left",
         caption_justify="left",
     )
