@@ -5,8 +5,13 @@ A name that ends in a unit (``_s``, ``_bytes``, ``_flop_per_s`` ...) says what i
 """
 
 import re
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, fields
 from enum import Enum
+from functools import lru_cache
 from math import inf, isfinite, nan
+from numbers import Real
+from typing import Any, get_args
 
 _PREFIX = {"": 1.0, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -142,6 +147,56 @@ def _read_for(text: str, expected: str) -> tuple[float, Dimension | None]:
         return _read(text)
     except ValueError as error:
         raise ValueError(f"{expected}: {error}") from None
+
+
+def require_number(whose: str, name: str, value: object, *, or_none: bool = False) -> None:
+    """Raise ValueError for a quantity of a noun that is no number, nor a list of numbers.
+
+    Nouns are of SI; texts with units are read where configurations are, and by :func:`si`, which the message names.
+
+    >>> require_number("device x", "flop_per_s", 8e9)
+    """
+    if type(value) in (float, int) or (value is None and or_none):
+        return
+    if isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):
+        for each in value:
+            require_number(whose, name, each)
+    elif isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{whose}: {name} must be a number, got {value!r}{_read_by(value, name)}")
+
+
+def require_numbers(whose: str, noun: object) -> None:
+    """Raise ValueError where an attribute of a noun that is to be a number, by its type, is none."""
+    for name, or_none in _numbers(type(noun)):
+        require_number(whose, name, getattr(noun, name), or_none=or_none)
+
+
+@lru_cache
+def _numbers(noun: type) -> tuple[tuple[str, bool], ...]:
+    """Attributes that hold numbers and nothing else, and whether each may be None."""
+    typed = [(each, set(_parts(each.type))) for each in fields(noun) if each.init and each.default_factory is MISSING]
+    return tuple(
+        (each.name, type(None) in parts)
+        for each, parts in typed
+        if parts & {int, float} and parts <= {int, float, type(None), Ellipsis}
+    )
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    """The types that a type is made of: of ``tuple[float, ...] | None`` float, the dots and None."""
+    return tuple(part for each in get_args(hint) for part in _parts(each)) or (hint,)
+
+
+def _read_by(value: object, name: str) -> str:
+    """How a text becomes the number, where that is clear."""
+    measures = dimension_of(name)
+    if not isinstance(value, str) or measures is None:
+        return ""
+    try:
+        quantity(value, measures, name=name)
+    except ValueError:
+        return f" (give {measures.noun} in SI, like si('{measures.example}'))"
+    return f" (give it in SI: si({value!r}), with edgesim's si)"
 
 
 def show(value: float, unit: str) -> str:

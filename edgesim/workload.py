@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from edgesim.apportion import refuse_remainder
 from edgesim.since_3_11 import StrEnum
+from edgesim.units import require_numbers
 
 
 class Purpose(StrEnum):
@@ -60,6 +61,7 @@ class Workload:
     activation_bytes: int = 4
 
     def __post_init__(self) -> None:
+        require_numbers("workload", self)
         object.__setattr__(self, "purpose", Purpose(self.purpose))
         object.__setattr__(self, "optimiser", Optimiser(self.optimiser))
         for name in ("batch_samples", "micro_batch_samples", "tokens", "epochs"):

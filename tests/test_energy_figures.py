@@ -5,6 +5,8 @@ from typing import Any, cast
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pandas import DataFrame
@@ -112,7 +114,19 @@ def test_a_ratio_over_a_watt_goes_through_what_the_files_say() -> None:
 
 def executed(method: str, player: str, energy_j: float) -> dict[str, Any]:
     states = {name: joules * energy_j / 100 for name, joules in STATES.items()}
-    return run(method, player=player, energy_j=energy_j, energy_per_sample_j=energy_j / 10, iterations=3) | states
+    times = {"makespan_s": 2.0, "makespan_low_s": None, "makespan_high_s": None}
+    if player == "measured":
+        times |= {"makespan_low_s": 1.8, "makespan_high_s": 2.4}
+    return (
+        run(method, player=player, energy_j=energy_j, energy_per_sample_j=energy_j / 10, iterations=3) | states | times
+    )
+
+
+def whiskers(ax: Axes) -> list[tuple[float, float, float]]:
+    """Place, low and high of each that is seen."""
+    lines = [line for each in ax.containers if isinstance(each, ErrorbarContainer) for line in each.lines[2]]
+    ends = [segment for line in lines for segment in line.get_segments()]
+    return [(float(low[0]), float(low[1]), float(high[1])) for low, high in ends if low[1] != high[1]]
 
 
 def test_executed_ways_are_bars_from_measured_times_beside_diamonds_from_simulated_ones() -> None:
@@ -127,14 +141,47 @@ def test_executed_ways_are_bars_from_measured_times_beside_diamonds_from_simulat
     (rows,) = executed_by_state.panels(table).values()
     _, ax = plt.subplots()
     executed_by_state.draw(rows, ax)
-    bars = [bar for container in ax.containers for bar in container]
+    bars = [bar for container in ax.containers if isinstance(container, BarContainer) for bar in container]
     tops = {round(bar.get_x() + bar.get_width() / 2): bar.get_y() + bar.get_height() for bar in bars}
     assert tops == pytest.approx({0: 9.0, 1: 10.0, 2: 12.0, 3: 11.0})  # alone, DP, SP, TP: the last state is on top
     (diamonds,) = [line for line in ax.lines if line.get_marker() == "D"]
     assert list(diamonds.get_ydata()) == [8.5, 9.5, 13.0, 14.0]
     said = "5 of 6 pairs in the simulated order\nmedian of n = 3 iterations"
-    assert said in {text.get_text() for text in ax.texts}
+    assert f"{said}\nwhiskers: in proportion to the range of their times" in {text.get_text() for text in ax.texts}
+    ranges = [(place, 0.9 * top, 1.2 * top) for place, top in tops.items()]
+    assert whiskers(ax) == [pytest.approx(each) for each in ranges]
     assert ax.get_ylabel() == "J per sample (computed\nfrom measured times)"
+    plt.close()
+
+
+def test_executed_ways_of_several_seeds_are_means_with_their_t_interval_and_say_of_how_many() -> None:
+    joules = {DP: (100.0, 110.0, 120.0), SP: (200.0, 200.0, 200.0)}
+    table = DataFrame(
+        [
+            executed(method, player, each) | {"seed": seed}
+            for method, seeds in joules.items()
+            for seed, each in enumerate(seeds)
+            for player in ("measured", "simulated")
+        ]
+    )
+    (rows,) = executed_by_state.panels(table).values()
+    _, ax = plt.subplots()
+    executed_by_state.draw(rows, ax)
+    half = 4.302653 / 3**0.5  # t(97.5 %, 2), and a standard deviation of 1 J per sample
+    assert whiskers(ax) == [pytest.approx((0, 11.0 - half, 11.0 + half))] * 2  # measured and simulated; SP has none
+    assert {text.get_text() for text in ax.texts} >= {"11", "20", "1 of 1 pairs in the simulated order"}
+    assert "mean, 95 % t interval, n = 3" in ax.get_legend_handles_labels()[1]
+    plt.close()
+
+
+def test_executed_ways_of_a_single_iteration_have_no_whiskers_and_none_are_said() -> None:
+    rows = DataFrame([executed(DP, player, 100.0) for player in ("measured", "simulated")])
+    _, ax = plt.subplots()
+    executed_by_state.draw(
+        as_ways(rows.assign(makespan_low_s=float("nan"), makespan_high_s=float("nan"), iterations=1)), ax
+    )
+    assert whiskers(ax) == []
+    assert "0 of 0 pairs in the simulated order\nmedian of n = 1 iterations" in {text.get_text() for text in ax.texts}
     plt.close()
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import inf
 
+from edgesim.units import require_numbers
+
 ANY_KIND = "any"
 
 
@@ -34,6 +36,7 @@ class ComputeWatts:
     stalled_w: float | None = None
 
     def __post_init__(self) -> None:
+        require_numbers(f"watts of {self.kind}", self)
         if not 0 < self.at_fraction <= 1:
             raise ValueError(
                 f"watts of {self.kind}: at_fraction is a share of flop_per_s in (0, 1], got {self.at_fraction}"

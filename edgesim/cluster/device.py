@@ -5,7 +5,7 @@ from math import inf, log
 
 from edgesim.cluster.origin import Origin
 from edgesim.cluster.power import PowerModel
-from edgesim.units import LEAST, MOST, is_reckonable, show
+from edgesim.units import LEAST, MOST, is_reckonable, require_number, require_numbers, show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +21,9 @@ class EfficiencyCurve:
     source: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "work_flop", tuple(self.work_flop))
-        object.__setattr__(self, "fraction", tuple(self.fraction))
+        for name in ("work_flop", "fraction"):  # before they are tuples: a text would be one of its letters
+            require_number(f"efficiency curve {self.kind}", name, getattr(self, name))
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.work_flop) != len(self.fraction) or not self.work_flop:
             raise ValueError(f"efficiency curve {self.kind}: needs one fraction per work_flop, and at least one")
         if any(a >= b for a, b in zip(self.work_flop, self.work_flop[1:], strict=False)) or self.work_flop[0] <= 0:
@@ -78,7 +79,10 @@ class Device:
     disk_source: str = ""
 
     def __post_init__(self) -> None:
+        require_numbers(f"device {self.name}", self)
         object.__setattr__(self, "efficiency", tuple(self.efficiency))
+        if not isinstance(self.power, PowerModel):
+            raise ValueError(f"device {self.name}: power must be a PowerModel, got {self.power!r}")
         if not 0 <= self.context_bytes < inf:
             raise ValueError(f"device {self.name}: context_bytes must be finite and >= 0, got {self.context_bytes}")
         writes = () if self.disk_write_bytes_per_s is None else ("disk_write_bytes_per_s",)

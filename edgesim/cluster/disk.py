@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgesim.cluster.cluster import Cluster
+from edgesim.units import require_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class DiskRates:
     source: str
 
     def __post_init__(self) -> None:
+        require_numbers(f"disk of {self.device}", self)
         for name in ("read_bytes_per_s", "write_bytes_per_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"disk of {self.device}: {name} must be positive, got {getattr(self, name)}")

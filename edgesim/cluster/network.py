@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from edgesim.cluster.origin import Origin
 from edgesim.since_3_11 import StrEnum
-from edgesim.units import LEAST, MOST, is_reckonable
+from edgesim.units import LEAST, MOST, is_reckonable, require_number, require_numbers
 
 
 class Topology(StrEnum):
@@ -75,6 +75,7 @@ class Network:
     ranks: int = field(init=False)
 
     def __post_init__(self) -> None:
+        require_numbers("network", self)
         ranks = len(self.latency_s)
         object.__setattr__(self, "ranks", ranks)
         switched = self.topology is Topology.SWITCHED
@@ -128,6 +129,12 @@ class Network:
         step_s: float | Sequence[float] | None = None,
     ) -> "Network":
         """Join full-duplex NICs by a switch; a NIC receives as fast as it transmits unless told otherwise."""
+        for name, rates in (
+            ("transmit_bytes_per_s", transmit_bytes_per_s),
+            ("receive_bytes_per_s", receive_bytes_per_s),
+        ):
+            require_number("network", name, rates, or_none=True)
+        require_number("network", "step_s", step_s, or_none=True)
         up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
         return cls(
             topology=Topology.SWITCHED,
@@ -155,7 +162,7 @@ class Network:
         """Share one channel; ``bytes_per_s[i][j]`` is the rate of station i towards j when it has the air alone."""
         return cls(
             topology=Topology.RADIO,
-            bytes_per_s=_rows(bytes_per_s),
+            bytes_per_s=_rows("bytes_per_s", bytes_per_s),
             latency_s=_square(latency_s, len(bytes_per_s)),
             goodput=goodput,
             origin=Origin(origin),
@@ -176,7 +183,7 @@ class Network:
         """Give every ordered pair of ranks an independent link."""
         return cls(
             topology=Topology.PAIRS,
-            bytes_per_s=_rows(bytes_per_s),
+            bytes_per_s=_rows("bytes_per_s", bytes_per_s),
             latency_s=_square(latency_s, len(bytes_per_s)),
             goodput=goodput,
             origin=Origin(origin),
@@ -223,11 +230,12 @@ class Network:
         return 1 / slowest if slowest > 0 else inf
 
 
-def _rows(matrix: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+def _rows(name: str, matrix: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    require_number("network", name, matrix)
     return tuple(tuple(float(value) for value in row) for row in matrix)
 
 
 def _square(latency_s: float | Sequence[Sequence[float]], ranks: int) -> tuple[tuple[float, ...], ...]:
     if isinstance(latency_s, int | float):
         return ((float(latency_s),) * ranks,) * ranks
-    return _rows(latency_s)
+    return _rows("latency_s", latency_s)

@@ -6,7 +6,7 @@ from math import inf
 
 from edgesim.cluster.compute_watts import ComputeWatts
 from edgesim.cluster.rail import Rail, refuse_rails
-from edgesim.units import si
+from edgesim.units import require_numbers, si
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,7 @@ class PowerModel:
     rails: tuple[Rail, ...] = ()
 
     def __post_init__(self) -> None:
+        require_numbers("power model", self)
         object.__setattr__(self, "by_kind", tuple(self.by_kind))
         object.__setattr__(self, "rails", tuple(self.rails))
         self._refuse_kinds()

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, inf
 
+from edgesim.units import require_numbers
+
 UNKNOWN = "unknown"
 """Where the joules of a state are whose rails nobody knows."""
 STATES_OF_RAILS = ("idle", "compute", "transmit", "receive", "static")
@@ -30,6 +32,7 @@ class Rail:
     static: float | None = None
 
     def __post_init__(self) -> None:
+        require_numbers(f"rail {self.name}", self)
         for state in STATES_OF_RAILS:
             weight = getattr(self, state)
             if weight is not None and not 0 <= weight < inf:

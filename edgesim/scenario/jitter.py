@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import cos, exp, log, log1p, pi, sqrt
 
 from edgesim.scenario.chance import uniform
-from edgesim.units import MOST
+from edgesim.units import MOST, require_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,7 @@ class Jitter:
     source: str
 
     def __post_init__(self) -> None:
+        require_numbers("jitter", self)
         if not 0 <= self.variation <= MOST:
             raise ValueError(f"jitter: variation must be finite and >= 0, got {self.variation} (at most {MOST:g})")
 

@@ -5,6 +5,7 @@ from math import inf
 
 from edgesim.scenario.moment import Moment
 from edgesim.since_3_11 import StrEnum
+from edgesim.units import require_numbers
 
 
 class LossKind(StrEnum):
@@ -32,6 +33,7 @@ class Loss:
     lasts_s: float = inf
 
     def __post_init__(self) -> None:
+        require_numbers(f"loss of rank {self.rank}", self)
         object.__setattr__(self, "kind", LossKind(self.kind))
         if not self.lasts_s > 0:
             raise ValueError(f"loss of rank {self.rank}: lasts_s must be positive, got {self.lasts_s}")

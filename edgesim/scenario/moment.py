@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import inf
 
+from edgesim.units import require_numbers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
@@ -17,6 +19,7 @@ class Moment:
     task: str | None = None
 
     def __post_init__(self) -> None:
+        require_numbers("moment", self)
         if (self.at_s is None) == (self.iteration is None):
             raise ValueError(
                 f"moment: needs either a second or an iteration, got at_s={self.at_s}, iteration={self.iteration}"

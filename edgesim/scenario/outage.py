@@ -5,6 +5,7 @@ from functools import cached_property
 from math import inf
 
 from edgesim.recording import Column, Recording, Unit
+from edgesim.units import require_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,7 @@ class Outage:
     end_s: float
 
     def __post_init__(self) -> None:
+        require_numbers("outage", self)
         if not 0 <= self.start_s < self.end_s < inf:
             raise ValueError(
                 f"outage of rank {self.rank}: needs 0 <= start_s < end_s < infinity, got {self.start_s} and "

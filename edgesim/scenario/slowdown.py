@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, prod
 
-from edgesim.units import LEAST, is_reckonable
+from edgesim.units import LEAST, is_reckonable, require_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class Slowdown:
     source: str
 
     def __post_init__(self) -> None:
+        require_numbers(f"slow-down of rank {self.rank}", self)
         if not 0 <= self.start_s < self.end_s:
             raise ValueError(
                 f"slow-down of rank {self.rank}: needs 0 <= start_s < end_s, got {self.start_s} and {self.end_s}"

@@ -8,7 +8,7 @@ from math import inf, sqrt
 
 from edgesim.recording import BandwidthChange
 from edgesim.scenario.chance import uniform
-from edgesim.units import LEAST, MOST
+from edgesim.units import LEAST, MOST, require_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class Walk:
     since_s: float = 0.0
 
     def __post_init__(self) -> None:
+        require_numbers("walk", self)
         object.__setattr__(self, "ranks", tuple(self.ranks))
         if not 0 < self.interval_s < inf:
             raise ValueError(f"walk: interval_s must be positive and finite, got {self.interval_s}")

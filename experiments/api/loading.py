@@ -52,7 +52,7 @@ def load_cluster(name: str | Path, /, **options: Any) -> Cluster:
     Args:
         name: Its name there, or the path of a YAML file.
         **options: Values that take the place of the file's: ``rate="20 Mbit/s"``, ``latency="1 ms"``, ``count=4`` where
-            its devices are alike, or any other of its keys.
+            its devices are alike, ``devices={"slow": {"flop_per_s": "8 GFLOP/s"}}``, or any other of its keys.
 
     Returns:
         The cluster.
@@ -61,7 +61,8 @@ def load_cluster(name: str | Path, /, **options: Any) -> Cluster:
         ValueError: If the name is unknown, or a value does not fit its key.
     """
     _refuse_nothing("cluster", name)
-    short = {key: options.pop(key) for key in (*SHORT, "network") if key in options}
+    named = ["devices"] if isinstance(options.get("devices"), Mapping) else []  # and not in the order of ranks
+    short = {key: options.pop(key) for key in (*SHORT, "network", *named) if key in options}
     return composed_for({"cluster": Choice(group="cluster", name=_text(name), options=options), **short}, _cluster)
 
 

@@ -70,7 +70,7 @@ def _bars(rows: DataFrame, ax: Axes) -> None:
                 label=label(method),
             )
         )
-        _intervals(simulated, ax)
+        intervals(simulated, ax)
         _others(mine, ax, look)
     _explain_simulated(rows, ax, "bars")
     ax.set_ylim(bottom=0)
@@ -94,7 +94,7 @@ def lines(rows: DataFrame, ax: Axes, *, column: str) -> None:
             markersize=_MARKER_PT - 1.5,
             label=label(method),
         )
-        _intervals(simulated, ax, colour=look.colour)
+        intervals(simulated, ax, colour=look.colour)
         _others(mine, ax, look)
     _explain_simulated(rows, ax, "lines")
 
@@ -124,8 +124,8 @@ def means(rows: DataFrame, *, by: str, columns: Sequence[str] = ("value",)) -> D
     ).reset_index(drop=True)
 
 
-def _intervals(simulated: DataFrame, ax: Axes, *, colour: str = BLACK) -> None:
-    """Of simulated numbers, which have a range where several seeds were drawn, or plans were executed before."""
+def intervals(simulated: DataFrame, ax: Axes, *, colour: str = BLACK) -> None:
+    """Of numbers that have a range: of seeds, of iterations, or by plans that were executed before."""
     mine = simulated[simulated["low"].notna()]
     if len(mine):
         _reach(mine, ax, color=colour, linestyle="none")
