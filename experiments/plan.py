@@ -26,12 +26,12 @@ from experiments.commands import as_typed
 from experiments.configuration.cache import Cache
 from experiments.configuration.command_line import USERS, run_command, sentence, told
 from experiments.configuration.setup import Prepared, prepare
+from experiments.intervals.rival_plans import RivalPlan, plans_table
 from experiments.run import Screen, planned
 from experiments.sweeps.grid import Composer, Overrides, composer_of, parse
 from experiments.sweeps.rows import foretold
 from experiments.sweeps.sweep import checked, hydra_sweeps, sweep_arguments
 from experiments.tables.plan import plan_table
-from experiments.tables.plans import RivalPlan, plans_table
 
 
 def plan(cfg: DictConfig) -> None:
