@@ -149,8 +149,8 @@ def _read_for(text: str, expected: str) -> tuple[float, Dimension | None]:
         raise ValueError(f"{expected}: {error}") from None
 
 
-def require_number(whose: str, name: str, value: object, *, or_none: bool = False) -> None:
-    """Raise ValueError for a quantity of a noun that is no number, nor a list of numbers.
+def require_number(whose: str, name: str, value: object, *, or_none: bool = False, several: bool = False) -> None:
+    """Raise ValueError for a quantity of a noun that is no number, nor a list of numbers where it may be ``several``.
 
     Nouns are of SI; texts with units are read where configurations are, and by :func:`si`, which the message names.
 
@@ -158,25 +158,25 @@ def require_number(whose: str, name: str, value: object, *, or_none: bool = Fals
     """
     if type(value) in (float, int) or (value is None and or_none):
         return
-    if isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):
+    if several and isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):
         for each in value:
-            require_number(whose, name, each)
+            require_number(whose, name, each, several=True)
     elif isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{whose}: {name} must be a number, got {value!r}{_read_by(value, name)}")
 
 
 def require_numbers(whose: str, noun: object) -> None:
     """Raise ValueError where an attribute of a noun that is to be a number, by its type, is none."""
-    for name, or_none in _numbers(type(noun)):
-        require_number(whose, name, getattr(noun, name), or_none=or_none)
+    for name, or_none, several in _numbers(type(noun)):
+        require_number(whose, name, getattr(noun, name), or_none=or_none, several=several)
 
 
 @lru_cache
-def _numbers(noun: type) -> tuple[tuple[str, bool], ...]:
-    """Attributes that hold numbers and nothing else, and whether each may be None."""
+def _numbers(noun: type) -> tuple[tuple[str, bool, bool], ...]:
+    """Attributes that hold numbers and nothing else, whether each may be None, and whether it may be several."""
     typed = [(each, set(_parts(each.type))) for each in fields(noun) if each.init and each.default_factory is MISSING]
     return tuple(
-        (each.name, type(None) in parts)
+        (each.name, type(None) in parts, Ellipsis in parts)
         for each, parts in typed
         if parts & {int, float} and parts <= {int, float, type(None), Ellipsis}
     )

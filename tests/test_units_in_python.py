@@ -68,6 +68,10 @@ NOUNS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: device("x", memory_bytes="2 s"),  # type: ignore[arg-type]
         "device x: memory_bytes must be a number, got '2 s' (give a number of bytes in SI, like si('2 GiB'))",
     ),
+    "list": (
+        lambda: device("x", memory_bytes_per_s=[1e9]),
+        "device x: memory_bytes_per_s must be a number, got [1000000000.0]",
+    ),
     "truth": (
         lambda: device("x", context_bytes=True),
         "device x: context_bytes must be a number, got True",

@@ -22,7 +22,7 @@ class EfficiencyCurve:
 
     def __post_init__(self) -> None:
         for name in ("work_flop", "fraction"):  # before they are tuples: a text would be one of its letters
-            require_number(f"efficiency curve {self.kind}", name, getattr(self, name))
+            require_number(f"efficiency curve {self.kind}", name, getattr(self, name), several=True)
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.work_flop) != len(self.fraction) or not self.work_flop:
             raise ValueError(f"efficiency curve {self.kind}: needs one fraction per work_flop, and at least one")

@@ -133,8 +133,8 @@ class Network:
             ("transmit_bytes_per_s", transmit_bytes_per_s),
             ("receive_bytes_per_s", receive_bytes_per_s),
         ):
-            require_number("network", name, rates, or_none=True)
-        require_number("network", "step_s", step_s, or_none=True)
+            require_number("network", name, rates, or_none=True, several=True)
+        require_number("network", "step_s", step_s, or_none=True, several=True)
         up, down = tuple(transmit_bytes_per_s), tuple(receive_bytes_per_s or transmit_bytes_per_s)
         return cls(
             topology=Topology.SWITCHED,
@@ -231,7 +231,7 @@ class Network:
 
 
 def _rows(name: str, matrix: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
-    require_number("network", name, matrix)
+    require_number("network", name, matrix, several=True)
     return tuple(tuple(float(value) for value in row) for row in matrix)
 
 
