@@ -78,7 +78,7 @@ def demo(cfg: DictConfig) -> None:
     nominal = read_setup(cfg)
     refuse_to_execute(nominal)
     print(f"{nominal.model}\n{nominal.cluster}\nopening the testbed ...")
-    with open_testbed(build(cfg.testbed), nominal.cluster) as testbed, progress_bar() as progress:
+    with open_testbed(build(cfg.testbed), nominal.cluster, build(cfg.data)) as testbed, progress_bar() as progress:
         progress.console.print(f"testbed: {testbed.description}", soft_wrap=True, highlight=False)
         setup = nominal.calibrated(*calibrate(testbed, nominal, cfg.calibration, progress))
         contests = compete(cfg, setup, testbed, progress)

@@ -80,7 +80,7 @@ def validate_rate(
     """
     nominal, spec = read_setup(cfg), build(cfg.testbed)
     with ExitStack() as open_now, progress_bar() as progress:
-        testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
+        testbed = open_now.enter_context(open_testbed(spec, nominal.cluster, build(cfg.data)))
         name = cfg.validation.name or testbed_name(testbed, nominal.cluster)
         progress.console.print(testbed.description, soft_wrap=True)
         profile, network = calibrate(testbed, nominal, cfg.calibration, progress)
@@ -121,7 +121,7 @@ def validate_rate(
                 table.append(FidelityRow(strategy=strategy_name, plan=label, kind=ITERATION, reason=str(error)))
                 if isinstance(error, RunError):  # the testbed may be broken: the next plan gets a fresh one
                     open_now.close()
-                    testbed = open_now.enter_context(open_testbed(spec, nominal.cluster))
+                    testbed = open_now.enter_context(open_testbed(spec, nominal.cluster, build(cfg.data)))
             progress.advance(task)
         progress.update(task, description=name)
         if profile.points:

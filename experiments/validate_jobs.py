@@ -52,7 +52,7 @@ def validate_jobs(cfg: DictConfig) -> None:
         raise ValueError(f"job_validation.only={only} names no policy and no case (leave it empty for all)")
     words = [f"job_validation.only=[{', '.join(only)}]"] if only else []
     with ExitStack() as open_now, progress_bar() as progress:
-        testbed = open_now.enter_context(open_testbed(build(cfg.testbed), nominal.cluster))
+        testbed = open_now.enter_context(open_testbed(build(cfg.testbed), nominal.cluster, build(cfg.data)))
         progress.console.print(testbed.description, soft_wrap=True)
         profile, network = calibrate(testbed, nominal, cfg.calibration, progress)
         setup = nominal.calibrated(profile, network)
@@ -69,7 +69,7 @@ def validate_jobs(cfg: DictConfig) -> None:
                 found = [JobRow(case=case.name, policy=policy, what=TOTAL, reason=str(error))]
                 if isinstance(error, RunError):  # the testbed may be broken: the next job gets a fresh one
                     open_now.close()
-                    testbed = open_now.enter_context(open_testbed(build(cfg.testbed), nominal.cluster))
+                    testbed = open_now.enter_context(open_testbed(build(cfg.testbed), nominal.cluster, build(cfg.data)))
             table += found
             figures = summary(table) | {"testbed": testbed.description, "hosts": asdict(costs)}
             write_text(folder / "jobs.csv", to_csv(table))  # as they come: nothing is lost with a later one

@@ -53,7 +53,7 @@ def validate_pac(cfg: DictConfig) -> None:
     """Every case; files are written job by job."""
     console, folder = Console(), Path(cfg.results) / FOLDER
     nominal, settings = read_setup(cfg), cfg.pac_validation
-    with open_testbed(build(cfg.testbed), nominal.cluster) as testbed, progress_bar() as progress:
+    with open_testbed(build(cfg.testbed), nominal.cluster, build(cfg.data)) as testbed, progress_bar() as progress:
         progress.console.print(testbed.description, soft_wrap=True)
         profile, network = calibrate(testbed, nominal, cfg.calibration, progress)
         setup = nominal.calibrated(profile, network)

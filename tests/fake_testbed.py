@@ -127,6 +127,6 @@ class FakeTestbed:
 
 
 @contextmanager
-def open_fake(spec: object, cluster: Cluster) -> Iterator[FakeTestbed]:
+def open_fake(spec: object, cluster: Cluster, data: object = None) -> Iterator[FakeTestbed]:
     """In place of ``open_testbed``."""
     yield FakeTestbed(cluster)

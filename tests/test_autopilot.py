@@ -221,7 +221,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setup: Setup) -> Co
     """Calls it as the shell would, on hosts of which the fastest is slower than it was."""
 
     @contextmanager
-    def opened(spec: object, cluster: Cluster) -> Iterator[FakeTestbed]:
+    def opened(spec: object, cluster: Cluster, data: object) -> Iterator[FakeTestbed]:
         yield FakeTestbed(cluster, truth=slower(cluster, 0), noise=0.0)
 
     monkeypatch.setattr(command_module, "open_testbed", opened)

@@ -253,7 +253,7 @@ def test_a_run_with_calibrated_links_is_executed_at_the_line_rate_and_not_at_wha
 ) -> None:
     rates: list[float] = []
 
-    def opened(spec: object, cluster: Cluster) -> AbstractContextManager[FakeTestbed]:
+    def opened(spec: object, cluster: Cluster, data: object) -> AbstractContextManager[FakeTestbed]:
         rates.append(cluster.network.slowest_bytes_per_s)
         return open_fake(spec, cluster)
 
@@ -475,5 +475,5 @@ def test_no_table_no_parity_plot(tmp_path: Path) -> None:
 
 
 @contextmanager
-def _open_broken(spec: object, cluster: Cluster) -> Iterator[FakeTestbed]:
+def _open_broken(spec: object, cluster: Cluster, data: object) -> Iterator[FakeTestbed]:
     yield FakeTestbed(cluster, ranks=2)

@@ -194,7 +194,7 @@ def test_a_plan_that_breaks_the_testbed_is_not_run_again_and_the_next_has_a_fres
     opened, closed = [], []
 
     @contextmanager
-    def of_two(spec: TestbedSpec, cluster: Cluster) -> Iterator[FakeTestbed]:
+    def of_two(spec: TestbedSpec, cluster: Cluster, data: object) -> Iterator[FakeTestbed]:
         opened.append(spec.fractions)
         yield FakeTestbed(cluster, ranks=2)
         closed.append(spec.fractions)

@@ -1,5 +1,6 @@
 """Do a host of Python 3.10 with an old PyTorch and one of this Python with ours work in one group, and say so?"""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,11 @@ def test_hosts_of_different_versions_learn_together_and_the_trace_says_so(
         with open_testbed(two.spec(hosts=hosts), two_hosts()) as testbed:
             mixed = testbed.execute(work)
             assert f"{torch} on h1" in testbed.description
+        with (
+            pytest.raises(ValueError, match=f"are not alike: {re.escape(version)} on h1; .* on h0 "),
+            open_testbed(two.spec(hosts=hosts), two_hosts(), DataSpec(kind="text")),
+        ):
+            raise AssertionError("ranks have started")
         assert mixed.losses == pytest.approx(alike.losses, rel=1e-5)
         trace = mixed.traces[0]
         assert trace.notes[0].startswith(f"different versions of Python: {version} on h1; ")

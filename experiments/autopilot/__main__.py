@@ -40,7 +40,7 @@ def autopilot(cfg: DictConfig) -> None:
     refuse(cfg, setup)
     target = Path(cfg.results) / "autopilot" / folder_name(words, cfg.config_dirs)
     rounds: list[Round] = []
-    with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed, progress_bar() as progress:
+    with open_testbed(build(cfg.testbed), nominal_cluster(cfg), build(cfg.data)) as testbed, progress_bar() as progress:
         progress.console.print(testbed.description, soft_wrap=True, highlight=False)
 
         def keep(each: Round) -> None:

@@ -103,7 +103,7 @@ def execute_once(cfg: DictConfig, prepared: Prepared, listener: Listener) -> Exe
             )
         refuse_place(target)
     meters = host_meters(cfg, prepared.setup.cluster)
-    with open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed:
+    with open_testbed(build(cfg.testbed), nominal_cluster(cfg), build(cfg.data)) as testbed:
         listener.tell(testbed.description)
         work = assignment.workload
         if 2 in (work.weight_bytes, work.activation_bytes, work.kv_bytes):

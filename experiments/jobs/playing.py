@@ -100,7 +100,7 @@ def _executed(
     phase = job.phases[0]
     with (
         _assigned(cfg, spec, setup, job) as assignment,
-        open_testbed(build(cfg.testbed), nominal_cluster(cfg)) as testbed,
+        open_testbed(build(cfg.testbed), nominal_cluster(cfg), build(cfg.data)) as testbed,
     ):
         listener.tell(testbed.description)
         with listener.waiting("measuring what hosts need for a job"):

@@ -70,7 +70,7 @@ def measured_at(cfg: DictConfig, rate: str) -> DataFrame:
     """The table of one rate; its calibration is kept."""
     own = configurations(cfg, rate)
     nominal = read_setup(own[0])
-    with FreshTestbeds(build(cfg.testbed), nominal.cluster) as testbeds, progress_bar() as progress:
+    with FreshTestbeds(build(cfg.testbed), nominal.cluster, build(cfg.data)) as testbeds, progress_bar() as progress:
         name = testbed_name(testbeds.testbed, nominal.cluster)
         progress.console.print(testbeds.testbed.description, soft_wrap=True)
         profile, network = calibrate(testbeds.testbed, nominal, cfg.calibration, progress)

@@ -21,6 +21,7 @@ from experiments.configuration.command_line import sentence
 from experiments.configuration.setup import Setup
 from experiments.execution.assignments import execute, make_assignment
 from experiments.planner_regret.contenders import Contender
+from real_runtime.data import DataSpec
 from real_runtime.execution import Execution
 from real_runtime.testbeds.opening import open_testbed
 from real_runtime.testbeds.spec import TestbedSpec
@@ -56,12 +57,12 @@ class Trial:
 class FreshTestbeds:
     """An open testbed, which a fresh one replaces on demand."""
 
-    def __init__(self, spec: TestbedSpec, cluster: Cluster) -> None:
-        self.spec, self.cluster = spec, cluster
+    def __init__(self, spec: TestbedSpec, cluster: Cluster, data: DataSpec | None = None) -> None:
+        self.spec, self.cluster, self.data = spec, cluster, data
         self._open_now = ExitStack()
 
     def __enter__(self) -> Self:
-        self.testbed: Testbed = self._open_now.enter_context(open_testbed(self.spec, self.cluster))
+        self.testbed: Testbed = self._open_now.enter_context(open_testbed(self.spec, self.cluster, self.data))
         return self
 
     def __exit__(
@@ -74,7 +75,7 @@ class FreshTestbeds:
         fractions = tuple(fraction * self.spec.slow_motion for fraction in self.testbed.fractions)
         self._open_now.close()
         spec = replace(self.spec, fractions=fractions)
-        self.testbed = self._open_now.enter_context(open_testbed(spec, self.cluster))
+        self.testbed = self._open_now.enter_context(open_testbed(spec, self.cluster, self.data))
 
 
 def rounds(contending: Sequence[Contender], settings: DictConfig) -> list[list[int]]:

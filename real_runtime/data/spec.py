@@ -9,7 +9,8 @@ from edgesim.workload import Workload
 from real_runtime.data.text_folder import text_of_folder
 
 PAD, MASK, SEPARATOR, BYTE_VOCABULARY = 256, 257, 258, 259
-TASKS = ("mrpc", "sts_b", "sst_2", "qnli", "halves", "same_module")
+_ASKED = ("halves", "same_module")  # of functions
+TASKS = ("mrpc", "sts_b", "sst_2", "qnli", *_ASKED)
 # What a model of this hyper-parameter reads: token ids, or images.
 _READS = {"vocabulary": "text", "resolution": "digits"}
 
@@ -37,6 +38,16 @@ class DataSpec:
             raise ValueError(f"data {self.kind} {said} (choose data=glue or data=functions, and data.task)")
         if self.task is not None and self.task not in TASKS:
             raise ValueError(f"unknown task {self.task!r} (known: {', '.join(TASKS)})")
+
+    @property
+    def reads_own_sources(self) -> bool:
+        """Whether it is made of the sources of the Python that reads it, which differ between versions."""
+        return not self.folder and (self.kind == "text" or self.task in _ASKED)
+
+    @property
+    def chosen_by(self) -> str:
+        """What ``data=`` is called that chooses it."""
+        return self.kind if self.task is None else "functions" if self.task in _ASKED else "glue"
 
 
 def known_reads(model: Model) -> str | None:

@@ -122,7 +122,7 @@ def _of_software(report: HostReport, all_reports: Sequence[HostReport]) -> Itera
             mends = (
                 f": {python} -m pip install torch==..."
                 if what == "torch"
-                else ": data=text reads Python's own sources (name one data.folder)"
+                else ": data=text and data=functions need a data.folder then, copied to every host"
             )
             yield f"{what} {own}, and other hosts have another one{mends}"
 

@@ -10,6 +10,7 @@ from edgesim.errors import RunError
 from edgesim.scratch import scratch_folder
 from real_runtime.control.interruptions import held_back
 from real_runtime.control.rank_process import Hear, LedRank, Message
+from real_runtime.data import DataSpec
 from real_runtime.ssh.client import SshClient
 from real_runtime.ssh.far_host import PACKAGES, FarHost
 from real_runtime.ssh.inventory import Host, Reaching
@@ -17,7 +18,6 @@ from real_runtime.ssh.watching.from_host import Loads, loads_watched
 from real_runtime.ssh.wheel import made_wheel, read_wheel
 
 _LOOK_S = 0.05
-_MEANS = {"Python": " (and so of Python's own sources, which data=text reads: name a data.folder that is alike on all)"}
 _VERSIONS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
     "Python": lambda told: told["python"],
     "PyTorch": lambda told: told["packages"]["torch"],
@@ -71,7 +71,7 @@ class SshHosts:
     @property
     def notes(self) -> tuple[str, ...]:
         """Which hosts have which version, where not all have the same: they may compute and take otherwise."""
-        return tuple(differing({host.client.name: host.facts for host in self.far}))
+        return tuple(differing(_facts_of(self.far)))
 
 
 class ChannelEar:
@@ -95,11 +95,28 @@ class ChannelEar:
 def differing(facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield what hosts, given by name, have in different versions, and which has which."""
     for what, version_of in _VERSIONS.items():
-        versions = {name: str(version_of(told)) for name, told in facts.items()}
-        different = sorted(set(versions.values()))
-        if len(different) > 1:
-            told = (f"{one} on {', '.join(name for name in versions if versions[name] == one)}" for one in different)
-            yield f"different versions of {what}: {'; '.join(told)}{_MEANS.get(what, '')}"
+        if told := _where_different({name: str(version_of(told)) for name, told in facts.items()}):
+            yield f"different versions of {what}: {told}"
+
+
+def refuse_different_text(data: DataSpec, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ValueError where hosts, given by name, would learn from the sources of different versions of Python."""
+    if data.reads_own_sources and (told := _where_different({name: str(facts[name]["python"]) for name in facts})):
+        raise ValueError(
+            f"data={data.chosen_by} without a folder reads the sources of each host's own Python, which are not alike: "
+            f"{told} (copy one folder of files to every host, and name it: data.folder=/path/on/each/host)"
+        )
+
+
+def _where_different(versions: Mapping[str, str]) -> str:
+    """In words, which hosts have which version; nothing where all have the same."""
+    different = sorted(set(versions.values()))
+    told = (f"{one} on {', '.join(name for name in versions if versions[name] == one)}" for one in different)
+    return "; ".join(told) if len(different) > 1 else ""
+
+
+def _facts_of(hosts: Sequence[FarHost]) -> dict[str, dict[str, Any]]:
+    return {host.client.name: host.facts for host in hosts}
 
 
 @contextmanager
@@ -123,10 +140,14 @@ def reached(
 
 
 @contextmanager
-def ssh_hosts(hosts: Sequence[tuple[str, Host]], reaching: Reaching) -> Iterator[SshHosts]:
-    """Hosts on which ranks can be started. Raises RunError, ValueError."""
+def ssh_hosts(
+    hosts: Sequence[tuple[str, Host]], reaching: Reaching, data: DataSpec | None = None
+) -> Iterator[SshHosts]:
+    """Hosts on which ranks can be started, to learn from this data. Raises RunError, ValueError."""
     with reached(hosts, reaching) as far:
         together(far, FarHost.open)
+        if data is not None:
+            refuse_different_text(data, _facts_of(far))
         for host in far:
             host.begin()
         together(far, FarHost.wait_until_ready)

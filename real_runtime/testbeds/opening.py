@@ -17,6 +17,7 @@ from real_runtime.control.evidence import Patience
 from real_runtime.control.forking.client import RANK, fork_server
 from real_runtime.control.interruptions import held_back, terminable
 from real_runtime.control.rank_process import on_this_machine
+from real_runtime.data import DataSpec
 from real_runtime.pacing import MATRIX_FLOP
 from real_runtime.ssh.hosts import ssh_hosts
 from real_runtime.ssh.inventory import described, hosts_for
@@ -38,23 +39,24 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_testbed(spec: TestbedSpec, cluster: Cluster) -> Iterator[Testbed]:
+def open_testbed(spec: TestbedSpec, cluster: Cluster, data: DataSpec | None = None) -> Iterator[Testbed]:
     """Start a rank on every host; end and remove everything on leaving, also after an error or Ctrl-C.
 
-    Raises ValueError where the machine cannot emulate the cluster, or hosts do not fit it; RunError where ranks do not
+    ``data`` is what ranks are to learn from, None where they only time things. Raises ValueError where the machine
+    cannot emulate the cluster, hosts do not fit it, or would learn from different texts; RunError where ranks do not
     come up, ModuleNotFoundError without what they load.
     """
     with terminable(), ExitStack() as stack:
-        yield (_over_ssh if spec.kind == "ssh" else _emulated)(spec, cluster, stack)
+        yield _over_ssh(spec, cluster, stack, data) if spec.kind == "ssh" else _emulated(spec, cluster, stack)
 
 
-def _over_ssh(spec: TestbedSpec, cluster: Cluster, stack: ExitStack) -> Testbed:
+def _over_ssh(spec: TestbedSpec, cluster: Cluster, stack: ExitStack, data: DataSpec | None) -> Testbed:
     """Ranks on hosts of their own."""
     _refuse_other_topologies(cluster)
     chosen, ranks = hosts_for(spec.hosts, cluster), len(cluster.devices)
     if spec.fractions is not None and len(spec.fractions) != ranks:
         raise ValueError(f"testbed: {len(spec.fractions)} fractions for {ranks} devices")
-    hosts = stack.enter_context(ssh_hosts(chosen, spec.reaching))
+    hosts = stack.enter_context(ssh_hosts(chosen, spec.reaching, data))
     patience = replace(patience_of(spec), grace_s=_FAR_GRACE_S)
     with held_back():
         coordinator = Coordinator(hosts.start, ranks, patience=patience, called=hosts.called)
