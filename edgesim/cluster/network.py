@@ -146,7 +146,7 @@ class Network:
             burst_bytes=burst_bytes,
             acknowledgement=acknowledgement,
             hand_over_s=hand_over_s,
-            step_s=(float(step_s),) if isinstance(step_s, int | float) else step_s if step_s is None else tuple(step_s),
+            step_s=None if step_s is None else by_members(step_s),
         )
 
     @classmethod
@@ -228,6 +228,15 @@ class Network:
         """Return the rate that one flow alone reaches from source to destination."""
         slowest = max(seconds_per_byte for _, seconds_per_byte in self.hops(source, destination))
         return 1 / slowest if slowest > 0 else inf
+
+
+def by_members(step_s: float | Sequence[float]) -> tuple[float, ...]:
+    """Seconds of a ring's step by its members, as a network has them; a single number holds for rings of any size.
+
+    >>> by_members(0.002), by_members([0.002, 0.003])
+    ((0.002,), (0.002, 0.003))
+    """
+    return (float(step_s),) if isinstance(step_s, int | float) else tuple(step_s)
 
 
 def _rows(name: str, matrix: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgesim.cluster import DiskRates, Network, Origin, Topology
+from edgesim.cluster.network import by_members
 from edgesim.errors import reading, text_of
 from experiments.configuration.result_folders import write_text
 
@@ -19,14 +20,9 @@ def network_from_json(text: str, *, source: str = "the text") -> Network:
     """Read what :func:`network_to_json` wrote. Raises ValueError, naming the source, for anything else."""
     with reading(source, "network", written_by="experiments.calibrate"):
         data = json.loads(text)
-        data["step_s"] = None if data.get("step_s") is None else _by_members(data["step_s"])
+        data["step_s"] = None if data.get("step_s") is None else by_members(data["step_s"])
         matrices = {key: tuple(map(tuple, data[key])) for key in ("bytes_per_s", "latency_s")}
         return Network(**data | matrices | {"topology": Topology(data["topology"]), "origin": Origin(data["origin"])})
-
-
-def _by_members(step_s: float | list[float]) -> tuple[float, ...]:
-    """A single number held for rings of any number of members, before they were timed apart."""
-    return tuple(step_s) if isinstance(step_s, list) else (step_s,)
 
 
 def save_network(path: Path, network: Network) -> None:

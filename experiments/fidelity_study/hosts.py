@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from edgesim.errors import RunError
 from edgesim.scratch import scratch_folder
+from edgesim.units import mbit_per_s, si
 from experiments.fidelity_study.draws import DrawnCluster
 from experiments.testbed.lab import lab, problem
 from real_runtime.testbeds.spec import TestbedSpec
@@ -31,7 +32,7 @@ def hosts_of(on: DrawnCluster, spec: TestbedSpec) -> Iterator[TestbedSpec]:
     if spec.kind != "ssh":
         yield spec
         return
-    rates = [on.rate_bit_per_s * 1e-6] * len(on.fractions)
+    rates = [mbit_per_s(on.rate_bit_per_s * si("1 bit/s"))] * len(on.fractions)
     ahead_s = [(-1) ** rank * _AHEAD_S for rank in range(len(rates))]
     with scratch_folder() as folder, lab(folder, len(rates), mbit_per_s=rates, ahead_s=ahead_s) as raised:
         reaching = replace(spec.reaching, ssh_config=str(raised.folder / "config"))
