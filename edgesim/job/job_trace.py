@@ -36,6 +36,8 @@ class JobSpan:
         redone: how many of them had been done before and were lost.
         says: in words for people.
         model: of training, what was computed, where it is not the job's model.
+        disturbed: of measured training, the share of a host's processors that other programs took meanwhile, 0 where it
+            is too little to count; None where nothing is known of other programs.
     """
 
     activity: Activity
@@ -47,6 +49,7 @@ class JobSpan:
     redone: int = 0
     says: str = ""
     model: Model | None = None
+    disturbed: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -92,6 +95,13 @@ class JobTrace:
     def end_s(self) -> float:
         """When the job ended."""
         return max((span.end_s for span in self.spans), default=0.0)
+
+    @property
+    def disturbed(self) -> tuple[float, ...]:
+        """How far other programs disturbed each span of training; empty where that is not known of all of them."""
+        shares = [span.disturbed for span in self.of(Activity.TRAINING)]
+        known = tuple(share for share in shares if share is not None)
+        return known if len(known) == len(shares) else ()
 
     def of(self, *activities: Activity) -> Iterator[JobSpan]:
         """Yield the spans of some activities, in their order."""

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from edgesim.metered import log_lines
 from edgesim.perfetto import save_perfetto
 from edgesim.whole_files import append_lines
+from experiments.execution.other_load import disturbed_dict
 from experiments.analysis.series import series
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import json_text, versions, whole_folder
@@ -17,7 +18,6 @@ from experiments.configuration.setup import Prepared
 from experiments.execution.iteration_lines import ITERATIONS, TRACES, line_of, trace_line_of
 from experiments.execution.play import Played
 from experiments.metering.hosts import power_file
-from real_runtime.execution import host_of
 
 COMMAND = "command.txt"  # what to type to make the run again, where that is known
 REHEARSED = "rehearsed.json"  # the profile that was simulated, of a run whose hosts rehearsed
@@ -66,8 +66,7 @@ def _metrics(run: Played) -> str:
             "plan": run.promised.to_dict(),
             "interval": run.interval.to_dict(),
             "losses": list(run.losses),
-            **({"disturbed": list(run.disturbed)} if run.disturbed else {}),
-            **({"disturbed_on": hosts} if any(hosts := [host_of(each) for each in run.disturbed]) else {}),
+            **disturbed_dict(run.disturbed),
             **({"metered": run.metered.to_dict()} if run.metered else {}),
             "iterations": [each.to_dict() for each in run.metrics],
         }

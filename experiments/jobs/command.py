@@ -32,7 +32,7 @@ def run_job_command(
         for resumption in trace.resumptions:
             listener.tell(f"{trace.player}: {resumption.change}: {resumption.says}")
     warning = as_typed(uncalibrated(played.prepared.setup)) if cfg.execute else ""
-    console.print(job_table(played.metrics, warning))
+    console.print(job_table(played.metrics, warning, played.traces[-1].disturbed))
     if played.energies:
         console.print(job_energy_table(played.energies))
     print(f"Everything is in {target}; see timeline.png, and trace.perfetto.json at https://ui.perfetto.dev")

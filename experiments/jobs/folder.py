@@ -13,6 +13,7 @@ from edgesim.job.job_perfetto import save_job_perfetto
 from edgesim.metered import log_lines
 from experiments.analysis.job_spans import RankRow, SpanRow, rank_rows, span_rows
 from experiments.configuration.network_file import save_network
+from experiments.execution.other_load import disturbed_dict
 from experiments.configuration.result_folders import json_text, versions, whole_folder
 from experiments.figures.jobs.timeline import timeline_figure
 from experiments.figures.style import save
@@ -49,7 +50,7 @@ def _told(played: PlayedJob) -> str:
             "host_costs": asdict(played.host_costs),
             **({"metered": energies_dict(played.energies)} if played.energies else {}),
             "jobs": [
-                metrics.to_dict() | {"losses": list(trace.losses)}
+                metrics.to_dict() | {"losses": list(trace.losses)} | disturbed_dict(trace.disturbed)
                 for metrics, trace in zip(played.metrics, played.traces, strict=True)
             ],
         }

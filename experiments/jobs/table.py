@@ -7,6 +7,8 @@ from rich.table import Table
 from edgesim.job import JobMetrics
 from edgesim.job.job_metrics import RecoveryMetrics
 from edgesim.units import show
+from experiments.tables.marks import footnotes, marked
+from real_runtime.other_load.foreign_load import told
 
 _WHOLE: Sequence[tuple[str, Callable[[JobMetrics], str]]] = (
     ("time", lambda each: show(each.end_s, "s")),
@@ -16,6 +18,7 @@ _WHOLE: Sequence[tuple[str, Callable[[JobMetrics], str]]] = (
     ("samples trained again", lambda each: str(each.redone_samples)),
     ("computed energy", lambda each: show(each.energy_j, "J")),
 )
+_TIMED = ("time", "goodput")  # what other load changes
 _PARTS: Sequence[tuple[str, Callable[[RecoveryMetrics], float]]] = (
     ("detection", lambda each: each.detection_s),
     ("re-planning", lambda each: each.planning_s),
@@ -27,15 +30,19 @@ _PARTS: Sequence[tuple[str, Callable[[RecoveryMetrics], float]]] = (
 )
 
 
-def job_table(metrics: Sequence[JobMetrics], warning: str = "") -> Table:
-    """The figures of a job that was simulated, and of the same one measured where it was; below them a warning."""
-    caption = f"warning: {warning}" if warning else None
+def job_table(metrics: Sequence[JobMetrics], warning: str = "", disturbed: Sequence[float] = ()) -> Table:
+    """The figures of a job that was simulated, and of the same one measured where it was; below them a warning.
+
+    ``disturbed`` says how far other load disturbed each measured iteration: the seconds are marked where it did.
+    """
+    caption = "\n".join([*footnotes(told(disturbed, "iterations")), *([f"warning: {warning}"] if warning else [])]) or None
     table = Table(title="job", caption=caption, title_justify="left", caption_justify="left")
     table.add_column("")
     for each in metrics:
         table.add_column(each.player, justify="right")
     for name, tell in _WHOLE:
-        table.add_row(name, *map(tell, metrics))
+        marks = (marked(each.player == "measured" and any(disturbed)) if name in _TIMED else "" for each in metrics)
+        table.add_row(name, *(tell(each) + mark for each, mark in zip(metrics, marks, strict=True)))
     for number in range(max(len(each.recoveries) for each in metrics)):
         recoveries = [each.recoveries[number] if number < len(each.recoveries) else None for each in metrics]
         table.add_section()

@@ -10,6 +10,7 @@ import pandas as pd
 from edgesim.errors import reading, text_of
 from edgesim.units import show
 from experiments.analysis.job_spans import RankRow, SpanRow
+from experiments.execution.other_load import told_of
 from experiments.explain.tables import percent
 from experiments.figures.jobs.timeline import timeline_figure
 from experiments.report.page import Cell, Section, figure, page, table, verbatim
@@ -45,9 +46,9 @@ def _verdict(job: Mapping[str, Any]) -> str:
         f"{100 * training_s / whole_s:.3g} % of it training, at {job['goodput_samples_per_s']:.3g} samples/s in all"
     )
     longest = max(by_activity, key=lambda name: by_activity[name], default="")
-    if not longest or not by_activity[longest]:
-        return f"{head}."
-    return f"{head}; most of the rest is {longest} ({show(by_activity[longest], 's')})."
+    rest = f"; most of the rest is {longest} ({show(by_activity[longest], 's')})" if by_activity.get(longest) else ""
+    disturbance = told_of(job)
+    return f"{head}{rest}{'; ' * bool(disturbance)}{disturbance}."
 
 
 def _amount(value: float, unit: str) -> Cell:

@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
+from experiments.execution.other_load import told_of
 from experiments.commands import NAME
 from experiments.execution.folders import COMMAND
 from experiments.explain.reading import MEASURED, SIMULATED, players_of, read_sides
 from experiments.report.run_page import ShownRun
-from real_runtime.execution import share_of
-from real_runtime.other_load.foreign_load import told
 
 
 def read_run(folder: Path) -> ShownRun:
@@ -32,7 +31,4 @@ def _text(path: Path) -> str:
 
 
 def _disturbed(path: Path) -> str:
-    figures = json.loads(path.read_text()) if path.is_file() else {}
-    shares = figures.get("disturbed", ())
-    hosts = figures.get("disturbed_on", [""] * len(shares))
-    return told(tuple(share_of(share, host) for share, host in zip(shares, hosts, strict=True)), "iterations")
+    return told_of(json.loads(path.read_text())) if path.is_file() else ""

@@ -12,6 +12,7 @@ from edgesim.scenario import Scenario
 from real_runtime.assignment import Assignment
 from real_runtime.carrying.checkpoints import fitting
 from real_runtime.jobs.device_player import DevicePlayer
+from real_runtime.jobs.disturbed import job_watched, judged
 from real_runtime.jobs.kept import Keeper
 from real_runtime.testbeds.connecting import dilation, joins
 from real_runtime.testbeds.scenarios.refusals import refuse_for_jobs, refuse_on_boards, refuse_under_quota
@@ -50,9 +51,11 @@ def execute_job(
     done = 0 if resume is None else fitting(resume, assignment).version
     player = DevicePlayer(testbed, assignment, job.safety, scenario=scenario, keeper=keeper, hears=hears)
     try:
-        player.begin(job.phases[job.phase_of(done)], job.members, done, resume)
-        trace = run_job(job, player, done=done)
-        return replace(trace, began_s=player.happenings.began_s / testbed.spec.slow_motion)
+        with job_watched(testbed) as watch:
+            player.begin(job.phases[job.phase_of(done)], job.members, done, resume)
+            trace, began_s = run_job(job, player, done=done), player.happenings.began_s
+            spans = judged(testbed, watch, trace.spans, began_s)
+        return replace(trace, spans=spans, began_s=began_s / testbed.spec.slow_motion)
     finally:
         restore(testbed, player)
 

@@ -10,6 +10,7 @@ hardly delays them. What does is a slower processor, whose caches and hardware t
 import os
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,10 +40,12 @@ def foreign_share(samples: Sequence[Sample], start_s: float, end_s: float, *, co
 
     Raises ValueError for a time that was not watched.
     """
-    times = [sample.at_s for sample in samples]
-    if not times[0] <= start_s < end_s <= times[-1]:
+    if not samples[0].at_s <= start_s < end_s <= samples[-1].at_s:
         raise ValueError(f"load was not watched from {start_s:g} to {end_s:g} s of the monotonic clock")
-    before_s, after_s = np.interp([start_s, end_s], times, [sample.foreign_s for sample in samples])
+    first = bisect_right(samples, start_s, key=lambda sample: sample.at_s) - 1  # of hours, those around it
+    about = samples[first : bisect_left(samples, end_s, key=lambda sample: sample.at_s) + 1]
+    times = [sample.at_s for sample in about]
+    before_s, after_s = np.interp([start_s, end_s], times, [sample.foreign_s for sample in about])
     return float(after_s - before_s) / ((end_s - start_s) * cores)
 
 
@@ -101,8 +104,10 @@ class LoadWatch:
         with self._sampling:  # one that samples all the time, and whoever asks for the share until now
             at_s = time.monotonic()
             for pid in map(int, filter(str.isdecimal, os.listdir(_PROC))):
-                if pid not in self._used_s:
-                    self._used_s[pid] = None if pid in self.own or _is_kernel_thread(pid) else 0.0
+                if pid in self.own:
+                    self._used_s[pid] = None
+                elif pid not in self._used_s:
+                    self._used_s[pid] = None if _is_kernel_thread(pid) else 0.0
                 if self._used_s[pid] is not None:
                     with suppress(OSError):  # it has ended since
                         self._used_s[pid] = time.clock_gettime(_cpu_clock(pid))

@@ -169,7 +169,7 @@ class Testbed:
             number=number,
             trace=merge(assignment.schedule, report.times, self.spec.slow_motion, uncertainties_s, notes),
             loss=report.loss,
-            disturbed=self._disturbed(watch, *report.span_s) if watch else None,
+            disturbed=self.disturbed(watch, *report.span_s) if watch else None,
             late=report.late,
         )
 
@@ -178,7 +178,7 @@ class Testbed:
         watched = self.hosts.watched(range(len(self.cluster.devices)) if ranks is None else ranks)
         return watching(self.coordinator.pids) if watched is None else watched
 
-    def _disturbed(self, watch: Watch, start_s: float, end_s: float) -> float | None:
+    def disturbed(self, watch: Watch, start_s: float, end_s: float) -> float | None:
         """The share of the processors that other programs took, 0 where it is too little to count."""
         watch.sample()
         share = watch.share(start_s, end_s)
@@ -242,7 +242,7 @@ class Testbed:
                 begin_s = time.monotonic()
                 (answer,) = self.coordinator.ask(whole)
                 end_s = time.monotonic()
-                return answer["rows"], (self._disturbed(watch, begin_s, end_s) or 0.0) if watch else 0.0
+                return answer["rows"], (self.disturbed(watch, begin_s, end_s) or 0.0) if watch else 0.0
 
         rows, share = least_disturbed(measure, self.retries)
         disturbed.append(share)

@@ -86,7 +86,7 @@ class FarLoad:
 
     def share(self, start_s: float, end_s: float, within_s: float = _WITHIN_S) -> float | None:
         """The share of its processors that other programs took; None where that is not known in time."""
-        until_s = time.monotonic() + within_s
+        until_s = end_s + within_s  # a host that has told nothing since is not waited for again
         with self._changed:
             while self.is_known and (not self._samples or self._samples[-1].at_s < end_s):
                 if not self._changed.wait(until_s - time.monotonic()):

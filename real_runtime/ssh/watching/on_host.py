@@ -44,6 +44,7 @@ class LoadTeller:
 
     def _tell(self, watch: LoadWatch, number: int, over: threading.Event) -> None:
         while True:
+            watch.own |= set(self._ours())  # ranks of a job are started anew
             watch.sample()
             last = watch.samples.pop()
             self._say({"load": number, "cores": watch.cores, "at_s": last.at_s, "foreign_s": last.foreign_s})
