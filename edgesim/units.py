@@ -165,7 +165,7 @@ def require_number(whose: str, name: str, value: object, *, or_none: bool = Fals
         raise ValueError(f"{whose}: {name} must be a number, got {value!r}{_read_by(value, name)}")
 
 
-def require_numbers(whose: str, noun: object) -> None:
+def require_numbers(whose: str, noun: Any) -> None:
     """Raise ValueError where an attribute of a noun that is to be a number, by its type, is none."""
     for name, or_none, several in _numbers(type(noun)):
         require_number(whose, name, getattr(noun, name), or_none=or_none, several=several)

@@ -10,12 +10,12 @@ from omegaconf import OmegaConf
 from edgesim.metered import log_lines
 from edgesim.perfetto import save_perfetto
 from edgesim.whole_files import append_lines
-from experiments.execution.other_load import disturbed_dict
 from experiments.analysis.series import series
 from experiments.configuration.network_file import save_network
 from experiments.configuration.result_folders import json_text, versions, whole_folder
 from experiments.configuration.setup import Prepared
 from experiments.execution.iteration_lines import ITERATIONS, TRACES, line_of, trace_line_of
+from experiments.execution.other_load import disturbed_dict
 from experiments.execution.play import Played
 from experiments.metering.hosts import power_file
 

@@ -13,8 +13,8 @@ from edgesim.job.job_perfetto import save_job_perfetto
 from edgesim.metered import log_lines
 from experiments.analysis.job_spans import RankRow, SpanRow, rank_rows, span_rows
 from experiments.configuration.network_file import save_network
-from experiments.execution.other_load import disturbed_dict
 from experiments.configuration.result_folders import json_text, versions, whole_folder
+from experiments.execution.other_load import disturbed_dict
 from experiments.figures.jobs.timeline import timeline_figure
 from experiments.figures.style import save
 from experiments.jobs.playing import PlayedJob

@@ -35,8 +35,8 @@ def job_table(metrics: Sequence[JobMetrics], warning: str = "", disturbed: Seque
 
     ``disturbed`` says how far other load disturbed each measured iteration: the seconds are marked where it did.
     """
-    caption = "\n".join([*footnotes(told(disturbed, "iterations")), *([f"warning: {warning}"] if warning else [])]) or None
-    table = Table(title="job", caption=caption, title_justify="left", caption_justify="left")
+    below = [*footnotes(told(disturbed, "iterations")), *([f"warning: {warning}"] if warning else [])]
+    table = Table(title="job", caption="\n".join(below) or None, title_justify="left", caption_justify="left")
     table.add_column("")
     for each in metrics:
         table.add_column(each.player, justify="right")

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from experiments.execution.other_load import told_of
 from experiments.commands import NAME
 from experiments.execution.folders import COMMAND
+from experiments.execution.other_load import told_of
 from experiments.explain.reading import MEASURED, SIMULATED, players_of, read_sides
 from experiments.report.run_page import ShownRun
 

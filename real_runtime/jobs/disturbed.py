@@ -1,7 +1,7 @@
 """Which iterations of a job did other load disturb, and on which host? Asked when it is over: nobody waits meanwhile.
 
-Hosts of their own are watched. Beside emulated ones a job is not: their ranks come and go, and a watch that began before
-would take new ones for other programs.
+Hosts of their own are watched. Beside emulated ones a job is not: their ranks come and go, and a watch that began
+before would take new ones for other programs.
 """
 
 from collections.abc import Callable
