@@ -8,7 +8,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields
 from enum import Enum
-from functools import lru_cache
 from math import inf, isfinite, nan
 from numbers import Real
 from typing import Any, get_args
@@ -165,13 +164,17 @@ def require_number(whose: str, name: str, value: object, *, or_none: bool = Fals
         raise ValueError(f"{whose}: {name} must be a number, got {value!r}{_read_by(value, name)}")
 
 
-def require_numbers(whose: str, noun: Any) -> None:
+def require_numbers(whose: str, noun: object) -> None:
     """Raise ValueError where an attribute of a noun that is to be a number, by its type, is none."""
-    for name, or_none, several in _numbers(type(noun)):
+    if (known := _NUMBERS.get(type(noun))) is None:
+        known = _NUMBERS[type(noun)] = _numbers(type(noun))
+    for name, or_none, several in known:
         require_number(whose, name, getattr(noun, name), or_none=or_none, several=several)
 
 
-@lru_cache
+_NUMBERS: dict[type, tuple[tuple[str, bool, bool], ...]] = {}  # by noun: thousands of some are made
+
+
 def _numbers(noun: type) -> tuple[tuple[str, bool, bool], ...]:
     """Attributes that hold numbers and nothing else, whether each may be None, and whether it may be several."""
     typed = [(each, set(_parts(each.type))) for each in fields(noun) if each.init and each.default_factory is MISSING]
