@@ -158,6 +158,8 @@ def require_number(whose: str, name: str, value: object, *, or_none: bool = Fals
     if type(value) in (float, int) or (value is None and or_none):
         return
     if several and isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):
+        if set(map(type, value)) <= {float, int}:  # a matrix of a thousand ranks has a million
+            return
         for each in value:
             require_number(whose, name, each, several=True)
     elif isinstance(value, bool) or not isinstance(value, Real):

@@ -48,7 +48,7 @@ def fidelity_study(cfg: DictConfig) -> None:
     refuse_unfit(spec)
     journal = Journal(Path(cfg.results) / "runs" / study.journal)
     clusters = drawn_clusters(study)
-    console.print(f"drawing the settings of {len(clusters)} clusters: minutes, since few plans are as fast as is asked")
+    console.print(f"drawing the settings of {len(clusters)} clusters")
     settings = list(drawn_settings(study, clusters))
     left = [setting for setting in settings if not journal.holds(setting)]
     left_s = len(left) * _SETTING_S + len({setting.on.number for setting in left}) * _CLUSTER_S
