@@ -80,10 +80,8 @@ def profile_layers(
             layers_s, call_s = repetition.of_parts(passes[op]), 0.0
             if middle is not None:
                 within_s = repetition.statistic.of([layers[middle] for layers in passes[op]])
-                # The first layer of a pass pays for the call.
-                first = -1 if op is Op.B else 0
-                call_s = min(max(0.0, repetition.statistic.of(alone[op]) - within_s), layers_s[first])
-                layers_s[first] -= call_s
+                longer_s = max(0.0, repetition.statistic.of(alone[op]) - within_s)
+                layers_s, call_s = _without_call(layers_s, longer_s, backward=op is Op.B)
             repeats = repetition.statistic.charged([sum(layers) for layers in passes[op]])
             rows += _rows(model, workload, op, count, [*layers_s, call_s])
             rows[-1]["repeats"] = repeats
@@ -94,6 +92,23 @@ def _cheapest_in_the_middle(seconds: Sequence[float]) -> int | None:
     """The layer whose two ways of being timed differ by the call and by little else; None without inner layers."""
     inner = range(1, len(seconds) - 1)
     return min(inner, key=lambda i: seconds[i], default=None)
+
+
+def _without_call(layers_s: Sequence[float], call_s: float, *, backward: bool) -> tuple[list[float], float]:
+    """[layer] seconds without those of the call, which the first layers of a pass have paid for; and the call's.
+
+    A small first layer finds less cold than a large one, and the next one finds the rest: so each of them has paid for
+    half of its seconds at most, and a call is at most half of the pass.
+
+    >>> _without_call([1.0, 4.0, 4.0], 1.5, backward=False)
+    ([0.5, 3.0, 4.0], 1.5)
+    """
+    within_s, left_s = list(layers_s), call_s
+    for i in reversed(range(len(within_s))) if backward else range(len(within_s)):
+        paid_s = min(left_s, within_s[i] / 2)
+        within_s[i] -= paid_s
+        left_s -= paid_s
+    return within_s, call_s - left_s
 
 
 def _rows(model: Model, workload: Workload, op: Op, count: int, seconds: Sequence[float]) -> list[dict[str, Any]]:
