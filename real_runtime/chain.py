@@ -25,7 +25,7 @@ from real_runtime.stages.module import flatten_gradients, make_optimiser
 from real_runtime.weights.precision import widening
 
 T = TypeVar("T")
-# Of what a slow host would sleep behind a pass. Its caches grow colder for some 0.1 s; a stage pays half as much of that
+# Of what a slow host would sleep behind a pass. Its caches grow colder meanwhile: a stage pays half as much for that
 # after 0.02 s as after 0.06 s, and hardly less after 0.06 s than after 0.2 s.
 _LONGEST_REST_S = 0.06
 _SMALL = 1e-6  # a gradient that changes nothing much, and is a number like others
