@@ -15,6 +15,10 @@ from real_runtime.chain import Chain
 from real_runtime.pacing import MATRIX, MATRIX_FLOP
 from real_runtime.statistic import Statistic
 
+# The least of repeats is what a computation takes undisturbed where so many come so near to it, itself among them.
+_CONFIRM, _NEAR = 3, 0.02
+_MOST = 3  # times as many repeats as asked for, until they do
+
 
 def machine_flop_per_s(rounds: int) -> float:
     """What one core reaches on a square FP32 matrix product, by thread CPU time; the best of some rounds."""
@@ -29,11 +33,27 @@ def machine_flop_per_s(rounds: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """Passes over all layers are computed ``repeats`` times for each number of samples."""
+    """Passes over all layers are computed ``repeats`` times for each number of samples.
+
+    The least of them counts where others come near it; until they do there are more, up to three times as many.
+    """
 
     samples: Sequence[int]
     repeats: int
     statistic: Statistic
+
+    def goes_on(self, passes_s: Sequence[float]) -> bool:
+        """Whether another pass is to be timed behind these.
+
+        >>> least = Repetition(samples=(), repeats=3, statistic=Statistic.LEAST)
+        >>> least.goes_on([1.01, 1.0]), least.goes_on([1.01, 1.0, 1.0]), least.goes_on([1.5, 1.3, 1.0])
+        (True, False, True)
+        """
+        done = len(passes_s)
+        if done < self.repeats or self.statistic is not Statistic.LEAST or done >= _MOST * self.repeats:
+            return done < self.repeats
+        near = sum(each <= (1 + _NEAR) * min(passes_s) for each in passes_s)
+        return near < min(_CONFIRM, self.repeats)
 
     def of_parts(self, repeats: Sequence[Sequence[float]]) -> list[float]:
         """Each layer's seconds, from those of every repeat: their sum is the statistic of whole passes.
@@ -64,13 +84,13 @@ def profile_layers(
         inputs = chain.samples(count)
         passes: dict[Op, list[Sequence[float]]] = {op: [] for op in ops}
         alone: dict[Op, list[float]] = {op: [] for op in ops}
-        middle: int | None = None
-        for repeat in range(repetition.repeats + 1):
-            tell(f"profiling {', '.join(ops)} of {count} samples")
-            seconds = (*chain.training(inputs), chain.updates()) if workload.trains else (chain.inference(inputs),)
-            if repeat == 0:
-                middle = _cheapest_in_the_middle(seconds[0])
-                continue
+        tell(told := f"profiling {', '.join(ops)} of {count} samples")
+        middle = _cheapest_in_the_middle(_whole_pass(chain, inputs)[0])
+        passes_s: list[float] = []
+        while repetition.goes_on(passes_s):
+            tell(told)
+            seconds = _whole_pass(chain, inputs)
+            passes_s.append(sum(map(sum, seconds)))
             for op, layers in zip(ops, seconds, strict=True):
                 passes[op].append(layers)
             if middle is not None:
@@ -86,6 +106,11 @@ def profile_layers(
             rows += _rows(model, workload, op, count, [*layers_s, call_s])
             rows[-1]["repeats"] = repeats
     return rows
+
+
+def _whole_pass(chain: Chain, inputs: torch.Tensor) -> tuple[list[float], ...]:
+    """[operation][layer] seconds of everything that a run does with a batch."""
+    return (*chain.training(inputs), chain.updates()) if chain.workload.trains else (chain.inference(inputs),)
 
 
 def _cheapest_in_the_middle(seconds: Sequence[float]) -> int | None:

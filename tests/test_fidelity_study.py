@@ -281,6 +281,19 @@ def test_order_and_regret_are_those_within_settings() -> None:
     assert (found["median_regret"], found["worst_regret"]) == (pytest.approx(0.25), pytest.approx(0.5))
 
 
+def test_a_setting_whose_plans_are_all_simulated_alike_has_no_order_and_is_counted() -> None:
+    """Plans of one host alone, of which only the cuts differ: no tau of theirs, and that of the other setting stays."""
+    plans = [
+        judged("a", "1", 1.0, 1.1),
+        judged("a", "2", 2.0, 2.2),
+        judged("b", "1", 1.0, 1.0),
+        judged("b", "2", 1.0, 1.1),
+    ]
+    found = order(plans)
+    assert (found["kendall_tau"], found["worst_tau"], found["without_tau"]) == (1.0, 1.0, 1)
+    assert (order(plans[2:])["kendall_tau"], order(plans[2:])["without_tau"]) == (None, 1)
+
+
 def test_only_plans_whose_iterations_do_not_overlap_can_be_told_apart() -> None:
     """Of three plans one is slower than both others, and simulated slower than one of them; the two overlap."""
     plans = [

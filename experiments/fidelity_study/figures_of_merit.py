@@ -2,6 +2,7 @@
 
 median_abs_error, p95_abs_error, worst_abs_error    |simulated / measured - 1| of plans
 kendall_tau     between the simulated and the measured order of a setting's plans (tau-b), the mean over settings
+without_tau     settings that have none: all their plans are simulated alike
 told_apart      of each two plans of a setting whose measured iterations do not overlap, the share in that order
 regret          of the plan that is simulated fastest in its setting, over the one measured fastest: median and worst
 coverage        the share of plans whose measured median lies in its interval, which the conformal part calibrates
@@ -20,7 +21,7 @@ count.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import permutations
-from math import exp, log
+from math import exp, isnan, log
 from statistics import fmean, median
 from typing import Any
 
@@ -104,11 +105,13 @@ def order(plans: Sequence[Judged]) -> dict[str, Any]:
             settings[each.setting].append((each.simulated_s, each))
     several = [[(s, median(each.played.measured_s)) for s, each in mine] for mine in settings.values() if len(mine) > 1]
     taus = [float(kendalltau(*zip(*pairs, strict=True)).statistic) for pairs in several]
+    known = [tau for tau in taus if not isnan(tau)]  # none where all plans of a setting are simulated alike
     regrets = [min(pairs)[1] / min(measured_s for _, measured_s in pairs) - 1 for pairs in several]
     apart = [right for mine in settings.values() for right in _in_order(mine)]
     return {
-        "kendall_tau": fmean(taus) if taus else None,
-        "worst_tau": min(taus, default=None),
+        "kendall_tau": fmean(known) if known else None,
+        "worst_tau": min(known, default=None),
+        "without_tau": len(taus) - len(known),
         "told_apart": fmean(apart) if apart else None,
         "median_regret": median(regrets) if regrets else None,
         "mean_regret": fmean(regrets) if regrets else None,

@@ -4,10 +4,11 @@ Urgent are those that ask for low delay (heartbeats): the queue has three bands 
 first. Otherwise whoever sends a large message would not be heard until it has left.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
 
 from edgesim.cluster import Cluster
+from edgesim.units import mbit_per_s
 
 # A token bucket gives every idle link a free burst: 5 ms of the rate keeps it small against a message, and large enough
 # that the shaper's interrupts do not steal computation (16 KB at 100 Mbit/s were seen to cost 39 %, 64 KB under 11 %).
@@ -19,6 +20,14 @@ _FRAME_BYTES = 1514
 def nic_rates(cluster: Cluster, slow_motion: float = 1.0) -> list[float]:
     """[rank] bytes per second of each host's line, the slower of its two directions."""
     return [min(up, down) / slow_motion for up, down in zip(*cluster.network.bytes_per_s, strict=True)]
+
+
+def emulated(cluster: Cluster, fractions: Sequence[float]) -> str:
+    """The hosts that are emulated, for people."""
+    return ", ".join(
+        f"{device.name} at {fraction:.2f} core and {mbit_per_s(rate):g} Mbit/s"
+        for device, fraction, rate in zip(cluster.devices, fractions, nic_rates(cluster), strict=True)
+    )
 
 
 def shaped(device: str, bytes_per_s: float) -> Iterator[str]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import median
 from typing import Any, Protocol
 
@@ -14,7 +15,6 @@ from edgesim.ring import ring_steps
 from edgesim.scenario import NOTHING_HAPPENS, Scenario
 from edgesim.schedule import COMPUTE, Schedule
 from edgesim.trace import Trace
-from edgesim.units import mbit_per_s
 from edgesim.work import Work, work_of
 from edgesim.workload import Optimiser, Purpose, Workload
 from real_runtime.assignment import Assignment
@@ -24,6 +24,7 @@ from real_runtime.data import DataSpec
 from real_runtime.execution import Execution, Heard, Iteration, unheard
 from real_runtime.other_load.foreign_load import Watch, load_is_known, sourced, told, watching
 from real_runtime.statistic import Statistic
+from real_runtime.testbeds.alike_hosts import timed_alike
 from real_runtime.testbeds.merging import Reports, merge, report_of
 from real_runtime.testbeds.network_fit import (
     fit_network,
@@ -35,7 +36,7 @@ from real_runtime.testbeds.network_fit import (
 )
 from real_runtime.testbeds.repeating import Retries, least_disturbed, undisturbed
 from real_runtime.testbeds.scenarios.starts import starts_under
-from real_runtime.testbeds.shaping import nic_rates
+from real_runtime.testbeds.shaping import emulated, nic_rates
 from real_runtime.testbeds.spec import TestbedSpec
 
 # Messages and an all-reduce of all ranks that time the line, as seconds of the nominal rate; the all-reduce is long,
@@ -92,8 +93,7 @@ class Testbed:
     def __init__(
         self, spec: TestbedSpec, cluster: Cluster, coordinator: Coordinator, hosts: Hosts, choice: Choice
     ) -> None:
-        self.spec, self.cluster, self.coordinator, self.hosts = spec, cluster, coordinator, hosts
-        self.choice = choice
+        self.spec, self.cluster, self.coordinator, self.hosts, self.choice = spec, cluster, coordinator, hosts, choice
         self.generation = 0  # how often ranks have been connected
         # Puts a rank's process into its control group; None where there is none.
         self.confine: Callable[[int], object] | None = None
@@ -113,10 +113,9 @@ class Testbed:
         """Which testbed, why, and what its hosts are."""
         if not self.hosts.are_here:
             return "; ".join((f"{self.name}: {self.choice.why}", *self.hosts.notes))
-        hosts = emulated(self.cluster, self.fractions)
         slow = f", in {self.spec.slow_motion:g}x slow motion" if self.spec.slow_motion > 1 else ""
         blind = "" if load_is_known() else "; other load is not watched: the kernel does not tell of it"
-        return f"{self.name} ({self.choice.why}): {hosts}{slow}{blind}"
+        return f"{self.name} ({self.choice.why}): {emulated(self.cluster, self.fractions)}{slow}{blind}"
 
     def execute(
         self,
@@ -198,11 +197,14 @@ class Testbed:
         """Measured seconds of every layer on every host, or on these; one after the other: devices share no cache."""
         asked = {"model": model_to_dict(model), "workload": asdict(workload), "samples": list(samples)}
         command = {"do": "profile", **asked, "repeats": repeats}
+        chosen = [rank for rank in range(len(self.cluster.devices)) if ranks is None or rank in ranks]
+        dilated = {rank: self.fractions[rank] for rank in chosen if self._statistic(rank) is Statistic.LEAST}
+        time_rank = partial(self._timed, command=command, disturbed=self.disturbed_timings)
+        rows = timed_alike(chosen, dilated if self.hosts.are_here else {}, time_rank, tries=self.retries.most)
         return [
-            Point(device=device.name, **row | {"seconds": row["seconds"] / self.spec.slow_motion})
-            for rank, device in enumerate(self.cluster.devices)
-            if ranks is None or rank in ranks
-            for row in self._timed(rank, command, self.disturbed_timings)
+            Point(device=self.cluster.devices[rank].name, **row | {"seconds": row["seconds"] / self.spec.slow_motion})
+            for rank in chosen
+            for row in rows[rank]
         ]
 
     def rehearse(self, assignment: Assignment, *, repeats: int) -> Profile:
@@ -283,14 +285,6 @@ class Testbed:
         found = undisturbed(self.execute, assignment, self.retries)
         self.disturbed_messages += found.disturbed
         return found.traces
-
-
-def emulated(cluster: Cluster, fractions: Sequence[float]) -> str:
-    """The hosts that are emulated, for people."""
-    return ", ".join(
-        f"{device.name} at {fraction:.2f} core and {mbit_per_s(rate):g} Mbit/s"
-        for device, fraction, rate in zip(cluster.devices, fractions, nic_rates(cluster), strict=True)
-    )
 
 
 NO_MODEL = Model(name="none", architecture="none", hyper={}, layers=())
