@@ -7,7 +7,7 @@ program on it, a neighbour of a virtual machine or a processor that grew warm, n
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-Rows = Sequence[Mapping[str, Any]]  # of seconds
+Rows = Sequence[dict[str, Any]]  # of seconds
 _ALIKE = 0.03  # hosts compute the same work within so much; slow ones find their caches a little colder
 
 
