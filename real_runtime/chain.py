@@ -106,7 +106,10 @@ class Chain:
         return seconds
 
     def alone(self, i: int, inputs: Tensor) -> list[float]:
-        """Seconds of one layer as a stage of its own: of its forward pass and, in training, its backward and update."""
+        """Seconds of one layer as a stage of its own: of its forward pass and, in training, its backward and update.
+
+        Its forward pass takes what it reads out of a message, and puts what it makes into one.
+        """
         computed = nullcontext() if self.workload.trains else widening(self.workload.weight_bytes)
         with torch.no_grad(), computed:
             entered: Any = inputs
@@ -116,13 +119,20 @@ class Chain:
             if not self.workload.trains:
                 seconds, _ = self._timed(lambda: self._layer(i, entered))
                 return [seconds]
-        forward_s, output = self._timed(lambda: self._layer(i, self.boundary.apart(entered)[0]))
+        arrived = self.boundary.message(entered)
+        forward_s, output = self._timed(lambda: self._as_stage(i, arrived))
         root = self.boundary.root(output)
         gradient = torch.full_like(root, _SMALL)
         backward_s, _ = self._timed(lambda: root.backward(gradient) if root.requires_grad else None)
         update_s = self._update(i)
         self.clock.rest(update_s)
         return [forward_s, backward_s, update_s]
+
+    def _as_stage(self, i: int, arrived: Tensor) -> Any:
+        entered, _ = self.boundary.entered(arrived, wants_gradient=True)
+        made = self._layer(i, entered)
+        self.boundary.message(made)
+        return made
 
     def _timed(self, work: Callable[[], T]) -> tuple[float, T]:
         """Seconds and result of work, behind which the host rests."""

@@ -407,6 +407,22 @@ def test_what_hosts_take_grows_with_the_ranks_that_take_part() -> None:
     assert pauses[1] - pauses[0] == about(2 * 2 * 0.75 + 0.25)
 
 
+def test_the_first_iteration_behind_taking_up_layers_takes_longer_by_its_share() -> None:
+    """Once as the job begins, once as it goes on without rank 1; whoever loses nobody pays for the beginning alone."""
+    setup, ends, iterations = a_setup(3), {}, {}
+    job = a_job(setup, pipeline(setup, 0, 1, 2))
+    for longer in (0.0, 0.5):
+        for events in ((), (killed(1, 15.0),)):
+            trace = played(setup, job, *events, costs=replace(COSTS, first_longer=longer))
+            ends[longer, len(events)] = trace.spans[-1].end_s
+            iterations[len(events)] = [span.seconds / span.count for span in trace.of(Activity.TRAINING)]
+            assert_whole(trace, 50)
+    first_s, other_s = iterations[0][:2]
+    assert first_s == about(1.5 * other_s)
+    assert ends[0.5, 0] - ends[0.0, 0] == about(0.5 * other_s)
+    assert ends[0.5, 1] > ends[0.0, 1] + 0.5 * other_s
+
+
 def test_new_processes_take_up_layers_more_slowly_the_first_time() -> None:
     setup, ends = a_setup(3), []
     for own, warm_up_s in ((True, 0.0), (True, 2.0), (False, 0.0), (False, 2.0)):

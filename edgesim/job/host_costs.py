@@ -20,6 +20,8 @@ class HostCosts:
         restart_s: for new processes to be there and connected; they take up layers then.
         warm_up_s: what new processes take longer when they take up layers for the first time.
         move_s: what a migration takes beside its messages: to be told of, to be read, to be reported.
+        first_longer: by what share an iteration takes longer that is the first behind taking up layers: memory is new,
+            and libraries choose how to compute.
         regroup_rank_s, go_back_rank_s, restart_rank_s: what each rank that takes part adds to these; on boards of their
             own, little but for connections; on one machine, ranks share its cores.
         origin: what kind of numbers these are.
@@ -35,15 +37,16 @@ class HostCosts:
     restart_rank_s: float = 0.0
     warm_up_s: float = 0.0
     move_s: float = 0.0
+    first_longer: float = 0.0
     origin: Origin
     source: str
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origin", Origin(self.origin))
-        for name in (each.name for each in fields(self) if each.name.endswith("_s")):
-            seconds = getattr(self, name)
-            if not (isfinite(seconds) and seconds >= 0):
-                raise ValueError(f"host costs: {name} must be finite and >= 0, got {seconds}")
+        for name in (each.name for each in fields(self) if each.name not in ("origin", "source")):
+            number = getattr(self, name)
+            if not (isfinite(number) and number >= 0):
+                raise ValueError(f"host costs: {name} must be finite and >= 0, got {number}")
 
     def regrouping_s(self, ranks: int) -> float:
         """What it takes to connect so many ranks anew."""

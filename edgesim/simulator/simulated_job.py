@@ -53,11 +53,10 @@ class SimulatedJob:
         self.iterations, self.roster, self.costs = iterations, roster, host_costs
         self.workload, self.planning_s = workload, planning_s
         self.spans, self.losses = list[JobSpan](), list[float]()
-        self.now_s, self._cold_s, self._most_done = (
-            0.0,
-            0.0,
-            0,
-        )  # what was done before a rank was lost may be done again
+        self.now_s = self._cold_s = 0.0
+        self._most_done = 0  # what was done before a rank was lost may be done again
+        self._phase: Phase | None = None
+        self._is_first = True  # whether the next iteration is the first behind taking up layers
 
     # --- what a job's player does ---
 
@@ -65,16 +64,18 @@ class SimulatedJob:
         """Play iterations until somebody is known to be lost, leaves or has come."""
         first, replicated, checkpoint = done, None, None
         change: Change | None = None
+        if phase is not self._phase:
+            self._phase, self._is_first = phase, True
         while done < until and (change := self._news(phase)) is None:
             replicates = phase.replicates(done, safety.replicate_every, first=first)
             schedule = phase.schedule_of(done, safety.replicate_every, first=first)
             trace, steady_until_s = self.iterations.at(schedule, self.now_s, done, phase.model)
-            alike = 1 if replicates else _alike(phase, done, until, safety)
+            alike = 1 if replicates or self._longer else _alike(phase, done, until, safety)
             count = _undisturbed(
                 self, phase, trace, min(alike, self.roster.next_iteration(done) - done), steady_until_s
             )
             if count:
-                self._trained(phase, trace, done, count, self.now_s + count * _takes_s(trace, self.costs))
+                self._trained(phase, trace, done, count, self.now_s + count * self._takes_s(trace))
             else:
                 count, change = self._one(phase, trace, done)
             done += count
@@ -133,12 +134,14 @@ class SimulatedJob:
     def go_back(self, phase: Phase, version: int) -> Change | None:
         """Let ranks take up their layers."""
         seconds, self._cold_s = self.costs.going_back_s(len(phase.plan.ranks)) + self._cold_s, 0.0
+        self._is_first = True
         says = f"take up layers of iteration {version}"
         return self._spend(Activity.REGROUPING, seconds, phase.plan.ranks, says=says)
 
     def restart(self, phase: Phase, version: int) -> Change | None:
         """Start all processes anew, which read the checkpoint if there is one."""
         self.roster.parting.clear()
+        self._is_first = True
         ranks, its = phase.plan.ranks, self.costs
         copies = copies_of(phase.plan, version) if version else ()
         read_s = its.warm_up_s + disk_s(copies, self.iterations, self.workload, phase.model, writes=False)
@@ -166,7 +169,7 @@ class SimulatedJob:
             if instead:
                 self.iterations.happens_too(*instead)
                 trace, _ = self.iterations.at(trace.schedule, self.now_s, iteration)
-        end_s = self.now_s + _takes_s(trace, self.costs)
+        end_s = self.now_s + self._takes_s(trace)
         missing = self.roster.first_missing(phase.plan.ranks, end_s)
         if missing is None:
             self._trained(phase, trace, iteration, 1, end_s)
@@ -180,10 +183,18 @@ class SimulatedJob:
 
     # --- the clock ---
 
+    @property
+    def _longer(self) -> float:
+        """By what share the next iteration takes longer than others."""
+        return self.costs.first_longer if self._is_first else 0.0
+
+    def _takes_s(self, trace: Trace) -> float:
+        return _takes_s(trace, self.costs) * (1 + self._longer)
+
     def _trained(self, phase: Phase, trace: Trace, first: int, count: int, end_s: float) -> None:
         redone = min(count, max(0, self._most_done - first))
         self._spent(Activity.TRAINING, end_s, first=first, count=count, trace=trace, redone=redone, model=phase.model)
-        self._most_done = max(self._most_done, first + count)
+        self._most_done, self._is_first = max(self._most_done, first + count), False
 
     def _spend(
         self,
@@ -244,7 +255,7 @@ def _undisturbed(player: SimulatedJob, phase: Phase, trace: Trace, most: float, 
     until_s = min(steady_until_s, player.roster.next_s)
     if player.roster.first_missing(phase.plan.ranks, player.now_s):
         return 0
-    whole = most if until_s == inf else floor((until_s - player.now_s) / _takes_s(trace, player.costs))
+    whole = most if until_s == inf else floor((until_s - player.now_s) / player._takes_s(trace))
     return int(max(0, min(most, whole)))
 
 

@@ -155,4 +155,5 @@ def told(costs: HostCosts) -> str:
     )
     each = (f"{show(fixed_s, 's')} and {show(rank_s, 's')} a rank {what}" for what, fixed_s, rank_s in parts)
     moving = f"{show(costs.move_s, 's')} for a migration beside its messages"
-    return ", ".join((f"hosts need {show(costs.between_s, 's')} between iterations", *each, moving))
+    first = f"{100 * costs.first_longer:.0f} % more for the first iteration behind that"
+    return ", ".join((f"hosts need {show(costs.between_s, 's')} between iterations", *each, first, moving))

@@ -1,6 +1,7 @@
 """What do hosts of a testbed need for a job beside its schedules? Measured by playing a few of its iterations.
 
-Between iterations, to connect anew, to take up layers, to start processes anew. How many ranks are left after a loss
+Between iterations, to connect anew, to take up layers and to train with them for the first time, to start processes
+anew. How many ranks are left after a loss
 nobody knows before: all of these are measured for all ranks and for half of them, and lie on a line through both. The
 first time of each warms up: libraries are loaded, caches filled, and it takes up to five times as long.
 """
@@ -54,8 +55,10 @@ def measure_host_costs(testbed: Testbed, phase: Phase, assignment: Assignment) -
         player.train(phase, 0, _ITERATIONS, player.safety)
         trained = [span for span in player.spans if span.trace is not None][1:]  # the first one warms up
         between_s = median(span.seconds - span.trace.makespan_s for span in trained if span.trace is not None)
+        iteration_s = median(span.seconds for span in trained)
+        firsts_s: list[float] = []
         few, whole = (
-            _reconnected(player, phase, each, first)
+            _reconnected(player, phase, each, first, firsts_s)
             for first, each in ((_ITERATIONS, some), (_ITERATIONS + _TIMES, ranks))
         )
         move_s = _moving_s(player, phase, _ITERATIONS + 2 * _TIMES, assignment)
@@ -67,6 +70,7 @@ def measure_host_costs(testbed: Testbed, phase: Phase, assignment: Assignment) -
         between_s=max(0.0, between_s),
         move_s=max(0.0, move_s),
         warm_up_s=max(0.0, warm_up_s),
+        first_longer=max(0.0, median(firsts_s) / iteration_s - 1),
         **{f"{part}_s": line.fixed_s for part, line in lines.items()},
         **{f"{part}_rank_s": line.each_s for part, line in lines.items()},
         origin=Origin.MEASURED,
@@ -77,11 +81,17 @@ def measure_host_costs(testbed: Testbed, phase: Phase, assignment: Assignment) -
     )
 
 
-def _reconnected(player: DevicePlayer, phase: Phase, some: tuple[int, ...], first: int) -> dict[str, float]:
-    """What so many ranks take to connect anew and to take up layers, when all of the plan have just trained."""
+def _reconnected(
+    player: DevicePlayer, phase: Phase, some: tuple[int, ...], first: int, firsts_s: list[float]
+) -> dict[str, float]:
+    """What so many ranks take to connect anew and to take up layers, when all of the plan have just trained.
+
+    ``firsts_s`` gets the seconds of iterations that are the first behind taking up layers.
+    """
     regrouped, taken_up = list[float](), list[float]()
     for done in range(first, first + _TIMES):
         player.train(phase, done, done + 1, player.safety)  # layers that have just been trained are taken up sooner
+        firsts_s += [span.seconds for span in player.spans[-1:] if span.trace is not None and done > first]
         takes_up = player.takes_up(phase, done + 1)
         regrouped.append(_timed(player, partial(player.regroup, some)))
         taken_up.append(_timed(player, partial(player.group.play, {rank: takes_up[rank] for rank in some})))
