@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import pairwise
-from math import inf
 from typing import Any, TypeVar
 
 import torch
@@ -25,9 +24,9 @@ from real_runtime.stages.module import flatten_gradients, make_optimiser
 from real_runtime.weights.precision import widening
 
 T = TypeVar("T")
-# Of what a slow host would sleep behind a pass. Its caches grow colder meanwhile: a stage pays half as much for that
+# What a slow host sleeps before all that is timed. Its caches grow colder meanwhile: a stage pays half as much for that
 # after 0.02 s as after 0.06 s, and hardly less after 0.06 s than after 0.2 s.
-_LONGEST_REST_S = 0.06
+_REST_S = 0.06
 _SMALL = 1e-6  # a gradient that changes nothing much, and is a number like others
 
 
@@ -41,10 +40,10 @@ class HostClock:
         """Seconds from any beginning."""
         return time.thread_time() / self.fraction if self.fraction < 1 else time.monotonic()
 
-    def rest(self, behind_s: float) -> None:
-        """Sleep behind work of so many seconds, as the host does in a run, but not as long."""
+    def rest(self) -> None:
+        """Sleep before work, as the host does in a run, but not as long."""
         if self.fraction < 1:
-            time.sleep(min(behind_s * (1 - self.fraction), _LONGEST_REST_S))
+            time.sleep(_REST_S)
 
 
 class Chain:
@@ -80,7 +79,6 @@ class Chain:
         """[layer] seconds of a forward pass that keeps nothing."""
         with torch.no_grad(), widening(self.workload.weight_bytes):
             seconds, _ = self._forward(inputs)
-        self.clock.rest(sum(seconds))
         return seconds
 
     def training(self, inputs: Tensor) -> tuple[list[float], list[float]]:
@@ -90,20 +88,18 @@ class Chain:
         for i, output in enumerate(outputs[:-1]):
             if (root := self.boundary.root(output)).requires_grad:
                 root.register_hook(lambda _, i=i: reached_s.update({i: self.clock.now_s()}))
-        self.clock.rest(sum(forward_s))
-        reached_s[len(self.layers) - 1] = begin_s = self.clock.now_s()
+        self.clock.rest()
+        reached_s[len(self.layers) - 1] = self.clock.now_s()
         outputs[-1].backward()
         reached_s[-1] = self.clock.now_s()
-        self.clock.rest(reached_s[-1] - begin_s)
         # The gradient of a layer's output is there when the layers behind it are done; where it wants none, at the end.
         reached = [reached_s.get(i, reached_s[-1]) for i in range(-1, len(self.layers))]
         return forward_s, [before - behind for before, behind in pairwise(reached)]
 
     def updates(self) -> list[float]:
         """[layer] seconds of the optimiser's step, all layers' one right after the other."""
-        seconds = [self._update(i) for i in range(len(self.layers))]
-        self.clock.rest(sum(seconds))
-        return seconds
+        self.clock.rest()
+        return [self._update(i) for i in range(len(self.layers))]
 
     def alone(self, i: int, inputs: Tensor) -> list[float]:
         """Seconds of one layer as a stage of its own: of its forward pass and, in training, its backward and update.
@@ -115,7 +111,6 @@ class Chain:
             entered: Any = inputs
             for before in range(i):
                 entered = self._layer(before, entered)
-            self.clock.rest(inf)
             if not self.workload.trains:
                 seconds, _ = self._timed(lambda: self._layer(i, entered))
                 return [seconds]
@@ -124,9 +119,8 @@ class Chain:
         root = self.boundary.root(output)
         gradient = torch.full_like(root, _SMALL)
         backward_s, _ = self._timed(lambda: root.backward(gradient) if root.requires_grad else None)
-        update_s = self._update(i)
-        self.clock.rest(update_s)
-        return [forward_s, backward_s, update_s]
+        self.clock.rest()
+        return [forward_s, backward_s, self._update(i)]
 
     def _as_stage(self, i: int, arrived: Tensor) -> Any:
         entered, _ = self.boundary.entered(arrived, wants_gradient=True)
@@ -135,15 +129,15 @@ class Chain:
         return made
 
     def _timed(self, work: Callable[[], T]) -> tuple[float, T]:
-        """Seconds and result of work, behind which the host rests."""
+        """Seconds and result of work, before which the host rests."""
+        self.clock.rest()
         begin_s = self.clock.now_s()
         result = work()
-        seconds = self.clock.now_s() - begin_s
-        self.clock.rest(seconds)
-        return seconds, result
+        return self.clock.now_s() - begin_s, result
 
     def _forward(self, inputs: Tensor) -> tuple[list[float], list[Any]]:
-        """[layer] seconds and output; of the last one of a training the loss."""
+        """[layer] seconds and output, behind a rest; of the last one of a training the loss."""
+        self.clock.rest()
         seconds, outputs = list[float](), list[Any]()
         for i in range(len(self.layers)):
             begin_s = self.clock.now_s()

@@ -108,14 +108,18 @@ def test_layers_add_up_to_the_least_pass_and_not_to_their_own_least_seconds() ->
     assert mean.of_parts([[2.0, 9.0], [4.0, 4.0], [6.0, 2.0]]) == pytest.approx([4.0, 5.0])
 
 
-def test_a_slow_host_counts_stretched_processor_time_and_rests_no_longer_than_its_caches_need(
+def test_a_slow_host_counts_stretched_processor_time_and_rests_before_all_that_is_timed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Before a forward pass, a backward pass and an update, of the whole chain and of a layer alone."""
     processor_s, slept = [10.0], []
     monkeypatch.setattr(chains.time, "thread_time", lambda: processor_s[0])
     monkeypatch.setattr(chains.time, "sleep", slept.append)
     clock = HostClock(0.25)
     assert clock.now_s() == 40.0
-    clock.rest(0.016)
-    clock.rest(20.0)
-    assert slept == pytest.approx([0.012, 0.06])
+    chain = Chain(BERT, workload(BERT), clock)
+    inputs = chain.samples(1)
+    chain.training(inputs), chain.updates(), chain.alone(1, inputs)
+    assert slept == [0.06] * 6
+    HostClock(1.0).rest()
+    assert len(slept) == 6

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from functools import partial
 from math import floor, inf
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,7 @@ class SimulatedJob:
         self.spans, self.losses = list[JobSpan](), list[float]()
         self.now_s = self._cold_s = 0.0
         self._most_done = 0  # what was done before a rank was lost may be done again
-        self._phase: Phase | None = None
-        self._is_first = True  # whether the next iteration is the first behind taking up layers
+        self._warm: Phase | None = None  # whose layers have been trained with since they were taken up
 
     # --- what a job's player does ---
 
@@ -64,18 +64,16 @@ class SimulatedJob:
         """Play iterations until somebody is known to be lost, leaves or has come."""
         first, replicated, checkpoint = done, None, None
         change: Change | None = None
-        if phase is not self._phase:
-            self._phase, self._is_first = phase, True
         while done < until and (change := self._news(phase)) is None:
             replicates = phase.replicates(done, safety.replicate_every, first=first)
             schedule = phase.schedule_of(done, safety.replicate_every, first=first)
             trace, steady_until_s = self.iterations.at(schedule, self.now_s, done, phase.model)
-            alike = 1 if replicates or self._longer else _alike(phase, done, until, safety)
+            alike = 1 if replicates or self._longer(phase) else _alike(phase, done, until, safety)
             count = _undisturbed(
                 self, phase, trace, min(alike, self.roster.next_iteration(done) - done), steady_until_s
             )
             if count:
-                self._trained(phase, trace, done, count, self.now_s + count * self._takes_s(trace))
+                self._trained(phase, trace, done, count, self.now_s + count * self._takes_s(phase, trace))
             else:
                 count, change = self._one(phase, trace, done)
             done += count
@@ -134,14 +132,14 @@ class SimulatedJob:
     def go_back(self, phase: Phase, version: int) -> Change | None:
         """Let ranks take up their layers."""
         seconds, self._cold_s = self.costs.going_back_s(len(phase.plan.ranks)) + self._cold_s, 0.0
-        self._is_first = True
+        self._warm = None
         says = f"take up layers of iteration {version}"
         return self._spend(Activity.REGROUPING, seconds, phase.plan.ranks, says=says)
 
     def restart(self, phase: Phase, version: int) -> Change | None:
         """Start all processes anew, which read the checkpoint if there is one."""
         self.roster.parting.clear()
-        self._is_first = True
+        self._warm = None
         ranks, its = phase.plan.ranks, self.costs
         copies = copies_of(phase.plan, version) if version else ()
         read_s = its.warm_up_s + disk_s(copies, self.iterations, self.workload, phase.model, writes=False)
@@ -169,7 +167,7 @@ class SimulatedJob:
             if instead:
                 self.iterations.happens_too(*instead)
                 trace, _ = self.iterations.at(trace.schedule, self.now_s, iteration)
-        end_s = self.now_s + self._takes_s(trace)
+        end_s = self.now_s + self._takes_s(phase, trace)
         missing = self.roster.first_missing(phase.plan.ranks, end_s)
         if missing is None:
             self._trained(phase, trace, iteration, 1, end_s)
@@ -183,18 +181,16 @@ class SimulatedJob:
 
     # --- the clock ---
 
-    @property
-    def _longer(self) -> float:
-        """By what share the next iteration takes longer than others."""
-        return self.costs.first_longer if self._is_first else 0.0
+    def _longer(self, phase: Phase) -> float:
+        return 0.0 if phase is self._warm else self.costs.first_longer
 
-    def _takes_s(self, trace: Trace) -> float:
-        return _takes_s(trace, self.costs) * (1 + self._longer)
+    def _takes_s(self, phase: Phase, trace: Trace) -> float:
+        return _takes_s(trace, self.costs) * (1 + self._longer(phase))
 
     def _trained(self, phase: Phase, trace: Trace, first: int, count: int, end_s: float) -> None:
         redone = min(count, max(0, self._most_done - first))
         self._spent(Activity.TRAINING, end_s, first=first, count=count, trace=trace, redone=redone, model=phase.model)
-        self._most_done, self._is_first = max(self._most_done, first + count), False
+        self._most_done, self._warm = max(self._most_done, first + count), phase
 
     def _spend(
         self,
@@ -223,29 +219,8 @@ class SimulatedJob:
         assert change is not None, "who is missed is told of"
         return change
 
-    def _spent(
-        self,
-        activity: Activity,
-        end_s: float,
-        *,
-        first: int = 0,
-        count: int = 1,
-        trace: Trace | None = None,
-        redone: int = 0,
-        says: str = "",
-        model: Model | None = None,
-    ) -> None:
-        span = JobSpan(
-            activity=activity,
-            start_s=self.now_s,
-            end_s=end_s,
-            first=first,
-            count=count,
-            trace=trace,
-            redone=redone,
-            says=says,
-            model=model,
-        )
+    def _spent(self, activity: Activity, end_s: float, **more: Any) -> None:
+        span = JobSpan(activity=activity, start_s=self.now_s, end_s=end_s, **more)
         self.spans.append(span)
         self.now_s = end_s
 
@@ -255,7 +230,7 @@ def _undisturbed(player: SimulatedJob, phase: Phase, trace: Trace, most: float, 
     until_s = min(steady_until_s, player.roster.next_s)
     if player.roster.first_missing(phase.plan.ranks, player.now_s):
         return 0
-    whole = most if until_s == inf else floor((until_s - player.now_s) / player._takes_s(trace))
+    whole = most if until_s == inf else floor((until_s - player.now_s) / player._takes_s(phase, trace))
     return int(max(0, min(most, whole)))
 
 
