@@ -28,7 +28,6 @@ from edgesim.job import (
     Safety,
     copies_of,
 )
-from edgesim.model import Model
 from edgesim.scenario import Membership
 from edgesim.schedule import Op
 from edgesim.simulator.disk_times import disk_s, loading_s
