@@ -104,7 +104,8 @@ class Chain:
     def alone(self, i: int, inputs: Tensor) -> list[float]:
         """Seconds of one layer as a stage of its own: of its forward pass and, in training, its backward and update.
 
-        Its forward pass takes what it reads out of a message, and puts what it makes into one.
+        Its forward pass takes what it reads out of a message, and puts what it makes into one; not where frozen outputs
+        are cached: then a rank has all layers.
         """
         computed = nullcontext() if self.workload.trains else widening(self.workload.weight_bytes)
         with torch.no_grad(), computed:
@@ -114,8 +115,11 @@ class Chain:
             if not self.workload.trains:
                 seconds, _ = self._timed(lambda: self._layer(i, entered))
                 return [seconds]
-        arrived = self.boundary.message(entered)
-        forward_s, output = self._timed(lambda: self._as_stage(i, arrived))
+        if self.cached:
+            forward_s, output = self._timed(lambda: self._layer(i, self.boundary.apart(entered)[0]))
+        else:
+            arrived = self.boundary.message(entered)
+            forward_s, output = self._timed(lambda: self._as_stage(i, arrived))
         root = self.boundary.root(output)
         gradient = torch.full_like(root, _SMALL)
         backward_s, _ = self._timed(lambda: root.backward(gradient) if root.requires_grad else None)

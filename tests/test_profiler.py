@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from runtime_builders import BERT, MOBILENET, workload
+from tuned_models import FAMILIES, TOKENS, tuned
 
 from edgesim import Purpose
 from edgesim.cluster import Origin
+from edgesim.finetuning import cached
 from edgesim.profile import CALL, Point, Profile
 from edgesim.schedule import Op
 from real_runtime import chain as chains
@@ -99,6 +101,19 @@ def test_a_layer_alone_is_computed_with_widened_weights_where_the_whole_pass_is(
     chain.inference(inputs)
     chain.alone(2, inputs)
     assert seen == [torch.float32] * 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parallel_adapters_are_timed_beside_the_backbone_and_without_it(family: str) -> None:
+    """Alone behind a message of both states; from cached outputs, of which a rank has all layers, behind none."""
+    with_backbone = tuned(family, "parallel_adapters")
+    for model in (with_backbone, cached(with_backbone)):
+        work = replace(workload(model), purpose=Purpose.FINE_TUNE, tokens=TOKENS)
+        rows = profile_layers(
+            Chain(model, work, CountingClock()), Repetition(samples=[2], repeats=1, statistic=Statistic.LEAST)
+        )
+        assert {row["op"] for row in rows} == {Op.F, Op.B, Op.UPDATE}
+        assert all(row["seconds"] >= 0 for row in rows)
 
 
 def test_layers_add_up_to_the_least_pass_and_not_to_their_own_least_seconds() -> None:
