@@ -125,6 +125,7 @@ def played(
         scenario=Scenario(events=events),
         planning_s=planning_s,
         done=done,
+        profiles={phase.model.name: problem.profile for phase in job.phases if phase.model is not None},
     )
 
 

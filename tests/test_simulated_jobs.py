@@ -183,6 +183,18 @@ def test_a_phase_begins_when_what_it_needs_has_arrived_without_any_policy() -> N
     assert_whole(trace, 20)
 
 
+def test_a_phase_of_another_model_takes_up_its_layers_for_the_first_time() -> None:
+    """As new processes do, longer by a second and a half; a phase of the same model does not."""
+    setup, costs = a_setup(2, replicate=False), replace(COSTS, warm_up_s=1.5)
+    first, second = phases_with_an_arrival(setup)
+    resumed_s = []
+    for model in (None, setup.problem.model):
+        job = Job(phases=(first, replace(second, model=model)), members=(0, 1))
+        (resumption,) = played(setup, job, costs=costs).resumptions
+        resumed_s.append(resumption.resumed_s)
+    assert resumed_s[1] - resumed_s[0] == about(1.5)
+
+
 def test_a_job_that_begins_in_a_later_phase_waits_for_no_arrival() -> None:
     setup = a_setup(2, replicate=False)
     trace = played(setup, Job(phases=phases_with_an_arrival(setup), members=(0, 1)), done=12)

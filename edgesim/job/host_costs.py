@@ -18,7 +18,7 @@ class HostCosts:
         regroup_s: from the word that ranks connect anew until all are connected.
         go_back_s: for ranks to take up layers of another plan or version, and to build what computes them.
         restart_s: for new processes to be there and connected; they take up layers then.
-        warm_up_s: what new processes take longer when they take up layers for the first time.
+        warm_up_s: what processes take longer when they take up layers of a model for the first time.
         move_s: what a migration takes beside its messages: to be told of, to be read, to be reported.
         first_longer: by what share an iteration takes longer that is the first behind taking up layers: memory is new,
             and libraries choose how to compute.

@@ -56,6 +56,7 @@ class SimulatedJob:
         self.now_s = self._cold_s = 0.0
         self._most_done = 0  # what was done before a rank was lost may be done again
         self._warm: Phase | None = None  # whose layers have been trained with since they were taken up
+        self._last: Phase | None = None  # in which ranks have trained
 
     # --- what a job's player does ---
 
@@ -130,6 +131,8 @@ class SimulatedJob:
 
     def go_back(self, phase: Phase, version: int) -> Change | None:
         """Let ranks take up their layers."""
+        if self._last is not None and phase.model != self._last.model:
+            self._cold_s = self.costs.warm_up_s
         seconds, self._cold_s = self.costs.going_back_s(len(phase.plan.ranks)) + self._cold_s, 0.0
         self._warm = None
         says = f"take up layers of iteration {version}"
@@ -189,7 +192,7 @@ class SimulatedJob:
     def _trained(self, phase: Phase, trace: Trace, first: int, count: int, end_s: float) -> None:
         redone = min(count, max(0, self._most_done - first))
         self._spent(Activity.TRAINING, end_s, first=first, count=count, trace=trace, redone=redone, model=phase.model)
-        self._most_done, self._warm = max(self._most_done, first + count), phase
+        self._most_done, self._warm, self._last = max(self._most_done, first + count), phase, phase
 
     def _spend(
         self,
