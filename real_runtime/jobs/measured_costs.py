@@ -1,9 +1,9 @@
 """What do hosts of a testbed need for a job beside its schedules? Measured by playing a few of its iterations.
 
 Between iterations, to connect anew, to take up layers and to train with them for the first time, to start processes
-anew. How many ranks are left after a loss
-nobody knows before: all of these are measured for all ranks and for half of them, and lie on a line through both. The
-first time of each warms up: libraries are loaded, caches filled, and it takes up to five times as long.
+anew. How many ranks are left after a loss nobody knows before: all of these are measured for all ranks and for half of
+them, and lie on a line through both. The first time of each warms up: libraries are loaded, caches filled, and it takes
+up to five times as long.
 """
 
 import time
