@@ -35,7 +35,7 @@ soak: .venv/made  ## the tests that take minutes: thousands of random schedules 
 faults: .venv/made  ## plant 60 faults in runs on both testbeds, and write what came of them to results/faults/ (root)
 	PYTHONPATH=.:tests .venv/bin/python -m faults.campaign
 
-fidelity: .venv/made  ## calibrate and play 42 plans of seven workloads in both players, into results/validation/fidelity/: 26 minutes
+fidelity: .venv/made  ## calibrate and play 42 plans of seven workloads in both players, into results/validation/fidelity/: half an hour
 	for workload in $(FIDELITY); do .venv/bin/python -m experiments.validate experiment=fidelity_$$workload || exit 1; done
 	.venv/bin/python -m experiments.fidelity
 

@@ -158,7 +158,7 @@ def timed(
     for count in samples:
         begins(count)
         points += testbed.profile_layers(model, workload, samples=[count], repeats=repeats, ranks=ranks)
-    how = f"{testbed.name}, layers within {repeats} whole passes"
+    how = f"{testbed.name}, layers within {repeats} whole passes or more"
     source = sourced(how, told(testbed.disturbed_timings, "timings"))
     return Profile(model=model.name, origin=Origin.MEASURED, source=source, points=merged(points))
 
